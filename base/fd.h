@@ -1,0 +1,31 @@
+/*
+ * fd.h - descriptors and small files. Descriptors are O_CLOEXEC and start at -1. Any thread.
+ */
+#ifndef STAX_BASE_FD_H
+#define STAX_BASE_FD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+/* Closes *fd if it is not -1 and sets it to -1; errno is kept. */
+void fd_close(int *fd);
+
+/* Appends a file to out, at most limit bytes. Returns 0, or -errno (-EFBIG: the file is larger; out
+ * then holds the first limit bytes). Works for /proc files, whose size is not known before. */
+int fd_read_file(const char *path, size_t limit, struct buf *out);
+int fd_read_all(int fd, size_t limit, struct buf *out);
+
+/* Reads a decimal integer from a small file such as a sysctl. Returns 0 or -errno. */
+int fd_read_int(const char *path, int64_t *value);
+
+/* Writes all n bytes, restarting after signals. Returns 0 or -errno. */
+int fd_write_all(int fd, const void *bytes, size_t n);
+
+/* CLOCK_MONOTONIC and CLOCK_REALTIME in nanoseconds. */
+int64_t clock_monotonic_ns(void);
+int64_t clock_realtime_ns(void);
+
+#endif

@@ -1,0 +1,152 @@
+/* event.c - writing and checking event batches; see event.h. */
+#include "capture/event.h"
+
+#include <string.h>
+
+enum { TEXT_MAX = 4095 };
+
+/* Room for a record of size bytes (rounded up to 8), zeroed, with its head filled in. */
+static void *add(struct buf *batch, enum event_type type, unsigned flags, int64_t ts, size_t size)
+{
+    size = (size + 7) & ~(size_t)7;
+    struct event_head *head = (struct event_head *)buf_room(batch, size);
+    memset(head, 0, size);
+    head->type = (uint16_t)type;
+    head->flags = (uint16_t)flags;
+    head->size = (uint32_t)size;
+    head->ts = ts;
+    buf_advance(batch, size);
+    return head;
+}
+
+static uint32_t cut(size_t len)
+{
+    return len > TEXT_MAX ? TEXT_MAX : (uint32_t)len;
+}
+
+void event_add_process(struct buf *batch, enum event_type type, int64_t ts, int32_t pid,
+                       int32_t parent_pid, const char *name, size_t name_len, const char *cmdline,
+                       size_t cmdline_len)
+{
+    uint32_t n_name = cut(name_len), n_cmdline = cut(cmdline_len);
+    struct event_process *p = add(batch, type, 0, ts, sizeof(*p) + n_name + n_cmdline);
+    p->pid = pid;
+    p->parent_pid = parent_pid;
+    p->name_len = n_name;
+    p->cmdline_len = n_cmdline;
+    if (n_name) {
+        memcpy(p->text, name, n_name);
+    }
+    if (n_cmdline) {
+        memcpy(p->text + n_name, cmdline, n_cmdline);
+    }
+}
+
+void event_add_thread(struct buf *batch, enum event_type type, int64_t ts, int32_t pid, int32_t tid,
+                      const char *name, size_t name_len)
+{
+    uint32_t n_name = cut(name_len);
+    struct event_thread *t = add(batch, type, 0, ts, sizeof(*t) + n_name);
+    t->pid = pid;
+    t->tid = tid;
+    t->name_len = n_name;
+    if (n_name) {
+        memcpy(t->name, name, n_name);
+    }
+}
+
+void event_add_mapping(struct buf *batch, const struct event_mapping *body, const char *path,
+                       size_t path_len)
+{
+    uint32_t n_path = cut(path_len);
+    struct event_mapping *m =
+        add(batch, EVENT_MAPPING, body->head.flags, body->head.ts, sizeof(*m) + n_path);
+    struct event_head head = m->head;
+    *m = *body;
+    m->head = head;
+    m->path_len = n_path;
+    if (n_path) {
+        memcpy(m->path, path, n_path);
+    }
+}
+
+uint64_t *event_add_sample(struct buf *batch, const struct event_sample *body)
+{
+    struct event_sample *s = add(batch, EVENT_SAMPLE, body->head.flags, body->head.ts,
+                                 sizeof(*s) + (size_t)body->n_addresses * sizeof(uint64_t));
+    struct event_head head = s->head;
+    *s = *body;
+    s->head = head;
+    return s->addresses;
+}
+
+void event_add_loss(struct buf *batch, int64_t ts, uint32_t cpu, enum event_loss_kind kind,
+                    uint64_t n)
+{
+    struct event_loss *l = add(batch, EVENT_LOSS, 0, ts, sizeof(*l));
+    l->cpu = cpu;
+    l->kind = kind;
+    l->n = n;
+}
+
+void event_add_end(struct buf *batch, int64_t ts, enum event_end_reason reason)
+{
+    struct event_end *end = add(batch, EVENT_END, 0, ts, sizeof(*end));
+    end->reason = reason;
+}
+
+/* Bytes the body of a record says it needs, SIZE_MAX if it contradicts itself. */
+static size_t needed(const struct event_head *head, size_t size)
+{
+    switch (head->type) {
+    case EVENT_PROCESS_START:
+    case EVENT_PROCESS_END:
+    case EVENT_EXEC: {
+        const struct event_process *p = (const void *)head;
+        return size < sizeof(*p) ? SIZE_MAX : sizeof(*p) + (size_t)p->name_len + p->cmdline_len;
+    }
+    case EVENT_THREAD_START:
+    case EVENT_THREAD_END:
+    case EVENT_THREAD_NAME: {
+        const struct event_thread *t = (const void *)head;
+        return size < sizeof(*t) ? SIZE_MAX : sizeof(*t) + (size_t)t->name_len;
+    }
+    case EVENT_MAPPING: {
+        const struct event_mapping *m = (const void *)head;
+        return size < sizeof(*m) ? SIZE_MAX : sizeof(*m) + (size_t)m->path_len;
+    }
+    case EVENT_SAMPLE: {
+        const struct event_sample *s = (const void *)head;
+        if (size < sizeof(*s) || s->n_addresses < 1 || s->n_kernel > s->n_addresses) {
+            return SIZE_MAX;
+        }
+        return sizeof(*s) + (size_t)s->n_addresses * sizeof(uint64_t);
+    }
+    case EVENT_LOSS: {
+        const struct event_loss *l = (const void *)head;
+        return size < sizeof(*l) || l->kind >= EVENT_LOSS_N_KINDS ? SIZE_MAX : sizeof(*l);
+    }
+    case EVENT_END: {
+        const struct event_end *end = (const void *)head;
+        return size < sizeof(*end) || end->reason >= EVENT_END_N_REASONS ? SIZE_MAX : sizeof(*end);
+    }
+    default:
+        return SIZE_MAX;
+    }
+}
+
+const struct event_head *event_next(const void *batch, size_t size, size_t *at, bool *bad)
+{
+    *bad = false;
+    if (*at >= size) {
+        return NULL;
+    }
+    const struct event_head *head = (const void *)((const char *)batch + *at);
+    if (size - *at < sizeof(*head) || head->size > size - *at || head->size % 8 != 0 ||
+        head->size < sizeof(*head) || needed(head, head->size) > head->size) {
+        *bad = true;
+        return NULL;
+    }
+    *at += head->size;
+    return head;
+}

@@ -1,0 +1,153 @@
+/*
+ * event.h - what capture says to ingest: OS-neutral events in batches.
+ *
+ * A batch is one heap block: records back to back, each a struct event_head followed by the body of
+ * its type, size rounded up to 8 bytes. Capture pushes batches into a struct queue (base/queue.h);
+ * ingest pops and frees them. Records of one run come in time order as far as capture could restore
+ * it. Times are CLOCK_MONOTONIC nanoseconds. The same bytes, written to a file one batch after the
+ * other, are a recorded stream that tests and benchmarks replay (same machine kind only).
+ *
+ * Nothing here may name an OS: the macOS backend will emit the same events.
+ */
+#ifndef STAX_CAPTURE_EVENT_H
+#define STAX_CAPTURE_EVENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+enum event_type {
+    EVENT_PROCESS_START = 1, /* struct event_process: attached to, or forked */
+    EVENT_PROCESS_END,       /* struct event_process; name unused */
+    EVENT_EXEC,              /* struct event_process: all mappings of pid are gone; name is new */
+    EVENT_THREAD_START,      /* struct event_thread */
+    EVENT_THREAD_END,        /* struct event_thread; name unused */
+    EVENT_THREAD_NAME,       /* struct event_thread */
+    EVENT_MAPPING,           /* struct event_mapping */
+    EVENT_SAMPLE,            /* struct event_sample */
+    EVENT_LOSS,              /* struct event_loss */
+    EVENT_END,               /* struct event_end: the last record of a run */
+    EVENT_N_TYPES
+};
+
+struct event_head {
+    uint16_t type;  /* enum event_type */
+    uint16_t flags; /* EVENT_F_* of the type */
+    uint32_t size;  /* whole record in bytes, head included, a multiple of 8 */
+    int64_t ts;     /* ns, CLOCK_MONOTONIC */
+};
+
+/* Strings in bodies: length-counted, not terminated, foreign bytes (any value). */
+
+struct event_process {
+    struct event_head head;
+    int32_t pid;
+    int32_t parent_pid; /* 0 if unknown. PROCESS_START: its mappings are copied to pid */
+    uint32_t name_len;
+    uint32_t cmdline_len; /* arguments separated by NUL, may be cut */
+    char text[];          /* name, then cmdline */
+};
+
+struct event_thread {
+    struct event_head head;
+    int32_t pid;
+    int32_t tid;
+    uint32_t name_len; /* 0: the name of the thread that made it */
+    uint32_t pad;
+    char name[];
+};
+
+#define EVENT_F_MAPPING_EXECUTABLE 0x1u
+
+struct event_mapping {
+    struct event_head head;
+    int32_t pid;
+    uint32_t path_len;
+    uint64_t start; /* virtual address */
+    uint64_t size;  /* bytes */
+    uint64_t file_offset;
+    uint64_t device; /* (major << 32 | minor), 0 with inode 0: not a file */
+    uint64_t inode;
+    char path[]; /* as the target's mount namespace names it */
+};
+
+#define EVENT_F_SAMPLE_TRUNCATED 0x1u /* the stack is known not to reach its root */
+
+/* addresses[0] is the sampled pc; then return addresses, callee before caller. The first n_kernel
+ * of all n_addresses are kernel addresses. */
+struct event_sample {
+    struct event_head head;
+    int32_t pid;
+    int32_t tid;
+    uint32_t cpu;
+    uint16_t n_kernel;
+    uint16_t n_addresses; /* at least 1 */
+    int64_t on_cpu_ns;    /* the weight: on-CPU time this sample stands for */
+    uint64_t addresses[];
+};
+
+/* Kinds of loss; the names go into loss.kind. */
+#define EVENT_LOSS_KINDS(X)                                                                        \
+    X(RING_FULL, "ring_full")   /* the kernel found no room in a ring: n records */                \
+    X(QUEUE_FULL, "queue_full") /* ingest was behind: n samples dropped by capture */              \
+    X(THROTTLED, "throttled")   /* the kernel paused sampling: n times */                          \
+    X(MALFORMED, "malformed")   /* n records that could not be parsed */                           \
+    X(LATE, "late")             /* n records that came too late to be put in order */              \
+    X(NO_EVENTS, "no_events")   /* n threads on which events could not be opened */
+
+enum event_loss_kind {
+#define X(name, text) EVENT_LOSS_##name,
+    EVENT_LOSS_KINDS(X)
+#undef X
+        EVENT_LOSS_N_KINDS
+};
+
+struct event_loss {
+    struct event_head head;
+    uint32_t cpu; /* UINT32_MAX: not known */
+    uint32_t kind;
+    uint64_t n;
+};
+
+/* Why a run ended; the names go into run.stop_reason ("server_died" is set by the registry). */
+#define EVENT_END_REASONS(X)                                                                       \
+    X(TARGET_EXITED, "target_exited")                                                              \
+    X(STOPPED, "stopped")                                                                          \
+    X(TIME_LIMIT, "time_limit")                                                                    \
+    X(STORAGE_FULL, "storage_full")                                                                \
+    X(CAPTURE_FAILED, "capture_failed")
+
+enum event_end_reason {
+#define X(name, text) EVENT_END_##name,
+    EVENT_END_REASONS(X)
+#undef X
+        EVENT_END_N_REASONS
+};
+
+struct event_end {
+    struct event_head head;
+    uint32_t reason;
+    uint32_t pad;
+};
+
+/* Appends one record to a batch under construction. Text longer than 4095 bytes is cut. */
+void event_add_process(struct buf *batch, enum event_type type, int64_t ts, int32_t pid,
+                       int32_t parent_pid, const char *name, size_t name_len, const char *cmdline,
+                       size_t cmdline_len);
+void event_add_thread(struct buf *batch, enum event_type type, int64_t ts, int32_t pid, int32_t tid,
+                      const char *name, size_t name_len);
+void event_add_mapping(struct buf *batch, const struct event_mapping *body, const char *path,
+                       size_t path_len);
+/* Returns room for body->n_addresses addresses, to be filled by the caller at once. */
+uint64_t *event_add_sample(struct buf *batch, const struct event_sample *body);
+void event_add_loss(struct buf *batch, int64_t ts, uint32_t cpu, enum event_loss_kind kind,
+                    uint64_t n);
+void event_add_end(struct buf *batch, int64_t ts, enum event_end_reason reason);
+
+/* The record at offset *at of a batch of size bytes, checked (type, size, inner lengths), and *at
+ * moved past it. NULL at the end or, with *bad set, at a malformed record. */
+const struct event_head *event_next(const void *batch, size_t size, size_t *at, bool *bad);
+
+#endif

@@ -1,0 +1,415 @@
+/* binaries.c - see binaries.h. */
+#include "ingest/binaries.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "base/buf.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "ingest/names.h"
+
+enum {
+    FDS_MAX = 256,      /* descriptors kept open for files whose tables were not needed yet */
+    UNNAMED_MAX = 20000 /* distinct unnamed addresses of one binary that get a symbol each */
+};
+
+void binaries_init(struct binaries *b, struct intern *intern, const char *kallsyms,
+                   bool without_files)
+{
+    *b = (struct binaries){.intern = intern,
+                           .kallsyms = kallsyms ? kallsyms : "/proc/kallsyms",
+                           .without_files = without_files};
+}
+
+void binaries_fini(struct binaries *b)
+{
+    for (size_t i = 0; i < b->n_items; i++) {
+        struct binary *bin = &b->items[i];
+        free(bin->path);
+        free(bin->name);
+        free(bin->build_id);
+        free(bin->open_path);
+        fd_close(&bin->fd);
+        names_close(bin->names);
+        map_free(&bin->frames);
+        map_free(&bin->symbols);
+    }
+    free(b->items);
+    strmap_free(&b->by_identity);
+    strmap_free(&b->markers);
+    names_close(b->kernel_names);
+    map_free(&b->kernel_pcs);
+    map_free(&b->kernel_returns);
+}
+
+static struct binary *item(const struct binaries *b, uint32_t id)
+{
+    return &b->items[id - 1];
+}
+
+/* Registers a binary under an identity; returns its id, with *is_new set when it was not there. */
+static uint32_t binary_id(struct binaries *b, const char *identity, size_t identity_len,
+                          const char *path, size_t path_len, const char *kind, bool *is_new)
+{
+    uint32_t *id = strmap_put(&b->by_identity, identity, identity_len);
+    *is_new = *id == 0;
+    if (*id) {
+        return *id;
+    }
+    mem_reserve(&b->items, &b->cap_items, b->n_items + 1, sizeof(*b->items));
+    struct buf clean = {0};
+    text_clean(&clean, path, path_len);
+    const char *slash = strrchr(buf_str(&clean), '/');
+    const char *name = slash && slash[1] ? slash + 1 : buf_str(&clean);
+    b->items[b->n_items] = (struct binary){.name = mem_strdup(name),
+                                           .path = buf_take(&clean),
+                                           .kind = kind,
+                                           .names_from = "none",
+                                           .fd = -1};
+    *id = (uint32_t)++b->n_items;
+    return *id;
+}
+
+static uint32_t special_binary(struct binaries *b, const char *name, const char *kind)
+{
+    bool is_new;
+    uint32_t id = binary_id(b, name, strlen(name), name, strlen(name), kind, &is_new);
+    if (is_new) {
+        item(b, id)->is_loaded = true;
+    }
+    return id;
+}
+
+uint32_t binaries_unknown(struct binaries *b)
+{
+    return special_binary(b, "[unknown]", "unknown");
+}
+
+/* Opens path as a regular file that is the mapped one; -1 with *note saying why not. Inodes decide:
+ * overlay and btrfs mounts report devices that stat(2) does not. */
+static int open_same(const char *path, uint64_t inode, const char **note)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) {
+        *note = errno == EACCES || errno == EPERM ? "unreadable" : "deleted";
+        return -1;
+    }
+    struct stat st;
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        *note = "unreadable";
+        fd_close(&fd);
+    } else if (inode && st.st_ino != inode) {
+        *note = "replaced";
+        fd_close(&fd);
+    }
+    return fd;
+}
+
+/* Tries the target's own root, the kernel's link to the very file, and the plain path. */
+static int open_mapped(const struct event_mapping *m, const char *path, char **open_path,
+                       const char **note)
+{
+    struct buf tries[3] = {{0}, {0}, {0}};
+    buf_addf(&tries[0], "/proc/%d/root%s", m->pid, path);
+    buf_addf(&tries[1], "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, m->pid, m->start,
+             m->start + m->size);
+    buf_addstr(&tries[2], path);
+    int fd = -1;
+    const char *why = NULL;
+    for (int i = 0; i < 3 && fd < 0; i++) {
+        const char *reason = NULL;
+        fd = open_same(buf_str(&tries[i]), m->inode, &reason);
+        if (fd >= 0) {
+            *open_path = mem_strdup(buf_str(&tries[i]));
+        }
+        /* "replaced" and "unreadable" say more than that a path is not there */
+        why = !why || (reason && strcmp(why, "deleted") == 0) ? reason : why;
+    }
+    *note = fd < 0 ? why : NULL;
+    for (int i = 0; i < 3; i++) {
+        buf_free(&tries[i]);
+    }
+    return fd;
+}
+
+static void open_now(struct binaries *b, struct binary *bin, const struct event_mapping *m)
+{
+    static const char deleted[] = " (deleted)";
+    char *path = mem_strndup(m->path, m->path_len);
+    size_t len = strlen(path), n_deleted = sizeof(deleted) - 1;
+    if (len > n_deleted && strcmp(path + len - n_deleted, deleted) == 0) {
+        path[len - n_deleted] = '\0';
+    }
+    bin->fd = path[0] == '/' ? open_mapped(m, path, &bin->open_path, &bin->note) : -1;
+    free(path);
+    if (bin->fd < 0) {
+        bin->is_loaded = true;
+        bin->note = bin->note ? bin->note : "not a file";
+    } else if (b->n_fds >= FDS_MAX) {
+        fd_close(&bin->fd);
+    } else {
+        b->n_fds++;
+    }
+}
+
+uint32_t binaries_of_mapping(struct binaries *b, const struct event_mapping *m, bool is_main)
+{
+    if (m->path_len >= 6 && memcmp(m->path, "[vdso]", 6) == 0) {
+        bool is_vdso_new;
+        return binary_id(b, "[vdso]", 6, "[vdso]", 6, "vdso", &is_vdso_new);
+    }
+    if (m->path_len == 0 || memcmp(m->path, "//", m->path_len < 2 ? m->path_len : 2) == 0) {
+        return special_binary(b, "[anon]", "jit");
+    }
+    if (m->inode == 0 && m->path[0] == '[') {
+        char name[64];
+        snprintf(name, sizeof(name), "%.*s", (int)(m->path_len < 63 ? m->path_len : 63), m->path);
+        struct buf clean = {0};
+        text_clean(&clean, name, strlen(name));
+        uint32_t id = special_binary(b, buf_str(&clean), "unknown");
+        buf_free(&clean);
+        return id;
+    }
+    struct buf identity = {0};
+    buf_addf(&identity, "%" PRIx64 ":%" PRIx64 ":", m->device, m->inode);
+    buf_add(&identity, m->path, m->path_len);
+    bool is_new;
+    uint32_t id = binary_id(b, identity.data, identity.len, m->path, m->path_len,
+                            is_main ? "main" : "shared", &is_new);
+    buf_free(&identity);
+    if (is_new && b->without_files) {
+        item(b, id)->is_loaded = true;
+    } else if (is_new) {
+        open_now(b, item(b, id), m);
+    }
+    return id;
+}
+
+static void take_names(struct binary *bin, struct names *names)
+{
+    bin->names = names;
+    bin->has_addresses = true;
+    bin->names_from = names_source_text(names_best_source(names));
+    if (names_build_id(names)) {
+        bin->build_id = mem_strdup(names_build_id(names));
+    }
+    if (names_best_source(names) == NAMES_NONE || names_best_source(names) == NAMES_EH_FRAME) {
+        bin->note = "stripped";
+    }
+}
+
+/* Every process of this kernel maps the same vDSO: ours is read. */
+static void load_vdso(struct binary *bin)
+{
+    unsigned long image = getauxval(AT_SYSINFO_EHDR);
+    struct buf maps = {0};
+    fd_read_file("/proc/self/maps", 1 << 24, &maps);
+    char start[32];
+    snprintf(start, sizeof(start), "\n%lx-", image);
+    const char *line = image ? strstr(buf_str(&maps), start) : NULL;
+    unsigned long end = line ? strtoul(line + strlen(start), NULL, 16) : 0;
+    struct names *names;
+    if (end > image && names_open_elf_image(&names, (const void *)image, end - image, NULL) == 0) {
+        take_names(bin, names);
+    }
+    buf_free(&maps);
+}
+
+static void load(struct binaries *b, struct binary *bin)
+{
+    bin->is_loaded = true;
+    bin->is_changed = true;
+    struct names *names = NULL;
+    if (strcmp(bin->kind, "vdso") == 0) {
+        if (!b->without_files) {
+            load_vdso(bin);
+        }
+        return;
+    }
+    int fd = bin->fd;
+    if (fd < 0) {
+        fd = open_same(bin->open_path, bin->inode, &bin->note);
+    } else {
+        b->n_fds--;
+    }
+    bin->fd = -1;
+    if (fd < 0) {
+        return;
+    }
+    if (names_open_elf(&names, fd, NULL) == 0) {
+        take_names(bin, names);
+    } else {
+        bin->note = "not a readable ELF file";
+    }
+    fd_close(&fd);
+}
+
+static uint32_t named_symbol(struct binaries *b, uint32_t binary, const struct names_symbol *found,
+                             uint64_t base)
+{
+    struct buf name = {0}, linkage = {0};
+    names_demangle(&name, found->linkage_name);
+    text_clean(&linkage, found->linkage_name, strlen(found->linkage_name));
+    struct symbol_text text = {
+        .kind = SYMBOL_FUNCTION,
+        .binary = binary,
+        .rel_address = found->start - base,
+        .size = found->size,
+        .source = names_source_text(found->source),
+    };
+    if (strcmp(buf_str(&name), buf_str(&linkage)) != 0) {
+        text.linkage_name = buf_take(&linkage);
+    }
+    text.name = buf_take(&name);
+    buf_free(&linkage);
+    return intern_symbol(b->intern, &text);
+}
+
+static uint32_t unnamed_symbol(struct binaries *b, uint32_t binary, uint64_t start, uint64_t size,
+                               const char *source)
+{
+    struct binary *bin = item(b, binary);
+    struct buf name = {0};
+    if (bin->overflow_symbol) {
+        return bin->overflow_symbol;
+    }
+    if (++bin->n_unnamed > UNNAMED_MAX) {
+        buf_addf(&name, "%s (further unnamed code)", bin->name);
+    } else {
+        buf_addf(&name, "%s+0x%" PRIx64, bin->name, start);
+    }
+    struct symbol_text text = {.kind = SYMBOL_UNNAMED,
+                               .binary = binary,
+                               .rel_address = start,
+                               .size = size,
+                               .source = source,
+                               .name = buf_take(&name)};
+    uint32_t id = intern_symbol(b->intern, &text);
+    if (bin->n_unnamed > UNNAMED_MAX) {
+        bin->overflow_symbol = id;
+    }
+    return id;
+}
+
+/* The symbol of an address in a binary whose tables are names (may be NULL). */
+static uint32_t symbol_at(struct binaries *b, uint32_t binary, const struct names *names,
+                          uint64_t address, uint64_t base)
+{
+    struct names_symbol found = {.start = address, .source = NAMES_NONE};
+    if (names) {
+        struct names_symbol hit;
+        if (names_find(names, address, &hit)) {
+            found = hit;
+        }
+    }
+    uint32_t *id = map_put(&item(b, binary)->symbols, found.start);
+    if (!*id) {
+        *id = found.linkage_name ? named_symbol(b, binary, &found, base)
+                                 : unnamed_symbol(b, binary, found.start - base, found.size,
+                                                  names_source_text(found.source));
+    }
+    return *id;
+}
+
+uint32_t binaries_frame(struct binaries *b, uint32_t binary, uint64_t file_offset)
+{
+    struct binary *bin = item(b, binary);
+    if (!bin->is_loaded) {
+        load(b, bin);
+    }
+    uint64_t rel = file_offset;
+    const struct names *names = bin->names;
+    if (names && !names_address_of_offset(names, file_offset, &rel)) {
+        names = NULL;
+        rel = file_offset;
+    }
+    uint32_t *id = map_put(&bin->frames, rel);
+    if (!*id) {
+        *id = intern_frame(b->intern, binary, rel, symbol_at(b, binary, names, rel, 0));
+    }
+    return *id;
+}
+
+static void load_kernel(struct binaries *b)
+{
+    b->kernel = special_binary(b, "[kernel]", "kernel");
+    struct binary *bin = item(b, b->kernel);
+    bin->is_changed = true;
+    int fd = b->kallsyms[0] ? open(b->kallsyms, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0 || names_open_kallsyms(&b->kernel_names, fd, NULL) != 0) {
+        bin->note = b->kallsyms[0] ? "kallsyms hidden by kernel.kptr_restrict" : "no kallsyms";
+    } else {
+        b->kernel_base = names_kernel_base(b->kernel_names);
+        bin->has_addresses = true;
+        bin->names_from = "kallsyms";
+    }
+    fd_close(&fd);
+}
+
+uint32_t binaries_kernel_frame(struct binaries *b, uint64_t address, bool is_return)
+{
+    uint32_t *id = map_put(is_return ? &b->kernel_returns : &b->kernel_pcs, address);
+    if (*id) {
+        return *id;
+    }
+    if (!b->kernel) {
+        load_kernel(b);
+    }
+    address -= is_return;
+    uint32_t binary = b->kernel;
+    struct names_symbol found;
+    if (b->kernel_names && names_find(b->kernel_names, address, &found) && found.module) {
+        struct buf name = {0};
+        buf_addf(&name, "[%s]", found.module);
+        binary = special_binary(b, buf_str(&name), "module");
+        item(b, binary)->has_addresses = true;
+        item(b, binary)->names_from = "kallsyms";
+        buf_free(&name);
+    }
+    uint64_t rel = address - b->kernel_base;
+    uint32_t *frame = map_put(&item(b, binary)->frames, rel);
+    if (!*frame) {
+        *frame = intern_frame(b->intern, binary, rel,
+                              symbol_at(b, binary, b->kernel_names, address, b->kernel_base));
+    }
+    *id = *frame;
+    return *id;
+}
+
+uint32_t binaries_marker_frame(struct binaries *b, const char *name, size_t len,
+                               enum symbol_kind kind)
+{
+    uint32_t *id = strmap_put(&b->markers, name, len);
+    if (*id) {
+        return *id;
+    }
+    uint32_t binary = special_binary(b, "[marker]", "marker");
+    struct buf clean = {0};
+    text_clean(&clean, name, len);
+    struct symbol_text text = {
+        .kind = kind, .source = "none", .name = buf_take(&clean), .rel_address = 0};
+    uint32_t symbol = intern_symbol(b->intern, &text);
+    *id = intern_frame(b->intern, binary, symbol, symbol);
+    return *id;
+}
+
+size_t binaries_bytes(const struct binaries *b)
+{
+    size_t n =
+        b->cap_items * sizeof(*b->items) + (b->kernel_names ? names_bytes(b->kernel_names) : 0);
+    for (size_t i = 0; i < b->n_items; i++) {
+        const struct binary *bin = &b->items[i];
+        n += map_bytes(&bin->frames) + map_bytes(&bin->symbols) +
+             (bin->names ? names_bytes(bin->names) : 0);
+    }
+    return n;
+}

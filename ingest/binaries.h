@@ -1,0 +1,75 @@
+/*
+ * binaries.h - the files (and kernel, vDSO, anonymous code) that addresses belong to, and the
+ * frames and symbols found in them.
+ *
+ * A mapped file is opened when it is first seen, through the target's own root, and checked against
+ * the mapping's inode, so that a file replaced or deleted later still gives the right names. Its
+ * symbol tables are read when the first address needs them. One thread.
+ */
+#ifndef STAX_INGEST_BINARIES_H
+#define STAX_INGEST_BINARIES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "capture/event.h"
+#include "ingest/intern.h"
+
+struct binary {
+    char *path; /* clean text, as the row has it */
+    char *name;
+    const char *kind; /* static */
+    char *build_id;   /* or NULL */
+    bool has_addresses;
+    const char *names_from; /* static */
+    const char *note;       /* static, or NULL */
+    bool is_changed;        /* differs from its row */
+
+    char *open_path; /* how the file is opened again, NULL: not a file */
+    uint64_t device, inode;
+    int fd;         /* kept until the tables are read, -1 */
+    bool is_loaded; /* tables were read or cannot be */
+    struct names *names;
+    struct map frames;  /* rel_address -> frame id */
+    struct map symbols; /* start -> symbol id */
+    size_t n_unnamed;
+    uint32_t overflow_symbol; /* of all further unnamed addresses, 0: none yet */
+};
+
+struct binaries {
+    struct intern *intern;
+    struct binary *items; /* id is index + 1 */
+    size_t n_items, n_written, cap_items;
+    struct strmap by_identity;
+    struct strmap markers; /* marker name -> frame id */
+    const char *kallsyms;  /* path, "" for none */
+    bool without_files;
+    size_t n_fds;
+    uint32_t kernel; /* binary id, 0 until needed */
+    uint64_t kernel_base;
+    struct names *kernel_names;
+    struct map kernel_pcs, kernel_returns; /* address -> frame id */
+};
+
+void binaries_init(struct binaries *b, struct intern *intern, const char *kallsyms,
+                   bool without_files);
+void binaries_fini(struct binaries *b);
+
+/* The binary of a mapping, registered when new. is_main: the first file of a fresh address space.
+ */
+uint32_t binaries_of_mapping(struct binaries *b, const struct event_mapping *m, bool is_main);
+/* The binary of addresses that no mapping holds. */
+uint32_t binaries_unknown(struct binaries *b);
+
+/* The frame of a file offset (unmapped and anonymous code: the address). */
+uint32_t binaries_frame(struct binaries *b, uint32_t binary, uint64_t file_offset);
+/* The frame of a kernel address; is_return: a return address. */
+uint32_t binaries_kernel_frame(struct binaries *b, uint64_t address, bool is_return);
+/* The pseudo-frame that stands for a process name or a marker such as [truncated stack]. */
+uint32_t binaries_marker_frame(struct binaries *b, const char *name, size_t len,
+                               enum symbol_kind kind);
+
+size_t binaries_bytes(const struct binaries *b);
+
+#endif

@@ -1,0 +1,556 @@
+/*
+ * ingest.c - the loop from event batches to committed rows; see ingest.h.
+ *
+ * Reading order: take_*() handle one event each, ingest_commit() writes, loop() is the thread.
+ */
+#include "ingest/ingest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "capture/event.h"
+#include "ingest/binaries.h"
+#include "ingest/intern.h"
+#include "ingest/store.h"
+#include "ingest/tasks.h"
+#include "schema/db.h"
+
+enum {
+    COMMIT_MS = 100,
+    CHECKPOINT_WAL_BYTES = 16 << 20, /* copy the WAL back from this size on */
+    TRUNCATE_WAL_BYTES = 256 << 20,  /* ... and make it small again when readers allow */
+    DROP_ROWS = 20000,               /* sample rows given back a commit when over the bound */
+    RESERVE_BYTES = 1 << 20          /* kept beside the file so that a full disk can be noted */
+};
+
+struct ingest {
+    struct intern intern;
+    struct binaries binaries;
+    struct tasks tasks;
+    struct store store;
+    char *path, *reserve_path;
+    int64_t start_ts, last_ts, max_bytes;
+    bool has_data;   /* something to commit */
+    bool has_failed; /* storage gave up: events are ignored */
+    bool has_ended;
+    const char *end_reason; /* set by EVENT_END */
+    int64_t end_ts;
+    void (*committed)(void *ctx, bool is_end);
+    void *ctx;
+    struct queue *queue;
+    pthread_t thread;
+    bool has_thread;
+    atomic_bool is_done;
+    pthread_mutex_t stats_lock;
+    struct ingest_stats stats;
+};
+
+/* Room that can be given back when the disk is full, so that the end of the run can be written. */
+static void make_reserve(struct ingest *in)
+{
+    int fd = open(in->reserve_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd >= 0) {
+        (void)!posix_fallocate(fd, 0, RESERVE_BYTES);
+        close(fd);
+    }
+}
+
+int ingest_open(struct ingest **out, const struct ingest_options *options,
+                const struct ingest_run *run, const struct ingest_ability *abilities,
+                size_t n_abilities, struct err *e)
+{
+    struct ingest *in = mem_new(1, sizeof(*in));
+    int rc = store_create(&in->store, options->path, run, abilities, n_abilities, e);
+    if (rc) {
+        store_fini(&in->store);
+        free(in);
+        return rc;
+    }
+    binaries_init(&in->binaries, &in->intern, options->kallsyms, options->without_files);
+    in->path = mem_strdup(options->path);
+    struct buf reserve = {0};
+    buf_addf(&reserve, "%s-reserve", options->path);
+    in->reserve_path = buf_take(&reserve);
+    in->start_ts = in->last_ts = run->start_ts;
+    in->max_bytes = options->max_bytes;
+    in->committed = options->committed;
+    in->ctx = options->ctx;
+    pthread_mutex_init(&in->stats_lock, NULL);
+    make_reserve(in);
+    *out = in;
+    return 0;
+}
+
+/* ---- events ---- */
+
+static void take_mapping(struct ingest *in, const struct event_mapping *m)
+{
+    struct process *p = tasks_process(&in->tasks, tasks_upid(&in->tasks, m->head.ts, m->pid));
+    bool is_file = m->inode != 0;
+    uint32_t binary = binaries_of_mapping(&in->binaries, m, is_file && !p->has_file);
+    p->has_file |= is_file;
+    uint64_t end;
+    if (__builtin_add_overflow(m->start, m->size, &end)) {
+        return;
+    }
+    struct space_mapping mapping = {
+        .start = m->start, .end = end, .file_offset = m->file_offset, .binary = binary};
+    if (space_map(&p->space, &mapping) == 0) {
+        uint32_t upid = (uint32_t)(p - in->tasks.processes) + 1;
+        store_add_mapping(&in->store, &(struct mapping_row){.ts = m->head.ts,
+                                                            .start = m->start,
+                                                            .size = m->size,
+                                                            .file_offset = m->file_offset,
+                                                            .upid = upid,
+                                                            .binary = binary});
+    }
+}
+
+/* The frame of a user address; is_return: a return address, whose call lies one byte before it. */
+static uint32_t user_frame(struct ingest *in, struct space *space, uint64_t address, bool is_return)
+{
+    uint32_t *id = map_put(is_return ? &space->returns : &space->pcs, address);
+    if (*id) {
+        return *id;
+    }
+    uint64_t at = address - is_return;
+    const struct space_mapping *m = space_find(space, at);
+    if (!m) {
+        *id = binaries_frame(&in->binaries, binaries_unknown(&in->binaries), at);
+        return *id;
+    }
+    const char *kind = in->binaries.items[m->binary - 1].kind;
+    bool is_by_address = strcmp(kind, "jit") == 0 || strcmp(kind, "unknown") == 0;
+    *id = binaries_frame(&in->binaries, m->binary,
+                         is_by_address ? at : at - m->start + m->file_offset);
+    return *id;
+}
+
+/* Caller number i of a sample (leaf first): what kind of address it is follows from where it
+ * stands: the innermost user address below kernel frames is where the kernel was entered, a pc. */
+static uint32_t caller_frame(struct ingest *in, struct space *space, const struct event_sample *s,
+                             size_t i)
+{
+    if (i < s->n_kernel) {
+        return binaries_kernel_frame(&in->binaries, s->addresses[i], true);
+    }
+    return user_frame(in, space, s->addresses[i], i != s->n_kernel);
+}
+
+static uint32_t process_root(struct ingest *in, struct process *p)
+{
+    if (!p->root) {
+        uint32_t frame =
+            binaries_marker_frame(&in->binaries, p->name, strlen(p->name), SYMBOL_PROCESS);
+        p->root = intern_callsite(&in->intern, 0, frame);
+    }
+    return p->root;
+}
+
+static uint32_t stack_root(struct ingest *in, struct process *p, bool is_truncated)
+{
+    static const char marker[] = "[truncated stack]";
+    uint32_t root = process_root(in, p);
+    if (!is_truncated) {
+        return root;
+    }
+    uint32_t frame =
+        binaries_marker_frame(&in->binaries, marker, sizeof(marker) - 1, SYMBOL_MARKER);
+    return intern_callsite(&in->intern, root, frame);
+}
+
+/* How many callers, from the root, are the same as in the thread's last stack. */
+static uint32_t common_callers(const struct last_stack *last, uint32_t root,
+                               const struct space *space, const struct event_sample *s)
+{
+    if (last->root != root || last->space != space) {
+        return 0;
+    }
+    uint32_t n = s->n_addresses - 1u < last->n ? s->n_addresses - 1u : last->n, i = 0;
+    while (i < n && last->addresses[i] == s->addresses[s->n_addresses - 1 - i]) {
+        i++;
+    }
+    return i;
+}
+
+/* The callsite of a sample's callers; reuses what the thread's last stack shares with it. */
+static uint32_t callers(struct ingest *in, struct thread *th, struct space *space, uint32_t root,
+                        const struct event_sample *s)
+{
+    struct last_stack *last = &th->last;
+    uint32_t n = s->n_addresses - 1u, i = common_callers(last, root, space, s);
+    if (n > last->cap) {
+        last->cap = n < 32 ? 32 : n;
+        last->addresses = mem_grow(last->addresses, last->cap, sizeof(*last->addresses));
+        last->callsites = mem_grow(last->callsites, last->cap, sizeof(*last->callsites));
+    }
+    uint32_t callsite = i ? last->callsites[i - 1] : root;
+    for (; i < n; i++) {
+        size_t at = s->n_addresses - 1u - i;
+        callsite = intern_callsite(&in->intern, callsite, caller_frame(in, space, s, at));
+        last->addresses[i] = s->addresses[at];
+        last->callsites[i] = callsite;
+    }
+    last->n = n;
+    last->root = root;
+    last->space = space;
+    return callsite;
+}
+
+static void add_to_thread(struct ingest *in, uint32_t utid, int64_t ts, int64_t on_cpu_ns)
+{
+    struct tasks *t = &in->tasks;
+    struct thread *th = tasks_thread(t, utid);
+    int64_t bucket = (ts - in->start_ts) / BUCKET_NS;
+    if (th->bucket.bucket != bucket) {
+        if (th->has_new_sums) {
+            store_add_bucket(&in->store, utid, &th->bucket);
+        }
+        th->bucket = (struct bucket){.bucket = bucket};
+    }
+    th->n_samples++;
+    th->on_cpu_ns += on_cpu_ns;
+    th->bucket.n_samples++;
+    th->bucket.on_cpu_ns += on_cpu_ns;
+    if (!th->has_new_sums) {
+        th->has_new_sums = true;
+        mem_reserve(&t->touched, &t->cap_touched, t->n_touched + 1, sizeof(*t->touched));
+        t->touched[t->n_touched++] = utid;
+    }
+}
+
+/* sample.ts is unique and ascending: a stamp that is not after the last one is moved up. */
+static int64_t unique_ts(struct ingest *in, int64_t ts)
+{
+    if (ts <= in->last_ts) {
+        int64_t moved = in->last_ts + 1 - ts;
+        struct run_counts *c = &in->store.counts;
+        c->n_moved++;
+        c->max_moved_ns = moved > c->max_moved_ns ? moved : c->max_moved_ns;
+        ts = in->last_ts + 1;
+    }
+    in->last_ts = ts;
+    return ts;
+}
+
+static void take_sample(struct ingest *in, const struct event_sample *s)
+{
+    int64_t ts = unique_ts(in, s->head.ts);
+    uint32_t utid = tasks_utid(&in->tasks, ts, s->pid, s->tid);
+    struct thread *th = tasks_thread(&in->tasks, utid);
+    struct process *p = tasks_process(&in->tasks, th->upid);
+    struct space *space = p->space;
+    bool is_truncated = s->head.flags & EVENT_F_SAMPLE_TRUNCATED;
+    uint32_t root = stack_root(in, p, is_truncated);
+    uint32_t callsite = callers(in, th, space, root, s);
+    uint32_t frame = s->n_kernel ? binaries_kernel_frame(&in->binaries, s->addresses[0], false)
+                                 : user_frame(in, space, s->addresses[0], false);
+    intern_sample(&in->intern, callsite, frame, utid, s->on_cpu_ns);
+    add_to_thread(in, utid, ts, s->on_cpu_ns);
+    struct sample_row row = {.ts = ts,
+                             .on_cpu_ns = s->on_cpu_ns,
+                             .utid = utid,
+                             .cpu = s->cpu,
+                             .callsite = callsite,
+                             .frame = frame};
+    store_add_sample(&in->store, &row);
+    struct run_counts *c = &in->store.counts;
+    uint32_t symbol = in->intern.frames[frame - 1].symbol;
+    c->on_cpu_ns += s->on_cpu_ns;
+    c->n_truncated += is_truncated;
+    c->n_unnamed += in->intern.symbol_kinds[symbol - 1] == SYMBOL_UNNAMED;
+}
+
+static void take_loss(struct ingest *in, const struct event_loss *l)
+{
+    int64_t cpu = l->cpu == UINT32_MAX ? -1 : (int64_t)l->cpu;
+    store_add_loss(&in->store, l->head.ts, cpu, l->kind, l->n);
+    if (l->kind != EVENT_LOSS_THROTTLED) {
+        in->store.counts.n_lost += l->n;
+    }
+}
+
+static void take_process(struct ingest *in, const struct event_process *p)
+{
+    const char *name = p->text, *cmdline = p->text + p->name_len;
+    struct tasks *t = &in->tasks;
+    switch (p->head.type) {
+    case EVENT_PROCESS_START:
+        tasks_start_process(t, p->head.ts, p->pid, p->parent_pid, name, p->name_len, cmdline,
+                            p->cmdline_len);
+        break;
+    case EVENT_PROCESS_END:
+        tasks_end_process(t, p->head.ts, p->pid);
+        break;
+    default:
+        tasks_exec(t, p->head.ts, p->pid, name, p->name_len, cmdline, p->cmdline_len);
+        break;
+    }
+}
+
+static void take_thread(struct ingest *in, const struct event_thread *th)
+{
+    struct tasks *t = &in->tasks;
+    switch (th->head.type) {
+    case EVENT_THREAD_START:
+        tasks_start_thread(t, th->head.ts, th->pid, th->tid, th->name, th->name_len);
+        break;
+    case EVENT_THREAD_END:
+        tasks_end_thread(t, th->head.ts, th->pid, th->tid);
+        break;
+    default:
+        tasks_name_thread(t, th->head.ts, th->pid, th->tid, th->name, th->name_len);
+        break;
+    }
+}
+
+static void take_end(struct ingest *in, const struct event_end *end)
+{
+    static const char *const reasons[] = {
+#define X(name, text) text,
+        EVENT_END_REASONS(X)
+#undef X
+    };
+    in->end_reason = reasons[end->reason];
+    in->end_ts = end->head.ts;
+}
+
+static void take(struct ingest *in, const struct event_head *head)
+{
+    switch (head->type) {
+    case EVENT_SAMPLE:
+        take_sample(in, (const struct event_sample *)head);
+        break;
+    case EVENT_MAPPING:
+        take_mapping(in, (const struct event_mapping *)head);
+        break;
+    case EVENT_LOSS:
+        take_loss(in, (const struct event_loss *)head);
+        break;
+    case EVENT_END:
+        take_end(in, (const struct event_end *)head);
+        break;
+    case EVENT_PROCESS_START:
+    case EVENT_PROCESS_END:
+    case EVENT_EXEC:
+        take_process(in, (const struct event_process *)head);
+        break;
+    default:
+        take_thread(in, (const struct event_thread *)head);
+        break;
+    }
+}
+
+void ingest_feed(struct ingest *in, const void *batch, size_t n_bytes)
+{
+    if (in->has_ended) {
+        return;
+    }
+    size_t at = 0;
+    bool is_bad = false;
+    const struct event_head *head;
+    while ((head = event_next(batch, n_bytes, &at, &is_bad)) != NULL) {
+        if (!in->has_failed || head->type == EVENT_END) {
+            take(in, head);
+        }
+        struct run_counts *c = &in->store.counts;
+        c->data_ts = head->ts > c->data_ts ? head->ts : c->data_ts;
+    }
+    if (is_bad) {
+        store_add_loss(&in->store, in->store.counts.data_ts, -1, EVENT_LOSS_MALFORMED, 1);
+        in->store.counts.n_lost++;
+    }
+    /* a snapshot at data_ts holds every sample so far, also those moved up */
+    if (in->last_ts > in->store.counts.data_ts) {
+        in->store.counts.data_ts = in->last_ts;
+    }
+    in->has_data = true;
+}
+
+/* ---- commits ---- */
+
+static void note_commit(struct ingest *in, int64_t began)
+{
+    int64_t took = clock_monotonic_ns() - began;
+    struct timespec cpu;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
+    uint64_t memory = intern_bytes(&in->intern) + binaries_bytes(&in->binaries);
+    pthread_mutex_lock(&in->stats_lock);
+    struct ingest_stats *st = &in->stats;
+    st->n_samples = in->intern.n_samples;
+    st->n_commits++;
+    st->n_rows_written = in->store.n_rows;
+    st->n_pending = intern_n_pending(&in->intern);
+    st->last_commit_ns = took;
+    st->total_commit_ns += took;
+    st->max_commit_ns = took > st->max_commit_ns ? took : st->max_commit_ns;
+    st->data_ts = in->store.counts.data_ts;
+    st->memory_bytes = memory;
+    st->cpu_time_ns = (int64_t)cpu.tv_sec * 1000000000 + cpu.tv_nsec;
+    pthread_mutex_unlock(&in->stats_lock);
+}
+
+/* Storage gave up: frees the reserve and writes the end of the run, with exact summaries unless the
+ * commit that failed left memory and file apart (is_torn). */
+static void fail(struct ingest *in, const struct err *e, bool is_torn)
+{
+    in->has_failed = true;
+    in->end_reason = e->code == STAX_EFULL ? "storage_full" : "capture_failed";
+    unlink(in->reserve_path);
+    struct err ignored;
+    if (!is_torn) {
+        store_commit(&in->store, &in->intern, &in->binaries, &in->tasks, true, &ignored);
+    }
+    store_end(&in->store, in->end_reason, in->store.counts.data_ts, &ignored);
+    db_clear_error(in->store.db);
+}
+
+/* Keeps the WAL short and the file within its bound. A file that stays over it with nothing left to
+ * give back is full. */
+static int keep_small(struct ingest *in, struct err *e)
+{
+    int64_t wal = db_wal_bytes(in->path);
+    if (wal >= CHECKPOINT_WAL_BYTES) {
+        db_checkpoint(in->store.db, wal >= TRUNCATE_WAL_BYTES);
+    }
+    int64_t used = in->max_bytes ? store_used_bytes(&in->store) : 0;
+    bool is_over = in->max_bytes && used >= in->max_bytes;
+    if (is_over && !store_drop_raw(&in->store, &in->intern, DROP_ROWS) &&
+        used >= in->max_bytes + in->max_bytes / 4) {
+        return err_set(e, STAX_EFULL, "the run reached its size bound of %lld MiB",
+                       (long long)(in->max_bytes >> 20));
+    }
+    return db_status(in->store.db, e);
+}
+
+int ingest_commit(struct ingest *in, struct err *e)
+{
+    struct err own;
+    e = e ? e : &own;
+    if (in->has_failed || in->has_ended) {
+        return 0;
+    }
+    int64_t began = clock_monotonic_ns();
+    int rc = store_commit(&in->store, &in->intern, &in->binaries, &in->tasks, false, e);
+    in->has_data = false;
+    if (rc) {
+        fail(in, e, true);
+        return rc;
+    }
+    rc = keep_small(in, e);
+    if (rc) {
+        db_clear_error(in->store.db);
+        fail(in, e, false);
+        return rc;
+    }
+    note_commit(in, began);
+    if (in->committed) {
+        in->committed(in->ctx, false);
+    }
+    return 0;
+}
+
+int ingest_finish(struct ingest *in, const char *stop_reason, int64_t end_ts, struct err *e)
+{
+    struct err own;
+    e = e ? e : &own;
+    if (in->has_ended) {
+        return 0;
+    }
+    in->has_ended = true;
+    int rc = 0;
+    if (!in->has_failed) {
+        int64_t began = clock_monotonic_ns();
+        rc = store_commit(&in->store, &in->intern, &in->binaries, &in->tasks, true, e);
+        if (rc == 0) {
+            rc = store_end(&in->store, stop_reason, end_ts, e);
+        }
+        if (rc) {
+            fail(in, e, true);
+        }
+        note_commit(in, began);
+        db_checkpoint(in->store.db, true);
+        db_clear_error(in->store.db);
+    }
+    unlink(in->reserve_path);
+    atomic_store(&in->is_done, true);
+    if (in->committed) {
+        in->committed(in->ctx, true);
+    }
+    return rc;
+}
+
+static void *loop(void *arg)
+{
+    struct ingest *in = arg;
+    pthread_setname_np(pthread_self(), "stax-ingest");
+    int64_t next = clock_monotonic_ns() + (int64_t)COMMIT_MS * 1000000;
+    while (!in->end_reason) {
+        int64_t left_ms = (next - clock_monotonic_ns() + 999999) / 1000000;
+        size_t n_bytes;
+        void *batch = left_ms > 0 ? queue_pop(in->queue, (int)left_ms, &n_bytes) : NULL;
+        if (batch) {
+            ingest_feed(in, batch, n_bytes);
+            free(batch);
+        }
+        int64_t now = clock_monotonic_ns();
+        if (now >= next) {
+            if (in->has_data) {
+                ingest_commit(in, NULL);
+            }
+            next = now + (int64_t)COMMIT_MS * 1000000;
+        }
+    }
+    ingest_finish(in, in->end_reason, in->end_ts, NULL);
+    return NULL;
+}
+
+int ingest_start(struct ingest *in, struct queue *queue, struct err *e)
+{
+    in->queue = queue;
+    int rc = pthread_create(&in->thread, NULL, loop, in);
+    if (rc) {
+        return err_set_errno(e, rc, "cannot start the ingest thread");
+    }
+    in->has_thread = true;
+    return 0;
+}
+
+bool ingest_is_done(struct ingest *in)
+{
+    return atomic_load(&in->is_done);
+}
+
+void ingest_close(struct ingest *in)
+{
+    if (!in) {
+        return;
+    }
+    if (in->has_thread) {
+        pthread_join(in->thread, NULL);
+    }
+    store_fini(&in->store);
+    binaries_fini(&in->binaries);
+    tasks_free(&in->tasks);
+    intern_free(&in->intern);
+    pthread_mutex_destroy(&in->stats_lock);
+    unlink(in->reserve_path);
+    free(in->reserve_path);
+    free(in->path);
+    free(in);
+}
+
+void ingest_stats(struct ingest *in, struct ingest_stats *stats)
+{
+    pthread_mutex_lock(&in->stats_lock);
+    *stats = in->stats;
+    pthread_mutex_unlock(&in->stats_lock);
+}

@@ -1,0 +1,102 @@
+/*
+ * intern.h - the run's identities in memory: symbols, frames, callsites, tree nodes, stacks.
+ *
+ * Everything has a dense id from 1 that is also its row id. What was created since the last commit
+ * is what ids beyond the *_written marks name; the store inserts those rows and moves the marks.
+ * Summaries follow from stacks: a sample adds to its stack, intern_settle() carries the batch's
+ * sums up the call tree. One thread.
+ */
+#ifndef STAX_INGEST_INTERN_H
+#define STAX_INGEST_INTERN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ingest/lazy.h"
+
+enum symbol_kind { SYMBOL_FUNCTION, SYMBOL_UNNAMED, SYMBOL_PROCESS, SYMBOL_MARKER };
+const char *symbol_kind_text(enum symbol_kind kind);
+
+/* What a symbol row says; texts are owned and dropped once written. */
+struct symbol_text {
+    char *name;
+    char *linkage_name; /* NULL: same as name */
+    uint32_t binary;    /* 0: none */
+    uint64_t rel_address, size;
+    const char *source; /* static */
+    enum symbol_kind kind;
+};
+
+struct frame {
+    uint64_t rel_address;
+    uint32_t binary;
+    uint32_t symbol;
+};
+
+struct callsite {
+    uint32_t parent, frame;
+    uint32_t node; /* the tree node of these callers */
+    uint32_t depth;
+};
+
+struct node {
+    uint32_t depth;
+    bool is_inlined;
+    bool is_recursive;
+};
+
+struct stack {
+    uint32_t utid, node;
+    uint64_t n_samples;
+    int64_t on_cpu_ns;
+    uint64_t n_batch; /* of the samples since the last settle */
+    int64_t batch_ns;
+};
+
+struct intern {
+    struct symbol_text *new_symbols; /* of ids symbols_written+1 .. n_symbols */
+    uint8_t *symbol_kinds;           /* by id - 1 */
+    size_t n_symbols, symbols_written, cap_new_symbols, cap_symbol_kinds;
+    struct frame *frames;
+    size_t n_frames, frames_written, cap_frames;
+    struct callsite *callsites;
+    size_t n_callsites, callsites_written, cap_callsites;
+    struct map callsite_index; /* (parent, frame) -> id */
+    struct lazy_table tree;    /* (parent node, symbol); ids are call_tree.id */
+    struct node *nodes;        /* beside tree.rows */
+    size_t cap_nodes, nodes_written;
+    struct stack *stacks;
+    size_t n_stacks, stacks_written, cap_stacks;
+    struct map stack_index; /* (utid, node) -> id */
+    uint32_t *batch;        /* stacks with samples since the last settle */
+    size_t n_batch, cap_batch;
+    struct lazy_table symbol_sums;   /* (symbol, 0) */
+    struct lazy_table thread_sums;   /* (utid, symbol): symbol_thread_sum */
+    struct lazy_table frame_sums;    /* (frame, utid) */
+    struct lazy_table callsite_sums; /* (callsite, utid) */
+    uint64_t n_samples;              /* of the run */
+};
+
+void intern_free(struct intern *in);
+
+/* Takes the strings of *text. Returns the new symbol's id. */
+uint32_t intern_symbol(struct intern *in, const struct symbol_text *text);
+uint32_t intern_frame(struct intern *in, uint32_t binary, uint64_t rel_address, uint32_t symbol);
+/* The callsite reached from parent (0: root) through frame. */
+uint32_t intern_callsite(struct intern *in, uint32_t parent, uint32_t frame);
+/* The tree node of symbol below parent (0: root). */
+uint32_t intern_node(struct intern *in, uint32_t parent, uint32_t symbol);
+uint32_t intern_stack(struct intern *in, uint32_t utid, uint32_t node);
+
+/* Counts one sample: callers, sampled frame, thread, weight. */
+void intern_sample(struct intern *in, uint32_t callsite, uint32_t frame, uint32_t utid,
+                   int64_t on_cpu_ns);
+/* Carries what the stacks gained since the last call into the summary tables. */
+void intern_settle(struct intern *in);
+
+/* Samples that slow summaries may still lack. */
+uint64_t intern_n_pending(const struct intern *in);
+size_t intern_bytes(const struct intern *in);
+
+#endif

@@ -1,0 +1,75 @@
+/*
+ * lazy.h - a summary table kept in memory whose rows reach the database at a bounded rate.
+ *
+ * Writing every touched row in each commit is what would decide ingest's speed (FACTS, SQLite), so
+ * a commit writes the rows that matter and a bounded number of the others: rows whose unwritten
+ * part is at least 1/1000 of the run at once, the rest oldest change first. Values are absolute, so
+ * any row may be written any time, and writing all of them makes the table exact. One thread.
+ */
+#ifndef STAX_INGEST_LAZY_H
+#define STAX_INGEST_LAZY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/map.h"
+
+struct sums {
+    uint64_t n_self, n_total;  /* samples */
+    int64_t self_ns, total_ns; /* on-CPU ns */
+};
+
+struct lazy_row {
+    uint32_t a, b; /* the key; rows are unique by (a, b) */
+    struct sums sums;
+    uint64_t n_written; /* n_self + n_total when last written */
+    bool is_dirty;      /* differs from the database */
+    bool is_queued;     /* stands in the queue of changes */
+    bool is_big;        /* stands in the list of big changes */
+};
+
+struct lazy_change {
+    uint32_t id;
+    uint64_t since; /* samples of the run when the row became dirty */
+};
+
+struct lazy_table {
+    struct lazy_row *rows; /* row id is index + 1 */
+    size_t n_rows, cap_rows;
+    struct map index; /* (a, b) -> id */
+    struct lazy_change *changes;
+    size_t first_change, n_changes, cap_changes; /* [first_change, n_changes) */
+    uint32_t *big;
+    size_t n_big, cap_big;
+    uint32_t *chosen; /* scratch of lazy_flush() */
+    size_t cap_chosen;
+};
+
+void lazy_free(struct lazy_table *t);
+
+/* The id of row (a, b), created when absent. */
+uint32_t lazy_id(struct lazy_table *t, uint32_t a, uint32_t b);
+/* The same without creating; 0 if absent. */
+uint32_t lazy_find(const struct lazy_table *t, uint32_t a, uint32_t b);
+static inline struct lazy_row *lazy_row(const struct lazy_table *t, uint32_t id)
+{
+    return &t->rows[id - 1];
+}
+
+/* Adds to a row and notes the change; n_samples is the run's count so far. */
+void lazy_add(struct lazy_table *t, uint32_t id, const struct sums *delta, uint64_t n_samples);
+
+typedef void lazy_write(void *ctx, uint32_t id, const struct lazy_row *row);
+
+/* Writes the big changes and at most budget others, in id order. Returns rows written. */
+size_t lazy_flush(struct lazy_table *t, size_t budget, lazy_write *write, void *ctx);
+/* Marks a row as equal to the database (it was just inserted). */
+void lazy_mark_written(struct lazy_table *t, uint32_t id);
+
+/* Samples of the run when the oldest unwritten change was made; n_samples if there is none. */
+uint64_t lazy_clean_until(const struct lazy_table *t, uint64_t n_samples);
+size_t lazy_n_changes(const struct lazy_table *t);
+size_t lazy_bytes(const struct lazy_table *t);
+
+#endif

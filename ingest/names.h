@@ -1,0 +1,66 @@
+/*
+ * names.h - the symbols of one binary (ELF file, vDSO image or the kernel), looked up by address.
+ *
+ * Tables are read when the object is opened and never touch the file again; memory is bounded by
+ * the symbols kept. Every byte of the file is hostile. One thread at a time.
+ */
+#ifndef STAX_INGEST_NAMES_H
+#define STAX_INGEST_NAMES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+struct names;
+
+/* Where the best symbol table of a binary came from, in binary.names_from / symbol.source words. */
+enum names_source { NAMES_NONE, NAMES_EH_FRAME, NAMES_DYNSYM, NAMES_SYMTAB, NAMES_KALLSYMS };
+const char *names_source_text(enum names_source s);
+
+struct names_symbol {
+    const char *linkage_name; /* raw bytes as the table has them, NUL-terminated, owned by the
+                                 names object; NULL for NAMES_EH_FRAME (only the extent is known) */
+    uint64_t start;           /* ELF virtual address (kernel: absolute) */
+    uint64_t size;            /* bytes; from the table or up to the next symbol */
+    enum names_source source;
+    const char *module; /* kernel module name, or NULL */
+};
+
+/* Reads the symbol tables of an ELF file: .symtab, .dynsym (functions, also IFUNC; one name per
+ * address: global before weak before local, then the shortest underscore prefix), and function
+ * extents from .eh_frame_hdr/.eh_frame where no symbol covers them. The descriptor is borrowed.
+ * Errors: STAX_ECORRUPT with what is wrong; a file without any names is not an error. */
+int names_open_elf(struct names **out, int fd, struct err *e);
+/* The same from memory (the vDSO image); bytes are only read during the call. */
+int names_open_elf_image(struct names **out, const void *image, size_t n_bytes, struct err *e);
+/* Text symbols of /proc/kallsyms from an open descriptor. STAX_EPERMISSION if all addresses are 0.
+ */
+int names_open_kallsyms(struct names **out, int fd, struct err *e);
+/* NULL is accepted. */
+void names_close(struct names *n);
+
+/* The symbol that contains address. False: none. */
+bool names_find(const struct names *n, uint64_t address, struct names_symbol *symbol);
+
+/* ELF virtual address of a file offset by the program headers (executable PT_LOAD first); false if
+ * no segment holds it. */
+bool names_address_of_offset(const struct names *n, uint64_t file_offset, uint64_t *address);
+
+/* GNU build id in lower-case hex, or NULL. Owned by n. */
+const char *names_build_id(const struct names *n);
+enum names_source names_best_source(const struct names *n);
+/* Whether the ELF file is an executable (ET_EXEC, or ET_DYN with PT_INTERP). */
+bool names_is_executable(const struct names *n);
+/* kernel: address of the first text symbol (_text / _stext), 0 otherwise. */
+uint64_t names_kernel_base(const struct names *n);
+size_t names_bytes(const struct names *n);
+
+/* Appends the demangled form of a linkage name (Itanium C++, Rust legacy and v0 by libiberty;
+ * bounded in time and memory: names over 16 KiB or that explode stay as they are), cleaned by
+ * text_clean(). */
+void names_demangle(struct buf *out, const char *linkage_name);
+
+#endif

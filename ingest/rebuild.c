@@ -1,0 +1,227 @@
+/*
+ * rebuild.c - recomputes every summary of a run file from its facts and names (ingest.h).
+ *
+ * Runs the samples once more through the same interning code that ingest uses. Where sample rows
+ * were dropped to stay within the size bound, the snapshot they ended at is the base, and the sums
+ * per code location, thread and time bucket, which cannot be derived any more, are kept as they
+ * are.
+ */
+#include "ingest/ingest.h"
+
+#include "base/mem.h"
+#include "ingest/intern.h"
+#include "ingest/store.h"
+#include "ingest/store.sql.h"
+#include "schema/db.h"
+
+struct rebuild {
+    struct store store;
+    struct intern intern;
+    int64_t raw_from_ts, data_ts, on_cpu_ns;
+    bool is_recording;
+    bool is_corrupt; /* a row named something that is not there */
+};
+
+/* A column that must name one of the n rows before it. */
+static uint32_t id_at(struct rebuild *r, struct stmt *st, int column, size_t least, size_t n)
+{
+    int64_t id = stmt_int(st, column);
+    if (id < (int64_t)least || id > (int64_t)n) {
+        r->is_corrupt = true;
+        return 0;
+    }
+    return (uint32_t)id;
+}
+
+static void read_run(struct rebuild *r)
+{
+    struct stmt *st = db_stmt(r->store.db, &sql_read_run);
+    if (stmt_next(st)) {
+        r->raw_from_ts = stmt_int(st, read_run_c_raw_from_ts);
+        r->data_ts = stmt_int(st, read_run_c_data_ts);
+        r->is_recording = stmt_text(st, read_run_c_state)[0] == 'r';
+    }
+    stmt_reset(st);
+}
+
+/* Symbols and frames keep their ids; only what summaries need of them is loaded. */
+static void load_names(struct rebuild *r)
+{
+    struct intern *in = &r->intern;
+    struct stmt *st = db_stmt(r->store.db, &sql_read_symbols);
+    while (stmt_next(st)) {
+        in->symbols_written = in->n_symbols = id_at(r, st, read_symbols_c_id, 1, UINT32_MAX);
+    }
+    st = db_stmt(r->store.db, &sql_read_frames);
+    while (stmt_next(st)) {
+        intern_frame(in, (uint32_t)stmt_int(st, read_frames_c_binary),
+                     (uint64_t)stmt_int(st, read_frames_c_rel_address),
+                     id_at(r, st, read_frames_c_symbol, 1, in->n_symbols));
+    }
+    in->frames_written = in->n_frames;
+}
+
+/* Tree nodes and stacks keep the ids they have, so that kept snapshots still name them. */
+static void load_tree(struct rebuild *r)
+{
+    struct intern *in = &r->intern;
+    struct stmt *st = db_stmt(r->store.db, &sql_read_nodes);
+    while (stmt_next(st)) {
+        uint32_t parent = id_at(r, st, read_nodes_c_parent, 0, in->tree.n_rows);
+        intern_node(in, parent, id_at(r, st, read_nodes_c_symbol, 1, in->n_symbols));
+    }
+    st = db_stmt(r->store.db, &sql_read_stacks);
+    while (stmt_next(st)) {
+        uint32_t node = id_at(r, st, read_stacks_c_node, 1, in->tree.n_rows);
+        if (node) {
+            intern_stack(in, (uint32_t)stmt_int(st, read_stacks_c_utid), node);
+        }
+    }
+}
+
+static void load_callsites(struct rebuild *r)
+{
+    struct intern *in = &r->intern;
+    struct stmt *st = db_stmt(r->store.db, &sql_read_callsites);
+    while (stmt_next(st)) {
+        uint32_t parent = id_at(r, st, read_callsites_c_parent, 0, in->n_callsites);
+        uint32_t frame = id_at(r, st, read_callsites_c_frame, 1, in->n_frames);
+        if (frame) {
+            intern_callsite(in, parent, frame);
+        }
+    }
+    in->callsites_written = in->n_callsites;
+}
+
+static void load_base(struct rebuild *r)
+{
+    struct stmt *st = db_stmt(r->store.db, &sql_read_base);
+    stmt_bind_int(st, read_base_p_ts, r->raw_from_ts - 1);
+    while (stmt_next(st)) {
+        uint32_t id = id_at(r, st, read_base_c_stack, 1, r->intern.n_stacks);
+        if (!id) {
+            continue;
+        }
+        struct stack *stack = &r->intern.stacks[id - 1];
+        mem_reserve(&r->intern.batch, &r->intern.cap_batch, r->intern.n_batch + 1,
+                    sizeof(*r->intern.batch));
+        r->intern.batch[r->intern.n_batch++] = id;
+        stack->n_batch = stack->n_samples = (uint64_t)stmt_int(st, read_base_c_n_samples);
+        stack->batch_ns = stack->on_cpu_ns = stmt_int(st, read_base_c_on_cpu_ns);
+        r->intern.n_samples += stack->n_samples;
+        r->on_cpu_ns += stack->on_cpu_ns;
+    }
+    r->store.snapshot_samples = r->intern.n_samples;
+}
+
+static void clear(struct rebuild *r)
+{
+    static const struct sql_block *const always[] = {&sql_clear_call_tree, &sql_clear_symbol_sum,
+                                                     &sql_clear_symbol_thread_sum,
+                                                     &sql_clear_stack};
+    static const struct sql_block *const with_all_rows[] = {
+        &sql_clear_frame_sum,   &sql_clear_callsite_sum, &sql_clear_thread_sum,
+        &sql_clear_time_bucket, &sql_rebuild_thread_sum, &sql_rebuild_time_bucket};
+    for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++) {
+        stmt_run(db_stmt(r->store.db, always[i]));
+    }
+    for (size_t i = 0; r->raw_from_ts == 0 && i < sizeof(with_all_rows) / sizeof(with_all_rows[0]);
+         i++) {
+        stmt_run(db_stmt(r->store.db, with_all_rows[i]));
+    }
+    struct stmt *st = db_stmt(r->store.db, &sql_clear_snapshots);
+    stmt_bind_int(st, clear_snapshots_p_ts, r->raw_from_ts);
+    stmt_run(st);
+    stmt_run(db_stmt(r->store.db, &sql_clear_stack_sums));
+    st = db_stmt(r->store.db, &sql_read_last_snapshot);
+    if (stmt_next(st)) {
+        r->store.n_snapshots = (uint32_t)stmt_int(st, read_last_snapshot_c_id);
+    }
+    stmt_reset(st);
+}
+
+/* Feeds the sample rows, with a snapshot wherever ingest would have made one. */
+static void replay_samples(struct rebuild *r)
+{
+    struct intern *in = &r->intern;
+    int64_t ts = 0;
+    struct stmt *st = db_stmt(r->store.db, &sql_read_samples);
+    while (stmt_next(st)) {
+        uint32_t callsite = id_at(r, st, read_samples_c_callsite, 1, in->n_callsites);
+        uint32_t frame = id_at(r, st, read_samples_c_frame, 1, in->n_frames);
+        if (r->is_corrupt) {
+            break;
+        }
+        ts = stmt_int(st, read_samples_c_ts);
+        int64_t on_cpu_ns = stmt_int(st, read_samples_c_on_cpu_ns);
+        intern_sample(in, callsite, frame, (uint32_t)stmt_int(st, read_samples_c_utid), on_cpu_ns);
+        r->on_cpu_ns += on_cpu_ns;
+        if (store_is_snapshot_due(&r->store, in)) {
+            store_snapshot(&r->store, in, ts);
+        }
+    }
+    stmt_reset(st);
+    intern_settle(in);
+    if (in->n_samples > r->store.snapshot_samples) {
+        store_snapshot(&r->store, in, ts);
+    }
+}
+
+static void write_all(struct rebuild *r)
+{
+    store_identities(&r->store, &r->intern);
+    for (size_t i = 0; i < r->intern.n_callsites; i++) {
+        struct stmt *st = db_stmt(r->store.db, &sql_set_callsite_node);
+        stmt_bind_int(st, set_callsite_node_p_id, (int64_t)i + 1);
+        stmt_bind_int(st, set_callsite_node_p_node, r->intern.callsites[i].node);
+        stmt_run(st);
+    }
+    if (r->raw_from_ts) {
+        lazy_free(&r->intern.frame_sums);
+        lazy_free(&r->intern.callsite_sums);
+    }
+    store_sums(&r->store, &r->intern, true);
+    struct stmt *st = db_stmt(r->store.db, &sql_rebuild_run);
+    stmt_bind_int(st, rebuild_run_p_n_samples, (int64_t)r->intern.n_samples);
+    stmt_bind_int(st, rebuild_run_p_on_cpu_ns, r->on_cpu_ns);
+    stmt_run(st);
+}
+
+int ingest_rebuild(const char *path, const char *stop_reason_if_recording, struct err *e)
+{
+    struct rebuild r = {0};
+    int rc = db_open(&r.store.db, path, DB_WRITE, e);
+    if (rc) {
+        return rc;
+    }
+    db_begin(r.store.db);
+    read_run(&r);
+    load_names(&r);
+    load_tree(&r);
+    load_callsites(&r);
+    clear(&r);
+    if (r.raw_from_ts) {
+        load_base(&r);
+    }
+    replay_samples(&r);
+    write_all(&r);
+    rc = db_status(r.store.db, e);
+    if (rc == 0 && r.is_corrupt) {
+        rc = err_set(e, STAX_ECORRUPT, "%s: rows name others that are not there", path);
+    }
+    if (rc == 0 && r.is_recording) {
+        rc = store_end(&r.store, stop_reason_if_recording, r.data_ts, e);
+    }
+    if (rc == 0) {
+        db_commit(r.store.db);
+        rc = db_status(r.store.db, e);
+    }
+    if (rc) {
+        db_clear_error(r.store.db);
+        db_rollback(r.store.db);
+    }
+    db_checkpoint(r.store.db, true);
+    store_fini(&r.store);
+    intern_free(&r.intern);
+    return rc;
+}

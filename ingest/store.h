@@ -1,0 +1,100 @@
+/*
+ * store.h - the rows of a run: buffers what a commit will write, and writes it.
+ *
+ * Owns the only writing connection of the run file. One thread.
+ */
+#ifndef STAX_INGEST_STORE_H
+#define STAX_INGEST_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "ingest/binaries.h"
+#include "ingest/ingest.h"
+#include "ingest/intern.h"
+#include "ingest/tasks.h"
+
+enum { BUCKET_NS = 100000000 }; /* time_bucket: 100 ms */
+
+struct sample_row {
+    int64_t ts;
+    int64_t on_cpu_ns;
+    uint32_t utid, cpu, callsite, frame;
+};
+
+struct mapping_row {
+    int64_t ts;
+    uint64_t start, size, file_offset;
+    uint32_t upid, binary;
+};
+
+struct loss_row {
+    int64_t ts;
+    int64_t cpu; /* -1: not known */
+    uint32_t kind;
+    uint64_t n;
+};
+
+struct bucket_row {
+    uint32_t utid;
+    struct bucket sums;
+};
+
+/* The counts of the run row. */
+struct run_counts {
+    int64_t data_ts;
+    int64_t on_cpu_ns;
+    uint64_t n_lost, n_truncated, n_unnamed, n_moved;
+    int64_t max_moved_ns;
+};
+
+struct store {
+    struct db *db;
+    struct sample_row *samples;
+    size_t n_samples, cap_samples;
+    struct mapping_row *mappings;
+    size_t n_mappings, cap_mappings;
+    struct loss_row *losses;
+    size_t n_losses, cap_losses;
+    struct bucket_row *buckets; /* that were left behind since the last commit */
+    size_t n_buckets, cap_buckets;
+    struct run_counts counts;
+    uint64_t n_rows; /* written so far */
+    uint32_t n_snapshots;
+    uint64_t snapshot_samples; /* run samples in the last snapshot */
+};
+
+int store_create(struct store *s, const char *path, const struct ingest_run *run,
+                 const struct ingest_ability *abilities, size_t n_abilities, struct err *e);
+void store_fini(struct store *s);
+
+void store_add_sample(struct store *s, const struct sample_row *row);
+void store_add_mapping(struct store *s, const struct mapping_row *row);
+void store_add_loss(struct store *s, int64_t ts, int64_t cpu, uint32_t kind, uint64_t n);
+void store_add_bucket(struct store *s, uint32_t utid, const struct bucket *sums);
+
+/* Writes everything buffered and due in one transaction. is_final: also every late summary row and
+ * a last snapshot. Returns 0, or STAX_EFULL / STAX_ESYSTEM with nothing of this commit written. */
+int store_commit(struct store *s, struct intern *in, struct binaries *b, struct tasks *t,
+                 bool is_final, struct err *e);
+/* Sets state stopped. */
+int store_end(struct store *s, const char *stop_reason, int64_t end_ts, struct err *e);
+
+/* Drops sample rows up to the oldest usable snapshot, at most limit of them. Returns whether rows
+ * were dropped. */
+bool store_drop_raw(struct store *s, const struct intern *in, size_t limit);
+/* Bytes of the file that hold data; pages given back count no more. */
+int64_t store_used_bytes(struct store *s);
+
+/* Whether enough samples came since the last snapshot that filters would read too many rows. */
+bool store_is_snapshot_due(const struct store *s, const struct intern *in);
+/* Writes a snapshot of all stacks as of ts. */
+void store_snapshot(struct store *s, const struct intern *in, int64_t ts);
+/* The summary rows that are due, or all of them. */
+void store_sums(struct store *s, struct intern *in, bool all);
+/* New symbols, frames, callsites, nodes and stacks. */
+void store_identities(struct store *s, struct intern *in);
+
+#endif

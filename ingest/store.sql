@@ -1,0 +1,255 @@
+-- What ingest writes. One block, one statement; all are run by the one writing connection.
+
+--@ insert_run
+-- :id and the other columns of run that are known at the start
+INSERT INTO run (id, state, pid, is_launched, command, start_ts, start_wall_ns, data_ts,
+                 frequency_hz, period_ns, has_children, hostname, os_release, arch, n_cpus,
+                 stax_version, n_samples, on_cpu_ns, n_lost, n_truncated, n_unnamed, n_moved,
+                 max_moved_ns, n_pending, raw_from_ts, n_renames)
+VALUES (:id, 'recording', :pid, :is_launched, :command, :start_ts, :start_wall_ns, :start_ts,
+        :frequency_hz, :period_ns, :has_children, :hostname, :os_release, :arch, :n_cpus,
+        :stax_version, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+
+--@ update_run
+-- The counts of a run after a commit; columns as in run
+UPDATE run
+   SET data_ts = :data_ts,
+       n_samples = :n_samples,
+       on_cpu_ns = :on_cpu_ns,
+       n_lost = :n_lost,
+       n_truncated = :n_truncated,
+       n_unnamed = :n_unnamed,
+       n_moved = :n_moved,
+       max_moved_ns = :max_moved_ns,
+       n_pending = :n_pending;
+
+--@ end_run
+-- :stop_reason TEXT, :end_ts INTEGER ns
+UPDATE run SET state = 'stopped', stop_reason = :stop_reason, end_ts = :end_ts;
+
+--@ insert_ability
+INSERT INTO ability (name, is_available, reason, unlock)
+VALUES (:name, :is_available, :reason, :unlock);
+
+--@ put_process
+INSERT INTO process (upid, pid, parent_upid, name, cmdline, start_ts, end_ts)
+VALUES (:upid, :pid, :parent_upid, :name, :cmdline, :start_ts, :end_ts)
+ON CONFLICT (upid) DO UPDATE
+   SET name = excluded.name, cmdline = excluded.cmdline, end_ts = excluded.end_ts;
+
+--@ put_thread
+INSERT INTO thread (utid, upid, tid, name, is_main_thread, start_ts, end_ts)
+VALUES (:utid, :upid, :tid, :name, :is_main_thread, :start_ts, :end_ts)
+ON CONFLICT (utid) DO UPDATE
+   SET name = excluded.name, end_ts = excluded.end_ts;
+
+--@ put_binary
+INSERT INTO binary (id, path, name, kind, build_id, has_addresses, names_from, note)
+VALUES (:id, :path, :name, :kind, :build_id, :has_addresses, :names_from, :note)
+ON CONFLICT (id) DO UPDATE
+   SET build_id = excluded.build_id, has_addresses = excluded.has_addresses,
+       names_from = excluded.names_from, note = excluded.note;
+
+--@ insert_mapping
+INSERT INTO mapping (ts, upid, start, size, file_offset, binary)
+VALUES (:ts, :upid, :start, :size, :file_offset, :binary);
+
+--@ insert_sample
+INSERT INTO sample (ts, utid, cpu, callsite, frame, on_cpu_ns)
+VALUES (:ts, :utid, :cpu, :callsite, :frame, :on_cpu_ns);
+
+--@ insert_loss
+INSERT INTO loss (ts, cpu, kind, n) VALUES (:ts, :cpu, :kind, :n);
+
+--@ insert_symbol
+INSERT INTO symbol (id, kind, name, linkage_name, binary, rel_address, size, source)
+VALUES (:id, :kind, :name, :linkage_name, :binary, :rel_address, :size, :source);
+
+--@ insert_frame
+INSERT INTO frame (id, binary, rel_address, symbol) VALUES (:id, :binary, :rel_address, :symbol);
+
+--@ insert_callsite
+INSERT INTO callsite (id, parent, frame, depth, node) VALUES (:id, :parent, :frame, :depth, :node);
+
+--@ insert_node
+INSERT INTO call_tree (parent, id, symbol, depth, is_inlined, is_recursive, n_self_samples,
+                       self_on_cpu_ns, n_total_samples, total_on_cpu_ns)
+VALUES (:parent, :id, :symbol, :depth, :is_inlined, :is_recursive, :n_self_samples,
+        :self_on_cpu_ns, :n_total_samples, :total_on_cpu_ns);
+
+--@ update_node
+UPDATE call_tree
+   SET n_self_samples = :n_self_samples, self_on_cpu_ns = :self_on_cpu_ns,
+       n_total_samples = :n_total_samples, total_on_cpu_ns = :total_on_cpu_ns
+ WHERE parent = :parent AND id = :id;
+
+--@ put_symbol_sum
+INSERT INTO symbol_sum (symbol, n_self_samples, self_on_cpu_ns, n_total_samples, total_on_cpu_ns)
+VALUES (:symbol, :n_self_samples, :self_on_cpu_ns, :n_total_samples, :total_on_cpu_ns)
+ON CONFLICT (symbol) DO UPDATE
+   SET n_self_samples = excluded.n_self_samples, self_on_cpu_ns = excluded.self_on_cpu_ns,
+       n_total_samples = excluded.n_total_samples, total_on_cpu_ns = excluded.total_on_cpu_ns;
+
+--@ put_symbol_thread_sum
+INSERT INTO symbol_thread_sum (utid, symbol, n_self_samples, self_on_cpu_ns, n_total_samples,
+                               total_on_cpu_ns)
+VALUES (:utid, :symbol, :n_self_samples, :self_on_cpu_ns, :n_total_samples, :total_on_cpu_ns)
+ON CONFLICT (utid, symbol) DO UPDATE
+   SET n_self_samples = excluded.n_self_samples, self_on_cpu_ns = excluded.self_on_cpu_ns,
+       n_total_samples = excluded.n_total_samples, total_on_cpu_ns = excluded.total_on_cpu_ns;
+
+--@ put_frame_sum
+INSERT INTO frame_sum (frame, utid, n_samples, on_cpu_ns)
+VALUES (:frame, :utid, :n_samples, :on_cpu_ns)
+ON CONFLICT (frame, utid) DO UPDATE
+   SET n_samples = excluded.n_samples, on_cpu_ns = excluded.on_cpu_ns;
+
+--@ put_callsite_sum
+INSERT INTO callsite_sum (callsite, utid, n_samples, on_cpu_ns)
+VALUES (:callsite, :utid, :n_samples, :on_cpu_ns)
+ON CONFLICT (callsite, utid) DO UPDATE
+   SET n_samples = excluded.n_samples, on_cpu_ns = excluded.on_cpu_ns;
+
+--@ put_thread_sum
+INSERT INTO thread_sum (utid, n_samples, on_cpu_ns) VALUES (:utid, :n_samples, :on_cpu_ns)
+ON CONFLICT (utid) DO UPDATE SET n_samples = excluded.n_samples, on_cpu_ns = excluded.on_cpu_ns;
+
+--@ put_time_bucket
+INSERT INTO time_bucket (bucket, utid, n_samples, on_cpu_ns)
+VALUES (:bucket, :utid, :n_samples, :on_cpu_ns)
+ON CONFLICT (bucket, utid) DO UPDATE
+   SET n_samples = excluded.n_samples, on_cpu_ns = excluded.on_cpu_ns;
+
+--@ insert_stack
+INSERT INTO stack (id, utid, node) VALUES (:id, :utid, :node);
+
+--@ insert_snapshot
+INSERT INTO snapshot (id, ts, n_samples) VALUES (:id, :ts, :n_samples);
+
+--@ insert_stack_sum
+INSERT INTO stack_sum (snapshot, stack, n_samples, on_cpu_ns)
+VALUES (:snapshot, :stack, :n_samples, :on_cpu_ns);
+
+--@ has_raw_to_drop
+-- Whether rows of sample from before run.raw_from_ts are still there
+-- => is_there
+SELECT EXISTS (SELECT 1 FROM sample WHERE ts < (SELECT raw_from_ts FROM run)) AS is_there;
+
+--@ drop_raw_samples
+-- Gives back up to :limit of those rows
+DELETE FROM sample
+ WHERE ts IN (SELECT ts FROM sample WHERE ts < (SELECT raw_from_ts FROM run)
+               ORDER BY ts LIMIT :limit);
+
+--@ oldest_snapshot
+-- The first snapshot whose sample rows are still there
+-- => ts (ns)
+SELECT s.ts FROM snapshot AS s, run AS r WHERE s.ts >= r.raw_from_ts ORDER BY s.id LIMIT 1;
+
+--@ drop_old_snapshots
+-- Those before the one that sample rows begin after
+DELETE FROM snapshot WHERE ts < (SELECT raw_from_ts - 1 FROM run);
+
+--@ used_bytes
+-- => n_bytes of the file that hold data
+SELECT (page_count - freelist_count) * page_size AS n_bytes
+  FROM pragma_page_count, pragma_freelist_count, pragma_page_size;
+
+--@ set_raw_from
+-- :ts the last time whose rows are to go
+UPDATE run SET raw_from_ts = :ts + 1;
+
+--@ read_run
+-- => columns of run that rebuild needs
+SELECT id, state, start_ts, end_ts, data_ts, raw_from_ts, n_samples FROM run;
+
+--@ read_symbols
+-- => id, kind
+SELECT id, kind FROM symbol ORDER BY id;
+
+--@ read_frames
+-- => id, binary, rel_address, symbol
+SELECT id, binary, rel_address, symbol FROM frame ORDER BY id;
+
+--@ read_callsites
+-- => id, parent, frame, depth
+SELECT id, parent, frame, depth FROM callsite ORDER BY id;
+
+--@ read_nodes
+-- => id, parent, symbol
+SELECT id, parent, symbol FROM call_tree ORDER BY id;
+
+--@ read_stacks
+-- => id, utid, node
+SELECT id, utid, node FROM stack ORDER BY id;
+
+--@ read_base
+-- What each stack had summed up when the oldest kept sample rows begin; :ts is raw_from_ts - 1
+-- => stack, n_samples, on_cpu_ns
+SELECT b.stack, b.n_samples, b.on_cpu_ns
+  FROM snapshot AS s
+  JOIN stack_sum AS b ON b.snapshot = s.id
+ WHERE s.ts = :ts;
+
+--@ read_samples
+-- => ts, utid, callsite, frame, on_cpu_ns
+SELECT ts, utid, callsite, frame, on_cpu_ns
+  FROM sample
+ WHERE ts >= (SELECT raw_from_ts FROM run)
+ ORDER BY ts;
+
+--@ read_last_snapshot
+-- => id (0: none)
+SELECT ifnull(max(id), 0) AS id FROM snapshot;
+
+--@ clear_call_tree
+DELETE FROM call_tree;
+
+--@ clear_symbol_sum
+DELETE FROM symbol_sum;
+
+--@ clear_symbol_thread_sum
+DELETE FROM symbol_thread_sum;
+
+--@ clear_frame_sum
+DELETE FROM frame_sum;
+
+--@ clear_callsite_sum
+DELETE FROM callsite_sum;
+
+--@ clear_thread_sum
+DELETE FROM thread_sum;
+
+--@ clear_time_bucket
+DELETE FROM time_bucket;
+
+--@ clear_stack
+DELETE FROM stack;
+
+--@ clear_snapshots
+-- Those of times whose sample rows are there; :ts is raw_from_ts
+DELETE FROM snapshot WHERE ts >= :ts;
+
+--@ clear_stack_sums
+DELETE FROM stack_sum WHERE snapshot NOT IN (SELECT id FROM snapshot);
+
+--@ set_callsite_node
+UPDATE callsite SET node = :node WHERE id = :id;
+
+--@ rebuild_thread_sum
+INSERT INTO thread_sum (utid, n_samples, on_cpu_ns)
+SELECT utid, count(*), sum(on_cpu_ns) FROM sample GROUP BY utid;
+
+--@ rebuild_time_bucket
+INSERT INTO time_bucket (bucket, utid, n_samples, on_cpu_ns)
+SELECT (s.ts - r.start_ts) / 100000000 AS bucket, s.utid, count(*), sum(s.on_cpu_ns)
+  FROM sample AS s, run AS r
+ GROUP BY 1, 2;
+
+--@ rebuild_run
+-- Counts of run that follow from facts; :n_samples and :on_cpu_ns include dropped rows
+UPDATE run
+   SET n_samples = :n_samples,
+       on_cpu_ns = :on_cpu_ns,
+       n_pending = 0,
+       data_ts = max(data_ts, ifnull((SELECT max(ts) FROM sample), 0));

@@ -1,0 +1,97 @@
+/*
+ * tasks.h - the processes and threads of a run, by the ids the kernel reuses and by those that
+ * last. One thread.
+ */
+#ifndef STAX_INGEST_TASKS_H
+#define STAX_INGEST_TASKS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/map.h"
+#include "ingest/space.h"
+
+struct process {
+    int32_t pid;
+    uint32_t parent_upid;     /* 0: none */
+    char *name;               /* clean text */
+    char *cmdline;            /* clean text, or NULL */
+    int64_t start_ts, end_ts; /* end_ts 0: alive */
+    struct space *space;
+    uint32_t root; /* callsite of the process's name, 0: not made since the last exec */
+    bool has_file; /* a file was mapped since the last exec */
+    bool is_changed;
+};
+
+/* What a thread gained in one 100 ms bucket. */
+struct bucket {
+    int64_t bucket; /* (ts - start) / 100 ms, -1: none yet */
+    uint64_t n_samples;
+    int64_t on_cpu_ns;
+};
+
+/* The stack a thread was last sampled in, root first, with what its levels were interned to. */
+struct last_stack {
+    uint32_t root;       /* callsite it starts from */
+    struct space *space; /* compared only, never followed */
+    uint32_t n;
+    uint32_t cap;
+    uint64_t *addresses;
+    uint32_t *callsites;
+};
+
+struct thread {
+    uint32_t upid;
+    int32_t tid;
+    char *name; /* clean text */
+    int64_t start_ts, end_ts;
+    uint64_t n_samples;
+    int64_t on_cpu_ns;
+    struct bucket bucket;
+    struct last_stack last;
+    bool is_changed;   /* name or end */
+    bool has_new_sums; /* stands in tasks.touched */
+};
+
+struct tasks {
+    struct process *processes; /* upid is index + 1 */
+    size_t n_processes, processes_written, cap_processes;
+    struct thread *threads; /* utid is index + 1 */
+    size_t n_threads, threads_written, cap_threads;
+    struct map by_pid; /* pid -> upid */
+    struct map by_tid; /* (pid, tid) -> utid */
+    uint32_t *touched; /* threads with samples since the last commit */
+    size_t n_touched, cap_touched;
+};
+
+void tasks_free(struct tasks *t);
+
+static inline struct process *tasks_process(const struct tasks *t, uint32_t upid)
+{
+    return &t->processes[upid - 1];
+}
+static inline struct thread *tasks_thread(const struct tasks *t, uint32_t utid)
+{
+    return &t->threads[utid - 1];
+}
+
+/* A process appears; its space is its parent's when that is known. Returns its upid. */
+uint32_t tasks_start_process(struct tasks *t, int64_t ts, int32_t pid, int32_t parent_pid,
+                             const char *name, size_t name_len, const char *cmdline,
+                             size_t cmdline_len);
+void tasks_end_process(struct tasks *t, int64_t ts, int32_t pid);
+void tasks_exec(struct tasks *t, int64_t ts, int32_t pid, const char *name, size_t name_len,
+                const char *cmdline, size_t cmdline_len);
+/* The upid of a pid, made up when no start was seen. */
+uint32_t tasks_upid(struct tasks *t, int64_t ts, int32_t pid);
+
+uint32_t tasks_start_thread(struct tasks *t, int64_t ts, int32_t pid, int32_t tid, const char *name,
+                            size_t name_len);
+void tasks_end_thread(struct tasks *t, int64_t ts, int32_t pid, int32_t tid);
+void tasks_name_thread(struct tasks *t, int64_t ts, int32_t pid, int32_t tid, const char *name,
+                       size_t name_len);
+/* The utid of a (pid, tid), made up when no start was seen. */
+uint32_t tasks_utid(struct tasks *t, int64_t ts, int32_t pid, int32_t tid);
+
+#endif

@@ -1,0 +1,31 @@
+/*
+ * archive.h - runs as files that travel: saving one, and opening one that somebody else made.
+ * Any thread; each call uses connections of its own.
+ */
+#ifndef STAX_SCHEMA_ARCHIVE_H
+#define STAX_SCHEMA_ARCHIVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "schema/db.h"
+
+/* Called now and then with pages done of total; returning false cancels (STAX_ECANCELLED). */
+typedef bool archive_progress(void *ctx, int64_t n_done, int64_t n_total);
+
+/* Writes a consistent, self-contained copy of the run file source (live or stopped) to target:
+ * beside it under a temporary name first, DELETE journal mode, synced, then renamed over target.
+ * A live run's copy says state stopped, stop_reason saved_live, and has exact summaries as far as
+ * they were written. *bytes is its size.
+ * Errors: STAX_ENOTFOUND (no such folder), STAX_EPERMISSION, STAX_EFULL; nothing is left behind. */
+int archive_save(const char *source, const char *target, archive_progress *progress, void *ctx,
+                 int64_t *bytes, struct err *e);
+
+/* Opens a foreign file: checks application id, version, the shape of its schema (our tables and
+ * columns; no triggers, virtual tables or unknown views) and quick_check, with limits on.
+ * An older version is copied to a private temporary file and migrated there; is_migrated says so.
+ * Errors: STAX_ENOTFOUND, STAX_EPERMISSION, STAX_ECORRUPT, STAX_EVERSION. */
+int archive_open(struct db **out, const char *path, bool *is_migrated, struct err *e);
+
+#endif

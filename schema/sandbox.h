@@ -1,0 +1,44 @@
+/*
+ * sandbox.h - other people's SQL on a run: read-only, bounded, and unable to reach anything else.
+ *
+ * A sandbox is a connection of its own with the defences of FACTS.md (DEFENSIVE, no trusted schema,
+ * no double-quoted strings, an authorizer that allows SELECT, READ, RECURSIVE, FUNCTION and a few
+ * PRAGMAs, limits, a deadline). One thread at a time; sandbox_cancel() from any.
+ */
+#ifndef STAX_SCHEMA_SANDBOX_H
+#define STAX_SCHEMA_SANDBOX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/json.h"
+
+struct sandbox;
+
+struct sandbox_limits {
+    int64_t max_rows;   /* result rows kept */
+    int64_t max_bytes;  /* bytes of result values kept */
+    int64_t timeout_ms; /* wall time */
+};
+
+/* 10,000 rows, 16 MiB, 10 s. */
+extern const struct sandbox_limits sandbox_default_limits;
+
+/* is_archive: a foreign file (archive_open() checks run first). */
+int sandbox_open(struct sandbox **out, const char *path, bool is_archive, struct err *e);
+void sandbox_close(struct sandbox *s);
+
+/* Runs exactly one statement. *result becomes
+ *   {"columns":["name",...],"rows":[[value,...],...],"n_rows":N,"is_truncated":false,
+ *    "limit":null|"rows"|"bytes","elapsed_ms":x}
+ * Values: numbers, strings (valid UTF-8), null; blobs as "x'hex'" strings. The caller owns *result.
+ * Errors: STAX_ESQL (the message carries SQLite's, the hint what is allowed), STAX_ETIMEOUT. */
+int sandbox_query(struct sandbox *s, const char *sql, const struct sandbox_limits *limits,
+                  json_t **result, struct err *e);
+void sandbox_cancel(struct sandbox *s);
+
+/* Table, view and column names for completion: ["sample","sample.ts",...]. Caller owns. */
+json_t *sandbox_names(struct sandbox *s);
+
+#endif

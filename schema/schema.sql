@@ -1,0 +1,298 @@
+-- stax run database, schema version 1. One file holds one recorded run.
+--
+-- Times are nanoseconds of CLOCK_MONOTONIC in ts, durations in dur or *_ns; run maps them to wall time.
+-- Threads and processes are named by utid and upid, because tids and pids are reused.
+-- Facts are what was recorded and are only ever added to. Names say what code is called and may be
+-- replaced by better ones. Summaries follow from both and are kept up to date while recording.
+-- v_* views are for people; perf_sample and stack_profile_* carry Perfetto's names and columns.
+
+--------------------------------------------------------------------------------------------------
+-- Facts
+
+CREATE TABLE run (
+    id               INTEGER PRIMARY KEY, -- number of the run on the machine that recorded it
+    state            TEXT    NOT NULL,    -- recording or stopped
+    stop_reason      TEXT,                -- target_exited, stopped, time_limit, storage_full, capture_failed, server_died
+    pid              INTEGER NOT NULL,    -- process that was launched or attached to
+    is_launched      INTEGER NOT NULL,    -- 1: stax record -- command, 0: --pid
+    command          TEXT    NOT NULL,    -- command line of the target, for people
+    start_ts         INTEGER NOT NULL,    -- CLOCK_MONOTONIC ns when recording began
+    end_ts           INTEGER,             -- ... when it ended, NULL while recording
+    start_wall_ns    INTEGER NOT NULL,    -- CLOCK_REALTIME ns since 1970 at start_ts
+    data_ts          INTEGER NOT NULL,    -- newest event this file holds
+    frequency_hz     INTEGER NOT NULL,    -- samples asked for per second of CPU time
+    period_ns        INTEGER NOT NULL,    -- on-CPU time between two samples of a CPU
+    has_children     INTEGER NOT NULL,    -- 1: descendants of the target were recorded too
+    hostname         TEXT    NOT NULL,    -- machine
+    os_release       TEXT    NOT NULL,    -- kernel name and release
+    arch             TEXT    NOT NULL,    -- machine architecture, as uname -m prints it
+    n_cpus           INTEGER NOT NULL,    -- CPUs online at the start
+    stax_version     TEXT    NOT NULL,    -- version that recorded it
+    n_samples        INTEGER NOT NULL,    -- samples recorded, also those whose rows were dropped since
+    on_cpu_ns        INTEGER NOT NULL,    -- sum of all sample weights
+    n_lost           INTEGER NOT NULL,    -- sum of loss.n without throttled
+    n_truncated      INTEGER NOT NULL,    -- samples whose stack is known to be cut
+    n_unnamed        INTEGER NOT NULL,    -- samples whose sampled pc has no symbol
+    n_moved          INTEGER NOT NULL,    -- samples whose ts was moved up to keep ts unique and ascending
+    max_moved_ns     INTEGER NOT NULL,    -- the farthest of those moves
+    n_pending        INTEGER NOT NULL,    -- samples that slow summaries (call_tree, *_sum) may still lack; 0 when stopped
+    raw_from_ts      INTEGER NOT NULL,    -- sample rows before this were dropped to stay within the size bound (a snapshot's ts + 1, or 0)
+    n_renames        INTEGER NOT NULL     -- how often names were replaced since the recording
+) STRICT;
+
+CREATE TABLE ability (
+    name             TEXT    PRIMARY KEY, -- kernel_stacks, off_cpu, wait_stacks, wakeups, counters, full_stacks
+    is_available     INTEGER NOT NULL,    -- 1: this run has it
+    reason           TEXT    NOT NULL,    -- why not, empty if it has
+    unlock           TEXT    NOT NULL     -- command that would lift it on the recording machine
+) STRICT;
+
+CREATE TABLE process (
+    upid             INTEGER PRIMARY KEY, -- unique process id of this run
+    pid              INTEGER NOT NULL,    -- process id
+    parent_upid      INTEGER,             -- process.upid that forked it, NULL for the target itself
+    name             TEXT    NOT NULL,    -- name since its last exec
+    cmdline          TEXT,                -- arguments, separated by spaces, where known
+    start_ts         INTEGER NOT NULL,    -- ns, first seen
+    end_ts           INTEGER              -- ns, NULL: alive when last seen
+) STRICT;
+
+CREATE TABLE thread (
+    utid             INTEGER PRIMARY KEY, -- unique thread id of this run
+    upid             INTEGER NOT NULL,    -- process.upid
+    tid              INTEGER NOT NULL,    -- thread id
+    name             TEXT    NOT NULL,    -- last name it had
+    is_main_thread   INTEGER NOT NULL,    -- 1: tid equals its process's pid
+    start_ts         INTEGER NOT NULL,    -- ns, first seen
+    end_ts           INTEGER              -- ns, NULL: alive when last seen
+) STRICT;
+
+CREATE TABLE binary (
+    id               INTEGER PRIMARY KEY, -- a file or other source of code
+    path             TEXT    NOT NULL,    -- as the target sees it; [kernel], [vdso], [anon], [unknown], [marker] for others
+    name             TEXT    NOT NULL,    -- last component of path
+    kind             TEXT    NOT NULL,    -- main, shared, kernel, module, vdso, jit, unknown, marker (process names and other roots)
+    build_id         TEXT,                -- GNU build id in hex, NULL if it has none or is unreadable
+    has_addresses    INTEGER NOT NULL,    -- 1: frame.rel_address is the ELF virtual address, 0: the file offset
+    names_from       TEXT    NOT NULL,    -- symtab, dynsym, kallsyms, none: best symbol table found
+    note             TEXT                 -- why names are missing: deleted, replaced, unreadable, stripped
+) STRICT;
+
+CREATE TABLE mapping (
+    id               INTEGER PRIMARY KEY, -- executable mappings in the order they appeared
+    ts               INTEGER NOT NULL,    -- ns, when it was made or first seen
+    upid             INTEGER NOT NULL,    -- process.upid
+    start            INTEGER NOT NULL,    -- virtual address
+    size             INTEGER NOT NULL,    -- bytes
+    file_offset      INTEGER NOT NULL,    -- of start in the file, bytes
+    binary           INTEGER NOT NULL     -- binary.id
+) STRICT;
+
+CREATE TABLE sample (
+    ts               INTEGER PRIMARY KEY, -- ns; unique: equal stamps of two CPUs are moved by 1 ns
+    utid             INTEGER NOT NULL,    -- thread.utid that ran
+    cpu              INTEGER NOT NULL,    -- on this CPU
+    callsite         INTEGER NOT NULL,    -- callsite.id of its callers; the outermost is the process's name
+    frame            INTEGER NOT NULL,    -- frame.id of the sampled pc
+    on_cpu_ns        INTEGER NOT NULL,    -- the weight: on-CPU time this sample stands for
+    c0               INTEGER,             -- counter deltas since the thread's last sample; see counter
+    c1               INTEGER,             -- ...
+    c2               INTEGER,             -- ...
+    c3               INTEGER              -- ...
+) STRICT;
+
+CREATE TABLE thread_state (
+    id               INTEGER PRIMARY KEY, -- an off-CPU interval
+    ts               INTEGER NOT NULL,    -- ns, when the thread left its CPU
+    dur              INTEGER NOT NULL,    -- ns
+    utid             INTEGER NOT NULL,    -- thread.utid
+    state            TEXT    NOT NULL,    -- blocked or runnable
+    reason           TEXT,                -- idle, lock, sem, ipc, ioR, ioW, ready, sleep, conn, other; NULL when runnable
+    callsite         INTEGER,             -- callsite.id of where it waits, NULL: not known
+    stack_from       TEXT,                -- switch, parked, last_sample: how the stack was got
+    waker_utid       INTEGER,             -- thread.utid that ended the wait, NULL: not known
+    waker_callsite   INTEGER              -- callsite.id of the waker
+) STRICT;
+
+CREATE TABLE wakeup (
+    id               INTEGER PRIMARY KEY, -- one thread made another runnable
+    ts               INTEGER NOT NULL,    -- ns
+    utid             INTEGER NOT NULL,    -- thread.utid that was woken
+    waker_utid       INTEGER,             -- thread.utid that woke it, NULL: outside the target
+    waker_callsite   INTEGER              -- callsite.id of the waker, NULL: not known
+) STRICT;
+
+CREATE TABLE loss (
+    id               INTEGER PRIMARY KEY, -- data that is missing
+    ts               INTEGER NOT NULL,    -- ns, when it was noticed
+    cpu              INTEGER,             -- CPU it happened on, NULL: not known
+    kind             TEXT    NOT NULL,    -- ring_full, queue_full, throttled, malformed, late, no_events, storage_full
+    n                INTEGER NOT NULL     -- how many records, samples or (throttled) pauses
+) STRICT;
+
+CREATE TABLE counter (
+    slot             INTEGER PRIMARY KEY, -- 0 to 3: sample.c0 to sample.c3
+    name             TEXT    NOT NULL,    -- event name, as perf spells it
+    unit             TEXT    NOT NULL     -- what one count is
+) STRICT;
+
+--------------------------------------------------------------------------------------------------
+-- Names
+
+CREATE TABLE symbol (
+    id               INTEGER PRIMARY KEY, -- a function, or what stands for one
+    kind             TEXT    NOT NULL,    -- function, unnamed (binary+0x...), process (root of a call tree), marker
+    name             TEXT    NOT NULL,    -- demangled, control bytes as \xNN
+    linkage_name     TEXT,                -- as the symbol table has it, NULL if equal to name
+    binary           INTEGER,             -- binary.id, NULL for process and marker
+    rel_address      INTEGER,             -- start, relative to its binary (frame.rel_address)
+    size             INTEGER,             -- bytes, 0 if not known
+    source           TEXT    NOT NULL     -- symtab, dynsym, kallsyms, eh_frame (start only), none
+) STRICT;
+
+CREATE TABLE frame (
+    id               INTEGER PRIMARY KEY, -- a code location
+    binary           INTEGER NOT NULL,    -- binary.id
+    rel_address      INTEGER NOT NULL,    -- address in the binary as addr2line takes it; callers: return address minus 1, inside the call
+    symbol           INTEGER NOT NULL     -- symbol.id of the function that contains it
+) STRICT;
+
+CREATE TABLE frame_line (
+    frame            INTEGER NOT NULL,    -- frame.id
+    depth            INTEGER NOT NULL,    -- 0: innermost inlined function
+    symbol           INTEGER NOT NULL,    -- symbol.id
+    file             TEXT,                -- source file
+    line             INTEGER,             -- source line, from 1
+    PRIMARY KEY (frame, depth)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE callsite (
+    id               INTEGER PRIMARY KEY, -- a stack of callers: parent's callers, then this return address
+    parent           INTEGER NOT NULL,    -- callsite.id one step towards the root, 0 at the root; smaller than id
+    frame            INTEGER NOT NULL,    -- frame.id of the return address
+    depth            INTEGER NOT NULL,    -- 0 at the root
+    node             INTEGER NOT NULL     -- call_tree.id of the same callers by function
+) STRICT;
+
+CREATE TABLE code (
+    symbol           INTEGER PRIMARY KEY, -- symbol.id of a sampled function
+    rel_address      INTEGER NOT NULL,    -- of the first byte
+    bytes            BLOB    NOT NULL     -- its machine code
+) STRICT;
+
+CREATE TABLE source_line (
+    file             TEXT    NOT NULL,    -- frame_line.file
+    line             INTEGER NOT NULL,    -- from 1
+    text             TEXT    NOT NULL,    -- the line
+    PRIMARY KEY (file, line)
+) STRICT, WITHOUT ROWID;
+
+--------------------------------------------------------------------------------------------------
+-- Summaries. call_tree, symbol_sum, symbol_thread_sum, frame_sum and callsite_sum write their small
+-- changes late under load (run.n_pending says how many samples are affected); all are exact when stopped.
+
+CREATE TABLE call_tree (
+    parent           INTEGER NOT NULL,    -- call_tree.id of the caller, 0 at the roots
+    id               INTEGER NOT NULL,    -- unique; larger than parent
+    symbol           INTEGER NOT NULL,    -- symbol.id; the roots are process names
+    depth            INTEGER NOT NULL,    -- 0 at the roots
+    is_inlined       INTEGER NOT NULL,    -- 1: inlined into parent
+    is_recursive     INTEGER NOT NULL,    -- 1: symbol also occurs nearer to the root
+    n_self_samples   INTEGER NOT NULL,    -- samples with exactly this stack
+    self_on_cpu_ns   INTEGER NOT NULL,    -- ... and their weight
+    n_total_samples  INTEGER NOT NULL,    -- samples of this node and everything below
+    total_on_cpu_ns  INTEGER NOT NULL,    -- ... and their weight
+    PRIMARY KEY (parent, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE symbol_sum (
+    symbol           INTEGER PRIMARY KEY, -- symbol.id
+    n_self_samples   INTEGER NOT NULL,    -- samples in the function itself
+    self_on_cpu_ns   INTEGER NOT NULL,    -- ... and their weight
+    n_total_samples  INTEGER NOT NULL,    -- samples with the function anywhere on the stack, once each
+    total_on_cpu_ns  INTEGER NOT NULL     -- ... and their weight
+) STRICT;
+
+CREATE TABLE symbol_thread_sum (
+    utid             INTEGER NOT NULL,    -- thread.utid
+    symbol           INTEGER NOT NULL,    -- symbol.id
+    n_self_samples   INTEGER NOT NULL,    -- as symbol_sum, of this thread
+    self_on_cpu_ns   INTEGER NOT NULL,
+    n_total_samples  INTEGER NOT NULL,
+    total_on_cpu_ns  INTEGER NOT NULL,
+    PRIMARY KEY (utid, symbol)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE frame_sum (
+    frame            INTEGER NOT NULL,    -- frame.id of sampled pcs
+    utid             INTEGER NOT NULL,    -- thread.utid
+    n_samples        INTEGER NOT NULL,    -- samples at this location
+    on_cpu_ns        INTEGER NOT NULL,    -- ... and their weight
+    PRIMARY KEY (frame, utid)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE callsite_sum (
+    callsite         INTEGER NOT NULL,    -- callsite.id
+    utid             INTEGER NOT NULL,    -- thread.utid
+    n_samples        INTEGER NOT NULL,    -- samples with exactly these callers, whatever the sampled pc
+    on_cpu_ns        INTEGER NOT NULL,    -- ... and their weight
+    PRIMARY KEY (callsite, utid)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE thread_sum (
+    utid             INTEGER PRIMARY KEY, -- thread.utid
+    n_samples        INTEGER NOT NULL,    -- samples
+    on_cpu_ns        INTEGER NOT NULL,    -- on-CPU time
+    runnable_ns      INTEGER,             -- waiting for a CPU; NULL here and below: not recorded
+    idle_ns          INTEGER,             -- blocked by reason: parked for work
+    lock_ns          INTEGER,             -- mutexes
+    sem_ns           INTEGER,             -- semaphores
+    ipc_ns           INTEGER,             -- pipes, message queues, child processes
+    io_r_ns          INTEGER,             -- reading (reason ioR)
+    io_w_ns          INTEGER,             -- writing (reason ioW)
+    ready_ns         INTEGER,             -- poll, select, epoll
+    sleep_ns         INTEGER,             -- timers
+    conn_ns          INTEGER,             -- connect, accept, open
+    other_ns         INTEGER,             -- anything else
+    unknown_ns       INTEGER              -- wall time that no record accounts for
+) STRICT;
+
+CREATE TABLE time_bucket (
+    bucket           INTEGER NOT NULL,    -- (ts - run.start_ts) / 100 ms
+    utid             INTEGER NOT NULL,    -- thread.utid
+    n_samples        INTEGER NOT NULL,    -- samples
+    on_cpu_ns        INTEGER NOT NULL,    -- ... and their weight
+    runnable_ns      INTEGER,             -- NULL: not recorded
+    blocked_ns       INTEGER,             -- NULL: not recorded
+    PRIMARY KEY (bucket, utid)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE stack (
+    id               INTEGER PRIMARY KEY, -- a stack of functions that one thread was sampled in
+    utid             INTEGER NOT NULL,    -- thread.utid
+    node             INTEGER NOT NULL     -- call_tree.id of its innermost function
+) STRICT;
+
+-- Time filters: what each stack had summed up to some moments. A range is the difference of two moments;
+-- samples between a moment and the nearest snapshot are read from sample.
+CREATE TABLE snapshot (
+    id               INTEGER PRIMARY KEY, -- 1, 2, ... in time order
+    ts               INTEGER NOT NULL,    -- holds every sample with ts up to and including this
+    n_samples        INTEGER NOT NULL     -- how many those are
+) STRICT;
+
+CREATE TABLE stack_sum (
+    snapshot         INTEGER NOT NULL,    -- snapshot.id
+    stack            INTEGER NOT NULL,    -- stack.id
+    n_samples        INTEGER NOT NULL,    -- samples since the start of the run
+    on_cpu_ns        INTEGER NOT NULL,    -- ... and their weight
+    PRIMARY KEY (snapshot, stack)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE waker_sum (
+    waker_utid       INTEGER NOT NULL,    -- thread.utid that woke
+    utid             INTEGER NOT NULL,    -- thread.utid that was woken
+    n_wakeups        INTEGER NOT NULL,    -- how often
+    blocked_ns       INTEGER NOT NULL,    -- waiting time those wakeups ended
+    PRIMARY KEY (waker_utid, utid)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,348 @@
+/*
+ * test_summaries.c - the property that holds ingest together: for any order of events, batches and
+ * commits, the summaries kept by deltas equal those rebuilt from the facts, and those that plain
+ * SQL derives from the samples without any code of ingest.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <sqlite3.h>
+
+#include "base/buf.h"
+#include "capture/event.h"
+#include "ingest/ingest.h"
+
+struct world {
+    unsigned seed;
+    int64_t ts;
+    unsigned n_deepest; /* addresses of a stack */
+    struct buf batch;
+    struct ingest *in;
+    char path[64];
+};
+
+static unsigned pick(struct world *w, unsigned n)
+{
+    return (unsigned)rand_r(&w->seed) % n;
+}
+
+static void open_run(struct world *w, unsigned seed, int64_t max_bytes)
+{
+    *w = (struct world){.seed = seed, .ts = 1000000000000, .n_deepest = 12};
+    snprintf(w->path, sizeof(w->path), "/tmp/stax-test-%d-%u.stax", (int)getpid(), seed);
+    unlink(w->path);
+    struct ingest_options options = {
+        .path = w->path, .kallsyms = "", .without_files = true, .max_bytes = max_bytes};
+    struct ingest_run run = {.id = 1,
+                             .pid = 100,
+                             .command = "test",
+                             .start_ts = w->ts,
+                             .start_wall_ns = 1,
+                             .frequency_hz = 900,
+                             .period_ns = 1000,
+                             .stax_version = "test"};
+    struct err e;
+    assert_int_equal(ingest_open(&w->in, &options, &run, NULL, 0, &e), 0);
+}
+
+static void remove_run(struct world *w)
+{
+    static const char *const ends[] = {"", "-wal", "-shm", "-reserve"};
+    for (size_t i = 0; i < 4; i++) {
+        char path[96];
+        snprintf(path, sizeof(path), "%s%s", w->path, ends[i]);
+        unlink(path);
+    }
+    buf_free(&w->batch);
+}
+
+static void add_mapping(struct world *w, int32_t pid, unsigned file)
+{
+    char path[32];
+    int n = snprintf(path, sizeof(path), "/lib/file%u.so", file);
+    struct event_mapping m = {.pid = pid,
+                              .start = 0x10000 + file * 0x1000 + pick(w, 3) * 0x400,
+                              .size = 0x1000 + pick(w, 3) * 0x800,
+                              .file_offset = pick(w, 2) * 0x1000,
+                              .inode = pick(w, 8) ? 1000 + file : 0};
+    m.head.ts = w->ts;
+    event_add_mapping(&w->batch, &m, path, pick(w, 16) ? (size_t)n : 0);
+}
+
+/* Stacks over few addresses: shared prefixes, recursion, leaf-only samples and kernel frames. */
+static void add_sample(struct world *w)
+{
+    struct event_sample s = {.pid = 100 + (int32_t)pick(w, 4),
+                             .cpu = pick(w, 2),
+                             .n_addresses = (uint16_t)(1 + pick(w, w->n_deepest)),
+                             .on_cpu_ns = 900 + pick(w, 200)};
+    s.tid = s.pid + (int32_t)(pick(w, 3) * 10);
+    s.n_kernel = (uint16_t)(pick(w, 4) ? 0 : pick(w, s.n_addresses + 1u));
+    s.head.flags = pick(w, 20) ? 0 : EVENT_F_SAMPLE_TRUNCATED;
+    s.head.ts = w->ts - (pick(w, 10) ? 0 : (int64_t)pick(w, 5000)); /* also late, also equal */
+    uint64_t *at = event_add_sample(&w->batch, &s);
+    for (unsigned i = 0; i < s.n_addresses; i++) {
+        at[i] = i < s.n_kernel ? 0xffffffff81000000u + pick(w, 8) * 16
+                               : 0x10000 + (uint64_t)pick(w, 4) * 0x1000 + pick(w, 4) * 0x20;
+    }
+}
+
+static void add_task_event(struct world *w)
+{
+    int32_t pid = 100 + (int32_t)pick(w, 4), tid = pid + (int32_t)(pick(w, 3) * 10);
+    static const char *const names[] = {"cc1", "as", "a\x1b[31mb", "\xff\xfe"};
+    const char *name = names[pick(w, 4)];
+    switch (pick(w, 6)) {
+    case 0:
+        event_add_process(&w->batch, EVENT_PROCESS_START, w->ts, pid, 100, name, strlen(name),
+                          "a\0b", 3);
+        break;
+    case 1:
+        event_add_process(&w->batch, EVENT_EXEC, w->ts, pid, 0, name, strlen(name), NULL, 0);
+        break;
+    case 2:
+        event_add_process(&w->batch, EVENT_PROCESS_END, w->ts, pid, 0, NULL, 0, NULL, 0);
+        break;
+    case 3:
+        event_add_thread(&w->batch, EVENT_THREAD_START, w->ts, pid, tid, name, strlen(name));
+        break;
+    case 4:
+        event_add_thread(&w->batch, EVENT_THREAD_END, w->ts, pid, tid, NULL, 0);
+        break;
+    default:
+        event_add_thread(&w->batch, EVENT_THREAD_NAME, w->ts, pid, tid, name, strlen(name));
+        break;
+    }
+}
+
+static void feed(struct world *w)
+{
+    ingest_feed(w->in, w->batch.data, w->batch.len);
+    buf_clear(&w->batch);
+}
+
+static void play(struct world *w, unsigned n_events)
+{
+    for (unsigned i = 0; i < n_events; i++) {
+        w->ts += pick(w, 50) ? (int64_t)pick(w, 2000) : 60000000;
+        unsigned what = pick(w, 100);
+        if (what < 4) {
+            add_task_event(w);
+        } else if (what < 8) {
+            add_mapping(w, 100 + (int32_t)pick(w, 4), pick(w, 4));
+        } else if (what == 8) {
+            event_add_loss(&w->batch, w->ts, pick(w, 2), EVENT_LOSS_RING_FULL, 3);
+        } else {
+            add_sample(w);
+        }
+        if (pick(w, 30) == 0) {
+            feed(w);
+        }
+        if (pick(w, 300) == 0) {
+            assert_int_equal(ingest_commit(w->in, NULL), 0);
+        }
+    }
+    feed(w);
+}
+
+static sqlite3 *open_file(const struct world *w)
+{
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open_v2(w->path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+    return db;
+}
+
+/* All rows of a query as one string. */
+static char *dump(sqlite3 *db, const char *sql)
+{
+    struct buf out = {0};
+    sqlite3_stmt *st;
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &st, NULL), SQLITE_OK);
+    while (sqlite3_step(st) == SQLITE_ROW) {
+        for (int i = 0; i < sqlite3_column_count(st); i++) {
+            const unsigned char *text = sqlite3_column_text(st, i);
+            buf_addf(&out, "%s|", text ? (const char *)text : "NULL");
+        }
+        buf_addch(&out, '\n');
+    }
+    sqlite3_finalize(st);
+    return buf_take(&out);
+}
+
+static const char *const summaries[] = {
+    "SELECT * FROM call_tree ORDER BY id",
+    "SELECT * FROM symbol_sum ORDER BY symbol",
+    "SELECT * FROM symbol_thread_sum ORDER BY utid, symbol",
+    "SELECT * FROM frame_sum ORDER BY frame, utid",
+    "SELECT * FROM callsite_sum ORDER BY callsite, utid",
+    "SELECT * FROM thread_sum ORDER BY utid",
+    "SELECT * FROM time_bucket ORDER BY bucket, utid",
+    "SELECT * FROM stack ORDER BY id",
+    "SELECT id, node FROM callsite ORDER BY id",
+    "SELECT stack, n_samples, on_cpu_ns FROM stack_sum WHERE snapshot = (SELECT max(id) FROM "
+    "snapshot) ORDER BY stack",
+    "SELECT n_samples, on_cpu_ns, n_lost, n_pending FROM run",
+};
+enum { N_SUMMARIES = sizeof(summaries) / sizeof(summaries[0]) };
+
+/* Self and total per symbol and thread, derived from the samples by SQL alone. */
+static const char from_samples[] =
+    "WITH RECURSIVE up(ts, utid, ns, callsite, symbol, is_leaf) AS ("
+    " SELECT s.ts, s.utid, s.on_cpu_ns, s.callsite, f.symbol, 1 FROM sample s JOIN frame f ON "
+    "f.id = s.frame"
+    " UNION ALL SELECT up.ts, up.utid, up.ns, c.parent, f.symbol, 0 FROM up JOIN callsite c ON "
+    "c.id = up.callsite JOIN frame f ON f.id = c.frame),"
+    " one(ts, utid, ns, symbol, is_leaf) AS (SELECT ts, utid, ns, symbol, max(is_leaf) FROM up "
+    "GROUP BY ts, symbol)"
+    " SELECT utid, symbol, sum(is_leaf), sum(is_leaf * ns), count(*), sum(ns) FROM one GROUP BY "
+    "1, 2 ORDER BY 1, 2";
+
+static const char from_summary[] =
+    "SELECT utid, symbol, n_self_samples, self_on_cpu_ns, n_total_samples, total_on_cpu_ns FROM "
+    "symbol_thread_sum ORDER BY utid, symbol";
+
+static const char tree_is_consistent[] =
+    "SELECT count(*) FROM call_tree p WHERE p.n_total_samples <> p.n_self_samples + "
+    "(SELECT ifnull(sum(c.n_total_samples), 0) FROM call_tree c WHERE c.parent = p.id)";
+
+static void assert_same_query(sqlite3 *db, const char *a, const char *b)
+{
+    char *x = dump(db, a), *y = dump(db, b);
+    assert_true(strlen(x) > 0);
+    assert_string_equal(x, y);
+    free(x);
+    free(y);
+}
+
+static void check_against_rebuild(struct world *w)
+{
+    char *before[N_SUMMARIES], *after[N_SUMMARIES];
+    sqlite3 *db = open_file(w);
+    assert_same_query(db, from_samples, from_summary);
+    assert_same_query(db, tree_is_consistent, "SELECT 0");
+    assert_same_query(db, "SELECT sum(n_total_samples) FROM call_tree WHERE parent = 0",
+                      "SELECT n_samples FROM run");
+    assert_same_query(db, "SELECT count(*), sum(on_cpu_ns), max(ts) - min(ts) >= 0 FROM sample",
+                      "SELECT n_samples, on_cpu_ns, 1 FROM run");
+    for (size_t i = 0; i < N_SUMMARIES; i++) {
+        before[i] = dump(db, summaries[i]);
+    }
+    sqlite3_close(db);
+    struct err e;
+    assert_int_equal(ingest_rebuild(w->path, "server_died", &e), 0);
+    db = open_file(w);
+    for (size_t i = 0; i < N_SUMMARIES; i++) {
+        after[i] = dump(db, summaries[i]);
+        assert_string_equal(before[i], after[i]);
+        free(before[i]);
+        free(after[i]);
+    }
+    sqlite3_close(db);
+}
+
+static void incremental_equals_rebuilt(void **state)
+{
+    (void)state;
+    for (unsigned seed = 1; seed <= 15; seed++) {
+        struct world w;
+        open_run(&w, seed, 0);
+        play(&w, 400 * seed);
+        assert_int_equal(ingest_finish(w.in, "stopped", w.ts, NULL), 0);
+        ingest_close(w.in);
+        check_against_rebuild(&w);
+        remove_run(&w);
+    }
+}
+
+/* What a killed server leaves: commits, but no end. Rebuilding makes the late summaries exact. */
+static void interrupted_run_is_rebuilt(void **state)
+{
+    (void)state;
+    struct world w;
+    open_run(&w, 99, 0);
+    play(&w, 20000);
+    assert_int_equal(ingest_commit(w.in, NULL), 0);
+    ingest_close(w.in);
+    struct err e;
+    assert_int_equal(ingest_rebuild(w.path, "server_died", &e), 0);
+    sqlite3 *db = open_file(&w);
+    assert_same_query(db, "SELECT state, stop_reason, end_ts = data_ts FROM run",
+                      "SELECT 'stopped', 'server_died', 1");
+    assert_same_query(db, from_samples, from_summary);
+    sqlite3_close(db);
+    check_against_rebuild(&w);
+    remove_run(&w);
+}
+
+/* Over its size bound a run gives up its oldest sample rows; its summaries go on. */
+static void size_bound_drops_oldest_rows(void **state)
+{
+    (void)state;
+    struct world w;
+    open_run(&w, 7, 10 << 20);
+    w.n_deepest = 2;
+    for (int i = 0; i < 60; i++) {
+        play(&w, 4000);
+        assert_int_equal(ingest_commit(w.in, NULL), 0);
+    }
+    assert_int_equal(ingest_finish(w.in, "stopped", w.ts, NULL), 0);
+    ingest_close(w.in);
+    sqlite3 *db = open_file(&w);
+    assert_same_query(
+        db, "SELECT raw_from_ts > start_ts, n_samples > (SELECT count(*) FROM sample) FROM run",
+        "SELECT 1, 1");
+    assert_same_query(db, "SELECT sum(n_total_samples) FROM call_tree WHERE parent = 0",
+                      "SELECT n_samples FROM run");
+    char *before[N_SUMMARIES];
+    for (size_t i = 0; i < N_SUMMARIES; i++) {
+        before[i] = dump(db, summaries[i]);
+    }
+    sqlite3_close(db);
+    struct err e;
+    assert_int_equal(ingest_rebuild(w.path, "server_died", &e), 0);
+    db = open_file(&w);
+    for (size_t i = 0; i < N_SUMMARIES; i++) {
+        char *after = dump(db, summaries[i]);
+        assert_string_equal(before[i], after);
+        free(before[i]);
+        free(after);
+    }
+    sqlite3_close(db);
+    remove_run(&w);
+}
+
+static void malformed_batches_are_counted(void **state)
+{
+    (void)state;
+    struct world w;
+    open_run(&w, 5, 0);
+    char garbage[256];
+    memset(garbage, 0x41, sizeof(garbage));
+    ingest_feed(w.in, garbage, sizeof(garbage));
+    ingest_feed(w.in, garbage, 3);
+    assert_int_equal(ingest_finish(w.in, "stopped", w.ts, NULL), 0);
+    ingest_close(w.in);
+    sqlite3 *db = open_file(&w);
+    assert_same_query(db, "SELECT sum(n), min(kind) FROM loss", "SELECT 2, 'malformed'");
+    assert_same_query(db, "SELECT n_lost FROM run", "SELECT 2");
+    sqlite3_close(db);
+    remove_run(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(incremental_equals_rebuilt),
+        cmocka_unit_test(interrupted_run_is_rebuilt),
+        cmocka_unit_test(size_bound_drops_oldest_rows),
+        cmocka_unit_test(malformed_batches_are_counted),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
