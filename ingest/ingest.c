@@ -264,6 +264,7 @@ static void take_sample(struct ingest *in, const struct event_sample *s)
     store_add_sample(&in->store, &row);
     struct run_counts *c = &in->store.counts;
     uint32_t symbol = in->intern.frames[frame - 1].symbol;
+    c->sample_ts = ts;
     c->on_cpu_ns += s->on_cpu_ns;
     c->n_truncated += is_truncated;
     c->n_unnamed += in->intern.symbol_kinds[symbol - 1] == SYMBOL_UNNAMED;
@@ -368,7 +369,6 @@ void ingest_feed(struct ingest *in, const void *batch, size_t n_bytes)
         store_add_loss(&in->store, in->store.counts.data_ts, -1, EVENT_LOSS_MALFORMED, 1);
         in->store.counts.n_lost++;
     }
-    /* a snapshot at data_ts holds every sample so far, also those moved up */
     if (in->last_ts > in->store.counts.data_ts) {
         in->store.counts.data_ts = in->last_ts;
     }

@@ -93,10 +93,13 @@ static int compare_names(const struct names_entry *a, const struct names_entry *
     if (a->rank != b->rank) {
         return a->rank < b->rank ? -1 : 1;
     }
+    if (a->source != b->source) { /* what .dynsym has, .symtab has too */
+        return a->source > b->source ? -1 : 1;
+    }
     if (!a->name || !b->name) {
         return (a->name ? 0 : 1) - (b->name ? 0 : 1);
     }
-    /* .symtab writes versioned symbols as name@@VERSION, .dynsym has the bare name. */
+    /* Versioned aliases (name@VERSION) only when nothing else is there. */
     size_t a_len = strnlen(a->name, COMPARED_BYTES);
     size_t b_len = strnlen(b->name, COMPARED_BYTES);
     int a_at = memchr(a->name, '@', a_len) != NULL;
@@ -128,8 +131,7 @@ static struct names_entry merge_group(const struct names_builder *b, const struc
             function_size = e->size;
         }
         any_size = e->size > any_size ? e->size : any_size;
-        int order = compare_names(e, &best);
-        if (order < 0 || (order == 0 && e->source > best.source)) {
+        if (compare_names(e, &best) < 0) {
             best = *e;
         }
     }
@@ -237,6 +239,16 @@ static void place_entry(struct names *n, struct names_builder *b, struct open_fu
     add_span(n, f.start, (uint32_t)n->n_functions);
 }
 
+/* The loop below visits entries and names in address order, which is no order of theirs. */
+static void prefetch(const struct names_builder *b, const struct sort_key *keys, size_t i)
+{
+    enum { ENTRY_AHEAD = 16, NAME_AHEAD = 8 };
+    if (i + ENTRY_AHEAD < b->n_entries) {
+        __builtin_prefetch(&b->entries[keys[i + ENTRY_AHEAD].entry]);
+        __builtin_prefetch(b->entries[keys[i + NAME_AHEAD].entry].name);
+    }
+}
+
 /* Where functions overlap, the one that starts last owns the address. */
 void names_build(struct names *n, struct names_builder *b)
 {
@@ -247,7 +259,7 @@ void names_build(struct names *n, struct names_builder *b)
     for (size_t i = 0; i < b->n_entries;) {
         size_t first = i;
         while (i < b->n_entries && keys[i].start == keys[first].start) {
-            i++;
+            prefetch(b, keys, i++);
         }
         struct names_entry next = merge_group(b, keys + first, i - first);
         if (has_current) {

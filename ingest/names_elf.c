@@ -155,8 +155,8 @@ static void add_segment(struct reader *r, const GElf_Phdr *p)
                               .size = p->p_memsz,
                               .is_executable = p->p_flags & PF_X};
     /* Sizes that wrap around would defeat every later comparison. */
-    if (s.size > UINT64_MAX - s.address || s.file_size > r->n_bytes ||
-        s.offset > r->n_bytes - s.file_size) {
+    if (s.size > UINT64_MAX - s.address || s.offset > INT64_MAX ||
+        s.file_size > INT64_MAX - s.offset) {
         return;
     }
     r->n->segments[r->n->n_segments++] = s;
@@ -329,7 +329,8 @@ static bool locate_eh_frame(const struct reader *r, struct section *s)
         const struct names_segment *g = &r->n->segments[i];
         if (address >= g->address && address - g->address < g->file_size) {
             uint64_t skip = address - g->address;
-            uint64_t size = g->file_size - skip;
+            uint64_t end = g->offset + g->file_size;
+            uint64_t size = (end < r->n_bytes ? end : r->n_bytes) - (g->offset + skip);
             *s = (struct section){.address = address,
                                   .offset = g->offset + skip,
                                   .size = size < MAX_EH_FRAME_BYTES ? size : MAX_EH_FRAME_BYTES};

@@ -476,7 +476,7 @@ static void write_due_snapshot(struct store *s, const struct intern *in, bool is
 {
     bool has_new = in->n_samples > s->snapshot_samples;
     if (store_is_snapshot_due(s, in) || (is_final && has_new)) {
-        store_snapshot(s, in, s->counts.data_ts);
+        store_snapshot(s, in, s->counts.sample_ts);
     }
 }
 
@@ -549,7 +549,7 @@ static bool advance_raw_from(struct store *s, const struct intern *in)
         if (in->n_samples == s->snapshot_samples) {
             return false;
         }
-        store_snapshot(s, in, s->counts.data_ts);
+        store_snapshot(s, in, s->counts.sample_ts);
         st = db_stmt(s->db, &sql_oldest_snapshot);
         stmt_next(st);
     }

@@ -44,7 +44,8 @@ struct bucket_row {
 
 /* The counts of the run row. */
 struct run_counts {
-    int64_t data_ts;
+    int64_t data_ts;   /* newest event */
+    int64_t sample_ts; /* newest sample row; later ones are after it */
     int64_t on_cpu_ns;
     uint64_t n_lost, n_truncated, n_unnamed, n_moved;
     int64_t max_moved_ns;

@@ -29,7 +29,7 @@ struct image {
     } note;
     char strings[256];
     Elf64_Sym symbols[24];
-    uint8_t rest[TEXT_OFFSET];
+    uint8_t rest[TEXT_OFFSET + TEXT_BYTES];
 };
 
 static void image_init(struct image *m)
@@ -352,6 +352,27 @@ static void test_hostile_strings(void **state)
     free(bytes);
 }
 
+/* A sparse file can back any size that its headers claim. */
+static void test_huge_claims(void **state)
+{
+    (void)state;
+    struct image m;
+    image_init(&m);
+    add_symbol(&m, "one", STB_GLOBAL, STT_FUNC, 0x10, 0x10);
+    m.sections[S_SYMTAB].sh_size = UINT64_C(1) << 39;
+    m.sections[S_STRTAB].sh_size = UINT64_C(1) << 39;
+    m.segments[1].p_filesz = UINT64_C(1) << 39;
+    int fd = memfd_create("sparse", MFD_CLOEXEC);
+    assert_int_equal(fd_write_all(fd, &m, sizeof(m)), 0);
+    assert_int_equal(ftruncate(fd, (off_t)1 << 40), 0);
+    struct names *n = NULL;
+    assert_int_equal(names_open_elf(&n, fd, NULL), 0);
+    close(fd);
+    expect_none(n, 0x10);
+    assert_true(names_bytes(n) < 4096);
+    names_close(n);
+}
+
 static void test_vdso(void **state)
 {
     (void)state;
@@ -377,10 +398,15 @@ static void test_vdso(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_overlaps),        cmocka_unit_test(test_one_name_per_address),
-        cmocka_unit_test(test_offsets),         cmocka_unit_test(test_no_names),
-        cmocka_unit_test(test_not_elf),         cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_hostile_strings), cmocka_unit_test(test_vdso),
+        cmocka_unit_test(test_overlaps),
+        cmocka_unit_test(test_one_name_per_address),
+        cmocka_unit_test(test_offsets),
+        cmocka_unit_test(test_no_names),
+        cmocka_unit_test(test_not_elf),
+        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_hostile_strings),
+        cmocka_unit_test(test_huge_claims),
+        cmocka_unit_test(test_vdso),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

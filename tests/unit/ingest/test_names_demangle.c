@@ -56,6 +56,12 @@ static void test_cplus(void **state)
     expect("_ZTV3Foo", "vtable for Foo");
     expect("_ZplRK1AS1_", "operator+(A const&, A const&)");
     expect("_ZN1AcviEv", "A::operator int()");
+    /* Unresolved names as GCC 11 writes them and as before. */
+    expect("_ZSt11make_sharedI1aJEESt10shared_ptrINSt9enable_ifIXntsr8is_arrayIT_EE5valueET_E"
+           "4typeEEDpOT0_",
+           "std::shared_ptr<std::enable_if<!is_array<a>::value, a>::type> std::make_shared<a>()");
+    expect("_Z1fIiEDTcl1gsr1AE1xEET_", "decltype (g(A::x)) f<int>(int)");
+    expect("_Z1fIiEDTcl1gsr1A1xEET_", "decltype (g(A::x)) f<int>(int)");
 }
 
 static void test_rust(void **state)

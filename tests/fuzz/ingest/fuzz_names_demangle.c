@@ -1,0 +1,41 @@
+/* Any text as a linkage name: bounded output, clean, and no hang (run with -timeout). */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "ingest/names.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes);
+
+/* The first byte says how often the rest is repeated, which makes long and nested names likely. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
+{
+    if (!n_bytes) {
+        return 0;
+    }
+    static const char *const prefixes[] = {"", "_Z", "_R", "_ZN"};
+    struct buf name = {0};
+    buf_addstr(&name, prefixes[data[0] & 3]);
+    char *unit = mem_strndup((const char *)data + 1, n_bytes - 1);
+    for (unsigned i = 0; i < 1 + (data[0] >> 2) && name.len < 20000; i++) {
+        buf_addstr(&name, unit);
+    }
+    struct buf out = {0};
+    names_demangle(&out, buf_str(&name));
+    if (out.len > (256 << 10) + 4 * name.len) {
+        abort();
+    }
+    struct buf again = {0};
+    text_clean(&again, buf_str(&out), out.len);
+    if (strcmp(buf_str(&again), buf_str(&out)) != 0) {
+        abort();
+    }
+    buf_free(&again);
+    buf_free(&out);
+    buf_free(&name);
+    free(unit);
+    return 0;
+}
