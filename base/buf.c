@@ -11,6 +11,7 @@
 char *buf_room(struct buf *b, size_t n)
 {
     mem_reserve(&b->data, &b->cap, b->len + n + 1, 1);
+    b->data[b->len] = '\0'; /* the invariant holds also when nothing is added */
     return b->data + b->len;
 }
 

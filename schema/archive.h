@@ -18,14 +18,17 @@ typedef bool archive_progress(void *ctx, int64_t n_done, int64_t n_total);
  * beside it under a temporary name first, DELETE journal mode, synced, then renamed over target.
  * A live run's copy says state stopped, stop_reason saved_live, and has exact summaries as far as
  * they were written. *bytes is its size.
- * Errors: STAX_ENOTFOUND (no such folder), STAX_EPERMISSION, STAX_EFULL; nothing is left behind. */
+ * bytes may be NULL. Errors: STAX_ENOTFOUND (no such folder), STAX_EPERMISSION, STAX_EFULL,
+ * STAX_EUSAGE (target is the run itself or no file), STAX_ECANCELLED; nothing is left behind. */
 int archive_save(const char *source, const char *target, archive_progress *progress, void *ctx,
                  int64_t *bytes, struct err *e);
 
 /* Opens a foreign file: checks application id, version, the shape of its schema (our tables and
- * columns; no triggers, virtual tables or unknown views) and quick_check, with limits on.
+ * columns; no triggers, virtual tables or unknown views) and quick_check, with limits on. In a file
+ * above 8 MiB quick_check would take too long: damage there shows as STAX_ECORRUPT when it is read.
  * An older version is copied to a private temporary file and migrated there; is_migrated says so.
- * Errors: STAX_ENOTFOUND, STAX_EPERMISSION, STAX_ECORRUPT, STAX_EVERSION. */
+ * Errors: STAX_ENOTFOUND, STAX_EPERMISSION, STAX_ECORRUPT, STAX_EVERSION, STAX_EBUSY (a run file
+ * that is being written: its -wal holds part of it). */
 int archive_open(struct db **out, const char *path, bool *is_migrated, struct err *e);
 
 #endif

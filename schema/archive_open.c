@@ -17,9 +17,9 @@
 #include "schema/shape.h"
 
 enum {
-    /* Up to here every page is checked at once (below 100 ms). In larger files a damaged page is
+    /* Up to here every page is checked at once (some 50 ms). In larger files a damaged page is
      * found when it is read: SQLite bounds every access to it and the view fails. */
-    QUICK_CHECK_BYTES = 16 << 20,
+    QUICK_CHECK_BYTES = 8 << 20,
     COPY_BYTES = 1 << 20
 };
 static const int64_t open_timeout_ns = 20LL * 1000 * 1000 * 1000;
@@ -49,7 +49,8 @@ static int check_alone(const char *path, struct err *e)
     return 0;
 }
 
-static int check_content(struct db *db, struct err *e)
+/* file is where db reads from: db_path() of a migrated copy names the original. */
+static int check_content(struct db *db, const char *file, struct err *e)
 {
     struct stmt *run = db_stmt(db, &sql_archive_hold);
     int64_t n_runs = stmt_next(run) ? stmt_int(run, archive_hold_c_n) : -1;
@@ -57,7 +58,7 @@ static int check_content(struct db *db, struct err *e)
     if (n_runs != 1 && db_status(db, NULL) == 0) {
         return err_set(e, STAX_ECORRUPT, "%s is damaged: it holds no run", db_path(db));
     }
-    if (db_file_bytes(db_path(db)) <= QUICK_CHECK_BYTES) {
+    if (db_file_bytes(file) <= QUICK_CHECK_BYTES) {
         struct stmt *check = db_stmt(db, &sql_archive_quick_check);
         if (stmt_next(check) && strcmp(stmt_text(check, 0), "ok") != 0) {
             err_set(e, STAX_ECORRUPT, "%s is damaged: %.200s", db_path(db), stmt_text(check, 0));
@@ -109,6 +110,31 @@ static void remove_copy(struct buf *copy)
     buf_free(copy);
 }
 
+static int64_t version_of(struct db *db)
+{
+    struct stmt *s = db_stmt(db, &sql_pragma_user_version);
+    int64_t version = stmt_next(s) ? stmt_int(s, pragma_user_version_c_user_version) : -1;
+    stmt_reset(s);
+    return version;
+}
+
+/* Opens the migrated copy under the name of the original. */
+static int open_copy(struct db **db, const char *copy, const char *path, struct err *e)
+{
+    int rc = db_open(db, copy, DB_ARCHIVE, e);
+    if (rc < 0) {
+        return rc;
+    }
+    free((*db)->path);
+    (*db)->path = mem_strdup(path);
+    if (version_of(*db) != SCHEMA_VERSION) {
+        err_set(e, STAX_EVERSION, "%s has a format that this stax cannot read any more", path);
+        err_hint(e, "open it with the version of stax that saved it");
+        return STAX_EVERSION;
+    }
+    return 0;
+}
+
 static int open_migrated(struct db **db, const char *path, const struct migration_step *steps,
                          struct err *e)
 {
@@ -118,23 +144,11 @@ static int open_migrated(struct db **db, const char *path, const struct migratio
     *db = NULL;
     rc = rc ? rc : make_copy(path, &copy, e);
     rc = rc ? rc : migrate(buf_str(&copy), steps, e);
-    rc = rc ? rc : db_open(db, buf_str(&copy), DB_ARCHIVE, e);
+    rc = rc ? rc : open_copy(db, buf_str(&copy), path, e);
     rc = rc ? rc : shape_check(*db, e);
-    rc = rc ? rc : check_content(*db, e);
+    rc = rc ? rc : check_content(*db, buf_str(&copy), e);
     remove_copy(&copy); /* the open connection keeps it */
-    if (rc == 0) {
-        free((*db)->path);
-        (*db)->path = mem_strdup(path);
-    }
     return rc;
-}
-
-static int64_t version_of(struct db *db)
-{
-    struct stmt *s = db_stmt(db, &sql_pragma_user_version);
-    int64_t version = stmt_next(s) ? stmt_int(s, pragma_user_version_c_user_version) : -1;
-    stmt_reset(s);
-    return version;
 }
 
 int archive_open_with(struct db **out, const char *path, const struct migration_step *steps,
@@ -155,7 +169,7 @@ int archive_open_with(struct db **out, const char *path, const struct migration_
         rc = open_migrated(&db, path, steps, e);
     } else {
         rc = shape_check(db, e);
-        rc = rc ? rc : check_content(db, e);
+        rc = rc ? rc : check_content(db, path, e);
     }
     if (rc < 0) {
         db_close(db);

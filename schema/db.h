@@ -18,7 +18,7 @@
 
 #include "base/err.h"
 
-#define SCHEMA_VERSION        1          /* PRAGMA user_version */
+#define SCHEMA_VERSION        1 /* PRAGMA user_version; when to raise it: migrations/README.md */
 #define SCHEMA_APPLICATION_ID 0x53544158 /* "STAX", PRAGMA application_id */
 
 struct sql_block {
@@ -38,7 +38,7 @@ struct stmt;
 
 /* DB_ARCHIVE only checks application id and version here; archive_open() does the rest.
  * Errors: STAX_ENOTFOUND, STAX_EPERMISSION, STAX_ECORRUPT (not a database, not ours),
- * STAX_EVERSION (newer than SCHEMA_VERSION), STAX_EFULL. */
+ * STAX_EVERSION (newer than SCHEMA_VERSION; older too unless DB_ARCHIVE), STAX_EFULL. */
 int db_open(struct db **out, const char *path, enum db_mode mode, struct err *e);
 /* Finalises its statements. NULL is accepted. */
 void db_close(struct db *db);
@@ -68,7 +68,8 @@ void stmt_reset(struct stmt *s);
 /* Steps to the end and resets: for INSERT, UPDATE, DELETE. Bindings stay. */
 void stmt_run(struct stmt *s);
 
-/* The stuck error, or 0. db_clear_error() makes the connection usable again. */
+/* The stuck error, or 0. db_clear_error() makes the connection usable again and takes back a
+ * db_cancel(). After an error in a transaction call db_rollback() first. */
 int db_status(const struct db *db, struct err *e);
 void db_clear_error(struct db *db);
 
@@ -77,7 +78,7 @@ void db_begin(struct db *db);
 void db_commit(struct db *db);
 void db_rollback(struct db *db);
 
-/* Statements give up (STAX_ETIMEOUT) after this moment of CLOCK_MONOTONIC; 0: never. */
+/* Statements of a reader give up (STAX_ETIMEOUT) after this moment of CLOCK_MONOTONIC; 0: never. */
 void db_set_deadline(struct db *db, int64_t deadline_ns);
 /* Makes the statement running on another thread give up with STAX_ECANCELLED. Any thread. */
 void db_cancel(struct db *db);

@@ -18,6 +18,7 @@ enum {
     PROGRESS_STEPS = 1000,
     MAX_VALUE_BYTES = 16 << 20,
     MAX_SQL_BYTES = 256 << 10,
+    MAX_TIMEOUT_MS = 3600 * 1000,
     /* Sorts and materialised views live in memory: how much more than before a query may hold. */
     MAX_MEMORY_BYTES = 256 << 20
 };
@@ -43,9 +44,9 @@ static const char *const table_pragmas[] = {"table_info",      "table_xinfo", "t
                                             "index_list",      "index_info",  "index_xinfo",
                                             "foreign_key_list"};
 static const char *const plain_pragmas[] = {
-    "user_version", "application_id", "page_count",   "page_size",       "freelist_count",
-    "encoding",     "schema_version", "table_list",   "compile_options", "function_list",
-    "pragma_list",  "module_list",    "journal_mode", "collation_list"};
+    "user_version", "application_id", "page_count",    "page_size",       "freelist_count",
+    "encoding",     "schema_version", "table_list",    "compile_options", "function_list",
+    "pragma_list",  "module_list",    "collation_list"};
 
 #define N_ITEMS(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -170,6 +171,7 @@ int sandbox_open(struct sandbox **out, const char *path, bool is_archive, struct
     struct sandbox *s = mem_new(1, sizeof(*s));
     s->db = db;
     s->names = read_names(db);
+    stmt_run(db_stmt(db, &sql_sandbox_connect));
     db_harden(db->handle);
     limit(db->handle);
     sqlite3_set_authorizer(db->handle, authorize, s);
@@ -262,7 +264,7 @@ static int fail(struct sandbox *s, int sqlite_rc, struct err *e)
         err_hint(e, "read fewer rows, or use the summary tables, or ask for a longer timeout");
         return STAX_ETIMEOUT;
     }
-    if (kind == SQLITE_AUTH && *s->refused) {
+    if (kind != SQLITE_INTERRUPT && *s->refused) {
         err_set(e, STAX_ESQL, "not allowed here: %s", s->refused);
         err_hint(e, "queries are read-only: one SELECT on the tables that stax sql --schema lists");
         return STAX_ESQL;
@@ -416,7 +418,8 @@ int sandbox_query(struct sandbox *s, const char *sql, const struct sandbox_limit
     s->refused[0] = '\0';
     s->is_out_of_memory = false;
     s->memory_before = sqlite3_memory_used();
-    db_set_deadline(s->db, l->timeout_ms > 0 ? start + l->timeout_ms * 1000000 : 0);
+    int64_t timeout_ms = l->timeout_ms < MAX_TIMEOUT_MS ? l->timeout_ms : MAX_TIMEOUT_MS;
+    db_set_deadline(s->db, start + timeout_ms * 1000000);
     int rc = prepare(s, sql, &stmt, e);
     if (rc < 0) {
         return rc;

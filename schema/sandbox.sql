@@ -11,3 +11,21 @@ FROM pragma_table_list AS tables
 JOIN pragma_table_xinfo(tables.name) AS columns
 WHERE tables.schema = 'main' AND tables.name NOT LIKE 'sqlite\_%' ESCAPE '\'
 ORDER BY tables.name, columns.cid;
+
+--@ sandbox_connect
+-- Table-valued functions that queries may use. SQLite declares each on its first use, with calls to
+-- the authorizer that look like changes of the schema, so that has to happen before.
+-- => n
+SELECT
+    1 AS n
+FROM json_each('[]'),
+    json_tree('[]'),
+    pragma_table_info('run'),
+    pragma_table_xinfo('run'),
+    pragma_index_list('run'),
+    pragma_index_info('run'),
+    pragma_index_xinfo('run'),
+    pragma_table_list,
+    pragma_function_list,
+    pragma_compile_options
+LIMIT 0;

@@ -107,6 +107,12 @@ static bool is_same_column(struct stmt *a, struct stmt *b)
     return true;
 }
 
+static bool is_before(struct stmt *a, struct stmt *b)
+{
+    return strcmp(stmt_text(a, shape_columns_c_table_name),
+                  stmt_text(b, shape_columns_c_table_name)) <= 0;
+}
+
 static int check_columns(struct db *db, struct db *ours, struct err *e)
 {
     struct stmt *theirs = db_stmt(db, &sql_shape_columns);
@@ -120,7 +126,8 @@ static int check_columns(struct db *db, struct db *ours, struct err *e)
         }
         if (!has_own || !has_theirs || !is_same_column(theirs, own)) {
             struct buf where = {0};
-            struct stmt *s = has_theirs ? theirs : own;
+            bool is_extra = has_theirs && (!has_own || is_before(theirs, own));
+            struct stmt *s = is_extra ? theirs : own;
             buf_addf(&where, "%s.%s", stmt_text(s, shape_columns_c_table_name),
                      stmt_text(s, shape_columns_c_name));
             rc = db_status(db, e);

@@ -88,6 +88,7 @@ WITH RECURSIVE walk (node, parent, symbol, depth, is_inlined, self_on_cpu_ns, to
     JOIN call_tree ON call_tree.parent = walk.node
     WHERE call_tree.total_on_cpu_ns >= (SELECT on_cpu_ns / 100 FROM run)
     ORDER BY 4 DESC, 7 DESC, 1 -- the deepest first makes the walk depth-first
+    LIMIT -1                   -- else SQLite drops the order, because the walk is joined below
 )
 SELECT
     printf('%*s%s', 2 * walk.depth, '', symbol.name)                                AS tree,            -- function under its caller; roots are processes
@@ -101,7 +102,7 @@ SELECT
     walk.node                                                                       AS node,            -- call_tree.id
     walk.parent                                                                     AS parent           -- call_tree.id of the caller, 0 at the roots
 FROM walk
-JOIN symbol ON symbol.id = walk.symbol
+CROSS JOIN symbol ON symbol.id = walk.symbol
 LEFT JOIN binary ON binary.id = symbol.binary;
 
 CREATE VIEW v_call_tree AS -- Every node of the call tree with its names, in no order.

@@ -1,0 +1,565 @@
+/* test_archive.c - saving runs and opening files from elsewhere: whole, damaged, hostile, older. */
+#include "schema/fixture.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/wait.h>
+
+#include "schema/archive.h"
+#include "schema/archive_internal.h"
+#include "schema/sandbox.h"
+
+static const struct sql_block count_samples = {"count_samples", "SELECT count(*) FROM sample"};
+static const struct sql_block add_samples = {
+    "add_samples",
+    "WITH RECURSIVE n (i) AS (SELECT :from UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :to)"
+    " INSERT INTO sample (ts, utid, cpu, callsite, frame, on_cpu_ns)"
+    " SELECT 2000000000 + i, 1, 0, 3, 4, 1000 FROM n"};
+
+static char *in(struct fixture *f, const char *name)
+{
+    char *path = NULL;
+    assert_true(asprintf(&path, "%s/%s", f->folder, name) > 0);
+    return path;
+}
+
+/* Names in the folder that begin with prefix. */
+static int n_files(const char *folder, const char *prefix)
+{
+    DIR *d = opendir(folder);
+    struct dirent *entry;
+    int n = 0;
+    while ((entry = readdir(d))) {
+        n += strncmp(entry->d_name, prefix, strlen(prefix)) == 0;
+    }
+    closedir(d);
+    return n;
+}
+
+static void save(const char *from, const char *to)
+{
+    struct err e = {0};
+    int64_t bytes = 0;
+    if (archive_save(from, to, NULL, NULL, &bytes, &e) < 0) {
+        fail_msg("%s", e.msg);
+    }
+    assert_int_equal(bytes, db_file_bytes(to));
+}
+
+static int64_t open_and_count(const char *path)
+{
+    struct db *db = NULL;
+    struct err e = {0};
+    bool is_migrated = true;
+    if (archive_open(&db, path, &is_migrated, &e) < 0) {
+        fail_msg("%s", e.msg);
+    }
+    assert_false(is_migrated);
+    struct stmt *s = db_stmt(db, &count_samples);
+    int64_t n = stmt_next(s) ? stmt_int(s, 0) : -1;
+    db_close(db);
+    return n;
+}
+
+static void assert_refused(const char *path, int code, const char *part)
+{
+    struct db *db = NULL;
+    struct err e = {0};
+    int rc = archive_open(&db, path, NULL, &e);
+    if (rc != code || db || !strstr(e.msg, part)) {
+        fail_msg("%d '%s' instead of %d '%s'", rc, e.msg, code, part);
+    }
+}
+
+static void fill(const char *run, int64_t from, int64_t to)
+{
+    struct db *db = NULL;
+    assert_int_equal(db_open(&db, run, DB_WRITE, NULL), 0);
+    struct stmt *s = db_stmt(db, &add_samples);
+    stmt_bind_int(s, 1, from);
+    stmt_bind_int(s, 2, to);
+    stmt_run(s);
+    assert_int_equal(db_status(db, NULL), 0);
+    db_close(db);
+}
+
+static void test_live_run(void **state)
+{
+    struct fixture *f = *state;
+    char *to = in(f, "saved.stax");
+    make_run(f->run);
+    struct db *writer = NULL;
+    assert_int_equal(db_open(&writer, f->run, DB_WRITE, NULL), 0);
+    save(f->run, to);
+    assert_int_equal(open_and_count(to), 10);
+    assert_rows(to, "SELECT state, stop_reason, end_ts, id FROM run",
+                "stopped|saved_live|1011000000|7\n");
+    assert_rows(to, "PRAGMA journal_mode", "delete\n");
+    assert_rows(to, "PRAGMA integrity_check", "ok\n");
+    assert_rows(to, "SELECT name, self_ms FROM v_top LIMIT 1", "memcpy|4.0\n");
+    assert_rows(f->run, "SELECT state FROM run", "recording\n");
+    assert_int_equal(n_files(f->folder, "saved.stax"), 1); /* no -wal, no -shm, nothing temporary */
+    db_close(writer);
+    free(to);
+}
+
+static void test_stopped_run_keeps_its_reason(void **state)
+{
+    struct fixture *f = *state;
+    char *to = in(f, "saved.stax");
+    make_run(f->run);
+    run_sql(f->run, "UPDATE run SET state = 'stopped', stop_reason = 'time_limit', end_ts = 5");
+    run_command("echo old > '%s'", to);
+    save(f->run, to); /* over an existing file */
+    assert_rows(to, "SELECT state, stop_reason, end_ts FROM run", "stopped|time_limit|5\n");
+    char *again = in(f, "again.stax");
+    save(to, again); /* and from an archive */
+    assert_int_equal(open_and_count(again), 10);
+    free(again);
+    free(to);
+}
+
+static void test_read_only_folder(void **state)
+{
+    struct fixture *f = *state;
+    char *sub = in(f, "sub");
+    char *to = in(f, "sub/saved.stax");
+    make_run(f->run);
+    assert_int_equal(mkdir(sub, 0700), 0);
+    save(f->run, to);
+    assert_int_equal(chmod(to, 0444), 0);
+    assert_int_equal(chmod(sub, 0555), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        /* As nobody: for root no folder is read-only. */
+        bool is_root = getuid() == 0;
+        bool is_done = !is_root || (chmod(f->folder, 0755) == 0 && setuid(65534) == 0);
+        struct db *db = NULL;
+        _exit(is_done && archive_open(&db, to, NULL, NULL) == 0 ? 0 : 1);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    assert_int_equal(status, 0);
+    assert_int_equal(n_files(sub, "saved"), 1);
+    free(to);
+    free(sub);
+}
+
+struct writing {
+    const char *run;
+    atomic_bool is_over;
+    int64_t n_commits;
+};
+
+static void *write_on(void *arg)
+{
+    struct writing *w = arg;
+    struct db *db = NULL;
+    if (db_open(&db, w->run, DB_WRITE, NULL) < 0) {
+        return NULL;
+    }
+    for (int64_t at = 5000000; !atomic_load(&w->is_over); at += 100, w->n_commits++) {
+        struct stmt *s = db_stmt(db, &add_samples);
+        stmt_bind_int(s, 1, at);
+        stmt_bind_int(s, 2, at + 100);
+        stmt_run(s);
+        db_checkpoint(db, false);
+        usleep(500);
+    }
+    db_close(db);
+    return NULL;
+}
+
+/* FACTS: a stepwise backup of a live run restarts at every commit unless it holds a snapshot. */
+static void test_save_ends_while_the_run_is_written(void **state)
+{
+    struct fixture *f = *state;
+    char *to = in(f, "saved.stax");
+    make_run(f->run);
+    fill(f->run, 0, 1000000);
+    struct writing w = {.run = f->run};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, write_on, &w), 0);
+    usleep(50000);
+    save(f->run, to);
+    atomic_store(&w.is_over, true);
+    pthread_join(thread, NULL);
+    assert_true(w.n_commits > 10);
+    assert_int_equal((open_and_count(to) - 10) % 100, 0); /* whole commits only */
+    assert_rows(to, "PRAGMA integrity_check", "ok\n");
+    free(to);
+}
+
+static bool count_then_cancel(void *ctx, int64_t n_done, int64_t n_total)
+{
+    int *n = ctx;
+    assert_true(n_done <= n_total && n_total > 1000);
+    return ++*n < 3;
+}
+
+static void test_cancel_leaves_nothing(void **state)
+{
+    struct fixture *f = *state;
+    char *to = in(f, "saved.stax");
+    struct err e = {0};
+    int n = 0;
+    make_run(f->run);
+    fill(f->run, 0, 1000000);
+    assert_int_equal(archive_save(f->run, to, count_then_cancel, &n, NULL, &e), STAX_ECANCELLED);
+    assert_int_equal(n, 3);
+    assert_int_equal(n_files(f->folder, "saved"), 0);
+    free(to);
+}
+
+static void assert_not_saved(const char *run, const char *to, int code, const char *part)
+{
+    struct err e = {0};
+    int rc = archive_save(run, to, NULL, NULL, NULL, &e);
+    if (rc != code || !strstr(e.msg, part)) {
+        fail_msg("%d '%s' instead of %d '%s'", rc, e.msg, code, part);
+    }
+}
+
+static void test_targets_that_cannot_be(void **state)
+{
+    struct fixture *f = *state;
+    char *missing = in(f, "missing/x.stax");
+    char *link = in(f, "link");
+    make_run(f->run);
+    assert_not_saved(f->run, missing, STAX_ENOTFOUND, "No such file");
+    assert_not_saved(f->run, f->folder, STAX_EUSAGE, "not a regular file");
+    assert_not_saved(f->run, f->run, STAX_EUSAGE, "the run itself");
+    assert_int_equal(symlink(f->run, link), 0);
+    assert_not_saved(f->run, link, STAX_EUSAGE, "the run itself");
+    assert_not_saved(missing, link, STAX_ENOTFOUND, "No such file");
+    assert_int_equal(n_files(f->folder, "link"), 1);
+    free(link);
+    free(missing);
+}
+
+static bool fill_disk(void *ctx, int64_t n_done, int64_t n_total)
+{
+    (void)n_done;
+    (void)n_total;
+    char command[200];
+    snprintf(command, sizeof(command), "dd if=/dev/zero of='%s/filler' bs=64k 2>/dev/null || true",
+             (const char *)ctx);
+    assert_int_equal(system(command), 0);
+    return true;
+}
+
+static void test_full_disk(void **state)
+{
+    struct fixture *f = *state;
+    char command[200];
+    char *disk = in(f, "disk");
+    char *to = in(f, "disk/saved.stax");
+    struct err e = {0};
+    make_run(f->run);
+    fill(f->run, 0, 300000); /* about 7 MB */
+    assert_int_equal(mkdir(disk, 0700), 0);
+    snprintf(command, sizeof(command), "mount -t tmpfs -o size=1m none '%s' 2>/dev/null", disk);
+    if (system(command) != 0) {
+        print_message("skipped: full disk needs the right to mount\n");
+        free(disk);
+        free(to);
+        skip();
+    }
+    assert_not_saved(f->run, to, STAX_EFULL, "MB free"); /* known before */
+    assert_int_equal(n_files(disk, "saved"), 0);
+    run_command("mount -o remount,size=9m '%s'", disk);
+    assert_int_equal(archive_save(f->run, to, fill_disk, disk, NULL, &e),
+                     STAX_EFULL); /* on the way */
+    assert_true(e.hint[0] != '\0');
+    assert_int_equal(n_files(disk, "saved"), 0);
+    run_command("umount '%s'", disk);
+    free(disk);
+    free(to);
+}
+
+static char *saved(struct fixture *f)
+{
+    char *to = in(f, "saved.stax");
+    make_run(f->run);
+    save(f->run, to);
+    return to;
+}
+
+static void test_foreign_things(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        const char *sql;
+        int code;
+        const char *part;
+    } cases[] = {
+        {"CREATE TRIGGER t AFTER INSERT ON run BEGIN SELECT 1; END", STAX_ECORRUPT, "trigger t"},
+        {"CREATE VIEW v_evil AS SELECT load_extension('x')", STAX_ECORRUPT, "unknown view v_evil"},
+        {"DROP VIEW v_top; CREATE VIEW v_top AS SELECT 1 AS name", STAX_ECORRUPT,
+         "unknown view v_top"},
+        {"CREATE VIRTUAL TABLE t USING fts5 (a)", STAX_ECORRUPT, "virtual table t"},
+        {"CREATE VIRTUAL TABLE t USING rtree (a, b, c)", STAX_ECORRUPT, "virtual table t"},
+        {"CREATE TABLE t (a)", STAX_ECORRUPT, "differ at t.a"},
+        {"CREATE INDEX i ON sample (utid)", STAX_ECORRUPT, "index i"},
+        {"CREATE INDEX i ON sample (abs(utid))", STAX_ECORRUPT, "index i"},
+        {"ALTER TABLE run ADD COLUMN x INTEGER", STAX_ECORRUPT, "differ at run.x"},
+        {"ALTER TABLE thread ADD COLUMN x INTEGER AS (tid + 1)", STAX_ECORRUPT,
+         "differ at thread.x"},
+        {"DROP TABLE waker_sum", STAX_ECORRUPT, "differ at waker_sum"},
+        {"CREATE TABLE \"x\x1b[31m\" (a)", STAX_ECORRUPT, "x\\x1b"},
+        {"PRAGMA user_version = 2", STAX_EVERSION, "newer stax"},
+        {"PRAGMA user_version = 0", STAX_EVERSION, "cannot read"},
+        {"PRAGMA user_version = -3", STAX_ECORRUPT, "not a stax run"},
+        {"PRAGMA application_id = 1", STAX_ECORRUPT, "not a stax run"},
+        {"DELETE FROM run", STAX_ECORRUPT, "no run"},
+        {"UPDATE run SET id = 8; INSERT INTO run SELECT 9, state, stop_reason, pid, is_launched, "
+         "command, start_ts,"
+         " end_ts, start_wall_ns, data_ts, frequency_hz, period_ns, has_children, hostname, "
+         "os_release, arch, n_cpus,"
+         " stax_version, n_samples, on_cpu_ns, n_lost, n_truncated, n_unnamed, n_moved, "
+         "max_moved_ns, n_pending,"
+         " raw_from_ts, n_renames FROM run",
+         STAX_ECORRUPT, "no run"},
+        {"PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = 'CREATE TABLE sample (' "
+         "WHERE name = 'sample'",
+         STAX_ECORRUPT, "malformed"},
+        {"PRAGMA writable_schema = ON; UPDATE sqlite_schema SET rootpage = 100000 WHERE name = "
+         "'sample'",
+         STAX_ECORRUPT, ""},
+        {"PRAGMA writable_schema = ON; UPDATE sqlite_schema SET rootpage = 2 WHERE name = 'sample'",
+         STAX_ECORRUPT, ""},
+    };
+    char *good = saved(f);
+    char *bad = in(f, "bad.stax");
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char command[300];
+        snprintf(command, sizeof(command), "cp '%s' '%s'", good, bad);
+        assert_int_equal(system(command), 0);
+        run_sql(bad, cases[i].sql);
+        assert_refused(bad, cases[i].code, cases[i].part);
+        struct sandbox *s = NULL;
+        assert_int_equal(sandbox_open(&s, bad, true, NULL), cases[i].code);
+    }
+    assert_int_equal(open_and_count(good), 10);
+    free(good);
+    free(bad);
+}
+
+static void test_comments_do_not_matter(void **state)
+{
+    struct fixture *f = *state;
+    char *path = saved(f);
+    run_sql(path, "PRAGMA writable_schema = ON;"
+                  "UPDATE sqlite_schema SET sql = replace(sql, '-- function', '-- routine')"
+                  " WHERE name = 'v_top'");
+    assert_int_equal(open_and_count(path), 10);
+    free(path);
+}
+
+static void test_a_run_in_use_is_no_archive(void **state)
+{
+    struct fixture *f = *state;
+    make_run(f->run);
+    struct db *writer = NULL;
+    assert_int_equal(db_open(&writer, f->run, DB_WRITE, NULL), 0);
+    fill(f->run, 0, 10);
+    assert_refused(f->run, STAX_EBUSY, "in use");
+    db_close(writer);
+    assert_int_equal(open_and_count(f->run), 20);
+}
+
+/* Cut at any place, a file is refused or, at worst, a query on it fails. */
+static void test_truncated(void **state)
+{
+    struct fixture *f = *state;
+    char *path = saved(f);
+    for (int64_t size = db_file_bytes(path) - 1; size >= 0; size -= size > 4096 ? 4096 : 512) {
+        assert_int_equal(truncate(path, size), 0);
+        struct db *db = NULL;
+        struct err e = {0};
+        assert_int_equal(archive_open(&db, path, NULL, &e), STAX_ECORRUPT);
+    }
+    free(path);
+}
+
+/* Bits flipped anywhere: never a crash, and what opens can be read or says that it is damaged. */
+static void test_flipped_bits(void **state)
+{
+    struct fixture *f = *state;
+    char *good = saved(f);
+    char *bad = in(f, "bad.stax");
+    struct buf bytes = {0};
+    assert_int_equal(fd_read_file(good, 1 << 24, &bytes), 0);
+    uint64_t seed = 88172645463325252ULL;
+    int n_refused = 0;
+    for (int round = 0; round < 300; round++) {
+        size_t n_flips = 1 + (size_t)round % 4;
+        for (size_t i = 0; i < n_flips; i++) {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            size_t at = seed % (round % 3 == 0 ? 4096 : bytes.len);
+            bytes.data[at] = (char)(bytes.data[at] ^ 1 << (seed >> 60) % 8);
+        }
+        int fd = open(bad, O_RDWR | O_CREAT | O_TRUNC, 0600);
+        assert_int_equal(fd_write_all(fd, bytes.data, bytes.len), 0);
+        close(fd);
+        struct sandbox *s = NULL;
+        json_t *result = NULL;
+        struct err e = {0};
+        int rc = sandbox_open(&s, bad, true, &e);
+        n_refused += rc < 0;
+        if (rc == 0) {
+            sandbox_query(s, "SELECT * FROM v_samples", NULL, &result, &e);
+            json_decref(result);
+            result = NULL;
+            sandbox_query(s, "SELECT * FROM v_flame", NULL, &result, &e);
+            json_decref(result);
+            sandbox_close(s);
+        }
+        if (round % 10 == 9) { /* damage adds up for ten rounds */
+            buf_clear(&bytes);
+            assert_int_equal(fd_read_file(good, 1 << 24, &bytes), 0);
+        }
+    }
+    assert_true(n_refused > 30);
+    buf_free(&bytes);
+    free(good);
+    free(bad);
+}
+
+/* An older format: a test-only version 0 without counter, and with a view that is gone today. */
+static void make_older(struct fixture *f, const char *path)
+{
+    make_run(f->run);
+    save(f->run, path);
+    run_sql(path, "DROP VIEW v_top; DROP TABLE counter; CREATE VIEW v_old AS SELECT id FROM run;"
+                  "PRAGMA user_version = 0");
+}
+
+static const struct migration_step steps_to_1[] = {
+    {1, "CREATE TABLE counter (slot INTEGER PRIMARY KEY, name TEXT NOT NULL, unit TEXT NOT NULL) "
+        "STRICT;"
+        "INSERT INTO counter VALUES (0, 'cycles', 'cycle');"
+        "PRAGMA user_version = 1;"},
+    {0, NULL}};
+
+static void test_older_file_is_migrated(void **state)
+{
+    struct fixture *f = *state;
+    char *path = in(f, "older.stax");
+    static const struct sql_block counters = {"counters", "SELECT name FROM counter"};
+    static const struct sql_block top = {"top", "SELECT name FROM v_top LIMIT 1"};
+    struct db *db = NULL;
+    struct err e = {0};
+    bool is_migrated = false;
+    make_older(f, path);
+    int64_t size = db_file_bytes(path);
+    if (archive_open_with(&db, path, steps_to_1, &is_migrated, &e) < 0) {
+        fail_msg("%s", e.msg);
+    }
+    assert_true(is_migrated);
+    assert_string_equal(db_path(db), path);
+    struct stmt *s = db_stmt(db, &counters);
+    assert_true(stmt_next(s));
+    assert_string_equal(stmt_text(s, 0), "cycles");
+    s = db_stmt(db, &top);
+    assert_true(stmt_next(s));
+    assert_string_equal(stmt_text(s, 0), "memcpy");
+    db_close(db);
+    assert_int_equal(db_file_bytes(path), size); /* the original is as it was */
+    assert_rows(path, "PRAGMA user_version", "0\n");
+    assert_rows(path, "SELECT id FROM v_old", "7\n");
+    free(path);
+}
+
+static void test_migrations_that_fail(void **state)
+{
+    struct fixture *f = *state;
+    static const struct migration_step none[] = {{0, NULL}};
+    static const struct migration_step wrong_sql[] = {
+        {1, "CREATE TABLE run (a); PRAGMA user_version = 1"}, {0, NULL}};
+    static const struct migration_step no_version[] = {{1, "SELECT 1"}, {0, NULL}};
+    static const struct migration_step unfinished[] = {{1, "PRAGMA user_version = 1"}, {0, NULL}};
+    static const struct migration_step gap[] = {{2, "PRAGMA user_version = 2"}, {0, NULL}};
+    static const struct {
+        const struct migration_step *steps;
+        int code;
+    } cases[] = {{none, STAX_EVERSION},
+                 {wrong_sql, STAX_ECORRUPT},
+                 {no_version, STAX_ECORRUPT},
+                 {unfinished, STAX_ECORRUPT},
+                 {gap, STAX_EVERSION}};
+    char *path = in(f, "older.stax");
+    make_older(f, path);
+    assert_int_equal(setenv("TMPDIR", f->folder, 1), 0);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct db *db = NULL;
+        struct err e = {0};
+        int rc = archive_open_with(&db, path, cases[i].steps, NULL, &e);
+        if (rc != cases[i].code) {
+            fail_msg("case %zu: %d %s", i, rc, e.msg);
+        }
+    }
+    assert_int_equal(n_files(f->folder, "stax-migrate"), 0);
+    assert_int_equal(unsetenv("TMPDIR"), 0);
+    free(path);
+}
+
+/* Several steps in a row, and none for a file that is current. */
+static void test_steps_run_in_order(void **state)
+{
+    struct fixture *f = *state;
+    static const struct migration_step steps[] = {
+        {1, "SELECT raise_an_error"},
+        {2, "CREATE TABLE note (text TEXT) STRICT; PRAGMA user_version = 2"},
+        {3, "INSERT INTO note VALUES ('three'); PRAGMA user_version = 3"},
+        {0, NULL}};
+    char *path = saved(f);
+    struct err e = {0};
+    if (migrate(path, steps, &e) < 0) {
+        fail_msg("%s", e.msg);
+    }
+    assert_int_equal(migrate(path, steps, &e), 0);
+    assert_rows(path, "SELECT text FROM note", "three\n");
+    assert_rows(path, "PRAGMA user_version", "3\n");
+    assert_rows(path, "SELECT count(*) FROM v_top", "4\n");
+    free(path);
+}
+
+/* The steps of this build lead to its version, one by one. */
+static void test_steps_of_this_build(void **state)
+{
+    (void)state;
+    int version = 1;
+    for (const struct migration_step *step = migrate_steps(); step->sql; step++) {
+        assert_int_equal(step->version, ++version);
+    }
+    assert_int_equal(version, SCHEMA_VERSION);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, fixture_make, fixture_remove)
+    const struct CMUnitTest tests[] = {
+        T(test_live_run),
+        T(test_stopped_run_keeps_its_reason),
+        T(test_read_only_folder),
+        T(test_save_ends_while_the_run_is_written),
+        T(test_cancel_leaves_nothing),
+        T(test_targets_that_cannot_be),
+        T(test_full_disk),
+        T(test_foreign_things),
+        T(test_comments_do_not_matter),
+        T(test_a_run_in_use_is_no_archive),
+        T(test_truncated),
+        T(test_flipped_bits),
+        T(test_older_file_is_migrated),
+        T(test_migrations_that_fail),
+        T(test_steps_run_in_order),
+        cmocka_unit_test(test_steps_of_this_build),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

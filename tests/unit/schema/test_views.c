@@ -1,0 +1,168 @@
+/* test_views.c - the v_* views and Perfetto's, on the run of run.sql. */
+#include "schema/fixture.h"
+
+#include <ctype.h>
+
+static void test_top(void **state)
+{
+    struct fixture *f = *state;
+    make_run(f->run);
+    assert_rows(
+        f->run,
+        "SELECT name, binary, self_ms, self_pct, total_ms, total_pct, n_self_samples FROM v_top",
+        "memcpy|libc.so.6|4.0|40.0|4.0|40.0|4\n"
+        "work|app|3.0|30.0|7.0|70.0|3\n"
+        "libc.so.6+0x9000|libc.so.6|2.0|20.0|2.0|20.0|2\n"
+        "main|app|1.0|10.0|10.0|100.0|1\n");
+    assert_rows(f->run, "SELECT tid, name, self_ms FROM v_thread_functions WHERE self_ms > 0",
+                "100|memcpy|4.0\n100|work|3.0\n101|libc.so.6+0x9000|2.0\n101|main|1.0\n");
+    assert_rows(f->run, "SELECT name, address, offset, on_cpu_ms, n_samples FROM v_hot_frames",
+                "memcpy|0x1004|4|4.0|4\nwork|0x212|18|3.0|3\n"
+                "libc.so.6+0x9000|0x9000|0|2.0|2\nmain|0x104|4|1.0|1\n");
+}
+
+static void test_trees(void **state)
+{
+    struct fixture *f = *state;
+    make_run(f->run);
+    assert_rows(f->run, "SELECT tree, total_pct, self_ms FROM v_flame",
+                "app|100.0|0.0\n"
+                "  main|100.0|1.0\n"
+                "    work|70.0|3.0\n"
+                "      memcpy|40.0|4.0\n"
+                "    libc.so.6+0x9000|20.0|2.0\n");
+    assert_rows(f->run, "SELECT stack, n_samples, on_cpu_ns FROM v_folded ORDER BY stack",
+                "app;main|1|1000000\n"
+                "app;main;libc.so.6+0x9000|2|2000000\n"
+                "app;main;work|3|3000000\n"
+                "app;main;work;memcpy|4|4000000\n");
+    assert_rows(f->run, "SELECT caller, callee, total_ms FROM v_calls",
+                "app|main|10.0\nmain|work|7.0\nwork|memcpy|4.0\nmain|libc.so.6+0x9000|2.0\n");
+    assert_rows(f->run, "SELECT count(*), sum(self_ms) FROM v_call_tree", "5|10.0\n");
+}
+
+static void test_flame_leaves_out_what_is_small(void **state)
+{
+    struct fixture *f = *state;
+    make_run(f->run);
+    run_sql(f->run, "UPDATE call_tree SET total_on_cpu_ns = 99999 WHERE id = 4");
+    assert_rows(f->run, "SELECT count(*) FROM v_flame", "4\n");
+    run_sql(f->run, "UPDATE call_tree SET total_on_cpu_ns = 100000 WHERE id = 4");
+    assert_rows(f->run, "SELECT count(*) FROM v_flame", "5\n");
+}
+
+static void test_threads_and_processes(void **state)
+{
+    struct fixture *f = *state;
+    make_run(f->run);
+    assert_rows(f->run,
+                "SELECT tid, name, process, on_cpu_ms, on_cpu_pct, n_samples, runnable_ms, end_s "
+                "FROM v_threads",
+                "100|app|app|7.0|70.0|7|NULL|NULL\n101|worker|app|3.0|30.0|3|NULL|0.011\n");
+    assert_rows(f->run, "SELECT pid, name, on_cpu_ms, n_threads, parent_pid FROM v_processes",
+                "100|app|10.0|2|NULL\n");
+    assert_rows(f->run, "SELECT at_s, tid, on_cpu_ms FROM v_timeline",
+                "0.0|100|7.0\n0.0|101|3.0\n");
+    assert_rows(f->run, "SELECT id, started_at, elapsed_s, on_cpu_ms FROM v_run",
+                "7|2023-11-14T22:13:20.000Z|0.011|10.0\n");
+    assert_rows(f->run, "SELECT * FROM v_loss", "0.006|ring_full|3|1\n");
+}
+
+static void test_binaries(void **state)
+{
+    struct fixture *f = *state;
+    make_run(f->run);
+    assert_rows(f->run, "SELECT name, self_ms, unnamed_ms, n_self_samples, note FROM v_binaries",
+                "libc.so.6|6.0|2.0|6|stripped\napp|4.0|0.0|4|NULL\n");
+    assert_rows(f->run, "SELECT pid, start, size, path FROM v_mappings",
+                "100|0x400000|4096|/opt/app\n100|0x800000|65536|/lib/libc.so.6\n");
+}
+
+static void test_samples(void **state)
+{
+    struct fixture *f = *state;
+    make_run(f->run);
+    assert_rows(f->run, "SELECT at_s, tid, name, caller, n_callers FROM v_samples WHERE cpu = 1",
+                "0.004|101|libc.so.6+0x9000|main|1\n0.006|101|main|NULL|0\n"
+                "0.009|101|libc.so.6+0x9000|main|1\n");
+}
+
+/* The stack of every sample, walked the way Perfetto's SQL does, gives the call tree's sums. */
+static void test_perfetto(void **state)
+{
+    struct fixture *f = *state;
+    make_run(f->run);
+    assert_rows(
+        f->run,
+        "WITH RECURSIVE up (id, frame_id, parent_id, top) AS ("
+        " SELECT id, frame_id, parent_id, id FROM stack_profile_callsite"
+        " UNION ALL SELECT c.id, c.frame_id, c.parent_id, up.top FROM up"
+        " JOIN stack_profile_callsite AS c ON c.id = up.parent_id)"
+        "SELECT frame.name, count(*) FROM perf_sample AS s JOIN up ON up.top = s.callsite_id"
+        " JOIN stack_profile_frame AS frame ON frame.id = up.frame_id"
+        " GROUP BY frame.name ORDER BY 2 DESC, 1",
+        "app|10\nmain|10\nwork|7\nmemcpy|4\nlibc.so.6+0x9000|2\n");
+    assert_rows(f->run, "SELECT count(*), count(DISTINCT id) FROM stack_profile_callsite", "7|7\n");
+    assert_rows(f->run, "SELECT name, start, build_id FROM stack_profile_mapping WHERE id < 3",
+                "/opt/app|4194304|abcd\n/lib/libc.so.6|8388608|\n");
+    assert_rows(f->run,
+                "SELECT thread.name, count(*) FROM perf_sample JOIN thread USING (utid) GROUP BY 1",
+                "app|7\nworker|3\n");
+}
+
+/* Every column of every table and view says what it is: .schema is the manual. */
+static void test_every_column_is_commented(void **state)
+{
+    (void)state;
+    char *text = strdup(schema_text());
+    char *end;
+    bool is_inside = false;
+    int n_columns = 0;
+    for (char *line = strtok_r(text, "\n", &end); line; line = strtok_r(NULL, "\n", &end)) {
+        if (strncmp(line, "CREATE TABLE", 12) == 0) {
+            is_inside = true;
+        } else if (line[0] == ')') {
+            is_inside = false;
+        } else if (is_inside && islower(line[4])) {
+            n_columns++;
+            if (!strstr(line, "-- ") && !strstr(line, "_on_cpu_ns") && !strstr(line, "n_")) {
+                fail_msg("no comment: %s", line);
+            }
+        }
+    }
+    assert_true(n_columns > 150);
+    free(text);
+}
+
+static void test_every_view_is_commented(void **state)
+{
+    struct fixture *f = *state;
+    make_run(f->run);
+    assert_rows(f->run, "SELECT count(*) FROM sqlite_schema WHERE type = 'view'", "19\n");
+    /* Views with fewer lines of comment than one each for itself and its columns. */
+    assert_rows(f->run,
+                "SELECT v.name FROM sqlite_schema AS v WHERE v.type = 'view' AND"
+                " (length(v.sql) - length(replace(v.sql, ' -- ', ''))) / 4 <"
+                " 1 + (SELECT count(*) FROM pragma_table_info(v.name))",
+                "");
+    assert_rows(f->run,
+                "SELECT name FROM sqlite_schema WHERE type = 'view' AND sql NOT LIKE '% AS -- %'",
+                "");
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, fixture_make, fixture_remove)
+    const struct CMUnitTest tests[] = {
+        T(test_top),
+        T(test_trees),
+        T(test_flame_leaves_out_what_is_small),
+        T(test_threads_and_processes),
+        T(test_binaries),
+        T(test_samples),
+        T(test_perfetto),
+        T(test_every_view_is_commented),
+        cmocka_unit_test(test_every_column_is_commented),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
