@@ -1,0 +1,246 @@
+/*
+ * flame.c - the call tree, heaviest first, cut where it becomes small or deep.
+ *
+ * Nodes wait in a heap by total time: the largest is shown next and its children join the heap. So
+ * when the bound on nodes is reached, what was left out is smaller than all that is shown, and
+ * siblings come out in order.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "query/flame.sql.h"
+#include "query/view.h"
+
+struct flame_node {
+    uint32_t id, symbol;
+    uint32_t depth;
+    bool is_inlined;
+    int64_t n_self_samples, self_on_cpu_ns;
+    int64_t n_total_samples, total_on_cpu_ns;
+    size_t parent;    /* index of a shown node; 0: none, it is a root */
+    size_t n_cut;     /* children left out */
+    uint64_t cut_ns;  /* ... and their time; unsigned: a foreign file may hold any numbers */
+    json_t *children; /* borrowed from its document */
+};
+
+struct flame {
+    struct query *q;
+    bool is_folded;
+    struct flame_node *shown; /* [0] stands above the roots */
+    size_t n_shown, cap_shown;
+    struct flame_node *heap;
+    size_t n_heap, cap_heap;
+    int64_t on_cpu_ns;
+    double threshold_ns;
+    int64_t max_depth, max_nodes;
+};
+
+static bool is_before(const struct flame_node *a, const struct flame_node *b)
+{
+    if (a->total_on_cpu_ns != b->total_on_cpu_ns) {
+        return a->total_on_cpu_ns > b->total_on_cpu_ns;
+    }
+    return a->id < b->id;
+}
+
+static void heap_push(struct flame *f, const struct flame_node *node)
+{
+    mem_reserve(&f->heap, &f->cap_heap, f->n_heap + 1, sizeof(*f->heap));
+    size_t i = f->n_heap++;
+    while (i > 0 && is_before(node, &f->heap[(i - 1) / 2])) {
+        f->heap[i] = f->heap[(i - 1) / 2];
+        i = (i - 1) / 2;
+    }
+    f->heap[i] = *node;
+}
+
+static struct flame_node heap_pop(struct flame *f)
+{
+    struct flame_node top = f->heap[0];
+    struct flame_node last = f->heap[--f->n_heap];
+    size_t i = 0;
+
+    for (size_t child = 1; child < f->n_heap; child = 2 * i + 1) {
+        if (child + 1 < f->n_heap && is_before(&f->heap[child + 1], &f->heap[child])) {
+            child++;
+        }
+        if (!is_before(&f->heap[child], &last)) {
+            break;
+        }
+        f->heap[i] = f->heap[child];
+        i = child;
+    }
+    f->heap[i] = last;
+    return top;
+}
+
+static void cut(struct flame *f, const struct flame_node *node)
+{
+    f->shown[node->parent].n_cut++;
+    f->shown[node->parent].cut_ns += (uint64_t)node->total_on_cpu_ns;
+}
+
+static void consider(struct flame *f, const struct flame_node *node)
+{
+    if (node->depth <= f->max_depth && (double)node->total_on_cpu_ns >= f->threshold_ns) {
+        heap_push(f, node);
+    } else {
+        cut(f, node);
+    }
+}
+
+static void consider_row(struct flame *f, size_t parent, struct stmt *s)
+{
+    const struct flame_node node = {
+        .id = (uint32_t)stmt_int(s, flame_children_c_id),
+        .symbol = (uint32_t)stmt_int(s, flame_children_c_symbol),
+        .depth = parent ? f->shown[parent].depth + 1 : 0,
+        .is_inlined = stmt_int(s, flame_children_c_is_inlined) != 0,
+        .n_self_samples = stmt_int(s, flame_children_c_n_self_samples),
+        .self_on_cpu_ns = stmt_int(s, flame_children_c_self_on_cpu_ns),
+        .n_total_samples = stmt_int(s, flame_children_c_n_total_samples),
+        .total_on_cpu_ns = stmt_int(s, flame_children_c_total_on_cpu_ns),
+        .parent = parent,
+    };
+    consider(f, &node);
+}
+
+static void consider_folded(struct flame *f, size_t parent, uint32_t id)
+{
+    const struct tree_node *t = &f->q->fold.tree.nodes[id];
+    const struct node_sum *sum = &f->q->fold.nodes[id];
+    const struct flame_node node = {
+        .id = id,
+        .symbol = t->symbol,
+        .depth = parent ? f->shown[parent].depth + 1 : 0,
+        .is_inlined = (t->flags & NODE_INLINED) != 0,
+        .n_self_samples = (int64_t)sum->n_self_samples,
+        .self_on_cpu_ns = (int64_t)sum->self_on_cpu_ns,
+        .n_total_samples = (int64_t)sum->n_total_samples,
+        .total_on_cpu_ns = (int64_t)sum->total_on_cpu_ns,
+        .parent = parent,
+    };
+    if (node.n_total_samples) {
+        consider(f, &node);
+    }
+}
+
+static void expand(struct flame *f, size_t parent)
+{
+    const struct tree *t = &f->q->fold.tree;
+    uint32_t id = f->shown[parent].id;
+
+    if (!f->is_folded) {
+        struct stmt *s = db_stmt(f->q->db, &sql_flame_children);
+        stmt_bind_int(s, flame_children_p_parent, id);
+        while (stmt_next(s)) {
+            consider_row(f, parent, s);
+        }
+        return;
+    }
+    if (id < t->n_real) {
+        for (uint32_t i = t->first_child[id]; i < t->first_child[id + 1]; i++) {
+            consider_folded(f, parent, t->children[i]);
+        }
+    }
+    /* Made-up nodes are few: those of samples newer than the tree in memory. */
+    for (size_t made = t->n_real; made < t->n_nodes; made++) {
+        if (t->nodes[made].parent == id) {
+            consider_folded(f, parent, (uint32_t)made);
+        }
+    }
+}
+
+/* Fields that are known when a node is shown; "cut" follows when all its children were considered.
+ */
+static json_t *document_of(struct flame *f, struct flame_node *node)
+{
+    json_t *o = json_object();
+
+    node->children = json_array();
+    symbols_describe(f->q->db, node->symbol, o);
+    view_set_int(o, "self_on_cpu_ns", node->self_on_cpu_ns);
+    view_set_int(o, "total_on_cpu_ns", node->total_on_cpu_ns);
+    view_set_int(o, "n_self_samples", node->n_self_samples);
+    view_set_int(o, "n_total_samples", node->n_total_samples);
+    json_object_set_new(o, "total_pct", view_pct(node->total_on_cpu_ns, f->on_cpu_ns));
+    json_object_set_new(o, "is_inlined", json_boolean(node->is_inlined));
+    json_object_set_new(o, "children", node->children);
+    return o;
+}
+
+static json_t *cut_of(const struct flame_node *node)
+{
+    if (node->n_cut == 0) {
+        return json_null();
+    }
+    json_t *o = json_object();
+    view_set_int(o, "n_nodes", (int64_t)node->n_cut);
+    view_set_int(o, "total_on_cpu_ns", (int64_t)node->cut_ns);
+    return o;
+}
+
+static void show_all(struct flame *f, json_t *roots, json_t *data)
+{
+    json_t **documents = NULL;
+    size_t cap_documents = 0;
+    struct flame_node above = {.children = roots};
+
+    mem_reserve(&f->shown, &f->cap_shown, 1, sizeof(*f->shown));
+    f->shown[f->n_shown++] = above;
+    expand(f, 0);
+    while (f->n_heap > 0 && (int64_t)f->n_shown <= f->max_nodes) {
+        struct flame_node node = heap_pop(f);
+        json_t *document = document_of(f, &node);
+        json_array_append_new(f->shown[node.parent].children, document);
+        mem_reserve(&f->shown, &f->cap_shown, f->n_shown + 1, sizeof(*f->shown));
+        mem_reserve(&documents, &cap_documents, f->n_shown + 1, sizeof(*documents));
+        documents[f->n_shown] = document;
+        f->shown[f->n_shown++] = node;
+        expand(f, f->n_shown - 1);
+    }
+    if (f->n_heap > 0) {
+        view_warn(f->q, "%zu more nodes reach the threshold but max_nodes is %lld", f->n_heap,
+                  (long long)f->max_nodes);
+    }
+    while (f->n_heap > 0) {
+        struct flame_node node = heap_pop(f);
+        cut(f, &node);
+    }
+    for (size_t i = 1; i < f->n_shown; i++) {
+        json_object_set_new(documents[i], "cut", cut_of(&f->shown[i]));
+    }
+    json_object_set_new(data, "cut", cut_of(&f->shown[0]));
+    free(documents);
+}
+
+int view_flamegraph(struct query *q, const struct params *p, json_t *data, struct err *e)
+{
+    struct flame f = {.q = q, .is_folded = filter_is_any(&p->filter)};
+    int64_t n_samples = q->run.fold.n_samples;
+    int rc = 0;
+
+    f.on_cpu_ns = q->run.on_cpu_ns;
+    if (f.is_folded) {
+        rc = view_fold(q, p, true, e);
+        n_samples = (int64_t)q->fold.n_samples;
+        f.on_cpu_ns = (int64_t)q->fold.on_cpu_ns;
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    f.max_depth = params_int(p, "max_depth", 12);
+    f.max_nodes = params_int(p, "max_nodes", 20000);
+    f.threshold_ns = (double)f.on_cpu_ns * params_real(p, "threshold_pct", 1.0) / 100.0;
+    json_t *roots = json_array();
+    view_set_int(data, "n_samples", n_samples);
+    view_set_int(data, "on_cpu_ns", f.on_cpu_ns);
+    json_object_set_new(data, "roots", roots);
+    show_all(&f, roots, data);
+    view_set_int(data, "n_nodes", (int64_t)f.n_shown - 1);
+    run_warnings(q, true, f.n_shown == 1, p);
+    free(f.shown);
+    free(f.heap);
+    return db_status(q->db, e);
+}

@@ -1,0 +1,388 @@
+/* fold.c - filtered sums over the call tree and over threads. */
+#include "query/fold.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "query/fold.sql.h"
+
+struct snapshot {
+    int64_t id; /* 0: nothing recorded yet */
+    int64_t ts;
+    double n_samples;
+};
+
+/* A moment to be added: a snapshot and the raw rows between it and ts. */
+struct moment {
+    int64_t ts;
+    struct snapshot from;
+    double n_rows; /* estimate */
+    bool is_moved;
+};
+
+struct plan {
+    struct snapshot *snapshots; /* [0] is the empty one */
+    size_t n, cap;
+};
+
+void fold_free(struct fold *f)
+{
+    tree_free(&f->tree);
+    symbols_free(&f->symbols);
+    free(f->nodes);
+    free(f->is_cut);
+    free(f->threads);
+    free(f->is_excluded);
+    memset(f, 0, sizeof(*f));
+}
+
+static int64_t add_saturating(int64_t a, int64_t b)
+{
+    int64_t sum;
+    return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
+}
+
+void fold_range(const struct fold_run *run, const struct filter *filter, int64_t *after,
+                int64_t *upto)
+{
+    *after = INT64_MIN;
+    *upto = INT64_MAX;
+    if (filter->has_from && filter->from_ns > 0) {
+        *after = add_saturating(run->start_ts, filter->from_ns - 1);
+    }
+    if (filter->has_to) {
+        *upto = add_saturating(run->start_ts, filter->to_ns - 1);
+    }
+}
+
+int fold_threads(struct fold *f, struct db *db, const struct filter *filter, struct err *e)
+{
+    struct stmt *s = db_stmt(db, &sql_fold_thread_ids);
+    bool is_any = false;
+
+    f->n_threads = 0;
+    if (filter->has_tid) {
+        stmt_bind_int(s, fold_thread_ids_p_tid, filter->tid);
+    }
+    if (filter->has_pid) {
+        stmt_bind_int(s, fold_thread_ids_p_pid, filter->pid);
+    }
+    while (stmt_next(s)) {
+        int64_t utid = stmt_int(s, fold_thread_ids_c_utid);
+        if (utid <= 0 || (uint64_t)utid > f->n_threads + 1000000) {
+            stmt_reset(s);
+            return err_set(e, STAX_ECORRUPT, "table thread of this run holds impossible ids");
+        }
+        size_t n = (size_t)utid + 1;
+        mem_reserve(&f->threads, &f->cap_threads, n, sizeof(*f->threads));
+        memset(f->threads + f->n_threads, 0, (n - f->n_threads) * sizeof(*f->threads));
+        f->n_threads = n;
+        f->threads[utid].is_accepted = stmt_int(s, fold_thread_ids_c_is_accepted) != 0;
+        is_any = is_any || f->threads[utid].is_accepted;
+    }
+    int rc = db_status(db, e);
+    if (rc < 0 || is_any || !filter_is_thread(filter)) {
+        return rc;
+    }
+    if (filter->has_tid && filter->has_pid) {
+        rc = err_set(e, STAX_ENOTFOUND, "no thread %lld of process %lld in this run",
+                     (long long)filter->tid, (long long)filter->pid);
+    } else {
+        rc = err_set(e, STAX_ENOTFOUND, "no %s %lld in this run",
+                     filter->has_tid ? "thread" : "process",
+                     (long long)(filter->has_tid ? filter->tid : filter->pid));
+    }
+    err_hint(e, "stax threads -n 0 lists the threads of a run");
+    return rc;
+}
+
+void fold_clear_excluded(struct fold *f)
+{
+    free(f->is_excluded);
+    f->is_excluded = NULL;
+}
+
+static int find_excluded(struct fold *f, struct db *db, const struct filter *filter, struct err *e)
+{
+    fold_clear_excluded(f);
+    if (filter->n_excluded == 0) {
+        return 0;
+    }
+    f->is_excluded = mem_new(f->symbols.n + 1, 1);
+    for (size_t i = 0; i < filter->n_excluded; i++) {
+        int rc = symbols_flag_named(&f->symbols, db, filter->excluded[i], f->is_excluded, e);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+int fold_prepare(struct fold *f, struct db *db, const struct fold_run *run,
+                 const struct filter *filter, struct err *e)
+{
+    if (f->tree.n_renames != run->n_renames) {
+        symbols_free(&f->symbols);
+    }
+    int rc = tree_refresh(&f->tree, db, run->n_renames, e);
+    if (rc == 0) {
+        rc = symbols_refresh(&f->symbols, db, e);
+    }
+    if (rc == 0) {
+        rc = find_excluded(f, db, filter, e);
+    }
+    f->n_cut = 0;
+    return rc;
+}
+
+/* Nodes are made up while samples are read, so marks and sums follow the tree's size. */
+static void cover_marks(struct fold *f)
+{
+    size_t n = f->tree.n_nodes;
+
+    if (f->is_excluded && f->n_cut < n) {
+        mem_reserve(&f->is_cut, &f->cap_cut, n, 1);
+        for (size_t id = f->n_cut; id < n; id++) {
+            const struct tree_node *node = &f->tree.nodes[id];
+            bool is_excluded = node->symbol < f->symbols.n && f->is_excluded[node->symbol];
+            f->is_cut[id] = is_excluded || (id > 0 && f->is_cut[node->parent]);
+        }
+        f->n_cut = n;
+    }
+}
+
+bool fold_accepts(struct fold *f, int64_t utid, uint32_t node)
+{
+    if (utid <= 0 || (uint64_t)utid >= f->n_threads || !f->threads[utid].is_accepted) {
+        return false;
+    }
+    if (!f->is_excluded) {
+        return true;
+    }
+    if (node >= f->n_cut) {
+        cover_marks(f);
+    }
+    return !f->is_cut[node];
+}
+
+static void cover_sums(struct fold *f)
+{
+    size_t n = f->tree.n_nodes;
+
+    if (f->n_sums < n) {
+        mem_reserve(&f->nodes, &f->cap_nodes, n, sizeof(*f->nodes));
+        memset(f->nodes + f->n_sums, 0, (n - f->n_sums) * sizeof(*f->nodes));
+        f->n_sums = n;
+    }
+}
+
+static void add(struct fold *f, int64_t utid, uint32_t node, uint64_t n_samples, uint64_t on_cpu_ns)
+{
+    if (!fold_accepts(f, utid, node)) {
+        return;
+    }
+    f->n_samples += n_samples;
+    f->on_cpu_ns += on_cpu_ns;
+    f->threads[utid].n_samples += n_samples;
+    f->threads[utid].on_cpu_ns += on_cpu_ns;
+    if (!f->has_nodes) {
+        return;
+    }
+    if (node >= f->n_sums) {
+        cover_sums(f);
+    }
+    f->nodes[node].n_self_samples += n_samples;
+    f->nodes[node].self_on_cpu_ns += on_cpu_ns;
+}
+
+/* sign, here and below: 1, or -1 as a two's complement number. */
+static void add_stack_sums(struct fold *f, struct db *db, int64_t snapshot, uint64_t sign)
+{
+    struct stmt *s = db_stmt(db, &sql_fold_stack_sums);
+    const struct tree *t = &f->tree;
+
+    stmt_bind_int(s, fold_stack_sums_p_snapshot, snapshot);
+    while (stmt_next(s)) {
+        int64_t id = stmt_int(s, fold_stack_sums_c_stack);
+        if (id <= 0 || (uint64_t)id >= t->n_stacks) {
+            continue; /* no run of ours has it, and it names no thread to count it for */
+        }
+        uint32_t node = t->stacks[id].node;
+        add(f, t->stacks[id].utid, node < t->n_real && tree_has(t, node) ? node : 0,
+            sign * (uint64_t)stmt_int(s, fold_stack_sums_c_n_samples),
+            sign * (uint64_t)stmt_int(s, fold_stack_sums_c_on_cpu_ns));
+    }
+}
+
+static void add_rows(struct fold *f, struct db *db, int64_t after, int64_t upto, uint64_t sign)
+{
+    struct stmt *s = db_stmt(db, &sql_fold_sample_rows);
+    bool needs_node = f->has_nodes || f->is_excluded;
+
+    stmt_bind_int(s, fold_sample_rows_p_after, after);
+    stmt_bind_int(s, fold_sample_rows_p_upto, upto);
+    while (after < upto && stmt_next(s)) {
+        uint32_t node = 0;
+        if (needs_node) {
+            node = tree_sample_node(&f->tree, stmt_int(s, fold_sample_rows_c_callsite),
+                                    stmt_int(s, fold_sample_rows_c_frame));
+        }
+        add(f, stmt_int(s, fold_sample_rows_c_utid), node, sign,
+            sign * (uint64_t)stmt_int(s, fold_sample_rows_c_on_cpu_ns));
+    }
+}
+
+static int read_snapshots(struct plan *p, struct db *db, struct err *e)
+{
+    struct stmt *s = db_stmt(db, &sql_fold_snapshots);
+
+    mem_reserve(&p->snapshots, &p->cap, 1, sizeof(*p->snapshots));
+    p->snapshots[p->n++] = (struct snapshot){.ts = INT64_MIN};
+    while (stmt_next(s)) {
+        mem_reserve(&p->snapshots, &p->cap, p->n + 1, sizeof(*p->snapshots));
+        p->snapshots[p->n++] = (struct snapshot){
+            .id = stmt_int(s, fold_snapshots_c_id),
+            .ts = stmt_int(s, fold_snapshots_c_ts),
+            .n_samples = (double)stmt_int(s, fold_snapshots_c_n_samples),
+        };
+    }
+    return db_status(db, e);
+}
+
+/* Samples up to ts, interpolated between the snapshots around it. */
+static double estimate(const struct plan *p, const struct fold_run *run, int64_t ts)
+{
+    double ts0 = (double)run->start_ts, n0 = 0;
+    double ts1 = (double)run->data_ts, n1 = (double)run->n_samples;
+
+    if (ts <= run->start_ts || ts >= run->data_ts) {
+        return ts <= run->start_ts ? 0 : n1;
+    }
+    for (size_t i = 1; i < p->n; i++) {
+        const struct snapshot *s = &p->snapshots[i];
+        if (s->ts <= ts) {
+            ts0 = (double)s->ts;
+            n0 = s->n_samples;
+        } else {
+            ts1 = (double)s->ts;
+            n1 = s->n_samples;
+            break;
+        }
+    }
+    return ts1 > ts0 ? n0 + (n1 - n0) * ((double)ts - ts0) / (ts1 - ts0) : n1;
+}
+
+static bool has_rows_between(const struct fold_run *run, int64_t a, int64_t b)
+{
+    int64_t first = a < b ? a : b;
+    return a == b || run->raw_from_ts <= run->start_ts || first >= run->raw_from_ts - 1 ||
+           (a < run->start_ts && b < run->start_ts);
+}
+
+/* The snapshot to reach ts from: the nearest in rows; the nearest in time if rows are gone. */
+static struct moment choose(const struct plan *p, const struct fold_run *run, int64_t ts)
+{
+    struct moment best = {.ts = ts, .is_moved = true, .n_rows = INFINITY};
+    double best_distance = INFINITY;
+    double n = estimate(p, run, ts);
+
+    for (size_t i = 0; i < p->n; i++) {
+        const struct snapshot *s = &p->snapshots[i];
+        double n_rows = fabs(n - s->n_samples);
+        double distance = fabs((double)ts - (double)(s->id ? s->ts : run->start_ts));
+        bool is_usable = has_rows_between(run, s->ts, ts);
+        if (is_usable ? best.is_moved || n_rows < best.n_rows
+                      : best.is_moved && distance < best_distance) {
+            best = (struct moment){.ts = is_usable ? ts : s->ts,
+                                   .from = *s,
+                                   .n_rows = is_usable ? n_rows : 0,
+                                   .is_moved = !is_usable};
+            best_distance = distance;
+        }
+    }
+    return best;
+}
+
+static void add_moment(struct fold *f, struct db *db, const struct moment *m, uint64_t sign)
+{
+    if (m->from.id) {
+        add_stack_sums(f, db, m->from.id, sign);
+    }
+    if (m->from.ts < m->ts) {
+        add_rows(f, db, m->from.ts, m->ts, sign);
+    } else {
+        add_rows(f, db, m->ts, m->from.ts, 0 - sign);
+    }
+}
+
+static void add_range(struct fold *f, struct db *db, const struct plan *p,
+                      const struct fold_run *run, int64_t after, int64_t upto)
+{
+    struct moment from = choose(p, run, after);
+    struct moment to = choose(p, run, upto);
+    double n_direct = estimate(p, run, upto) - estimate(p, run, after);
+    double n_sums = (double)f->tree.n_stacks * ((from.from.id != 0) + (to.from.id != 0));
+    bool is_direct = has_rows_between(run, after, upto) &&
+                     (from.from.id == to.from.id || n_direct <= n_sums + from.n_rows + to.n_rows);
+
+    f->is_from_moved = !is_direct && from.is_moved;
+    f->is_to_moved = !is_direct && to.is_moved;
+    f->from_ts = is_direct ? after : from.ts;
+    f->to_ts = is_direct ? upto : to.ts;
+    if (is_direct) {
+        add_rows(f, db, after, upto, 1);
+    } else if (from.ts < to.ts) {
+        add_moment(f, db, &to, 1);
+        add_moment(f, db, &from, 0 - (uint64_t)1);
+    }
+}
+
+/* Parents are smaller than their children, so one pass from the end carries everything up. */
+static void carry_up(struct fold *f)
+{
+    for (size_t id = f->tree.n_nodes; id-- > 0;) {
+        struct node_sum *sum = &f->nodes[id];
+        uint32_t parent = f->tree.nodes[id].parent;
+        sum->n_total_samples += sum->n_self_samples;
+        sum->total_on_cpu_ns += sum->self_on_cpu_ns;
+        if (parent && sum->n_total_samples) {
+            f->nodes[parent].n_total_samples += sum->n_total_samples;
+            f->nodes[parent].total_on_cpu_ns += sum->total_on_cpu_ns;
+        }
+    }
+}
+
+int fold_samples(struct fold *f, struct db *db, const struct fold_run *run,
+                 const struct filter *filter, bool with_nodes, struct err *e)
+{
+    struct plan plan = {0};
+    int64_t after, upto;
+
+    f->n_samples = 0;
+    f->on_cpu_ns = 0;
+    f->has_nodes = with_nodes;
+    f->n_sums = 0;
+    int rc = fold_threads(f, db, filter, e);
+    if (rc == 0) {
+        rc = fold_prepare(f, db, run, filter, e);
+    }
+    if (rc == 0) {
+        rc = read_snapshots(&plan, db, e);
+    }
+    if (rc == 0) {
+        if (with_nodes) {
+            cover_sums(f);
+        }
+        fold_range(run, filter, &after, &upto);
+        add_range(f, db, &plan, run, after, upto);
+        rc = db_status(db, e);
+    }
+    if (rc == 0 && with_nodes) {
+        cover_sums(f);
+        carry_up(f);
+    }
+    free(plan.snapshots);
+    return rc;
+}

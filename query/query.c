@@ -1,0 +1,293 @@
+/* query.c - opening a reader, and turning a view's name and parameters into its document. */
+#include "query/query.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "query/symbols.sql.h"
+#include "query/view.h"
+#include "schema/archive.h"
+
+/* Parameters that every view takes. */
+#define FILTER_PARAMETERS                                                                          \
+    {"tid", "integer", "", "only the thread with this id"},                                        \
+        {"pid", "integer", "", "only the process with this id"},                                   \
+        {"from_ns", "integer", "ns", "only from this time after the start of the run"},            \
+        {"to_ns", "integer", "ns", "only before this time after the start of the run"},            \
+        {"exclude", "string[]", "", "leave out samples with one of these functions on the stack"}, \
+    {                                                                                              \
+        NULL, NULL, NULL, NULL                                                                     \
+    }
+
+static const struct view_parameter top_parameters[] = {
+    {"limit", "integer", "", "functions listed, 0 for all (default 20)"},
+    {"sort", "string", "", "\"self\" (default) or \"total\""},
+    FILTER_PARAMETERS,
+};
+
+static const struct view_parameter flamegraph_parameters[] = {
+    {"max_depth", "integer", "", "levels below the process (default 12)"},
+    {"threshold_pct", "number", "%", "leave out what is smaller (default 1.0)"},
+    {"max_nodes", "integer", "", "nodes listed, the largest first (default 20000)"},
+    FILTER_PARAMETERS,
+};
+
+static const struct view_parameter threads_parameters[] = {
+    {"limit", "integer", "", "threads listed, 0 for all (default 20)"},
+    FILTER_PARAMETERS,
+};
+
+static const struct view_parameter timeline_parameters[] = {
+    {"max_buckets", "integer", "", "the most time buckets (default 240)"},
+    {"limit", "integer", "", "threads listed, 0 for as many as possible (default 20)"},
+    FILTER_PARAMETERS,
+};
+
+static const struct view_parameter neighbors_parameters[] = {
+    {"symbol", "string", "", "name of the function (required)"},
+    {"limit", "integer", "", "callers and callees listed, 0 for all (default 20)"},
+    FILTER_PARAMETERS,
+};
+
+static const struct view_parameter samples_parameters[] = {
+    {"limit", "integer", "", "samples listed, at most 10000 (default 100)"},
+    FILTER_PARAMETERS,
+};
+
+static const struct view_parameter total_parameters[] = {FILTER_PARAMETERS};
+
+const struct view query_views[] = {
+    {"top", "stax.top/1", "Functions that use the most CPU time, by self or total time.",
+     top_parameters},
+    {"flamegraph", "stax.flame/1", "The call tree with self and total time, the heaviest first.",
+     flamegraph_parameters},
+    {"threads", "stax.threads/1", "Threads and the CPU time they used.", threads_parameters},
+    {"timeline", "stax.timeline/1", "CPU time of the busiest threads over time.",
+     timeline_parameters},
+    {"neighbors", "stax.neighbors/1", "Callers and callees of a function.", neighbors_parameters},
+    {"samples", "stax.samples/1", "Raw samples with their stacks, newest first.",
+     samples_parameters},
+    {"total_on_cpu_ns", "stax.total/1", "CPU time and samples in all.", total_parameters},
+    {NULL, NULL, NULL, NULL},
+};
+
+/* In the order of query_views. */
+static view_fn *const functions[] = {
+    view_top,       view_flamegraph, view_threads, view_timeline,
+    view_neighbors, view_samples,    view_total,
+};
+
+_Static_assert(sizeof(functions) / sizeof(functions[0]) + 1 ==
+                   sizeof(query_views) / sizeof(query_views[0]),
+               "every view has its function");
+
+int query_open(struct query **out, const char *path, bool is_archive, struct err *e)
+{
+    struct query *q = mem_new(1, sizeof(*q));
+    int rc = is_archive ? archive_open(&q->db, path, &q->is_migrated, e)
+                        : db_open(&q->db, path, DB_READ, e);
+    if (rc < 0) {
+        free(q);
+        return rc;
+    }
+    q->path = mem_strdup(path);
+    q->is_archive = is_archive;
+    *out = q;
+    return 0;
+}
+
+void query_close(struct query *q)
+{
+    if (!q) {
+        return;
+    }
+    fold_free(&q->fold);
+    sandbox_close(q->sandbox);
+    db_close(q->db);
+    free(q->path);
+    free(q);
+}
+
+void query_set_timeout_ms(struct query *q, int64_t timeout_ms)
+{
+    q->timeout_ms = timeout_ms;
+}
+
+/* One snapshot: everything a document says is from one commit. */
+static int begin(struct query *q, struct err *e)
+{
+    db_clear_error(q->db);
+    db_set_deadline(q->db, q->timeout_ms > 0 ? clock_monotonic_ns() + q->timeout_ms * 1000000 : 0);
+    db_begin(q->db);
+    return run_read(q, e);
+}
+
+static void end(struct query *q)
+{
+    db_clear_error(q->db); /* else the rollback would be skipped after a failure */
+    db_set_deadline(q->db, 0);
+    db_rollback(q->db);
+}
+
+static json_t *new_document(struct query *q, const char *schema, json_t *data)
+{
+    json_t *document = json_object();
+
+    q->warnings = json_array();
+    json_object_set_new(document, "schema", json_string(schema));
+    json_object_set_new(document, "run", run_document(q));
+    json_object_set(document, "data", data);
+    json_object_set_new(document, "quality", run_quality(q));
+    json_object_set_new(document, "warnings", q->warnings);
+    return document;
+}
+
+static int find_view(const char *name, size_t *index, struct err *e)
+{
+    for (size_t i = 0; query_views[i].name; i++) {
+        if (strcmp(query_views[i].name, name) == 0) {
+            *index = i;
+            return 0;
+        }
+    }
+    return err_set(e, STAX_EUSAGE, "there is no view of that name");
+}
+
+int query_view(struct query *q, const char *view, const json_t *parameters, json_t **document,
+               struct err *e)
+{
+    struct params params;
+    size_t index = 0;
+    int rc = find_view(view, &index, e);
+
+    *document = NULL;
+    if (rc == 0) {
+        rc = params_check(&params, &query_views[index], parameters, e);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    rc = begin(q, e);
+    if (rc == 0) {
+        json_t *data = json_object();
+        json_t *made = new_document(q, query_views[index].schema, data);
+        rc = functions[index](q, &params, data, e);
+        if (rc == 0) {
+            rc = db_status(q->db, e);
+        }
+        json_decref(data);
+        q->warnings = NULL;
+        if (rc == 0) {
+            *document = made;
+        } else {
+            json_decref(made);
+        }
+    }
+    end(q);
+    return rc;
+}
+
+/* A member alone, in a snapshot of its own; null if the file cannot be read. */
+static json_t *read_member(struct query *q, json_t *(*member)(struct query *q))
+{
+    json_t *value = begin(q, NULL) == 0 ? member(q) : json_null();
+
+    end(q);
+    return value;
+}
+
+json_t *query_run(struct query *q)
+{
+    return read_member(q, run_document);
+}
+
+json_t *query_quality(struct query *q)
+{
+    return read_member(q, run_quality);
+}
+
+int query_has_symbol(struct query *q, const char *text, bool *found, struct err *e)
+{
+    int rc = begin(q, e);
+
+    *found = false;
+    if (rc == 0) {
+        struct stmt *s = db_stmt(q->db, &sql_symbol_has_samples);
+        stmt_bind_text(s, symbol_has_samples_p_text, text);
+        *found = stmt_next(s);
+        stmt_reset(s);
+        rc = db_status(q->db, e);
+    }
+    end(q);
+    return rc;
+}
+
+static int read_limits(const json_t *limits, struct sandbox_limits *out, struct err *e)
+{
+    const struct {
+        const char *key;
+        int64_t *value;
+    } known[] = {{"max_rows", &out->max_rows},
+                 {"max_bytes", &out->max_bytes},
+                 {"timeout_ms", &out->timeout_ms}};
+
+    *out = sandbox_default_limits;
+    if (limits && !json_is_object(limits)) {
+        return err_set(e, STAX_EUSAGE, "limits must be a JSON object");
+    }
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        const json_t *value = json_object_get(limits, known[i].key);
+        if (!value || json_is_null(value)) {
+            continue;
+        }
+        if (!json_is_integer(value) || json_integer_value(value) <= 0) {
+            return err_set(e, STAX_EUSAGE, "%s must be a whole number above 0", known[i].key);
+        }
+        *known[i].value = json_integer_value(value);
+    }
+    return 0;
+}
+
+static void warn_of_limit(struct query *q, const json_t *result,
+                          const struct sandbox_limits *limits)
+{
+    const char *limit = json_text_at(result, "limit", "");
+
+    if (strcmp(limit, "rows") == 0) {
+        view_warn(q, "cut after %lld rows: more match", (long long)limits->max_rows);
+    } else if (strcmp(limit, "bytes") == 0) {
+        view_warn(q, "cut after %lld bytes: more match", (long long)limits->max_bytes);
+    }
+}
+
+int query_sql(struct query *q, const char *sql, const json_t *limits, json_t **document,
+              struct err *e)
+{
+    struct sandbox_limits bounds;
+    json_t *result = NULL;
+    int rc = read_limits(limits, &bounds, e);
+
+    *document = NULL;
+    if (rc == 0 && !q->sandbox) {
+        rc = sandbox_open(&q->sandbox, q->path, q->is_archive, e);
+    }
+    if (rc == 0) {
+        rc = sandbox_query(q->sandbox, sql, &bounds, &result, e);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    rc = begin(q, e);
+    if (rc == 0) {
+        *document = new_document(q, "stax.sql/1", result);
+        warn_of_limit(q, result, &bounds);
+        run_warnings(q, false, false, NULL);
+        q->warnings = NULL;
+    }
+    end(q);
+    json_decref(result);
+    return rc;
+}

@@ -1,0 +1,57 @@
+-- What every document says of its run.
+
+--@ run_row
+-- The run of this file.
+-- => id, state, stop_reason, pid, is_launched, command, start_ts, end_ts, start_wall_ns, data_ts,
+--    frequency_hz, n_samples, on_cpu_ns, n_lost, n_truncated, n_unnamed, n_pending, raw_from_ts, n_renames
+SELECT
+    id,
+    state,
+    stop_reason,
+    pid,
+    is_launched,
+    command,
+    start_ts,
+    end_ts,
+    start_wall_ns,
+    data_ts,
+    frequency_hz,
+    n_samples,
+    on_cpu_ns,
+    n_lost,
+    n_truncated,
+    n_unnamed,
+    n_pending,
+    raw_from_ts,
+    n_renames
+FROM run
+LIMIT 1;
+
+--@ run_n_throttled
+-- How often the kernel paused sampling.
+-- => n_throttled
+SELECT coalesce(sum(n), 0) AS n_throttled
+FROM loss
+WHERE kind = 'throttled';
+
+--@ run_losses
+-- What was lost, by kind, the most first.
+-- => kind, n
+SELECT
+    kind,
+    sum(n) AS n
+FROM loss
+WHERE kind <> 'throttled'
+GROUP BY kind
+ORDER BY n DESC;
+
+--@ run_missing_ability
+-- An ability this run lacks.
+-- :name TEXT  ability.name
+-- => reason, unlock
+SELECT
+    reason,
+    unlock
+FROM ability
+WHERE name = :name
+    AND is_available = 0;

@@ -1,0 +1,157 @@
+/* symbols.c - symbols by id and by name. */
+#include "query/symbols.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "query/symbols.sql.h"
+
+enum { N_SUGGESTIONS = 3, N_CANDIDATES = 2000, MAX_SUGGESTED_LENGTH = 64 };
+
+void symbols_free(struct symbols *s)
+{
+    free(s->kinds);
+    memset(s, 0, sizeof(*s));
+}
+
+static uint8_t kind_of(const char *text)
+{
+    if (strcmp(text, "process") == 0) {
+        return SYMBOL_IS_PROCESS;
+    }
+    return strcmp(text, "marker") == 0 ? SYMBOL_IS_MARKER : SYMBOL_IS_FUNCTION;
+}
+
+int symbols_refresh(struct symbols *s, struct db *db, struct err *e)
+{
+    struct stmt *st = db_stmt(db, &sql_symbol_kinds);
+
+    stmt_bind_int(st, symbol_kinds_p_after, s->n ? (int64_t)s->n - 1 : 0);
+    while (stmt_next(st)) {
+        int64_t id = stmt_int(st, symbol_kinds_c_id);
+        /* Ids are dense in a run of ours; a foreign file must not size our memory. */
+        if (id <= 0 || (uint64_t)id > s->n + 1000000) {
+            stmt_reset(st);
+            return err_set(e, STAX_ECORRUPT, "table symbol of this run holds impossible ids");
+        }
+        mem_reserve(&s->kinds, &s->cap, (size_t)id + 1, 1);
+        memset(s->kinds + s->n, SYMBOL_ABSENT, (size_t)id + 1 - s->n);
+        s->n = (size_t)id + 1;
+        s->kinds[id] = kind_of(stmt_text(st, symbol_kinds_c_kind));
+        s->n_others += s->kinds[id] != SYMBOL_IS_FUNCTION;
+    }
+    return db_status(db, e);
+}
+
+static void add_suggestion(struct buf *list, const char *name)
+{
+    buf_addstr(list, list->len ? ", \"" : "\"");
+    text_cut_middle(list, name, MAX_SUGGESTED_LENGTH);
+    buf_addch(list, '"');
+}
+
+static void suggest_containing(struct db *db, const char *name, struct buf *list)
+{
+    struct stmt *s = db_stmt(db, &sql_symbols_containing);
+
+    stmt_bind_text(s, symbols_containing_p_text, name);
+    stmt_bind_int(s, symbols_containing_p_limit, N_SUGGESTIONS);
+    while (stmt_next(s)) {
+        add_suggestion(list, stmt_text(s, symbols_containing_c_name));
+    }
+}
+
+static void suggest_similar(struct db *db, const char *name, struct buf *list)
+{
+    struct stmt *s = db_stmt(db, &sql_symbols_heaviest);
+    size_t best = strlen(name) / 3 + 2;
+    char *nearest = NULL;
+
+    stmt_bind_int(s, symbols_heaviest_p_limit, N_CANDIDATES);
+    while (strlen(name) <= MAX_SUGGESTED_LENGTH && stmt_next(s)) {
+        const char *candidate = stmt_text(s, symbols_heaviest_c_name);
+        size_t distance =
+            strlen(candidate) <= MAX_SUGGESTED_LENGTH ? text_distance(name, candidate) : best;
+        if (distance < best) {
+            best = distance;
+            free(nearest);
+            nearest = mem_strdup(candidate);
+        }
+    }
+    if (nearest) {
+        add_suggestion(list, nearest);
+    }
+    free(nearest);
+}
+
+static int refuse_unknown(struct db *db, const char *name, struct err *e)
+{
+    struct buf list = {0}, clean = {0};
+
+    text_clean(&clean, name, strnlen(name, 256));
+    if (*name) {
+        suggest_containing(db, name, &list);
+    }
+    if (!list.len) {
+        suggest_similar(db, name, &list);
+    }
+    int rc = err_set(e, STAX_ENOTFOUND, "no function named \"%s\" in this run", buf_str(&clean));
+    if (list.len) {
+        err_hint(e, "did you mean %s?", buf_str(&list));
+    }
+    buf_free(&list);
+    buf_free(&clean);
+    return rc;
+}
+
+int symbols_flag_named(const struct symbols *s, struct db *db, const char *name, uint8_t *flags,
+                       struct err *e)
+{
+    struct stmt *st = db_stmt(db, &sql_symbols_named);
+    bool is_found = false;
+
+    stmt_bind_text(st, symbols_named_p_name, name);
+    while (stmt_next(st)) {
+        int64_t id = stmt_int(st, symbols_named_c_id);
+        if (id > 0 && (uint64_t)id < s->n) {
+            flags[id] = 1;
+            is_found = true;
+        }
+    }
+    int rc = db_status(db, e);
+    return rc < 0 || is_found ? rc : refuse_unknown(db, name, e);
+}
+
+void symbols_describe(struct db *db, int64_t id, json_t *object)
+{
+    struct stmt *s = db_stmt(db, &sql_symbol_by_id);
+    bool is_there;
+
+    stmt_bind_int(s, symbol_by_id_p_symbol, id);
+    is_there = stmt_next(s);
+    json_object_set_new(object, "symbol", json_integer(id));
+    json_object_set_new(
+        object, "name",
+        json_clean_string(is_there ? stmt_text(s, symbol_by_id_c_name) : "[unknown]"));
+    json_object_set_new(
+        object, "kind",
+        json_clean_string(is_there ? stmt_text(s, symbol_by_id_c_kind) : "unnamed"));
+    json_object_set_new(object, "binary",
+                        !is_there || stmt_is_null(s, symbol_by_id_c_binary)
+                            ? json_null()
+                            : json_clean_string(stmt_text(s, symbol_by_id_c_binary)));
+    stmt_reset(s);
+}
+
+json_t *symbols_name(struct db *db, int64_t id)
+{
+    struct stmt *s = db_stmt(db, &sql_symbol_by_id);
+
+    stmt_bind_int(s, symbol_by_id_p_symbol, id);
+    json_t *name =
+        json_clean_string(stmt_next(s) ? stmt_text(s, symbol_by_id_c_name) : "[unknown]");
+    stmt_reset(s);
+    return name;
+}

@@ -1,0 +1,42 @@
+/*
+ * symbols.h - symbols by id and by name, as the views print and look them up. One thread.
+ */
+#ifndef STAX_QUERY_SYMBOLS_H
+#define STAX_QUERY_SYMBOLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/json.h"
+#include "schema/db.h"
+
+enum { SYMBOL_ABSENT = 0, SYMBOL_IS_FUNCTION, SYMBOL_IS_PROCESS, SYMBOL_IS_MARKER };
+
+/* Kinds by symbol.id; what was added since is read by symbols_refresh(). Zeroed: empty. */
+struct symbols {
+    uint8_t *kinds;
+    size_t n, cap;
+    size_t n_others; /* symbols that are no functions */
+};
+
+void symbols_free(struct symbols *s);
+int symbols_refresh(struct symbols *s, struct db *db, struct err *e);
+
+static inline uint8_t symbols_kind(const struct symbols *s, int64_t id)
+{
+    return id > 0 && (uint64_t)id < s->n ? s->kinds[id] : SYMBOL_ABSENT;
+}
+
+/* Sets flags[id] of every function with exactly this name (flags holds s->n bytes).
+ * STAX_ENOTFOUND, with the nearest names as a hint, if there is none. */
+int symbols_flag_named(const struct symbols *s, struct db *db, const char *name, uint8_t *flags,
+                       struct err *e);
+
+/* Adds "symbol", "name", "kind" and "binary" (its name or null) to object. */
+void symbols_describe(struct db *db, int64_t id, json_t *object);
+/* The name alone; new reference. */
+json_t *symbols_name(struct db *db, int64_t id);
+
+#endif

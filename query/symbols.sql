@@ -1,0 +1,74 @@
+-- Symbols by id and by name.
+
+--@ symbol_kinds
+-- Symbols added since.
+-- :after INTEGER  symbol.id
+-- => id, kind
+SELECT
+    id,
+    kind
+FROM symbol
+WHERE id > :after
+ORDER BY id;
+
+--@ symbol_by_id
+-- What the views print of a symbol.
+-- :symbol INTEGER  symbol.id
+-- => name, kind, binary
+SELECT
+    s.name AS name,
+    s.kind AS kind,
+    b.name AS binary
+FROM symbol AS s
+LEFT JOIN binary AS b ON b.id = s.binary
+WHERE s.id = :symbol;
+
+--@ symbols_named
+-- Functions of exactly this name; several binaries may have one each.
+-- :name TEXT
+-- => id
+SELECT id
+FROM symbol
+WHERE name = :name
+    AND kind IN ('function', 'unnamed');
+
+--@ symbols_containing
+-- Functions whose name contains a text, the heaviest first.
+-- :text TEXT
+-- :limit INTEGER
+-- => name
+SELECT s.name AS name
+FROM symbol AS s
+LEFT JOIN symbol_sum AS t ON t.symbol = s.id
+WHERE s.kind IN ('function', 'unnamed')
+    AND instr(lower(s.name), lower(:text)) > 0
+GROUP BY s.name
+ORDER BY max(t.total_on_cpu_ns) DESC
+LIMIT :limit;
+
+--@ symbols_heaviest
+-- Candidates for "did you mean".
+-- :limit INTEGER
+-- => name
+SELECT s.name AS name
+FROM symbol_sum AS t
+JOIN symbol AS s ON s.id = t.symbol
+WHERE s.kind = 'function'
+ORDER BY t.total_on_cpu_ns DESC
+LIMIT :limit;
+
+--@ symbol_has_samples
+-- Whether a function whose name contains a text has samples.
+-- :text TEXT
+-- => found (1)
+SELECT 1 AS found
+FROM symbol AS s
+WHERE s.kind IN ('function', 'unnamed')
+    AND instr(lower(s.name), lower(:text)) > 0
+    AND EXISTS (
+        SELECT 1
+        FROM symbol_sum AS t
+        WHERE t.symbol = s.id
+            AND t.n_total_samples > 0
+    )
+LIMIT 1;

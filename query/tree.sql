@@ -1,0 +1,48 @@
+-- Reading the shape of a run's call tree into memory.
+
+--@ tree_nodes
+-- Every node, parents before children in no particular order.
+-- => id, parent, symbol, is_inlined, is_recursive
+SELECT
+    id,
+    parent,
+    symbol,
+    is_inlined,
+    is_recursive
+FROM call_tree;
+
+--@ tree_callsites
+-- Callsites added since.
+-- :after INTEGER  callsite.id
+-- => id, parent, frame, node
+SELECT
+    id,
+    parent,
+    frame,
+    node
+FROM callsite
+WHERE id > :after
+ORDER BY id;
+
+--@ tree_frames
+-- Frames added since.
+-- :after INTEGER  frame.id
+-- => id, symbol
+SELECT
+    id,
+    symbol
+FROM frame
+WHERE id > :after
+ORDER BY id;
+
+--@ tree_stacks
+-- Stacks added since.
+-- :after INTEGER  stack.id
+-- => id, utid, node
+SELECT
+    id,
+    utid,
+    node
+FROM stack
+WHERE id > :after
+ORDER BY id;

@@ -1,0 +1,61 @@
+/*
+ * view.h - what the files of the views share: the reader, the run's row, and the helpers that shape
+ * their documents. Inside query/ only. One thread.
+ */
+#ifndef STAX_QUERY_VIEW_H
+#define STAX_QUERY_VIEW_H
+
+#include "query/fold.h"
+#include "query/params.h"
+#include "query/query.h"
+#include "schema/db.h"
+#include "schema/sandbox.h"
+
+struct run_row {
+    struct fold_run fold;
+    int64_t on_cpu_ns, elapsed_ns, end_ns; /* end_ns: where a range without end ends */
+    int64_t n_lost, n_truncated, n_unnamed, n_pending;
+    bool is_recording;
+};
+
+struct query {
+    struct db *db;
+    char *path;
+    bool is_archive, is_migrated;
+    int64_t timeout_ms;
+    struct sandbox *sandbox; /* opened by the first query_sql() */
+    struct fold fold;
+    struct run_row run; /* of the snapshot being read */
+    json_t *warnings;   /* of the document being made; owned by it */
+};
+
+/* Fills data (an empty object). Called inside one snapshot with q->run current. */
+typedef int view_fn(struct query *q, const struct params *p, json_t *data, struct err *e);
+
+view_fn view_top, view_flamegraph, view_threads, view_timeline, view_neighbors, view_samples,
+    view_total;
+
+/* run.c: reads the run's row into q->run. STAX_ECORRUPT: the file has none. */
+int run_read(struct query *q, struct err *e);
+json_t *run_document(struct query *q);
+json_t *run_quality(struct query *q);
+/* What everybody should know of the answer: loss, abilities that would have shown more, emptiness.
+ */
+void run_warnings(struct query *q, bool shows_stacks, bool is_empty, const struct params *p);
+
+void view_warn(struct query *q, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* fold_samples() for this view, with a warning where the range could not be met exactly. */
+int view_fold(struct query *q, const struct params *p, bool with_nodes, struct err *e);
+
+/* 100 * part / whole, to three decimals; 0 of nothing. */
+json_t *view_pct(int64_t part, int64_t whole);
+void view_set_int(json_t *object, const char *key, int64_t value);
+
+/* Binds tid and pid of the filter, NULL where it has none. */
+void view_bind_threads(struct stmt *s, int p_tid, int p_pid, const struct filter *filter);
+/* Samples and time of the filter's threads, from summaries. */
+void view_threads_total(struct query *q, const struct filter *filter, int64_t *n_samples,
+                        int64_t *on_cpu_ns);
+
+#endif

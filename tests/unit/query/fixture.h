@@ -1,0 +1,569 @@
+/*
+ * fixture.h - run files made from known samples, and what views must answer about them.
+ *
+ * A struct model is the truth: threads and samples with their stacks. model_write() turns it into a
+ * run file, with summaries computed sample by sample; model_read() fills one from a text profile:
+ *
+ *     process PID NAME           thread TID PID NAME
+ *     sample TID a;b;c xN w=MS   N samples (default 1), one each ms, weight MS ms (default 1)
+ *     at MS                      the next sample is taken then
+ *     snapshot                   a moment of stack_sum holds everything up to here
+ *     fold                       raw rows up to the last snapshot are dropped
+ *
+ * Functions are name, BINARY!name, [k]name (kernel), ?0x12 (unnamed) or [truncated stack].
+ */
+#ifndef STAX_TESTS_QUERY_FIXTURE_H
+#define STAX_TESTS_QUERY_FIXTURE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "base/fd.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "query/query.h"
+#include "schema/db.h"
+
+enum { MAX_SYMBOLS = 64, MAX_THREADS = 32, MAX_DEPTH = 24, MAX_SNAPSHOTS = 64 };
+
+#define START_TS 5000000000LL
+#define MS       1000000LL
+
+struct model_sample {
+    int64_t ts, on_cpu_ns;
+    uint32_t utid;
+    uint32_t depth;            /* symbols in stack, process and sampled function included */
+    uint32_t stack[MAX_DEPTH]; /* symbol ids, root first */
+    uint32_t offset;           /* of the sampled pc in its function */
+};
+
+struct model {
+    char *names[MAX_SYMBOLS + 1]; /* by symbol id */
+    const char *kinds[MAX_SYMBOLS + 1];
+    uint32_t binaries[MAX_SYMBOLS + 1];
+    uint32_t n_symbols;
+    char *binary_names[MAX_SYMBOLS + 1];
+    uint32_t n_binaries;
+    struct {
+        int64_t tid, pid;
+        uint32_t upid;
+        char *name;
+    } threads[MAX_THREADS + 1]; /* by utid */
+    uint32_t n_threads;
+    struct {
+        int64_t pid;
+        char *name;
+    } processes[MAX_THREADS + 1]; /* by upid */
+    uint32_t n_processes;
+    struct model_sample *samples;
+    size_t n_samples, cap_samples;
+    size_t snapshots[MAX_SNAPSHOTS]; /* samples each one holds */
+    size_t n_snapshots;
+    size_t n_folded;  /* samples without a raw row */
+    size_t n_written; /* samples model_write() has written; it adds the others */
+    int64_t next_ns;
+    bool is_recording;
+};
+
+static inline void model_free(struct model *m)
+{
+    for (uint32_t i = 1; i <= m->n_symbols; i++) {
+        free(m->names[i]);
+    }
+    for (uint32_t i = 1; i <= m->n_binaries; i++) {
+        free(m->binary_names[i]);
+    }
+    for (uint32_t i = 1; i <= m->n_threads; i++) {
+        free(m->threads[i].name);
+    }
+    for (uint32_t i = 1; i <= m->n_processes; i++) {
+        free(m->processes[i].name);
+    }
+    free(m->samples);
+    memset(m, 0, sizeof(*m));
+}
+
+static inline uint32_t model_binary(struct model *m, const char *name, size_t len)
+{
+    for (uint32_t i = 1; i <= m->n_binaries; i++) {
+        if (strlen(m->binary_names[i]) == len && strncmp(m->binary_names[i], name, len) == 0) {
+            return i;
+        }
+    }
+    assert_true(m->n_binaries < MAX_SYMBOLS);
+    m->binary_names[++m->n_binaries] = mem_strndup(name, len);
+    return m->n_binaries;
+}
+
+static inline uint32_t model_symbol(struct model *m, const char *kind, uint32_t binary,
+                                    const char *name)
+{
+    for (uint32_t i = 1; i <= m->n_symbols; i++) {
+        if (strcmp(m->names[i], name) == 0 && strcmp(m->kinds[i], kind) == 0 &&
+            m->binaries[i] == binary) {
+            return i;
+        }
+    }
+    assert_true(m->n_symbols < MAX_SYMBOLS);
+    uint32_t id = ++m->n_symbols;
+    m->names[id] = mem_strdup(name);
+    m->kinds[id] = kind;
+    m->binaries[id] = binary;
+    return id;
+}
+
+/* A function as the text profile spells it. */
+static inline uint32_t model_function(struct model *m, const char *spec)
+{
+    const char *bang = strchr(spec, '!');
+
+    if (strcmp(spec, "[truncated stack]") == 0) {
+        return model_symbol(m, "marker", 0, spec);
+    }
+    if (strncmp(spec, "[k]", 3) == 0) {
+        return model_symbol(m, "function", model_binary(m, "[kernel]", 8), spec + 3);
+    }
+    if (*spec == '?') {
+        char name[64];
+        snprintf(name, sizeof(name), "app+%s", spec + 1);
+        return model_symbol(m, "unnamed", model_binary(m, "app", 3), name);
+    }
+    if (bang) {
+        uint32_t binary = model_binary(m, spec, (size_t)(bang - spec));
+        return model_symbol(m, "function", binary, bang + 1);
+    }
+    return model_symbol(m, "function", model_binary(m, "app", 3), spec);
+}
+
+static inline uint32_t model_process(struct model *m, int64_t pid, const char *name)
+{
+    uint32_t upid = ++m->n_processes;
+
+    assert_true(upid <= MAX_THREADS);
+    m->processes[upid].pid = pid;
+    m->processes[upid].name = mem_strdup(name);
+    return upid;
+}
+
+static inline uint32_t model_thread(struct model *m, int64_t tid, uint32_t upid, const char *name)
+{
+    uint32_t utid = ++m->n_threads;
+
+    assert_true(utid <= MAX_THREADS);
+    m->threads[utid].tid = tid;
+    m->threads[utid].pid = m->processes[upid].pid;
+    m->threads[utid].upid = upid;
+    m->threads[utid].name = mem_strdup(name);
+    return utid;
+}
+
+/* Adds a sample; stack[] holds the functions, the process is put in front. */
+static inline void model_sample(struct model *m, uint32_t utid, const uint32_t *stack, uint32_t n,
+                                int64_t on_cpu_ns)
+{
+    struct model_sample s = {.ts = START_TS + m->next_ns, .on_cpu_ns = on_cpu_ns, .utid = utid};
+
+    assert_true(n > 0 && n < MAX_DEPTH);
+    s.stack[s.depth++] = model_symbol(m, "process", 0, m->processes[m->threads[utid].upid].name);
+    memcpy(s.stack + 1, stack, n * sizeof(*stack));
+    s.depth += n;
+    s.offset = (uint32_t)(m->n_samples % 3) * 4;
+    mem_reserve(&m->samples, &m->cap_samples, m->n_samples + 1, sizeof(*m->samples));
+    m->samples[m->n_samples++] = s;
+    m->next_ns += MS;
+}
+
+static inline void model_read_sample(struct model *m, char *text)
+{
+    uint32_t stack[MAX_DEPTH], n = 0, utid = 0;
+    char *save = NULL, *save_stack = NULL;
+    int64_t tid = strtoll(strtok_r(text, " ", &save), NULL, 10);
+    char *functions = strtok_r(NULL, " ", &save);
+    int64_t count = 1, on_cpu_ns = MS;
+
+    for (char *word; (word = strtok_r(NULL, " ", &save));) {
+        if (*word == 'x') {
+            count = strtoll(word + 1, NULL, 10);
+        } else {
+            assert_int_equal(strncmp(word, "w=", 2), 0);
+            on_cpu_ns = (int64_t)(strtod(word + 2, NULL) * (double)MS);
+        }
+    }
+    for (uint32_t i = 1; i <= m->n_threads; i++) {
+        utid = m->threads[i].tid == tid ? i : utid; /* the latest of that tid */
+    }
+    assert_true(utid > 0);
+    for (char *f = strtok_r(functions, ";", &save_stack); f; f = strtok_r(NULL, ";", &save_stack)) {
+        assert_true(n < MAX_DEPTH - 1);
+        stack[n++] = model_function(m, strcmp(f, "[truncated]") == 0 ? "[truncated stack]" : f);
+    }
+    while (count-- > 0) {
+        model_sample(m, utid, stack, n, on_cpu_ns);
+    }
+}
+
+/* One line of a text profile. False: not one. */
+static inline bool model_read_line(struct model *m, const char *line)
+{
+    char text[512], name[256];
+    long long a, b;
+
+    snprintf(text, sizeof(text), "%s", line);
+    if (sscanf(text, "process %lld %255s", &a, name) == 2) {
+        uint32_t upid = model_process(m, a, name);
+        model_thread(m, a, upid, name);
+    } else if (sscanf(text, "thread %lld %lld %255s", &a, &b, name) == 3) {
+        uint32_t upid = 0;
+        for (uint32_t i = 1; i <= m->n_processes; i++) {
+            upid = m->processes[i].pid == b ? i : upid;
+        }
+        assert_true(upid > 0);
+        model_thread(m, a, upid, name);
+    } else if (strncmp(text, "sample ", 7) == 0) {
+        model_read_sample(m, text + 7);
+    } else if (sscanf(text, "at %lld", &a) == 1) {
+        m->next_ns = a * MS;
+    } else if (strcmp(text, "snapshot") == 0) {
+        m->snapshots[m->n_snapshots++] = m->n_samples;
+    } else if (strcmp(text, "fold") == 0) {
+        m->n_folded = m->snapshots[m->n_snapshots - 1];
+    } else {
+        return *text == '\0' || *text == '#';
+    }
+    return true;
+}
+
+static inline char *fixture_read_file(const char *path)
+{
+    struct buf text = {0};
+
+    if (fd_read_file(path, 1 << 20, &text) < 0) {
+        fail_msg("cannot read %s", path);
+    }
+    return buf_take(&text);
+}
+
+static inline void model_read(struct model *m, const char *path)
+{
+    char *text = fixture_read_file(path), *save = NULL;
+
+    for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        if (!model_read_line(m, line)) {
+            fail_msg("%s: not a profile line: %s", path, line);
+        }
+    }
+    free(text);
+}
+
+/* ---- writing ----------------------------------------------------------------------------------
+ */
+
+static const struct sql_block fixture_sql[] = {
+    {"run",
+     "INSERT OR REPLACE INTO run VALUES (7, ?1, ?2, 100, 1, 'app --fast', 5000000000, ?3,"
+     " 1700000000000000000, ?4, 1000, 1000000, 1, 'host', 'Linux 6.18', 'x86_64', 2, '0.1.0',"
+     " ?5, ?6, 0, ?7, ?8, 0, 0, 0, ?9, 0)"},
+    {"ability", "INSERT OR IGNORE INTO ability VALUES ('kernel_stacks', 1, '', '')"},
+    {"binary", "INSERT OR IGNORE INTO binary VALUES"
+               " (?1, '/usr/bin/' || ?2, ?2, ?3, NULL, 1, 'symtab', NULL)"},
+    {"symbol", "INSERT OR IGNORE INTO symbol VALUES (?1, ?2, ?3, NULL, ?4, ?5, 256, 'symtab')"},
+    {"frame", "INSERT OR IGNORE INTO frame VALUES (?1, ?2, ?3, ?4)"},
+    {"process", "INSERT OR IGNORE INTO process VALUES"
+                " (?1, ?2, iif(?1 = 1, NULL, 1), ?3, ?3, 5000000000, NULL)"},
+    {"thread", "INSERT OR IGNORE INTO thread VALUES (?1, ?2, ?3, ?4, ?5, 5000000000, NULL)"},
+    {"callsite", "INSERT OR IGNORE INTO callsite VALUES (?1, ?2, ?3, ?4, ?5)"},
+    {"sample", "INSERT INTO sample VALUES (?1, ?2, 0, ?3, ?4, ?5, NULL, NULL, NULL, NULL)"},
+    {"node", "INSERT OR REPLACE INTO call_tree VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9)"},
+    {"stack", "INSERT OR IGNORE INTO stack VALUES (?1, ?2, ?3)"},
+    {"snapshot", "INSERT OR IGNORE INTO snapshot VALUES (?1, ?2, ?3)"},
+    {"stack_sum", "INSERT OR IGNORE INTO stack_sum VALUES (?1, ?2, ?3, ?4)"},
+    {"symbol_sum", "INSERT INTO symbol_thread_sum VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO"
+                   " UPDATE SET n_self_samples = n_self_samples + ?3, self_on_cpu_ns ="
+                   " self_on_cpu_ns + ?4, n_total_samples = n_total_samples + ?5,"
+                   " total_on_cpu_ns = total_on_cpu_ns + ?6"},
+    {"thread_sum", "INSERT INTO thread_sum (utid, n_samples, on_cpu_ns) VALUES (?1, 1, ?2) ON"
+                   " CONFLICT DO UPDATE SET n_samples = n_samples + 1, on_cpu_ns = on_cpu_ns + ?2"},
+    {"bucket", "INSERT INTO time_bucket (bucket, utid, n_samples, on_cpu_ns) VALUES (?1, ?2, 1, ?3)"
+               " ON CONFLICT DO UPDATE SET n_samples = n_samples + 1, on_cpu_ns = on_cpu_ns + ?3"},
+    {"frame_sum", "INSERT INTO frame_sum VALUES (?1, ?2, 1, ?3) ON CONFLICT DO UPDATE SET"
+                  " n_samples = n_samples + 1, on_cpu_ns = on_cpu_ns + ?3"},
+    {"callsite_sum", "INSERT INTO callsite_sum VALUES (?1, ?2, 1, ?3) ON CONFLICT DO UPDATE SET"
+                     " n_samples = n_samples + 1, on_cpu_ns = on_cpu_ns + ?3"},
+    {"clear_symbols", "DELETE FROM symbol_sum"},
+    {"sum_symbols",
+     "INSERT INTO symbol_sum SELECT symbol, sum(n_self_samples), sum(self_on_cpu_ns),"
+     " sum(n_total_samples), sum(total_on_cpu_ns) FROM symbol_thread_sum"
+     " GROUP BY symbol"},
+    {NULL, NULL},
+};
+
+static inline void fixture_put(struct db *db, const char *what, const int64_t *values, int n,
+                               const char *text, const char *text2, int first_text)
+{
+    const struct sql_block *block = fixture_sql;
+
+    while (strcmp(block->name, what) != 0) {
+        block++;
+    }
+    struct stmt *s = db_stmt(db, block);
+    for (int i = 0, p = 1; i < n; i++, p++) {
+        while ((text && p == first_text) || (text2 && p == first_text + 1)) {
+            p++;
+        }
+        stmt_bind_int(s, p, values[i]);
+    }
+    if (text) {
+        stmt_bind_text(s, first_text, text);
+    }
+    if (text2) {
+        stmt_bind_text(s, first_text + 1, text2);
+    }
+    stmt_run(s);
+}
+
+#define PUT(db, what, ...)                                                                         \
+    do {                                                                                           \
+        const int64_t put_[] = {__VA_ARGS__};                                                      \
+        fixture_put(db, what, put_, (int)(sizeof(put_) / sizeof(put_[0])), NULL, NULL, 0);         \
+    } while (0)
+
+struct fixture_node {
+    uint32_t parent, symbol, depth;
+    bool is_recursive;
+    int64_t n_self, self_ns, n_total, total_ns;
+};
+
+/* Everything that has an id, numbered in the order of the samples. */
+struct fixture {
+    struct map frames, callsites, tree, stacks;
+    uint32_t n_frames, n_callsites, n_nodes, n_stacks;
+    struct fixture_node nodes[20000];
+    struct {
+        uint32_t utid, node;
+        int64_t n_samples, on_cpu_ns;
+    } all_stacks[20000];
+};
+
+static inline uint32_t fixture_frame(struct fixture *x, struct db *db, const struct model *m,
+                                     uint32_t symbol, uint32_t offset)
+{
+    uint32_t *id = map_put(&x->frames, map_pair(symbol, offset));
+
+    if (!*id) {
+        *id = ++x->n_frames;
+        PUT(db, "frame", *id, m->binaries[symbol], symbol * 256 + offset, symbol);
+    }
+    return *id;
+}
+
+static inline uint32_t fixture_node(struct fixture *x, uint32_t parent, uint32_t symbol)
+{
+    uint32_t *id = map_put(&x->tree, map_pair(parent, symbol));
+
+    if (!*id) {
+        assert_true(x->n_nodes + 1 < 20000);
+        *id = ++x->n_nodes;
+        struct fixture_node *node = &x->nodes[*id];
+        *node = (struct fixture_node){.parent = parent, .symbol = symbol};
+        for (uint32_t up = parent; up; up = x->nodes[up].parent) {
+            node->is_recursive = node->is_recursive || x->nodes[up].symbol == symbol;
+            node->depth++;
+        }
+    }
+    return *id;
+}
+
+static inline uint32_t fixture_callsite(struct fixture *x, struct db *db, uint32_t parent,
+                                        uint32_t frame, uint32_t depth, uint32_t node)
+{
+    uint32_t *id = map_put(&x->callsites, map_pair(parent, frame));
+
+    if (!*id) {
+        *id = ++x->n_callsites;
+        PUT(db, "callsite", *id, parent, frame, depth, node);
+    }
+    return *id;
+}
+
+static inline void fixture_add(struct fixture *x, struct db *db, const struct model *m,
+                               size_t index, bool is_new)
+{
+    const struct model_sample *s = &m->samples[index];
+    uint32_t node = 0, callsite = 0, leaf = s->stack[s->depth - 1];
+    uint32_t frame = 0;
+
+    for (uint32_t i = 0; i < s->depth; i++) {
+        bool is_leaf = i + 1 == s->depth;
+        frame = fixture_frame(x, db, m, s->stack[i], is_leaf ? s->offset : 1);
+        node = fixture_node(x, node, s->stack[i]);
+        if (!is_leaf) {
+            callsite = fixture_callsite(x, db, callsite, frame, i, node);
+        }
+        bool is_again = false;
+        for (uint32_t j = 0; j < i; j++) {
+            is_again = is_again || s->stack[j] == s->stack[i];
+        }
+        x->nodes[node].n_total++;
+        x->nodes[node].total_ns += s->on_cpu_ns;
+        if (is_new) {
+            PUT(db, "symbol_sum", s->utid, s->stack[i], 0, 0, !is_again,
+                is_again ? 0 : s->on_cpu_ns);
+        }
+    }
+    x->nodes[node].n_self++;
+    x->nodes[node].self_ns += s->on_cpu_ns;
+    uint32_t *stack = map_put(&x->stacks, map_pair(s->utid, node));
+    if (!*stack) {
+        assert_true(x->n_stacks + 1 < 20000);
+        *stack = ++x->n_stacks;
+        x->all_stacks[*stack].utid = s->utid;
+        x->all_stacks[*stack].node = node;
+    }
+    x->all_stacks[*stack].n_samples++;
+    x->all_stacks[*stack].on_cpu_ns += s->on_cpu_ns;
+    if (!is_new) {
+        return;
+    }
+    PUT(db, "symbol_sum", s->utid, leaf, 1, s->on_cpu_ns, 0, 0);
+    PUT(db, "thread_sum", s->utid, s->on_cpu_ns);
+    PUT(db, "bucket", (s->ts - START_TS) / (100 * MS), s->utid, s->on_cpu_ns);
+    PUT(db, "frame_sum", frame, s->utid, s->on_cpu_ns);
+    PUT(db, "callsite_sum", callsite, s->utid, s->on_cpu_ns);
+    if (index >= m->n_folded) {
+        PUT(db, "sample", s->ts, s->utid, callsite, frame, s->on_cpu_ns);
+    }
+}
+
+static inline void fixture_snapshot(struct fixture *x, struct db *db, const struct model *m,
+                                    size_t which)
+{
+    size_t n = m->snapshots[which];
+    int64_t ts = n ? m->samples[n - 1].ts : START_TS - 1;
+
+    PUT(db, "snapshot", (int64_t)which + 1, ts, (int64_t)n);
+    for (uint32_t i = 1; i <= x->n_stacks; i++) {
+        PUT(db, "stack", i, x->all_stacks[i].utid, x->all_stacks[i].node);
+        PUT(db, "stack_sum", (int64_t)which + 1, i, x->all_stacks[i].n_samples,
+            x->all_stacks[i].on_cpu_ns);
+    }
+}
+
+static inline void fixture_names(struct db *db, const struct model *m)
+{
+    for (uint32_t i = 1; i <= m->n_binaries; i++) {
+        const char *name = m->binary_names[i];
+        fixture_put(db, "binary", (const int64_t[]){i}, 1, name,
+                    strcmp(name, "app") == 0        ? "main"
+                    : strcmp(name, "[kernel]") == 0 ? "kernel"
+                                                    : "shared",
+                    2);
+    }
+    for (uint32_t i = 1; i <= m->n_symbols; i++) {
+        fixture_put(db, "symbol", (const int64_t[]){i, m->binaries[i], i * 256}, 3, m->kinds[i],
+                    m->names[i], 2);
+    }
+    for (uint32_t i = 1; i <= m->n_processes; i++) {
+        fixture_put(db, "process", (const int64_t[]){i, m->processes[i].pid}, 2,
+                    m->processes[i].name, NULL, 3);
+    }
+    for (uint32_t i = 1; i <= m->n_threads; i++) {
+        fixture_put(db, "thread",
+                    (const int64_t[]){i, m->threads[i].upid, m->threads[i].tid,
+                                      m->threads[i].tid == m->threads[i].pid},
+                    4, m->threads[i].name, NULL, 4);
+    }
+}
+
+static inline void fixture_run(struct db *db, const struct model *m)
+{
+    int64_t data_ts = START_TS, on_cpu_ns = 0, n_truncated = 0, n_unnamed = 0;
+
+    for (size_t i = 0; i < m->n_samples; i++) {
+        const struct model_sample *s = &m->samples[i];
+        data_ts = s->ts;
+        on_cpu_ns += s->on_cpu_ns;
+        n_truncated += strcmp(m->kinds[s->stack[1]], "marker") == 0;
+        n_unnamed += strcmp(m->kinds[s->stack[s->depth - 1]], "unnamed") == 0;
+    }
+    int64_t end_ts = START_TS + m->next_ns;
+    int64_t raw_from_ts = m->n_folded ? m->samples[m->n_folded - 1].ts + 1 : 0;
+    fixture_put(db, "run",
+                (const int64_t[]){end_ts, data_ts, (int64_t)m->n_samples, on_cpu_ns, n_truncated,
+                                  n_unnamed, raw_from_ts},
+                7, m->is_recording ? "recording" : "stopped", m->is_recording ? "" : "stopped", 1);
+}
+
+/* Writes what the file does not hold yet, as one commit. */
+static inline void model_write(struct model *m, const char *path)
+{
+    struct db *db = NULL;
+    struct err e = {0};
+    struct fixture *x = mem_new(1, sizeof(*x));
+    size_t which = 0;
+
+    if (db_open(&db, path, m->n_written ? DB_WRITE : DB_CREATE, &e) < 0) {
+        fail_msg("%s", e.msg);
+    }
+    db_begin(db);
+    fixture_names(db, m);
+    fixture_put(db, "ability", NULL, 0, NULL, NULL, 0);
+    for (size_t i = 0; i <= m->n_samples; i++) {
+        while (which < m->n_snapshots && m->snapshots[which] == i) {
+            fixture_snapshot(x, db, m, which++);
+        }
+        if (i < m->n_samples) {
+            fixture_add(x, db, m, i, i >= m->n_written);
+        }
+    }
+    for (uint32_t i = 1; i <= x->n_nodes; i++) {
+        const struct fixture_node *n = &x->nodes[i];
+        PUT(db, "node", n->parent, i, n->symbol, n->depth, n->is_recursive, n->n_self, n->self_ns,
+            n->n_total, n->total_ns);
+    }
+    fixture_put(db, "clear_symbols", NULL, 0, NULL, NULL, 0);
+    fixture_put(db, "sum_symbols", NULL, 0, NULL, NULL, 0);
+    fixture_run(db, m);
+    db_commit(db);
+    if (db_status(db, &e) < 0) {
+        fail_msg("%s", e.msg);
+    }
+    db_close(db);
+    m->n_written = m->n_samples;
+    map_free(&x->frames);
+    map_free(&x->callsites);
+    map_free(&x->tree);
+    map_free(&x->stacks);
+    free(x);
+}
+
+/* A path for a run file of this test process; fixture_remove() deletes it. */
+static inline void fixture_path(char *path, size_t n)
+{
+    const char *folder = getenv("TMPDIR");
+
+    snprintf(path, n, "%s/stax-query-%d.stax", folder ? folder : "/tmp", (int)getpid());
+    unlink(path);
+}
+
+static inline void fixture_remove(const char *path)
+{
+    char beside[600];
+
+    unlink(path);
+    snprintf(beside, sizeof(beside), "%s-wal", path);
+    unlink(beside);
+    snprintf(beside, sizeof(beside), "%s-shm", path);
+    unlink(beside);
+}
+
+#endif

@@ -1,0 +1,142 @@
+/*
+ * test_hostile.c - run files whose numbers lie: every view answers or refuses, and the sanitizers
+ * of the asan build see nothing. (The shape of a foreign file is archive_open()'s business.)
+ */
+#include "fixture.h"
+
+#include "base/json.h"
+
+/* Each makes a file that no recording writes. */
+static const char *const lies[] = {
+    "UPDATE sample SET callsite = 9223372036854775807, frame = -1",
+    "UPDATE sample SET on_cpu_ns = 9223372036854775807",
+    "UPDATE sample SET utid = -5 WHERE ts % 2 = 0",
+    "UPDATE sample SET ts = ts - 9223372036854775807 WHERE ts % 3 = 0",
+    "UPDATE callsite SET node = 4000000000 WHERE id % 2 = 0",
+    "UPDATE callsite SET node = 0, frame = 2000000000",
+    "UPDATE callsite SET parent = id + 1",
+    "UPDATE callsite SET id = 9000000000000000 WHERE id = 2",
+    "UPDATE call_tree SET parent = id + 7 WHERE id > 2",
+    "UPDATE call_tree SET id = 2147483646 WHERE id = 4",
+    "UPDATE call_tree SET parent = id WHERE id = 3",
+    "UPDATE call_tree SET symbol = -3, total_on_cpu_ns = 9223372036854775807, n_total_samples = -1",
+    "UPDATE call_tree SET id = id - 9223372036854775807 WHERE id = 5",
+    "DELETE FROM call_tree WHERE id % 2 = 0",
+    "UPDATE frame SET symbol = 99999999",
+    "UPDATE frame SET id = 2000000000 WHERE id = 3",
+    "UPDATE symbol SET id = 9223372036854775807 WHERE id = 2",
+    "UPDATE symbol SET name = char(27, 7, 0x202e) || name, kind = 'nonsense'",
+    "DELETE FROM symbol",
+    "UPDATE symbol_sum SET self_on_cpu_ns = -9223372036854775807, symbol = symbol + 1000",
+    "UPDATE stack SET node = 1234567, utid = 77",
+    "UPDATE stack SET id = 4000000000 WHERE id = 1",
+    "UPDATE stack_sum SET n_samples = -9223372036854775807, on_cpu_ns = 9223372036854775807",
+    "UPDATE stack_sum SET stack = stack + 100000",
+    "UPDATE snapshot SET ts = -9223372036854775807, n_samples = 9223372036854775807",
+    "UPDATE thread SET utid = 9223372036854775807 WHERE utid = 2",
+    "UPDATE thread SET start_ts = -9223372036854775807, end_ts = 9223372036854775807",
+    "UPDATE thread_sum SET runnable_ns = -1, idle_ns = 9223372036854775807, other_ns = idle_ns",
+    "UPDATE thread_sum SET idle_ns = 9223372036854775807, other_ns = 9223372036854775807",
+    "UPDATE time_bucket SET bucket = 9223372036854775807 WHERE utid = 1",
+    "UPDATE time_bucket SET on_cpu_ns = 9223372036854775807",
+    "UPDATE run SET start_ts = -9223372036854775807, data_ts = 9223372036854775807",
+    "UPDATE run SET start_ts = -9223372036854775807, raw_from_ts = 9223372036854775807",
+    "UPDATE run SET state = 'recording', data_ts = -9223372036854775807",
+    "UPDATE run SET end_ts = 9223372036854775807, start_ts = 0",
+    "UPDATE run SET raw_from_ts = 9223372036854775807",
+    "UPDATE run SET raw_from_ts = -9223372036854775807, n_samples = -1, on_cpu_ns = 0",
+    "DELETE FROM run",
+    "DELETE FROM thread",
+    "DELETE FROM process",
+};
+
+static const char *const requests[] = {
+    "{}",
+    "{\"tid\": 101}",
+    "{\"pid\": 100}",
+    "{\"from_ns\": 20000000}",
+    "{\"from_ns\": 20000000, \"to_ns\": 95000000}",
+    "{\"to_ns\": 1000000000000000000}",
+    "{\"exclude\": [\"b\"]}",
+    "{\"exclude\": [\"b\"], \"from_ns\": 15000000, \"tid\": 100}",
+};
+
+static void write_run(const char *path, const char *lie)
+{
+    struct model m = {0};
+    struct db *db = NULL;
+    struct err e = {0};
+    const struct sql_block block = {"lie", lie};
+
+    model_read_line(&m, "process 100 app");
+    model_read_line(&m, "thread 101 100 worker");
+    model_read_line(&m, "sample 100 a;b;a;c x30");
+    model_read_line(&m, "snapshot");
+    model_read_line(&m, "sample 101 b;c;lib.so!d x30");
+    model_read_line(&m, "snapshot");
+    model_read_line(&m, "sample 100 a;c;e x40");
+    model_write(&m, path);
+    assert_int_equal(db_open(&db, path, DB_WRITE, &e), 0);
+    stmt_run(db_stmt(db, &block));
+    if (db_status(db, &e) < 0) {
+        fail_msg("%s: %s", lie, e.msg);
+    }
+    db_close(db);
+    model_free(&m);
+}
+
+static bool is_known_error(int rc)
+{
+    return rc == STAX_ECORRUPT || rc == STAX_ENOTFOUND || rc == STAX_ESQL;
+}
+
+static void ask_everything(struct query *q, const char *lie)
+{
+    for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+        for (const struct view *v = query_views; v->name; v++) {
+            struct err e = {0};
+            json_t *document = NULL;
+            json_t *parameters = json_loads(requests[i], 0, NULL);
+            if (strcmp(v->name, "neighbors") == 0) {
+                json_object_set_new(parameters, "symbol", json_string("c"));
+            }
+            int rc = query_view(q, v->name, parameters, &document, &e);
+            if (rc == 0) {
+                char *text = json_dumps(document, JSON_COMPACT);
+                assert_non_null(text);
+                free(text);
+            } else if (!is_known_error(rc) || !*e.msg) {
+                fail_msg("%s: %s %s: %d %s", lie, v->name, requests[i], rc, e.msg);
+            }
+            json_decref(document);
+            json_decref(parameters);
+        }
+    }
+    json_decref(query_run(q));
+    json_decref(query_quality(q));
+}
+
+static void lies_are_answered_or_refused(void **state)
+{
+    char path[512];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+        struct query *q = NULL;
+        struct err e = {0};
+        fixture_path(path, sizeof(path));
+        write_run(path, lies[i]);
+        assert_int_equal(query_open(&q, path, false, &e), 0);
+        ask_everything(q, lies[i]);
+        query_close(q);
+        fixture_remove(path);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lies_are_answered_or_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
