@@ -1,0 +1,201 @@
+/* ask.c - see ask.h. */
+#include "cli/ask.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "cli/client.h"
+#include "query/query.h"
+
+const struct flag ask_run_flags[] = {
+    {.name = "run",
+     .type = FLAG_TEXT,
+     .value = "ID",
+     .help = "The run to ask; default: the active one, else the selected or most recent."},
+    {0},
+};
+
+const struct flag ask_view_flags[] = {
+    {.name = "run",
+     .type = FLAG_TEXT,
+     .value = "ID|FILE",
+     .help = "The run to ask, by id or as an archive file (needs no server); default: the active "
+             "one, else the selected or most recent."},
+    {.name = "tid",
+     .type = FLAG_INT,
+     .value = "TID",
+     .help = "Only this thread.",
+     .min = 1,
+     .max = INT32_MAX},
+    {.name = "pid",
+     .type = FLAG_INT,
+     .value = "PID",
+     .help = "Only this process.",
+     .min = 1,
+     .max = INT32_MAX},
+    {.name = "from",
+     .type = FLAG_SECONDS,
+     .value = "SECS",
+     .help = "Only what happened this many seconds after the start of the run, or later."},
+    {.name = "to",
+     .type = FLAG_SECONDS,
+     .value = "SECS",
+     .help = "Only what happened before this many seconds after the start of the run."},
+    {.name = "exclude",
+     .type = FLAG_TEXTS,
+     .value = "SYMBOL",
+     .help = "Leave out samples with this function on the stack; may be repeated."},
+    {0},
+};
+
+static bool is_number(const char *s)
+{
+    return *s && s[strspn(s, "0123456789")] == '\0';
+}
+
+bool ask_is_file(const struct args *args, const char **file)
+{
+    const char *run = args_text(args, "run", NULL);
+    if (!run || is_number(run)) {
+        return false;
+    }
+    *file = run;
+    return true;
+}
+
+int ask_add_run(const struct args *args, json_t *parameters, struct err *e)
+{
+    const char *run = args_text(args, "run", NULL);
+    if (!run) {
+        return 0;
+    }
+    errno = 0;
+    long long id = strtoll(run, NULL, 10);
+    if (!is_number(run) || errno) {
+        err_set(e, STAX_EUSAGE, "--run wants the id of a run here, not '%s'", run);
+        err_hint(e, "'stax list' shows the ids; 'stax open FILE' gives an archive one");
+        return STAX_EUSAGE;
+    }
+    json_object_set_new(parameters, "run", json_integer(id));
+    return 0;
+}
+
+int ask_server(const char *method, json_t *parameters, int64_t timeout_ms, json_t **document,
+               struct err *e)
+{
+    struct client *client = NULL;
+    int rc = client_open(&client, e);
+    if (rc) {
+        json_decref(parameters);
+        return rc;
+    }
+    rc = client_call(client, method, parameters, timeout_ms, document, e);
+    client_close(client);
+    return rc;
+}
+
+static int add_filters(const struct args *args, json_t *parameters, struct err *e)
+{
+    static const char *const integers[][2] = {
+        {"tid", "tid"}, {"pid", "pid"}, {"from", "from_ns"}, {"to", "to_ns"}};
+    for (size_t i = 0; i < 4; i++) {
+        const struct arg_value *v = args_get(args, integers[i][0]);
+        if (v) {
+            json_object_set_new(parameters, integers[i][1], json_integer(v->integer));
+        }
+    }
+    if (args_has(args, "from") && args_has(args, "to") &&
+        args_int(args, "from", 0) >= args_int(args, "to", 0)) {
+        return err_set(e, STAX_EUSAGE, "--from must be smaller than --to");
+    }
+    json_t *excluded = json_array();
+    for (size_t i = 0; i < args->n_values; i++) {
+        if (strcmp(args->values[i].flag->name, "exclude") == 0) {
+            json_t *symbol = json_string(args->values[i].text);
+            if (!symbol) {
+                json_decref(excluded);
+                return err_set(e, STAX_EUSAGE, "--exclude is not valid UTF-8");
+            }
+            json_array_append_new(excluded, symbol);
+        }
+    }
+    if (json_array_size(excluded)) {
+        json_object_set_new(parameters, "exclude", excluded);
+    } else {
+        json_decref(excluded);
+    }
+    return 0;
+}
+
+bool ask_is_foreign(const char *path)
+{
+    struct buf name = {0};
+    struct stat file, wal, folder;
+    const char *slash = strrchr(path, '/');
+    buf_addf(&name, "%s-wal", path);
+    bool is_ours = stat(path, &file) == 0 && file.st_uid == geteuid() &&
+                   stat(buf_str(&name), &wal) == 0 && wal.st_uid == geteuid();
+    buf_clear(&name);
+    buf_add(&name, path, slash ? (size_t)(slash - path) : 0);
+    if (!name.len) {
+        buf_addstr(&name, slash ? "/" : ".");
+    }
+    is_ours = is_ours && stat(buf_str(&name), &folder) == 0 && folder.st_uid == geteuid() &&
+              (folder.st_mode & 077) == 0;
+    buf_free(&name);
+    return !is_ours;
+}
+
+static int ask_file(const char *path, const char *view, const json_t *parameters, json_t **document,
+                    struct err *e)
+{
+    struct query *q = NULL;
+    int rc = query_open(&q, path, ask_is_foreign(path), e);
+    if (rc == STAX_ENOTFOUND && !strpbrk(path, "/.") && e) {
+        err_set(e, STAX_ENORUN, "'%s' is neither the id of a run nor a file", path);
+        err_hint(e, "'stax list' shows the ids");
+        rc = STAX_ENORUN;
+    }
+    if (rc) {
+        return rc;
+    }
+    if (strcmp(view, "sql") == 0) {
+        json_t *limits = json_deep_copy(parameters);
+        const char *sql = json_text_at(parameters, "query", "");
+        json_object_del(limits, "query");
+        rc = query_sql(q, sql, limits, document, e);
+        json_decref(limits);
+    } else {
+        rc = query_view(q, view, parameters, document, e);
+    }
+    query_close(q);
+    return rc;
+}
+
+int ask_view(const struct args *args, const char *view, json_t *parameters, json_t **document,
+             struct err *e)
+{
+    const char *file = NULL;
+    *document = NULL;
+    parameters = parameters ? parameters : json_object();
+    int rc = add_filters(args, parameters, e);
+    if (rc) {
+        json_decref(parameters);
+        return rc;
+    }
+    if (ask_is_file(args, &file)) {
+        rc = ask_file(file, view, parameters, document, e);
+        json_decref(parameters);
+        return rc;
+    }
+    rc = ask_add_run(args, parameters, e);
+    if (rc) {
+        json_decref(parameters);
+        return rc;
+    }
+    return ask_server(view, parameters, 0, document, e);
+}

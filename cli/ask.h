@@ -1,0 +1,38 @@
+/*
+ * ask.h - where an answer comes from: a running server, or a run file opened right here
+ * (--run FILE.stax). One thread.
+ */
+#ifndef STAX_CLI_ASK_H
+#define STAX_CLI_ASK_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "base/json.h"
+#include "cli/args.h"
+
+/* --run, for commands that only the server can answer. */
+extern const struct flag ask_run_flags[];
+/* --run, --tid, --pid, --from, --to, --exclude: what every view takes. */
+extern const struct flag ask_view_flags[];
+
+/* Whether --run names a file; *file is then its path, borrowed from args. */
+bool ask_is_file(const struct args *args, const char **file);
+
+/* Adds "run": ID when --run was given. STAX_EUSAGE when it names a file or nothing sensible. */
+int ask_add_run(const struct args *args, json_t *parameters, struct err *e);
+
+/* One call to the server; takes parameters (NULL: none). The caller owns *document. */
+int ask_server(const char *method, json_t *parameters, int64_t timeout_ms, json_t **document,
+               struct err *e);
+
+/* Answers a view with the parameters and those of ask_view_flags, from the server or a file. Takes
+ * parameters (NULL: none). The caller owns *document. */
+int ask_view(const struct args *args, const char *view, json_t *parameters, json_t **document,
+             struct err *e);
+
+/* Whether a run file must be treated as foreign: true unless it is a live file of our own, in a
+ * private folder of our own, with its write-ahead log beside it. */
+bool ask_is_foreign(const char *path);
+
+#endif

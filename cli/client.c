@@ -1,0 +1,232 @@
+/* client.c - see client.h. */
+#include "cli/client.h"
+
+#include <curl/curl.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+
+enum { MAX_ANSWER_BYTES = 512 << 20, CONNECT_TIMEOUT_MS = 5000 };
+
+struct client {
+    CURL *curl;
+    struct curl_slist *headers;
+    struct buf socket;
+    struct buf answer;
+    char why[CURL_ERROR_SIZE];
+    client_tick *tick;
+    void *tick_ctx;
+};
+
+static void find_socket(struct buf *path)
+{
+    const char *socket = getenv("STAX_SERVER_SOCKET");
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    if (socket && *socket) {
+        buf_addstr(path, socket);
+    } else if (runtime && *runtime) {
+        buf_addf(path, "%s/stax-server.sock", runtime);
+    } else {
+        buf_addf(path, "/tmp/stax-server-%u.sock", (unsigned)getuid());
+    }
+}
+
+static size_t take_bytes(char *bytes, size_t size, size_t n, void *ctx)
+{
+    struct client *c = ctx;
+    if (c->answer.len + size * n > MAX_ANSWER_BYTES) {
+        return 0;
+    }
+    buf_add(&c->answer, bytes, size * n);
+    return size * n;
+}
+
+static int progress(void *ctx, curl_off_t n_down, curl_off_t down, curl_off_t n_up, curl_off_t up)
+{
+    struct client *c = ctx;
+    (void)n_down, (void)down, (void)n_up, (void)up;
+    if (c->tick) {
+        c->tick(c->tick_ctx);
+    }
+    return 0;
+}
+
+/* The connection must not leak into a launched target. */
+static int close_on_exec(void *ctx, curl_socket_t fd, curlsocktype type)
+{
+    (void)ctx, (void)type;
+    return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? CURL_SOCKOPT_ERROR : CURL_SOCKOPT_OK;
+}
+
+int client_open(struct client **out, struct err *e)
+{
+    struct client *c = mem_new(1, sizeof *c);
+    *out = NULL;
+    find_socket(&c->socket);
+    struct sockaddr_un address;
+    if (c->socket.len >= sizeof address.sun_path) {
+        err_set(e, STAX_EUSAGE, "the socket path is too long (%zu bytes, at most %zu): %.200s",
+                c->socket.len, sizeof address.sun_path - 1, buf_str(&c->socket));
+        err_hint(e, "set STAX_SERVER_SOCKET to a shorter path, for the server too");
+        client_close(c);
+        return STAX_EUSAGE;
+    }
+    c->curl = curl_easy_init();
+    if (!c->curl) {
+        client_close(c);
+        return err_set(e, STAX_EFAIL, "libcurl cannot start");
+    }
+    c->headers = curl_slist_append(NULL, "Content-Type: application/json");
+    /* Without this curl asks for leave first (Expect: 100-continue) on larger bodies. */
+    c->headers = curl_slist_append(c->headers, "Expect:");
+    curl_easy_setopt(c->curl, CURLOPT_URL, "http://stax/rpc");
+    curl_easy_setopt(c->curl, CURLOPT_UNIX_SOCKET_PATH, buf_str(&c->socket));
+    curl_easy_setopt(c->curl, CURLOPT_PROXY, "");
+    curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, c->headers);
+    curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, take_bytes);
+    curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, c);
+    curl_easy_setopt(c->curl, CURLOPT_XFERINFOFUNCTION, progress);
+    curl_easy_setopt(c->curl, CURLOPT_XFERINFODATA, c);
+    curl_easy_setopt(c->curl, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(c->curl, CURLOPT_SOCKOPTFUNCTION, close_on_exec);
+    curl_easy_setopt(c->curl, CURLOPT_ERRORBUFFER, c->why);
+    curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
+    *out = c;
+    return 0;
+}
+
+void client_close(struct client *c)
+{
+    if (!c) {
+        return;
+    }
+    curl_easy_cleanup(c->curl);
+    curl_slist_free_all(c->headers);
+    buf_free(&c->socket);
+    buf_free(&c->answer);
+    free(c);
+}
+
+const char *client_socket(const struct client *c)
+{
+    return buf_str(&c->socket);
+}
+
+void client_set_tick(struct client *c, client_tick *tick, void *ctx)
+{
+    c->tick = tick;
+    c->tick_ctx = ctx;
+}
+
+static int rpc_error(const json_t *error, struct err *e)
+{
+    const json_t *data = json_object_get(error, "data");
+    const char *message = json_text_at(error, "message", "the server refused the call");
+    int64_t code = json_int_at(error, "code", 0);
+    if (json_is_object(data) && json_object_get(data, "code")) {
+        enum stax_err wire = err_from_wire(json_text_at(data, "code", ""));
+        err_set(e, wire ? wire : STAX_EFAIL, "%s", json_text_at(data, "message", message));
+        err_hint(e, "%s", json_text_at(data, "hint", ""));
+    } else {
+        err_set(e, code == -32602 ? STAX_EUSAGE : STAX_EFAIL, "%s", message);
+    }
+    if (code == -32601) {
+        e->code = STAX_EVERSION;
+        err_hint(e,
+                 "the running stax-server is of another version than this stax %s; "
+                 "restart it",
+                 STAX_VERSION);
+    }
+    return e->code;
+}
+
+int client_result(const char *body, size_t n_bytes, long http_status, json_t **result,
+                  struct err *e)
+{
+    struct err ignored;
+    e = e ? e : &ignored;
+    *result = NULL;
+    json_t *answer = json_loadb(body, n_bytes, 0, NULL);
+    const json_t *error = json_object_get(answer, "error");
+    const json_t *value = json_object_get(answer, "result");
+    int rc = STAX_EFAIL;
+    if (json_is_object(error)) {
+        rc = rpc_error(error, e);
+    } else if (json_is_object(value)) {
+        *result = json_incref((json_t *)value);
+        rc = 0;
+    } else if (http_status != 200) {
+        rc = err_set(e, STAX_EFAIL, "the server answered HTTP status %ld", http_status);
+    } else {
+        rc = err_set(e, STAX_EVERSION, "what answers on the socket does not speak stax's protocol");
+        err_hint(e, "stop it and start stax-server %s", STAX_VERSION);
+    }
+    json_decref(answer);
+    return rc;
+}
+
+static int transport_error(const struct client *c, CURLcode code, const char *method, struct err *e)
+{
+    if (code == CURLE_OPERATION_TIMEDOUT) {
+        return err_set(e, STAX_ETIMEOUT, "stax-server did not answer '%s' in time", method);
+    }
+    if (code == CURLE_WRITE_ERROR) {
+        return err_set(e, STAX_ELIMIT, "the answer to '%s' is larger than 512 MiB", method);
+    }
+    if (code == CURLE_COULDNT_CONNECT) {
+        err_set(e, STAX_EUNREACHABLE, "stax-server unreachable: nothing answers on %s",
+                buf_str(&c->socket));
+        err_hint(e, "start it with 'stax-server' or 'systemctl --user start stax-server'; "
+                    "'stax record' starts it by itself");
+    } else {
+        err_set(e, STAX_EUNREACHABLE, "stax-server unreachable: the connection on %s broke (%s)",
+                buf_str(&c->socket), c->why[0] ? c->why : curl_easy_strerror(code));
+        err_hint(e, "runs stay on disk: start 'stax-server' again and 'stax list' shows them");
+    }
+    return STAX_EUNREACHABLE;
+}
+
+int client_call(struct client *c, const char *method, json_t *parameters, int64_t timeout_ms,
+                json_t **document, struct err *e)
+{
+    json_t *call = json_object();
+    json_object_set_new(call, "jsonrpc", json_string("2.0"));
+    json_object_set_new(call, "id", json_integer(1));
+    json_object_set_new(call, "method", json_string(method));
+    json_object_set_new(call, "params", parameters ? parameters : json_object());
+    char *body = json_dumps(call, JSON_COMPACT);
+    json_decref(call);
+    if (document) {
+        *document = NULL;
+    }
+    if (!body) {
+        return err_set(e, STAX_EUSAGE, "the arguments are not valid UTF-8");
+    }
+    buf_clear(&c->answer);
+    c->why[0] = '\0';
+    curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
+    curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, body);
+    curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
+    CURLcode code = curl_easy_perform(c->curl);
+    free(body);
+    if (code != CURLE_OK) {
+        return transport_error(c, code, method, e);
+    }
+    long http_status = 0;
+    curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &http_status);
+    json_t *result = NULL;
+    int rc = client_result(buf_str(&c->answer), c->answer.len, http_status, &result, e);
+    if (rc == 0 && document) {
+        *document = result;
+    } else {
+        json_decref(result);
+    }
+    return rc;
+}

@@ -1,0 +1,49 @@
+/* cmd_flame.c - stax flame. */
+#include "cli/ask.h"
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "cli/render.h"
+
+static const struct flag flags[] = {
+    /* Each level nests twice in JSON, which the parser bounds at 2048. */
+    {.name = "max-depth",
+     .letter = 'd',
+     .type = FLAG_INT,
+     .value = "N",
+     .help = "Levels below the process; default 12.",
+     .min = 1,
+     .max = 1000},
+    {.name = "threshold-pct",
+     .type = FLAG_NUMBER,
+     .value = "PCT",
+     .help = "Sum up subtrees below this share of the CPU time; default 1.0.",
+     .min = 0,
+     .max = 100},
+    {0},
+};
+
+static int run(struct cli *cli, const struct args *args)
+{
+    struct err e = {0};
+    json_t *document = NULL;
+    json_t *parameters = json_object();
+    json_object_set_new(parameters, "max_depth", json_integer(args_int(args, "max-depth", 12)));
+    json_object_set_new(parameters, "threshold_pct",
+                        json_real(args_number(args, "threshold-pct", 1.0)));
+    if (ask_view(args, "flamegraph", parameters, &document, &e)) {
+        return cli_fail(cli, &e);
+    }
+    return cli_show(cli, args, document, render_flame);
+}
+
+const struct command command_flame = {
+    .name = "flame",
+    .summary = "the call tree with the CPU time of each path",
+    .operands = "",
+    .description = "The call tree, callers above callees, as an indented text. Subtrees that are "
+                   "small or deep are summed up in one line that says how many functions it hides.",
+    .examples = "stax flame\nstax flame -d 40 --threshold-pct 0.1\nstax flame --tid 4711 --json",
+    .flags = flags,
+    .shared = ask_view_flags,
+    .run = run,
+};

@@ -1,0 +1,201 @@
+/* cmd_sql.c - stax sql. */
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "cli/ask.h"
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "cli/prompt.h"
+#include "cli/render.h"
+#include "cli/sqltext.h"
+#include "schema/db.h"
+#include "schema/sandbox.h"
+
+enum { MAX_INPUT_BYTES = 1 << 20 };
+
+static const struct flag flags[] = {
+    {.name = "csv", .type = FLAG_BOOL, .help = "Print CSV with a header line."},
+    {.name = "path",
+     .type = FLAG_BOOL,
+     .help = "Print the path of the run's database file, for any other SQLite client."},
+    {.name = "schema",
+     .type = FLAG_BOOL,
+     .help = "Print the tables and views with a comment on every column."},
+    {.name = "max-rows",
+     .type = FLAG_INT,
+     .value = "N",
+     .help = "Rows to print at most; default 10000.",
+     .min = 1,
+     .max = 100000000},
+    {.name = "timeout-ms",
+     .type = FLAG_INT,
+     .value = "MS",
+     .help = "Give up on a query after this long, with exit status 4; default 10000.",
+     .min = 1,
+     .max = 86400000},
+    {.name = "run",
+     .type = FLAG_TEXT,
+     .value = "ID|FILE",
+     .help = "The run to ask, by id or as an archive file (needs no server); default: the active "
+             "one, else the selected or most recent."},
+    {0},
+};
+
+static int query(struct cli *cli, const struct args *args, const char *sql)
+{
+    struct err e = {0};
+    json_t *document = NULL;
+    json_t *text = json_string(sql);
+    if (!text) {
+        err_set(&e, STAX_EUSAGE, "the query is not valid UTF-8");
+        return cli_fail(cli, &e);
+    }
+    json_t *parameters = json_object();
+    json_object_set_new(parameters, "query", text);
+    if (args_has(args, "max-rows")) {
+        json_object_set_new(parameters, "max_rows", json_integer(args_int(args, "max-rows", 0)));
+    }
+    if (args_has(args, "timeout-ms")) {
+        json_object_set_new(parameters, "timeout_ms",
+                            json_integer(args_int(args, "timeout-ms", 0)));
+    }
+    if (ask_view(args, "sql", parameters, &document, &e)) {
+        return cli_fail(cli, &e);
+    }
+    const json_t *data = json_object_get(document, "data");
+    if (json_is_true(json_object_get(data, "is_truncated")) && !args_has(args, "json") &&
+        json_array_size(json_object_get(document, "warnings")) == 0) {
+        cli_note(cli, "cut after %zu rows at the limit of %s",
+                 json_array_size(json_object_get(data, "rows")),
+                 json_text_at(data, "limit", "rows"));
+    }
+    return cli_show(cli, args, document, render_sql);
+}
+
+/* The statements of standard input one after the other; the first that fails ends it. */
+static int query_input(struct cli *cli, const struct args *args)
+{
+    struct err e = {0};
+    struct buf input = {0};
+    int rc = fd_read_all(STDIN_FILENO, MAX_INPUT_BYTES, &input);
+    if (rc) {
+        err_set_errno(&e, -rc, "cannot read the queries from standard input");
+        buf_free(&input);
+        return cli_fail(cli, &e);
+    }
+    int code = EXIT_DONE;
+    const char *s = buf_str(&input);
+    if (strlen(s) != input.len) {
+        err_set(&e, STAX_EUSAGE, "standard input holds NUL bytes, not SQL");
+        code = cli_fail(cli, &e);
+        s = "";
+    }
+    while (code == EXIT_DONE && !sqltext_is_empty(s)) {
+        size_t n = sqltext_statement(s);
+        struct buf statement = {0};
+        buf_add(&statement, s, n ? n : strlen(s));
+        s += statement.len;
+        if (!sqltext_is_empty(buf_str(&statement))) {
+            code = query(cli, args, buf_str(&statement));
+        }
+        buf_free(&statement);
+    }
+    buf_free(&input);
+    return code;
+}
+
+/* The file behind --run, or of the run that would be asked. */
+static int find_path(const struct args *args, struct buf *path, struct err *e)
+{
+    const char *file = NULL;
+    json_t *document = NULL;
+    if (ask_is_file(args, &file)) {
+        buf_addstr(path, file);
+        return 0;
+    }
+    int rc = ask_view(args, "total_on_cpu_ns", NULL, &document, e);
+    buf_addstr(path, json_text_at(json_object_get(document, "run"), "path", ""));
+    json_decref(document);
+    return rc;
+}
+
+static void render_path(struct out *out, const json_t *document, const struct args *args)
+{
+    (void)args;
+    const char *path = json_text_at(json_object_get(document, "data"), "path", "");
+    if (out->is_terminal) {
+        out_foreign(out, path);
+    } else {
+        buf_addstr(&out->text, path);
+    }
+    buf_addch(&out->text, '\n');
+}
+
+static void render_schema(struct out *out, const json_t *document, const struct args *args)
+{
+    (void)args;
+    buf_addstr(&out->text, json_text_at(json_object_get(document, "data"), "text", ""));
+}
+
+static int show_text(struct cli *cli, const struct args *args, const char *schema, const char *key,
+                     const char *text, render_fn *render)
+{
+    json_t *data = json_object();
+    json_object_set_new(data, key, json_string(text));
+    return cli_show(cli, args, cli_document(schema, data), render);
+}
+
+static int run(struct cli *cli, const struct args *args)
+{
+    struct err e = {0};
+    struct buf path = {0};
+    int n_forms = args->n_operands + args_has(args, "path") + args_has(args, "schema");
+    if (n_forms > 1 || (args_has(args, "csv") && args_has(args, "json"))) {
+        err_set(&e, STAX_EUSAGE,
+                n_forms > 1 ? "stax sql takes one of a query, --path and --schema"
+                            : "stax sql prints --json or --csv, not both");
+        return cli_fail(cli, &e);
+    }
+    if (args_has(args, "schema")) {
+        return show_text(cli, args, "stax.sql-schema/1", "text", schema_text(), render_schema);
+    }
+    if (args->n_operands && strcmp(args->operands[0], "-") != 0) {
+        return query(cli, args, args->operands[0]);
+    }
+    bool has_input = args->n_operands || !isatty(STDIN_FILENO);
+    if (!args_has(args, "path") && (has_input || args_has(args, "json"))) {
+        return query_input(cli, args);
+    }
+    int code;
+    if (find_path(args, &path, &e)) {
+        code = cli_fail(cli, &e);
+    } else if (args_has(args, "path")) {
+        code = show_text(cli, args, "stax.sql-path/1", "path", buf_str(&path), render_path);
+    } else {
+        struct sandbox_limits limits = sandbox_default_limits;
+        limits.max_rows = args_int(args, "max-rows", limits.max_rows);
+        limits.timeout_ms = args_int(args, "timeout-ms", limits.timeout_ms);
+        code = prompt_run(cli, buf_str(&path), ask_is_foreign(buf_str(&path)), &limits);
+    }
+    buf_free(&path);
+    return code;
+}
+
+const struct command command_sql = {
+    .name = "sql",
+    .summary = "ask a run in SQL",
+    .operands = "[QUERY]",
+    .description =
+        "Answers one SELECT on the run's database, read-only and bounded in time and rows. Without "
+        "a query it is a prompt with history and completion on a terminal, else it reads "
+        "statements from standard input.\n\n"
+        "The tables are explained by --schema. The run is one SQLite file: --path names it for "
+        "sqlite3 or any other client, also while it records.",
+    .examples = "stax sql 'SELECT name, self_ms FROM v_top LIMIT 10'\n"
+                "stax sql --csv 'SELECT * FROM v_threads' > threads.csv\n"
+                "stax sql\nsqlite3 -readonly \"$(stax sql --path)\" '.schema'",
+    .flags = flags,
+    .max_operands = 1,
+    .run = run,
+};

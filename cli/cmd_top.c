@@ -1,0 +1,55 @@
+/* cmd_top.c - stax top. */
+#include <string.h>
+
+#include "cli/ask.h"
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "cli/render.h"
+
+static const struct flag flags[] = {
+    {.name = "limit",
+     .letter = 'n',
+     .type = FLAG_INT,
+     .value = "N",
+     .help = "Functions to print; default 20.",
+     .min = 1,
+     .max = 1000000},
+    {.name = "sort",
+     .type = FLAG_TEXT,
+     .value = "self|total",
+     .help = "By time in the function itself, or with all it calls; default self."},
+    {0},
+};
+
+static int run(struct cli *cli, const struct args *args)
+{
+    struct err e = {0};
+    json_t *document = NULL;
+    const char *sort = args_text(args, "sort", "self");
+    if (strcmp(sort, "self") != 0 && strcmp(sort, "total") != 0) {
+        err_set(&e, STAX_EUSAGE, "--sort is self or total, not '%s'", sort);
+        return cli_fail(cli, &e);
+    }
+    json_t *parameters = json_object();
+    json_object_set_new(parameters, "limit", json_integer(args_int(args, "limit", 20)));
+    json_object_set_new(parameters, "sort", json_string(sort));
+    if (ask_view(args, "top", parameters, &document, &e)) {
+        return cli_fail(cli, &e);
+    }
+    return cli_show(cli, args, document, render_top);
+}
+
+const struct command command_top = {
+    .name = "top",
+    .summary = "the functions that burn the most CPU time",
+    .operands = "",
+    .description =
+        "Functions by the CPU time spent in them (self) and in them and all they call (total). "
+        "Shares are of all CPU time of the run, or of what the filters leave.\n\n"
+        "Works while the run records and afterwards.",
+    .examples = "stax top\nstax top -n 50 --sort total\nstax top --from 2 --to 3.5 --exclude main\n"
+                "stax top --run profile.stax --json",
+    .flags = flags,
+    .shared = ask_view_flags,
+    .run = run,
+};

@@ -1,0 +1,174 @@
+/* launch.c - see launch.h. */
+#include "cli/launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+/* 0 when path is a file that may be executed, else errno. */
+static int check_file(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) < 0) {
+        return errno;
+    }
+    if (S_ISDIR(st.st_mode)) {
+        return EISDIR;
+    }
+    return access(path, X_OK) < 0 ? errno : 0;
+}
+
+static int refuse(const char *command, const char *path, int why, struct err *e)
+{
+    if (why == ENOENT || why == ENOTDIR) {
+        return err_set(e, STAX_ENOTFOUND, "cannot run '%s': there is no such program", command);
+    }
+    if (why == EISDIR) {
+        return err_set(e, STAX_EPERMISSION, "cannot run '%s': it is a folder", command);
+    }
+    if (why == EACCES) {
+        err_set(e, STAX_EPERMISSION, "cannot run '%s': %s is not executable", command, path);
+        err_hint(e, "chmod +x '%s', or give its interpreter first", path);
+        return STAX_EPERMISSION;
+    }
+    return err_set_errno(e, why, "cannot run '%s'", command);
+}
+
+int launch_find(const char *command, struct buf *path, struct err *e)
+{
+    if (!*command) {
+        return err_set(e, STAX_EUSAGE, "the command is empty");
+    }
+    buf_clear(path);
+    if (strchr(command, '/')) {
+        buf_addstr(path, command);
+        int why = check_file(command);
+        return why ? refuse(command, command, why, e) : 0;
+    }
+    const char *folders = getenv("PATH");
+    struct buf denied = {0};
+    for (const char *s = folders ? folders : "/usr/local/bin:/usr/bin:/bin"; s;) {
+        size_t n = strcspn(s, ":");
+        buf_clear(path);
+        buf_add(path, n ? s : ".", n ? n : 1);
+        buf_addf(path, "/%s", command);
+        int why = check_file(buf_str(path));
+        if (why == 0) {
+            buf_free(&denied);
+            return 0;
+        }
+        if (why == EACCES && !denied.len) {
+            buf_addstr(&denied, buf_str(path));
+        }
+        s = s[n] ? s + n + 1 : NULL;
+    }
+    int rc = refuse(command, buf_str(&denied), denied.len ? EACCES : ENOENT, e);
+    if (rc == STAX_ENOTFOUND) {
+        err_hint(e, "it is not in $PATH; give the path of the program");
+    }
+    buf_free(&denied);
+    return rc;
+}
+
+/* The child: waits for its release, then becomes the command. Never returns. */
+static void become(char *const *argv, const sigset_t *mask, int release, int result)
+{
+    char go;
+    ssize_t n;
+    do {
+        n = read(release, &go, 1);
+    } while (n < 0 && errno == EINTR);
+    if (n != 1) {
+        _exit(127);
+    }
+    signal(SIGPIPE, SIG_DFL);
+    sigprocmask(SIG_SETMASK, mask, NULL);
+    execvp(argv[0], argv);
+    int why = errno;
+    (void)fd_write_all(result, &why, sizeof why);
+    _exit(127);
+}
+
+int launch_hold(struct launch *l, char *const *argv, const sigset_t *mask, struct err *e)
+{
+    int go[2], done[2];
+    *l = (struct launch){.release = -1, .result = -1};
+    if (pipe2(go, O_CLOEXEC) < 0) {
+        return err_set_errno(e, errno, "cannot make a pipe");
+    }
+    if (pipe2(done, O_CLOEXEC) < 0) {
+        int why = errno;
+        close(go[0]);
+        close(go[1]);
+        return err_set_errno(e, why, "cannot make a pipe");
+    }
+    l->pid = fork();
+    if (l->pid == 0) {
+        close(go[1]);
+        close(done[0]);
+        become(argv, mask, go[0], done[1]);
+    }
+    int why = errno;
+    close(go[0]);
+    close(done[1]);
+    l->release = go[1];
+    l->result = done[0];
+    if (l->pid < 0) {
+        l->pid = 0;
+        fd_close(&l->release);
+        fd_close(&l->result);
+        return err_set_errno(e, why, "cannot fork");
+    }
+    return 0;
+}
+
+int launch_release(struct launch *l, const char *command, struct err *e)
+{
+    int why = 0;
+    (void)fd_write_all(l->release, "g", 1);
+    fd_close(&l->release);
+    ssize_t n;
+    do {
+        n = read(l->result, &why, sizeof why);
+    } while (n < 0 && errno == EINTR);
+    fd_close(&l->result);
+    if (n != sizeof why) {
+        return 0;
+    }
+    launch_reap(l, true);
+    return err_set_errno(e, why, "cannot run '%s'", command);
+}
+
+void launch_abort(struct launch *l)
+{
+    if (l->pid <= 0) {
+        return;
+    }
+    fd_close(&l->release);
+    fd_close(&l->result);
+    launch_reap(l, true);
+    l->pid = 0;
+}
+
+void launch_reap(struct launch *l, bool is_blocking)
+{
+    if (l->pid <= 0 || l->is_ended) {
+        return;
+    }
+    pid_t pid;
+    do {
+        pid = waitpid(l->pid, &l->status, is_blocking ? 0 : WNOHANG);
+    } while (pid < 0 && errno == EINTR);
+    l->is_ended = pid == l->pid;
+}
+
+int launch_exit_code(const struct launch *l)
+{
+    return WIFSIGNALED(l->status) ? 128 + WTERMSIG(l->status) : WEXITSTATUS(l->status);
+}

@@ -1,0 +1,164 @@
+/* render_diagnose.c - how the recording itself is doing (render.h). */
+#include "cli/render.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "cli/table.h"
+
+static void add_title(struct out *out, const char *title)
+{
+    buf_addf(&out->text, "\n%s%s%s\n", out_style(out, STYLE_BOLD), title,
+             out_style(out, STYLE_PLAIN));
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+    size_t n = strlen(s), m = strlen(end);
+    return n >= m && strcmp(s + n - m, end) == 0;
+}
+
+/* A figure by what its name says it is: *_ns, *_bytes, *_pct, else a plain number. */
+static void add_figure(struct out *out, const char *name, const json_t *value)
+{
+    buf_addstr(&out->text, "  ");
+    struct buf shown = {0};
+    size_t n = strlen(name);
+    double number = json_number_value(value);
+    if (ends_with(name, "_ns")) {
+        buf_add(&shown, name, n - 3);
+    } else if (ends_with(name, "_bytes") || ends_with(name, "_pct")) {
+        buf_add(&shown, name, n - (ends_with(name, "_pct") ? 4 : 6));
+    } else if (strcmp(name, "bytes") == 0) {
+        buf_addstr(&shown, "waiting");
+    } else {
+        buf_addstr(&shown, name + (strncmp(name, "n_", 2) == 0 ? 2 : 0));
+    }
+    for (char *c = shown.data; c && *c; c++) {
+        *c = *c == '_' ? ' ' : *c;
+    }
+    struct out plain = {0};
+    out_foreign(&plain, buf_str(&shown));
+    buf_addf(&out->text, "%-18s ", buf_str(&plain.text));
+    buf_free(&plain.text);
+    buf_free(&shown);
+    if (ends_with(name, "_ns")) {
+        buf_addf(&out->text, "%.1f ms", number / 1e6);
+    } else if (ends_with(name, "bytes")) {
+        render_bytes(&out->text, (int64_t)number);
+    } else if (ends_with(name, "_pct")) {
+        buf_addf(&out->text, "%.2f %%", number);
+    } else if (json_is_integer(value)) {
+        buf_addf(&out->text, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    } else {
+        buf_addf(&out->text, "%.3f", number);
+    }
+    buf_addch(&out->text, '\n');
+}
+
+static void add_figures(struct out *out, const char *title, const json_t *figures)
+{
+    const char *name;
+    json_t *value;
+    if (!json_object_size(figures)) {
+        return;
+    }
+    add_title(out, title);
+    json_object_foreach((json_t *)figures, name, value)
+    {
+        /* A moment on the monotonic clock says nothing to people. */
+        if (json_is_number(value) && !ends_with(name, "_ts")) {
+            add_figure(out, name, value);
+        }
+    }
+}
+
+static void add_loss(struct out *out, const json_t *loss)
+{
+    add_title(out, "loss");
+    if (!json_array_size(loss)) {
+        buf_addstr(&out->text, "  none\n");
+        return;
+    }
+    size_t i;
+    const json_t *row;
+    json_array_foreach(loss, i, row)
+    {
+        buf_addstr(&out->text, "  ");
+        out_foreign(out, json_text_at(row, "kind", "?"));
+        buf_addf(&out->text, ": %s%" PRId64 "%s\n", out_style(out, STYLE_RED),
+                 json_int_at(row, "n", 0), out_style(out, STYLE_PLAIN));
+    }
+}
+
+static void add_unresolved(struct out *out, const json_t *unresolved)
+{
+    static const struct column columns[] = {
+        {"CPU ms", COLUMN_NUMBER, STYLE_PLAIN, 0},
+        {"%", COLUMN_NUMBER, STYLE_BOLD, 0},
+        {"binary", COLUMN_FLEXIBLE, STYLE_CYAN, 0},
+        {"why", COLUMN_FLEXIBLE, STYLE_PLAIN, 0},
+    };
+    add_title(out, "code without names");
+    if (!json_array_size(unresolved)) {
+        buf_addstr(&out->text, "  none\n");
+        return;
+    }
+    struct table *t = table_new(columns, 4);
+    size_t i;
+    const json_t *row;
+    json_array_foreach(unresolved, i, row)
+    {
+        table_ms(t, json_int_at(row, "on_cpu_ns", 0));
+        table_pct(t, json_real_at(row, "pct", 0));
+        table_text(t, json_text_at(row, "binary", "?"));
+        table_text(t, json_text_at(row, "note", ""));
+    }
+    table_print(t, out);
+}
+
+static void add_abilities(struct out *out, const json_t *abilities)
+{
+    size_t i;
+    const json_t *a;
+    if (!json_array_size(abilities)) {
+        return;
+    }
+    add_title(out, "what this host lets a run record");
+    json_array_foreach(abilities, i, a)
+    {
+        bool is_available = json_is_true(json_object_get(a, "is_available"));
+        const char *unlock = json_text_at(a, "unlock", "");
+        buf_addstr(&out->text, "  ");
+        out_foreign(out, json_text_at(a, "name", "?"));
+        buf_addstr(&out->text, is_available ? ": yes" : ": no, ");
+        if (!is_available) {
+            out_foreign(out, json_text_at(a, "reason", ""));
+        }
+        if (!is_available && *unlock) {
+            buf_addstr(&out->text, "\n    unlock with: ");
+            out_foreign(out, unlock);
+        }
+        buf_addch(&out->text, '\n');
+    }
+}
+
+void render_diagnose(struct out *out, const json_t *document, const struct args *args)
+{
+    (void)args;
+    const json_t *data = json_object_get(document, "data");
+    render_run_line(out, document);
+    while (out->text.len && out->text.data[out->text.len - 1] == '\n') {
+        out->text.data[--out->text.len] = '\0';
+    }
+    buf_addch(&out->text, '\n');
+    add_figures(out, "capture", json_object_get(data, "capture"));
+    add_figures(out, "queue", json_object_get(data, "queue"));
+    add_figures(out, "ingest", json_object_get(data, "ingest"));
+    add_figures(out, "database", json_object_get(data, "database"));
+    add_figures(out, "server process", json_object_get(data, "process"));
+    add_figures(out, "quality", json_object_get(document, "quality"));
+    add_loss(out, json_object_get(data, "loss"));
+    add_unresolved(out, json_object_get(data, "unresolved"));
+    add_abilities(out, json_object_get(data, "abilities"));
+}

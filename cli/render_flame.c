@@ -1,0 +1,123 @@
+/* render_flame.c - the call tree as indented text (render.h). */
+#include "cli/render.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+
+enum { MIN_NAME = 8, MIN_CUT = 12, MIN_SUFFIXED = 24, INDENT = 2, MAX_DEPTH = 4096 };
+
+struct columns {
+    int total_width; /* of the widest "total ms" and "self ms" */
+    int self_width;
+    size_t name_width; /* what is left for indentation and name, 0: no limit */
+};
+
+static int ms_width(int64_t ns, const char *title)
+{
+    int n = snprintf(NULL, 0, "%.1f", (double)ns / 1e6);
+    int least = (int)strlen(title);
+    return n > least ? n : least;
+}
+
+static void measure(const json_t *nodes, struct columns *c, int depth)
+{
+    size_t i;
+    const json_t *node;
+    json_array_foreach(nodes, i, node)
+    {
+        int total = ms_width(json_int_at(node, "total_on_cpu_ns", 0), "total ms");
+        int self = ms_width(json_int_at(node, "self_on_cpu_ns", 0), "self ms");
+        c->total_width = total > c->total_width ? total : c->total_width;
+        c->self_width = self > c->self_width ? self : c->self_width;
+        if (depth < MAX_DEPTH) {
+            measure(json_object_get(node, "children"), c, depth + 1);
+        }
+    }
+}
+
+/* Deep trees indent no further than leaves half of the column, and least columns, for the text. */
+static size_t add_indent(struct out *out, const struct columns *c, int depth, size_t least)
+{
+    size_t indent = (size_t)depth * INDENT;
+    if (c->name_width) {
+        size_t most = c->name_width > least ? c->name_width - least : 0;
+        most = most > c->name_width / 2 ? c->name_width / 2 : most;
+        indent = indent > most ? most : indent;
+    }
+    for (size_t i = 0; i < indent; i++) {
+        buf_addch(&out->text, ' ');
+    }
+    return indent;
+}
+
+static void add_name(struct out *out, const struct columns *c, const json_t *node, int depth)
+{
+    const char *kind = json_text_at(node, "kind", "function");
+    bool is_process = strcmp(kind, "process") == 0;
+    bool is_inlined = json_is_true(json_object_get(node, "is_inlined"));
+    const char *suffix = is_process ? " (process)" : is_inlined ? " (inlined)" : "";
+    if (c->name_width && c->name_width < MIN_SUFFIXED) {
+        suffix = "";
+    }
+    size_t indent = add_indent(out, c, depth, MIN_NAME);
+    size_t used = indent + strlen(suffix);
+    size_t left = c->name_width == 0 ? 0 : c->name_width > used + 4 ? c->name_width - used : 4;
+    buf_addstr(&out->text, out_style(out, is_process ? STYLE_BOLD : STYLE_CYAN));
+    out_foreign_cut(out, json_text_at(node, "name", "?"), left);
+    buf_addf(&out->text, "%s%s\n", out_style(out, STYLE_PLAIN), suffix);
+}
+
+static void add_cut(struct out *out, const struct columns *c, const json_t *cut, double on_cpu_ns,
+                    int depth)
+{
+    int64_t n = json_int_at(cut, "n_nodes", 0);
+    double cut_ns = (double)json_int_at(cut, "total_on_cpu_ns", 0);
+    if (n == 0) {
+        return;
+    }
+    buf_addf(&out->text, "%s%*.1f  %7.1f  %*s  ", out_style(out, STYLE_DIM), c->total_width,
+             cut_ns / 1e6, on_cpu_ns > 0 ? 100 * cut_ns / on_cpu_ns : 0, c->self_width, "");
+    add_indent(out, c, depth, MIN_CUT);
+    buf_addf(&out->text, "... %" PRId64 " more%s\n", n, out_style(out, STYLE_PLAIN));
+}
+
+static void add_nodes(struct out *out, const struct columns *c, const json_t *nodes,
+                      double on_cpu_ns, int depth)
+{
+    size_t i;
+    const json_t *node;
+    json_array_foreach(nodes, i, node)
+    {
+        buf_addf(&out->text, "%*.1f  %s%7.1f%s  %*.1f  ", c->total_width,
+                 (double)json_int_at(node, "total_on_cpu_ns", 0) / 1e6, out_style(out, STYLE_BOLD),
+                 json_real_at(node, "total_pct", 0), out_style(out, STYLE_PLAIN), c->self_width,
+                 (double)json_int_at(node, "self_on_cpu_ns", 0) / 1e6);
+        add_name(out, c, node, depth);
+        if (depth < MAX_DEPTH) {
+            add_nodes(out, c, json_object_get(node, "children"), on_cpu_ns, depth + 1);
+        }
+        add_cut(out, c, json_object_get(node, "cut"), on_cpu_ns, depth + 1);
+    }
+}
+
+void render_flame(struct out *out, const json_t *document, const struct args *args)
+{
+    (void)args;
+    const json_t *data = json_object_get(document, "data");
+    const json_t *roots = json_object_get(data, "roots");
+    struct columns c = {.total_width = 8, .self_width = 7};
+    render_run_line(out, document);
+    measure(roots, &c, 0);
+    size_t used = (size_t)c.total_width + (size_t)c.self_width + 7 + 6;
+    if (out->width) {
+        c.name_width = out->width > used + MIN_NAME ? out->width - used : MIN_NAME;
+    }
+    buf_addf(&out->text, "%s%*s  total %%  %*s  function%s\n", out_style(out, STYLE_BOLD),
+             c.total_width, "total ms", c.self_width, "self ms", out_style(out, STYLE_PLAIN));
+    double on_cpu_ns = (double)json_int_at(data, "on_cpu_ns", 0);
+    add_nodes(out, &c, roots, on_cpu_ns, 0);
+    add_cut(out, &c, json_object_get(data, "cut"), on_cpu_ns, 0);
+}

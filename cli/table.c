@@ -1,0 +1,212 @@
+/* table.c - see table.h. */
+#include "cli/table.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+
+enum { GAP = 2, MIN_FLEXIBLE = 8 };
+
+struct table {
+    const struct column *columns;
+    size_t n_columns;
+    char **cells; /* row after row */
+    size_t n_cells;
+    size_t cap;
+    size_t *widths;
+    bool *is_dropped;
+};
+
+struct table *table_new(const struct column *columns, size_t n_columns)
+{
+    struct table *t = mem_new(1, sizeof *t);
+    t->columns = columns;
+    t->n_columns = n_columns;
+    t->widths = mem_new(n_columns ? n_columns : 1, sizeof *t->widths);
+    t->is_dropped = mem_new(n_columns ? n_columns : 1, sizeof *t->is_dropped);
+    for (size_t i = 0; i < n_columns; i++) {
+        t->widths[i] = text_width(columns[i].title);
+    }
+    return t;
+}
+
+void table_free(struct table *t)
+{
+    if (!t) {
+        return;
+    }
+    for (size_t i = 0; i < t->n_cells; i++) {
+        free(t->cells[i]);
+    }
+    free(t->cells);
+    free(t->widths);
+    free(t->is_dropped);
+    free(t);
+}
+
+void table_text(struct table *t, const char *s)
+{
+    struct buf clean = {0};
+    text_clean(&clean, s, strlen(s));
+    size_t width = text_width(buf_str(&clean));
+    size_t column = t->n_cells % t->n_columns;
+    if (width > t->widths[column]) {
+        t->widths[column] = width;
+    }
+    mem_reserve(&t->cells, &t->cap, t->n_cells + 1, sizeof *t->cells);
+    t->cells[t->n_cells++] = buf_take(&clean);
+}
+
+void table_textf(struct table *t, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    char *s = NULL;
+    if (vasprintf(&s, fmt, args) < 0) {
+        abort();
+    }
+    va_end(args);
+    table_text(t, s);
+    free(s);
+}
+
+void table_int(struct table *t, int64_t value)
+{
+    table_textf(t, "%" PRId64, value);
+}
+
+void table_ms(struct table *t, int64_t value_ns)
+{
+    table_textf(t, "%.1f", (double)value_ns / 1e6);
+}
+
+void table_pct(struct table *t, double pct)
+{
+    table_textf(t, "%.1f", pct);
+}
+
+void table_none(struct table *t)
+{
+    table_text(t, "-");
+}
+
+static size_t line_width(const struct table *t)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < t->n_columns; i++) {
+        if (!t->is_dropped[i]) {
+            n += t->widths[i] + (n ? GAP : 0);
+        }
+    }
+    return n;
+}
+
+/* The narrowest line that the columns shown can make. */
+static size_t least_width(const struct table *t)
+{
+    size_t n = line_width(t);
+    for (size_t i = 0; i < t->n_columns; i++) {
+        bool can_shrink = t->columns[i].kind == COLUMN_FLEXIBLE && t->widths[i] > MIN_FLEXIBLE;
+        n -= can_shrink && !t->is_dropped[i] ? t->widths[i] - MIN_FLEXIBLE : 0;
+    }
+    return n;
+}
+
+static void drop_columns(struct table *t, size_t width)
+{
+    while (least_width(t) > width) {
+        size_t next = t->n_columns;
+        for (size_t i = 0; i < t->n_columns; i++) {
+            int rank = t->is_dropped[i] ? 0 : t->columns[i].drop;
+            if (rank > 0 && (next == t->n_columns || rank > t->columns[next].drop)) {
+                next = i;
+            }
+        }
+        if (next == t->n_columns) {
+            return;
+        }
+        t->is_dropped[next] = true;
+    }
+}
+
+/* Takes columns from the widest flexible column, one by one, until the line fits. */
+static void fit(struct table *t, size_t width)
+{
+    drop_columns(t, width);
+    for (size_t n = line_width(t); n > width; n--) {
+        size_t widest = t->n_columns;
+        for (size_t i = 0; i < t->n_columns; i++) {
+            bool can_shrink = !t->is_dropped[i] && t->columns[i].kind == COLUMN_FLEXIBLE &&
+                              t->widths[i] > MIN_FLEXIBLE;
+            if (can_shrink && (widest == t->n_columns || t->widths[i] > t->widths[widest])) {
+                widest = i;
+            }
+        }
+        if (widest == t->n_columns) {
+            return;
+        }
+        t->widths[widest]--;
+    }
+}
+
+static void pad(struct buf *b, size_t n)
+{
+    memset(buf_room(b, n), ' ', n);
+    buf_advance(b, n);
+}
+
+static void print_cell(const struct table *t, size_t column, const char *cell, enum style style,
+                       struct out *out)
+{
+    if (t->is_dropped[column]) {
+        return;
+    }
+    struct buf cut = {0};
+    size_t width = t->widths[column];
+    text_cut_middle(&cut, cell, width);
+    size_t n_pad = width - text_width(buf_str(&cut));
+    bool is_last = column + 1 == t->n_columns;
+    if (t->columns[column].kind == COLUMN_NUMBER) {
+        pad(&out->text, n_pad);
+        n_pad = 0;
+    }
+    bool is_styled = style != STYLE_PLAIN;
+    buf_addstr(&out->text, is_styled ? out_style(out, style) : "");
+    buf_add(&out->text, buf_str(&cut), cut.len);
+    buf_addstr(&out->text, is_styled ? out_style(out, STYLE_PLAIN) : "");
+    pad(&out->text, is_last ? 0 : n_pad + GAP);
+    buf_free(&cut);
+}
+
+/* Lines end without blanks, whatever their last cells are. */
+static void end_line(struct buf *b)
+{
+    while (b->len && b->data[b->len - 1] == ' ') {
+        b->data[--b->len] = '\0';
+    }
+    buf_addch(b, '\n');
+}
+
+void table_print(struct table *t, struct out *out)
+{
+    if (out->width) {
+        fit(t, out->width);
+    }
+    for (size_t i = 0; i < t->n_columns; i++) {
+        print_cell(t, i, t->columns[i].title, STYLE_BOLD, out);
+    }
+    end_line(&out->text);
+    for (size_t i = 0; i < t->n_cells; i++) {
+        size_t column = i % t->n_columns;
+        print_cell(t, column, t->cells[i], t->columns[column].style, out);
+        if (column + 1 == t->n_columns) {
+            end_line(&out->text);
+        }
+    }
+    table_free(t);
+}

@@ -1,0 +1,49 @@
+/*
+ * table.h - aligned text tables that fit a terminal.
+ *
+ * Numbers are right-aligned and never cut; text columns marked as flexible share what is left of
+ * the line and are cut in the middle. Where even that does not fit, columns that are marked as less
+ * important are left out. Cells are foreign text and cleaned when added. The columns are borrowed
+ * for the life of the table. Not shared between threads.
+ */
+#ifndef STAX_CLI_TABLE_H
+#define STAX_CLI_TABLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cli/out.h"
+
+enum column_kind {
+    COLUMN_NUMBER,   /* right-aligned, never cut */
+    COLUMN_TEXT,     /* left-aligned, never cut */
+    COLUMN_FLEXIBLE, /* left-aligned, cut in the middle when the line is too long */
+};
+
+struct column {
+    const char *title; /* borrowed */
+    enum column_kind kind;
+    enum style style; /* of the cells */
+    int drop;         /* 0: always shown; else left out on narrow terminals, the highest first */
+};
+
+struct table;
+
+struct table *table_new(const struct column *columns, size_t n_columns);
+/* NULL is accepted. */
+void table_free(struct table *t);
+
+/* Cells are added left to right, row after row. */
+void table_text(struct table *t, const char *s);
+void table_textf(struct table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void table_int(struct table *t, int64_t value);
+/* Nanoseconds as milliseconds with one decimal. */
+void table_ms(struct table *t, int64_t value_ns);
+void table_pct(struct table *t, double pct);
+/* "-": there is no value. */
+void table_none(struct table *t);
+
+/* Appends the header and the rows to out, and frees the table. */
+void table_print(struct table *t, struct out *out);
+
+#endif

@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# What stax shows on a terminal: colour, width, the progress line, Ctrl-C, and the SQL prompt.
+. "$(dirname "$0")/../live/lib.sh"
+need_perf
+unset NO_COLOR
+export TERM=xterm
+
+# tty COLUMNS INPUT CMD...: runs the command on a terminal of that width. INPUT is a list of
+# "text-to-wait-for=keys" words of Python; prints what the terminal received.
+tty() {
+    "$PYTHON" - "$@" <<'P'
+import ast, fcntl, os, pty, select, struct, sys, termios, time
+columns, steps, command = int(sys.argv[1]), ast.literal_eval(sys.argv[2]), sys.argv[3:]
+pid, fd = pty.fork()
+if pid == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    os.execvp(command[0], command)
+seen, mark, end = b"", 0, time.time() + 30
+while time.time() < end:
+    if steps and steps[0][0].encode() in seen[mark:]:
+        mark = len(seen)
+        time.sleep(0.3)
+        os.write(fd, steps.pop(0)[1].encode())
+    if select.select([fd], [], [], 0.05)[0]:
+        try:
+            data = os.read(fd, 65536)
+        except OSError:
+            break
+        if not data:
+            break
+        seen += data
+else:
+    os.kill(pid, 9)
+    seen += b"\nTIMEOUT\n"
+_, status = os.waitpid(pid, 0)
+sys.stdout.buffer.write(seen + b"\nSTATUS %d\n" % os.waitstatus_to_exitcode(status))
+P
+}
+# shows NAME FILE ERE
+shows() {
+    if grep -qE -- "$3" "$2"; then
+        ok "$1"
+    else
+        fail "$1" "wanted /$3/" "$(cat "$2")"
+    fi
+}
+lacks() {
+    if grep -qE -- "$3" "$2"; then
+        fail "$1" "found /$3/" "$(cat "$2")"
+    else
+        ok "$1"
+    fi
+}
+
+# The target spins until Ctrl-C reaches it, as it does in a real terminal.
+spin='import time
+end = time.time() + 25
+while time.time() < end: pass'
+tty 80 '[("samples", ""), (" 1.", "\x03")]' stax record -- "$PYTHON" -c "$spin" >"$TMP/record"
+shows "the progress line counts" "$TMP/record" $'\r\e\\[Krun 1  [0-9.]+ s  [0-9]+ samples  1 threads  0 lost'
+shows "Ctrl-C ends the run with a summary" "$TMP/record" 'run 1.* after [0-9.]+ s, [0-9]+ samples'
+shows "the summary says what to try" "$TMP/record" 'try: stax top'
+shows "the status is that of the interrupted target" "$TMP/record" 'STATUS (130|1)$'
+check_json "the run is there" <(stax top --json) '.run.state == "stopped" and .data.n_samples > 300'
+
+tty 60 '[]' stax top >"$TMP/top"
+shows "colour on a terminal" "$TMP/top" $'\e\\[1mself ms'
+widest() {
+    sed -E $'s/\e\\[[0-9;]*m//g; s/\r//g; /^warning|^STATUS/d' "$1" | LC_ALL=C.UTF-8 wc -L
+}
+check "lines fit the terminal" test "$(widest "$TMP/top")" -le 60
+for columns in 40 80 200; do
+    for view in top flame threads list; do
+        COLUMNS=$columns stax $view >"$TMP/view" 2>/dev/null
+        check "stax $view fits $columns columns" test "$(widest "$TMP/view")" -le "$columns"
+    done
+done
+NO_COLOR=1 tty 80 '[]' stax top >"$TMP/plain"
+lacks "NO_COLOR" "$TMP/plain" $'\e\\['
+stax top >"$TMP/pipe" 2>&1
+lacks "no colour in a pipe" "$TMP/pipe" $'\e'
+
+tty 100 '[("stax>", "SELECT count(*) > 0 AS\n"), ("...", "yes FROM sample;\n"), ("stax>", "SELECT 7\n"),
+ ("...", "\x03"), ("stax>", ".schema thread\n"), ("stax>", "SELECT n_sam\t FROM run;\n"),
+ ("stax>", "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT count(*) FROM r;\n"),
+ ("count(", "\x03"), ("stax>", "nonsense;\n"), ("stax>", ".quit\n")]' stax sql >"$TMP/sql"
+shows "a statement of two lines is answered" "$TMP/sql" '1 row, '
+shows "its column" "$TMP/sql" '^.*yes'
+shows ".schema of one table" "$TMP/sql" 'CREATE TABLE thread \('
+lacks "... and of no other" "$TMP/sql" 'CREATE TABLE process'
+shows "completion" "$TMP/sql" 'n_samples'
+shows "Ctrl-C cancels a running query" "$TMP/sql" 'cancel|interrupt'
+shows "errors are shown and the prompt goes on" "$TMP/sql" 'syntax error'
+shows ".quit leaves with 0" "$TMP/sql" 'STATUS 0'
+check "history is kept" grep -q 'count' "$XDG_STATE_HOME/stax/sql_history"
+check "history is private" test "$(stat -c %a "$XDG_STATE_HOME/stax/sql_history")" = 600
+check "statements from standard input" test "$(printf 'SELECT 1 AS a;\n-- ;\nSELECT 2 AS b' | stax sql | xargs)" = "a 1 b 2"
+
+# Examples of every command's help are run as they are printed, where they need no other program.
+stax save "$TMP/profile.stax" >/dev/null
+cd "$TMP" && cp profile.stax run.stax && cp profile.stax colleague.stax
+n=0
+while IFS= read -r example; do
+    case $example in
+    *record* | *4711* | *wait* | *"stax sql" | *stop* | *"save "* | *"--from"* | *"select-run"* | *"--run 3"*) continue ;;
+    esac
+    n=$((n + 1))
+    check "example: $example" bash -c "$example"
+done < <(stax help --json | jq -r '.data.commands[].examples')
+check "examples were run" test "$n" -ge 10
+finish
