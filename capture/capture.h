@@ -1,8 +1,8 @@
 /*
  * capture.h - records one target: opens the kernel's events, drains them and emits event batches.
  *
- * capture_open() arms everything and returns; capture_start() runs the drain on a thread of its own.
- * The last record of a run is always EVENT_END, pushed by force, after which the thread ends.
+ * capture_open() arms everything and returns; capture_start() runs the drain on a thread of its
+ * own. The last record of a run is always EVENT_END, pushed by force, after which the thread ends.
  * capture_stop() may be called from any thread and any number of times; capture_close() joins.
  */
 #ifndef STAX_CAPTURE_CAPTURE_H
@@ -27,10 +27,10 @@ struct capture_options {
 
 /* What the host lets this run record, or why not. */
 struct capture_ability {
-    const char *name;    /* "kernel_stacks", ... (static) */
-    bool is_available;   /* */
-    char reason[256];    /* why not; "" if available */
-    char unlock[256];    /* the exact command that would unlock it; "" if none */
+    const char *name;  /* "kernel_stacks", ... (static) */
+    bool is_available; /* */
+    char reason[256];  /* why not; "" if available */
+    char unlock[256];  /* the exact command that would unlock it; "" if none */
 };
 
 struct capture_stats {

@@ -94,7 +94,7 @@ struct event_sample {
     X(QUEUE_FULL, "queue_full") /* ingest was behind: n samples dropped by capture */              \
     X(THROTTLED, "throttled")   /* the kernel paused sampling: n times */                          \
     X(MALFORMED, "malformed")   /* n records that could not be parsed */                           \
-    X(LATE, "late")             /* n records that came too late to be put in order */              \
+    X(LATE, "late")             /* n records, kept, that came too late to be put in order */       \
     X(NO_EVENTS, "no_events")   /* n threads on which events could not be opened */
 
 enum event_loss_kind {

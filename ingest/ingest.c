@@ -274,7 +274,7 @@ static void take_loss(struct ingest *in, const struct event_loss *l)
 {
     int64_t cpu = l->cpu == UINT32_MAX ? -1 : (int64_t)l->cpu;
     store_add_loss(&in->store, l->head.ts, cpu, l->kind, l->n);
-    if (l->kind != EVENT_LOSS_THROTTLED) {
+    if (l->kind != EVENT_LOSS_THROTTLED && l->kind != EVENT_LOSS_LATE) {
         in->store.counts.n_lost += l->n;
     }
 }

@@ -1,8 +1,8 @@
 /* store.c - see store.h. */
 #include "ingest/store.h"
 
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -49,10 +49,8 @@ static void insert_run(struct store *s, const struct ingest_run *run)
 {
     struct utsname host;
     uname(&host);
-    char os_release[sizeof(host.sysname) + sizeof(host.release)];
-    strcpy(os_release, host.sysname);
-    strcat(os_release, " ");
-    strcat(os_release, host.release);
+    char os_release[sizeof(host.sysname) + sizeof(host.release) + 1];
+    snprintf(os_release, sizeof(os_release), "%s %s", host.sysname, host.release);
     struct stmt *st = db_stmt(s->db, &sql_insert_run);
     stmt_bind_int(st, insert_run_p_id, run->id);
     stmt_bind_int(st, insert_run_p_pid, run->pid);

@@ -30,7 +30,7 @@ CREATE TABLE run (
     stax_version     TEXT    NOT NULL,    -- version that recorded it
     n_samples        INTEGER NOT NULL,    -- samples recorded, also those whose rows were dropped since
     on_cpu_ns        INTEGER NOT NULL,    -- sum of all sample weights
-    n_lost           INTEGER NOT NULL,    -- sum of loss.n without throttled
+    n_lost           INTEGER NOT NULL,    -- sum of loss.n without throttled and late
     n_truncated      INTEGER NOT NULL,    -- samples whose stack is known to be cut
     n_unnamed        INTEGER NOT NULL,    -- samples whose sampled pc has no symbol
     n_moved          INTEGER NOT NULL,    -- samples whose ts was moved up to keep ts unique and ascending

@@ -1,0 +1,451 @@
+/*
+ * capture.c - see capture.h.
+ *
+ * The drain: wait for a ring to fill or 40 ms to pass; move every ring's records into the order
+ * buffer; tell those that are old enough that nothing older can still come; look whether the target
+ * is gone. The thread never waits for anything else.
+ */
+#include "capture/capture.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "capture/attach.h"
+#include "capture/events.h"
+#include "capture/follow.h"
+#include "capture/order.h"
+#include "capture/proc.h"
+#include "capture/record.h"
+
+enum {
+    RING_BYTES = 512 << 10, /* what an unprivileged user may lock per CPU by default */
+    DRAIN_MS = 40,
+    END_MS = 12,               /* the last drains: as soon as the slack has passed */
+    MAX_FREQUENCY_HZ = 100000, /* the kernel's clock never fires more often */
+    MAX_STACK = 127,
+    N_ABILITIES = 1,
+    NO_REASON = -1,
+};
+/* A record is stamped before it is written; this long at most, a stolen CPU apart. */
+static const int64_t SLACK_NS = 10000000;
+static const int64_t VERIFY_NS = 500000000;
+static const int64_t FUTURE_NS = 1000000000; /* a stamp further ahead is no time at all */
+
+struct capture {
+    struct capture_options options;
+    struct events events;
+    struct order order;
+    struct follow *follow;
+    struct capture_ability abilities[N_ABILITIES];
+    int64_t period_ns;
+    int wake_fd; /* eventfd: stop */
+    int pid_fd;  /* of the main process, -1 once it ended */
+    struct pollfd *fds;
+    pthread_t thread;
+    bool is_started;
+    _Atomic int stop_reason; /* enum event_end_reason or NO_REASON; the first one wins */
+    int64_t deadline_ns;     /* CLOCK_MONOTONIC, 0: none */
+    int64_t main_gone_ts;    /* ns, when the main process was seen to be gone; 0: it is there */
+    int64_t verified_ts;
+    uint64_t n_late_told, n_malformed;
+    pthread_mutex_t lock;       /* of stats */
+    struct capture_stats stats; /* as of the last drain */
+};
+
+int64_t capture_max_frequency_hz(void)
+{
+    int64_t hz;
+    if (fd_read_int("/proc/sys/kernel/perf_event_max_sample_rate", &hz) != 0) {
+        return MAX_FREQUENCY_HZ;
+    }
+    return hz < MAX_FREQUENCY_HZ ? hz : MAX_FREQUENCY_HZ;
+}
+
+/* Moves the records of one ring into the order buffer. */
+static void drain_ring(struct capture *c, struct ring *ring, int64_t now)
+{
+    size_t waiting = ring_begin(ring), size;
+    if (waiting > c->stats.peak_ring_bytes) {
+        pthread_mutex_lock(&c->lock);
+        c->stats.peak_ring_bytes = waiting;
+        pthread_mutex_unlock(&c->lock);
+    }
+    for (const void *bytes = ring_next(ring, &size); bytes; bytes = ring_next(ring, &size)) {
+        struct record r;
+        if (record_parse(bytes, size, &r) != 0 || r.ts > now + FUTURE_NS) {
+            c->n_malformed++;
+        } else if (r.kind != RECORD_OTHER) {
+            order_add(&c->order, r.ts, bytes, size);
+        }
+    }
+    c->n_malformed += ring->is_bad;
+    ring_end(ring);
+}
+
+static void drain(void *ctx)
+{
+    struct capture *c = ctx;
+    int64_t now = clock_monotonic_ns();
+    for (size_t i = 0; i < c->events.cpus.n; i++) {
+        drain_ring(c, &c->events.rings[i], now);
+    }
+}
+
+/* Tells everything older than limit_ts, in order. */
+static void tell(struct capture *c, int64_t limit_ts)
+{
+    int64_t ts;
+    size_t size;
+    order_release(&c->order, limit_ts);
+    for (const void *bytes; (bytes = order_next(&c->order, &ts, &size));) {
+        struct record r;
+        if (record_parse(bytes, size, &r) == 0) {
+            follow_record(c->follow, &r, ts);
+        }
+    }
+}
+
+static void tell_losses(struct capture *c, int64_t ts)
+{
+    follow_loss(c->follow, ts, UINT32_MAX, EVENT_LOSS_LATE, c->order.n_late - c->n_late_told);
+    c->n_late_told = c->order.n_late;
+    follow_loss(c->follow, ts, UINT32_MAX, EVENT_LOSS_MALFORMED, c->n_malformed);
+    c->n_malformed = 0;
+}
+
+static void update_stats(struct capture *c)
+{
+    struct follow_stats f;
+    struct timespec cpu = {0};
+    follow_stats(c->follow, &f);
+    if (c->is_started) {
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
+    }
+    pthread_mutex_lock(&c->lock);
+    c->stats.n_samples = f.n_samples;
+    c->stats.n_lost = f.n_lost;
+    c->stats.n_throttled = f.n_throttled;
+    c->stats.n_threads = f.n_threads;
+    c->stats.n_processes = f.n_processes;
+    c->stats.n_events_open = events_n_open(&c->events);
+    c->stats.ring_bytes = c->events.ring_bytes;
+    c->stats.n_drains++;
+    c->stats.cpu_time_ns = cpu.tv_sec * 1000000000LL + cpu.tv_nsec;
+    pthread_mutex_unlock(&c->lock);
+}
+
+/* fds: the wake-up, the main process, then the rings. */
+static void wait_for_work(struct capture *c)
+{
+    int64_t timeout_ms = c->main_gone_ts ? END_MS : DRAIN_MS;
+    if (c->deadline_ns) {
+        int64_t left_ms = (c->deadline_ns - clock_monotonic_ns()) / 1000000 + 1;
+        timeout_ms = left_ms < 0 ? 0 : left_ms < timeout_ms ? left_ms : timeout_ms;
+    }
+    c->fds[0] = (struct pollfd){.fd = c->wake_fd, .events = POLLIN};
+    c->fds[1] = (struct pollfd){.fd = c->pid_fd, .events = POLLIN};
+    if (poll(c->fds, 2 + c->events.cpus.n, (int)timeout_ms) <= 0) {
+        return;
+    }
+    for (size_t i = 0; i < c->events.cpus.n; i++) {
+        if (c->fds[2 + i].revents & (POLLERR | POLLHUP | POLLNVAL)) {
+            c->fds[2 + i].fd = -1; /* it would wake us for ever; the timeout still drains it */
+        }
+    }
+}
+
+static void look_for_end(struct capture *c, int64_t now)
+{
+    if (now - c->verified_ts >= VERIFY_NS) {
+        c->verified_ts = now;
+        follow_verify(c->follow, now);
+        if (c->pid_fd == -1 && !c->main_gone_ts && !proc_is_alive(c->options.pid)) {
+            c->main_gone_ts = now; /* a kernel without pidfds */
+        }
+    }
+    if (c->fds[1].revents) {
+        c->main_gone_ts = now;
+        follow_main_gone(c->follow, now);
+        fd_close(&c->pid_fd);
+        c->fds[1].revents = 0;
+    }
+}
+
+/* One drain. Returns why the run is over, or NO_REASON. */
+static int step(struct capture *c)
+{
+    wait_for_work(c);
+    int64_t now = clock_monotonic_ns();
+    int64_t limit_ts = now - SLACK_NS;
+    drain(c);
+    tell(c, limit_ts);
+    tell_losses(c, limit_ts);
+    look_for_end(c, now);
+    follow_tick(c->follow, limit_ts);
+    follow_flush(c->follow);
+    update_stats(c);
+    struct follow_stats f;
+    follow_stats(c->follow, &f);
+    int reason = atomic_load(&c->stop_reason);
+    if (reason != NO_REASON) {
+        return reason;
+    }
+    if (c->main_gone_ts && c->main_gone_ts < limit_ts && f.n_processes == 0) {
+        return EVENT_END_TARGET_EXITED;
+    }
+    return c->deadline_ns && now >= c->deadline_ns ? EVENT_END_TIME_LIMIT : NO_REASON;
+}
+
+static void *run(void *ctx)
+{
+    struct capture *c = ctx;
+    int reason = NO_REASON;
+    follow_flush(c->follow); /* what was found at the start */
+    while (reason == NO_REASON) {
+        reason = step(c);
+    }
+    drain(c);
+    tell(c, INT64_MAX);
+    int64_t now = clock_monotonic_ns();
+    tell_losses(c, now);
+    follow_end(c->follow, now, (enum event_end_reason)reason);
+    update_stats(c);
+    /* Not left to capture_close(): the target need not pay for events that nobody reads, and the
+     * locked memory of the rings may be all that this user has for the next run. */
+    events_close(&c->events);
+    pthread_mutex_lock(&c->lock);
+    c->stats.n_events_open = 0;
+    pthread_mutex_unlock(&c->lock);
+    return NULL;
+}
+
+static void note_abilities(struct capture *c)
+{
+    struct capture_ability *kernel = &c->abilities[0];
+    kernel->name = "kernel_stacks";
+    kernel->is_available = c->events.has_kernel;
+    if (kernel->is_available) {
+        return;
+    }
+    int64_t level;
+    if (fd_read_int("/proc/sys/kernel/perf_event_paranoid", &level) == 0 && level > 1) {
+        snprintf(
+            kernel->reason, sizeof(kernel->reason),
+            "kernel.perf_event_paranoid is %lld: time in the kernel and its stacks are left out",
+            (long long)level);
+        snprintf(kernel->unlock, sizeof(kernel->unlock),
+                 "sudo sysctl kernel.perf_event_paranoid=1");
+    } else {
+        snprintf(kernel->reason, sizeof(kernel->reason),
+                 "the kernel refused (%s): time in the kernel and its stacks are left out",
+                 strerror(c->events.kernel_errno));
+    }
+}
+
+/* Whether the options make sense and the target is one that can be recorded. */
+static int check_options(const struct capture_options *o, struct err *e)
+{
+    int64_t max_hz = capture_max_frequency_hz();
+    if (o->frequency_hz == 0) {
+        return err_set(e, STAX_EUSAGE, "a frequency of 0 Hz takes no samples");
+    }
+    if (o->frequency_hz > max_hz) {
+        err_set(e, STAX_EUSAGE, "%u Hz is above what this host allows, %lld Hz", o->frequency_hz,
+                (long long)max_hz);
+        if (max_hz < MAX_FREQUENCY_HZ) {
+            err_hint(e, "sudo sysctl kernel.perf_event_max_sample_rate=%d", MAX_FREQUENCY_HZ);
+        }
+        return STAX_EUSAGE;
+    }
+    pid_t group = 0;
+    struct proc_stat stat;
+    if (o->pid <= 0 || proc_read_stat(o->pid, 0, &stat) != 0 ||
+        proc_read_group(o->pid, &group) != 0) {
+        return err_set(e, STAX_ENOTFOUND, "no process has pid %d", o->pid);
+    }
+    if (group != o->pid) {
+        err_set(e, STAX_ENOTFOUND, "%d is a thread of process %d", o->pid, group);
+        err_hint(e, "record the process (--pid %d) and look at one thread with --tid %d", group,
+                 o->pid);
+        return STAX_ENOTFOUND;
+    }
+    if (!proc_is_alive(o->pid)) {
+        return err_set(e, STAX_ENOTFOUND,
+                       "process %d has ended and only waits for its parent (zombie)", o->pid);
+    }
+    return 0;
+}
+
+/* The ring size as the kernel takes it: a power of two, whole pages. */
+static size_t ring_size(size_t wanted)
+{
+    size_t size = (size_t)sysconf(_SC_PAGESIZE);
+    while (size < (wanted ? wanted : RING_BYTES) && size < (size_t)1 << 30) {
+        size *= 2;
+    }
+    return size;
+}
+
+static struct follow *new_follow(struct capture *c, struct queue *out)
+{
+    int64_t max_stack = 0;
+    if (fd_read_int("/proc/sys/kernel/perf_event_max_stack", &max_stack) != 0 || max_stack <= 0) {
+        max_stack = MAX_STACK;
+    }
+    struct follow_options options = {
+        .pid = c->options.pid,
+        .with_children = c->options.with_children,
+        .has_proc = true,
+        .max_stack = (size_t)max_stack,
+        .period_ns = c->period_ns,
+        .out = out,
+        .sources = &c->events.sources,
+    };
+    return follow_new(&options);
+}
+
+static int arm(struct capture *c, struct err *e)
+{
+    struct attach a = {
+        .pid = c->options.pid,
+        .with_children = c->options.with_children,
+        .events = &c->events,
+        .follow = c->follow,
+        .ts = clock_monotonic_ns(),
+        .drain = drain,
+        .ctx = c,
+    };
+    return c->options.is_launched ? attach_held(&a, e) : attach_all(&a, e);
+}
+
+static void prepare_poll(struct capture *c)
+{
+    c->fds = mem_new(2 + c->events.cpus.n, sizeof(*c->fds));
+    for (size_t i = 0; i < c->events.cpus.n; i++) {
+        c->fds[2 + i] = (struct pollfd){.fd = c->events.anchors[i], .events = POLLIN};
+    }
+}
+
+int capture_open(struct capture **out_capture, const struct capture_options *options,
+                 struct queue *out, struct err *e)
+{
+    int rc = check_options(options, e);
+    if (rc != 0) {
+        return rc;
+    }
+    struct capture *c = mem_new(1, sizeof(*c));
+    c->options = *options;
+    c->period_ns = 1000000000LL / options->frequency_hz;
+    atomic_init(&c->stop_reason, NO_REASON);
+    pthread_mutex_init(&c->lock, NULL);
+    c->follow = new_follow(c, out);
+    c->events.period_ns = c->period_ns;
+    c->events.is_on_exec = options->is_launched;
+    c->events.with_children = options->with_children;
+    c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    c->pid_fd = (int)syscall(SYS_pidfd_open, options->pid, 0);
+    if (c->wake_fd < 0) {
+        rc = err_set_errno(e, errno, "cannot make an eventfd");
+        goto out;
+    }
+    rc = events_open(&c->events, ring_size(options->ring_bytes), e);
+    if (rc == 0) {
+        rc = arm(c, e);
+    }
+    if (rc != 0) {
+        goto out;
+    }
+    prepare_poll(c);
+    note_abilities(c);
+    update_stats(c);
+    *out_capture = c;
+    c = NULL;
+out:
+    capture_close(c);
+    return rc;
+}
+
+int capture_start(struct capture *c, struct err *e)
+{
+    sigset_t all, old;
+    if (c->options.time_limit_ns > 0) {
+        c->deadline_ns = clock_monotonic_ns() + c->options.time_limit_ns;
+    }
+    /* Signals are the business of the threads that were there before. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    c->is_started = true;
+    int rc = pthread_create(&c->thread, NULL, run, c);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (rc != 0) {
+        c->is_started = false;
+        return err_set_errno(e, rc, "cannot start the capture thread");
+    }
+    pthread_setname_np(c->thread, "stax-capture");
+    return 0;
+}
+
+void capture_stop(struct capture *c, enum event_end_reason reason)
+{
+    int none = NO_REASON;
+    uint64_t one = 1;
+    atomic_compare_exchange_strong(&c->stop_reason, &none, (int)reason);
+    /* Fails only when the counter is full, and then it wakes the thread anyway. */
+    ssize_t n = write(c->wake_fd, &one, sizeof(one));
+    (void)n;
+}
+
+void capture_set_paused(struct capture *c, bool is_paused)
+{
+    follow_set_paused(c->follow, is_paused, clock_monotonic_ns());
+}
+
+void capture_close(struct capture *c)
+{
+    if (!c) {
+        return;
+    }
+    if (c->is_started) {
+        capture_stop(c, EVENT_END_STOPPED);
+        pthread_join(c->thread, NULL);
+    }
+    events_close(&c->events);
+    order_free(&c->order);
+    follow_free(c->follow);
+    fd_close(&c->wake_fd);
+    fd_close(&c->pid_fd);
+    free(c->fds);
+    pthread_mutex_destroy(&c->lock);
+    free(c);
+}
+
+void capture_stats(struct capture *c, struct capture_stats *stats)
+{
+    pthread_mutex_lock(&c->lock);
+    *stats = c->stats;
+    pthread_mutex_unlock(&c->lock);
+}
+
+const struct capture_ability *capture_abilities(const struct capture *c, size_t *n)
+{
+    *n = N_ABILITIES;
+    return c->abilities;
+}
+
+int64_t capture_period_ns(const struct capture *c)
+{
+    return c->period_ns;
+}

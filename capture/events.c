@@ -1,0 +1,331 @@
+/* events.c - see events.h. */
+#include "capture/events.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/perf_event.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "capture/record.h"
+
+enum {
+    RING_BYTES_MIN = 32 << 10,
+    SPARE_FDS = 256, /* left to the rest of this process */
+    CPU_LIST_BYTES_MAX = 65536,
+    PATH_BYTES = 64,
+};
+
+static int perf_event_open(struct perf_event_attr *attr, pid_t tid, int cpu)
+{
+    long fd = syscall(SYS_perf_event_open, attr, tid, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+    return fd < 0 ? -errno : (int)fd;
+}
+
+static int64_t paranoid_level(void)
+{
+    int64_t level = 0;
+    return fd_read_int("/proc/sys/kernel/perf_event_paranoid", &level) == 0 ? level : INT64_MIN;
+}
+
+/* Says why perf_event_open() on a thread was refused and what would help. */
+static int explain(int os_errno, pid_t tid, struct err *e)
+{
+    switch (os_errno) {
+    case ESRCH:
+        return err_set(e, STAX_ENOTFOUND, "thread %d is gone", tid);
+    case EMFILE:
+    case ENFILE:
+        err_set(e, STAX_ELIMIT, "no descriptors left for the events of thread %d", tid);
+        err_hint(e, "raise the limit of open files for stax-server: ulimit -n, or LimitNOFILE= in "
+                    "its systemd unit");
+        return STAX_ELIMIT;
+    case ENOSYS:
+    case ENOENT:
+    case EOPNOTSUPP:
+        return err_set(e, STAX_ESYSTEM,
+                       "this kernel offers no perf events (CONFIG_PERF_EVENTS): %s",
+                       strerror(os_errno));
+    case EACCES:
+    case EPERM:
+        break;
+    default:
+        return err_set_errno(e, os_errno, "cannot open a perf event on thread %d", tid);
+    }
+    char path[PATH_BYTES];
+    struct stat owner;
+    snprintf(path, sizeof(path), "/proc/%d", tid);
+    if (tid && stat(path, &owner) == 0 && owner.st_uid != geteuid() && geteuid() != 0) {
+        err_set(e, STAX_EPERMISSION, "process %d belongs to uid %u, stax-server runs as uid %u",
+                tid, owner.st_uid, geteuid());
+        err_hint(e, "record it as that user or as root");
+        return STAX_EPERMISSION;
+    }
+    int64_t level = paranoid_level();
+    if (os_errno == EACCES && level > 2) {
+        err_set(e, STAX_EPERMISSION,
+                "the host forbids perf events: kernel.perf_event_paranoid is %lld",
+                (long long)level);
+        err_hint(e,
+                 "sudo sysctl kernel.perf_event_paranoid=2 (1 adds kernel stacks), or run as root");
+        return STAX_EPERMISSION;
+    }
+    err_set(e, STAX_EPERMISSION, "the host forbids perf events on thread %d: %s", tid,
+            strerror(os_errno));
+    err_hint(e,
+             "in a container allow perf_event_open (seccomp) and add CAP_PERFMON; a program that "
+             "is not dumpable (setuid) can be recorded by root only");
+    return STAX_EPERMISSION;
+}
+
+/* The descriptors this process may hold, as many as the host allows at all. */
+static size_t raise_fd_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return 1024;
+    }
+    if (limit.rlim_cur < limit.rlim_max) {
+        struct rlimit wanted = {limit.rlim_max, limit.rlim_max};
+        if (setrlimit(RLIMIT_NOFILE, &wanted) == 0) {
+            limit = wanted;
+        }
+    }
+    return (size_t)limit.rlim_cur;
+}
+
+static int find_cpus(struct pid_list *cpus)
+{
+    struct buf text = {0};
+    int rc = fd_read_file("/sys/devices/system/cpu/online", CPU_LIST_BYTES_MAX, &text);
+    rc = rc == 0 ? proc_parse_cpus(buf_str(&text), cpus) : STAX_ENOTFOUND;
+    buf_free(&text);
+    if (rc != 0) {
+        pid_list_free(cpus);
+        char all[PATH_BYTES];
+        snprintf(all, sizeof(all), "0-%ld", sysconf(_SC_NPROCESSORS_CONF) - 1);
+        rc = proc_parse_cpus(all, cpus);
+    }
+    return rc;
+}
+
+/* An event that owns the ring of a CPU. It sits on our own main thread, disabled, and asks to be
+ * woken when a quarter of the ring is full. */
+static int open_anchor(int cpu, size_t ring_bytes)
+{
+    struct perf_event_attr attr = {
+        .type = PERF_TYPE_SOFTWARE,
+        .size = sizeof(attr),
+        .config = PERF_COUNT_SW_DUMMY,
+        .sample_type = RECORD_SAMPLE_TYPE,
+        .sample_id_all = 1,
+        .disabled = 1,
+        .exclude_kernel = 1,
+        .exclude_hv = 1,
+        .use_clockid = 1,
+        .clockid = CLOCK_MONOTONIC,
+        .watermark = 1,
+        .wakeup_watermark = (uint32_t)(ring_bytes / 4),
+    };
+    return perf_event_open(&attr, getpid(), cpu);
+}
+
+static void close_rings(struct events *ev)
+{
+    for (size_t i = 0; ev->rings && i < ev->cpus.n; i++) {
+        ring_unmap(&ev->rings[i]);
+        fd_close(&ev->anchors[i]);
+    }
+}
+
+/* 0, -EPERM when there is not enough locked memory for this size, or another -errno. */
+static int open_rings(struct events *ev, size_t ring_bytes, bool *is_map)
+{
+    *is_map = false;
+    for (size_t i = 0; i < ev->cpus.n; i++) {
+        int fd = open_anchor(ev->cpus.pids[i], ring_bytes);
+        if (fd < 0) {
+            return fd;
+        }
+        ev->anchors[i] = fd;
+        int rc = ring_map(&ev->rings[i], fd, ring_bytes);
+        if (rc != 0) {
+            *is_map = true;
+            return rc;
+        }
+    }
+    ev->ring_bytes = ring_bytes;
+    return 0;
+}
+
+static int explain_rings(int os_errno, bool is_map, struct err *e)
+{
+    if (!is_map) {
+        return explain(os_errno, 0, e);
+    }
+    if (os_errno != EPERM && os_errno != ENOMEM) {
+        return err_set_errno(e, os_errno, "cannot map a perf ring");
+    }
+    int64_t kib = -1;
+    fd_read_int("/proc/sys/kernel/perf_event_mlock_kb", &kib);
+    err_set(e, STAX_ELIMIT,
+            "no locked memory left even for rings of %d KiB per CPU "
+            "(kernel.perf_event_mlock_kb is %lld, shared by all recordings of this user)",
+            RING_BYTES_MIN >> 10, (long long)kib);
+    err_hint(e,
+             "stop other recordings, raise RLIMIT_MEMLOCK (ulimit -l) for stax-server, or sudo "
+             "sysctl kernel.perf_event_mlock_kb=%lld",
+             (long long)(kib > 516 ? kib * 2 : 1032));
+    return STAX_ELIMIT;
+}
+
+int events_open(struct events *ev, size_t ring_bytes, struct err *e)
+{
+    size_t max_fds = raise_fd_limit();
+    ev->max_fds = max_fds > SPARE_FDS ? max_fds - SPARE_FDS : 0;
+    ev->has_kernel = true;
+    ev->inherits_threads = true;
+    if (find_cpus(&ev->cpus) != 0) {
+        return err_set(e, STAX_ESYSTEM, "cannot tell which CPUs are online");
+    }
+    ev->anchors = mem_new(ev->cpus.n, sizeof(*ev->anchors));
+    memset(ev->anchors, -1, ev->cpus.n * sizeof(*ev->anchors));
+    ev->rings = mem_new(ev->cpus.n, sizeof(*ev->rings));
+    for (;;) {
+        bool is_map;
+        int rc = open_rings(ev, ring_bytes, &is_map);
+        if (rc == 0) {
+            return 0;
+        }
+        close_rings(ev);
+        bool is_short = is_map && (rc == -EPERM || rc == -ENOMEM);
+        if (!is_short || ring_bytes / 2 < RING_BYTES_MIN) {
+            return explain_rings(-rc, is_map, e);
+        }
+        ring_bytes /= 2;
+    }
+}
+
+static int open_clock(const struct events *ev, pid_t tid, int cpu)
+{
+    struct perf_event_attr attr = {
+        .type = PERF_TYPE_SOFTWARE,
+        .size = sizeof(attr),
+        .config = PERF_COUNT_SW_CPU_CLOCK,
+        .sample_period = (uint64_t)ev->period_ns,
+        .sample_type = RECORD_SAMPLE_TYPE,
+        .sample_id_all = 1,
+        .disabled = ev->is_on_exec,
+        .enable_on_exec = ev->is_on_exec,
+        .inherit = 1,
+        .inherit_thread = !ev->with_children && ev->inherits_threads,
+        .exclude_kernel = !ev->has_kernel,
+        .exclude_callchain_kernel = !ev->has_kernel,
+        .exclude_hv = 1,
+        .mmap = 1,
+        .mmap2 = 1,
+        .comm = 1,
+        .comm_exec = 1,
+        .task = 1,
+        .use_clockid = 1,
+        .clockid = CLOCK_MONOTONIC,
+    };
+    return perf_event_open(&attr, tid, cpu);
+}
+
+/* Opens an event with what the host grants, and remembers what it did not. */
+static int open_granted(struct events *ev, pid_t tid, int cpu)
+{
+    int fd = open_clock(ev, tid, cpu);
+    if (fd == -EINVAL && !ev->with_children && ev->inherits_threads) {
+        ev->inherits_threads = false;
+        fd = open_clock(ev, tid, cpu);
+        ev->inherits_threads = fd == -EINVAL; /* then that was not the reason */
+    }
+    if ((fd == -EACCES || fd == -EPERM) && ev->has_kernel) {
+        int kernel_errno = -fd;
+        ev->has_kernel = false;
+        fd = open_clock(ev, tid, cpu);
+        ev->has_kernel = fd < 0;
+        ev->kernel_errno = fd < 0 ? 0 : kernel_errno;
+    }
+    return fd;
+}
+
+/* Opens the event of one thread on one CPU; 0 or -errno. */
+static int add_event(struct events *ev, pid_t tid, size_t cpu_index)
+{
+    if (ev->n_fds + ev->cpus.n >= ev->max_fds) {
+        return -EMFILE;
+    }
+    int fd = open_granted(ev, tid, ev->cpus.pids[cpu_index]);
+    if (fd < 0) {
+        return fd;
+    }
+    uint64_t id = 0;
+    if (ioctl(fd, PERF_EVENT_IOC_SET_OUTPUT, ev->anchors[cpu_index]) != 0 ||
+        ioctl(fd, PERF_EVENT_IOC_ID, &id) != 0) {
+        int os_errno = errno;
+        close(fd);
+        return -os_errno;
+    }
+    mem_reserve(&ev->fds, &ev->cap_fds, ev->n_fds + 1, sizeof(*ev->fds));
+    ev->fds[ev->n_fds++] = fd;
+    *map_put(&ev->sources, id) = (uint32_t)tid;
+    return 0;
+}
+
+/* Closes the events from n_keep on; what they wrote so far must not be taken for the thread's. */
+static void discard(struct events *ev, size_t n_keep)
+{
+    while (ev->n_fds > n_keep) {
+        int fd = ev->fds[--ev->n_fds];
+        uint64_t id;
+        if (ioctl(fd, PERF_EVENT_IOC_ID, &id) == 0) {
+            *map_put(&ev->sources, id) = EVENTS_DISCARDED;
+        }
+        close(fd);
+    }
+}
+
+int events_add_thread(struct events *ev, pid_t tid, struct err *e)
+{
+    size_t n_before = ev->n_fds;
+    for (size_t i = 0; i < ev->cpus.n; i++) {
+        int rc = add_event(ev, tid, i);
+        if (rc == 0 || rc == -ENODEV || rc == -ENXIO) {
+            continue; /* a CPU that went offline since */
+        }
+        discard(ev, n_before);
+        return explain(-rc, tid, e);
+    }
+    return 0;
+}
+
+size_t events_n_open(const struct events *ev)
+{
+    return ev->n_fds + ev->cpus.n;
+}
+
+void events_close(struct events *ev)
+{
+    while (ev->n_fds) {
+        fd_close(&ev->fds[--ev->n_fds]);
+    }
+    close_rings(ev);
+    free(ev->fds);
+    free(ev->anchors);
+    free(ev->rings);
+    map_free(&ev->sources);
+    pid_list_free(&ev->cpus);
+    *ev = (struct events){0};
+}

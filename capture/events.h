@@ -1,0 +1,56 @@
+/*
+ * events.h - the perf descriptors of a run: one ring per CPU, and events on threads that fill them.
+ *
+ * A thread gets one cpu-clock event per CPU (a ring takes events of its own CPU only), inherited by
+ * what the thread creates. Each CPU's ring belongs to an anchor, an event of this process that
+ * never counts, so that a ring outlives the threads it was made for. Closing an event ends the
+ * sampling of all that inherited it, so descriptors stay open until the end. Opened by one thread;
+ * the rings are then drained by one thread.
+ */
+#ifndef STAX_CAPTURE_EVENTS_H
+#define STAX_CAPTURE_EVENTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/map.h"
+#include "capture/proc.h"
+#include "capture/ring.h"
+
+struct events {
+    int64_t period_ns;     /* of the sampling clock */
+    bool is_on_exec;       /* start with the target's next exec, not at once */
+    bool with_children;    /* processes inherit, not only threads */
+    bool has_kernel;       /* the kernel's part of time and stacks is recorded */
+    int kernel_errno;      /* why not, if it is not */
+    bool inherits_threads; /* the kernel can tell threads from processes (since 5.13) */
+    struct pid_list cpus;  /* online when the run began */
+    int *anchors;          /* per CPU */
+    struct ring *rings;    /* per CPU */
+    size_t ring_bytes;     /* data area of each */
+    int *fds;              /* of all threads */
+    size_t n_fds, cap_fds, max_fds;
+    struct map sources; /* event id -> tid it was opened on, or EVENTS_DISCARDED */
+};
+
+/* The source of events that were given up half way. */
+#define EVENTS_DISCARDED UINT32_MAX
+
+/* Maps one ring per online CPU, smaller than wanted when locked memory is short.
+ * Errors: STAX_EPERMISSION, STAX_ELIMIT (locked memory, descriptors), STAX_ESYSTEM. */
+int events_open(struct events *ev, size_t ring_bytes, struct err *e);
+
+/* Opens the events of one thread on all CPUs, or none. STAX_ENOTFOUND: the thread is gone;
+ * STAX_EPERMISSION, STAX_ELIMIT, STAX_ESYSTEM with the way out in *e. */
+int events_add_thread(struct events *ev, pid_t tid, struct err *e);
+
+/* How many descriptors are held. */
+size_t events_n_open(const struct events *ev);
+
+/* Closes everything; sampling ends. A zeroed struct is accepted. */
+void events_close(struct events *ev);
+
+#endif

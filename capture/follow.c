@@ -1,0 +1,417 @@
+/* follow.c - see follow.h; what it asks /proc is in follow_proc.c. */
+#include "capture/follow_state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "capture/events.h"
+#include "capture/proc.h"
+
+enum {
+    BATCH_BYTES = 64 << 10, /* from here on a batch is handed over within a drain */
+    PROC_READS_PER_TICK = 32,
+};
+static const int64_t REREAD_NS = 1000000000;      /* between two readings of one maps file */
+static const int64_t PERIOD_MAX_NS = 10000000000; /* a longer period is not one of ours */
+
+struct follow *follow_new(const struct follow_options *options)
+{
+    struct follow *f = mem_new(1, sizeof(*f));
+    f->options = *options;
+    f->n_proc_reads = PROC_READS_PER_TICK;
+    atomic_init(&f->pause_ts, INT64_MAX);
+    atomic_init(&f->resume_ts, INT64_MAX);
+    return f;
+}
+
+void follow_free(struct follow *f)
+{
+    if (!f) {
+        return;
+    }
+    target_clear(&f->target);
+    buf_free(&f->batch);
+    free(f);
+}
+
+void follow_tell_thread(struct follow *f, enum event_type type, const struct target_thread *t,
+                        int64_t ts)
+{
+    const struct target_name *name = &t->name;
+    event_add_thread(&f->batch, type, ts, t->process->pid, t->tid, name->text,
+                     type == EVENT_THREAD_END ? 0 : name->len);
+}
+
+void follow_tell_process(struct follow *f, enum event_type type, const struct target_process *p,
+                         int32_t parent_pid, int64_t ts)
+{
+    event_add_process(&f->batch, type, ts, p->pid, parent_pid, p->name.text, p->name.len,
+                      p->cmdline, p->cmdline_len);
+}
+
+struct target_thread *follow_start_thread(struct follow *f, struct target_process *p, int32_t tid,
+                                          const struct target_name *name, int32_t source,
+                                          int64_t ts)
+{
+    struct target_thread *t = target_add_thread(&f->target, p, tid);
+    t->name = *name;
+    t->source = source;
+    t->seen_ts = ts;
+    follow_tell_thread(f, EVENT_THREAD_START, t, ts);
+    return t;
+}
+
+void follow_end_process(struct follow *f, struct target_process *p, int64_t ts)
+{
+    while (p->threads) {
+        follow_tell_thread(f, EVENT_THREAD_END, p->threads, ts);
+        target_remove_thread(&f->target, p->threads);
+    }
+    event_add_process(&f->batch, EVENT_PROCESS_END, ts, p->pid, 0, NULL, 0, NULL, 0);
+    f->n_gone -= p->gone_ts != 0;
+    target_remove_process(&f->target, p);
+}
+
+/* Ends a thread, and with the last of its threads the process. */
+void follow_end_thread(struct follow *f, struct target_thread *t, int64_t ts)
+{
+    struct target_process *p = t->process;
+    if (p->n_threads == 1) {
+        follow_end_process(f, p, ts);
+        return;
+    }
+    follow_tell_thread(f, EVENT_THREAD_END, t, ts);
+    target_remove_thread(&f->target, t);
+}
+
+/* A path as the events spell it: what is no file has its name in brackets. */
+void follow_tell_mapping(struct follow *f, struct event_mapping *m, const char *path, size_t len)
+{
+    static const char anonymous[] = "[anon]";
+    if (len == 0 || (len >= 6 && memcmp(path, "//anon", 6) == 0)) {
+        path = anonymous;
+        len = sizeof(anonymous) - 1;
+    }
+    if (m->inode == 0) {
+        m->device = 0;
+    }
+    m->head.flags = EVENT_F_MAPPING_EXECUTABLE;
+    event_add_mapping(&f->batch, m, path, len);
+}
+
+bool follow_has_thread(const struct follow *f, int32_t tid)
+{
+    return target_thread(&f->target, tid);
+}
+
+/* The process a record speaks of; one whose fork was lost is adopted now. */
+static struct target_process *process_of(struct follow *f, int32_t pid, int64_t ts)
+{
+    struct target_process *p = target_process(&f->target, pid);
+    if (p) {
+        return p;
+    }
+    p = target_add_process(&f->target, pid);
+    follow_name_by_pid(&p->name, pid);
+    int32_t parent_pid = 0;
+    bool is_known = follow_may_read_proc(f);
+    if (is_known) {
+        struct proc_stat stat;
+        if (proc_read_stat(pid, 0, &stat) == 0 && target_process(&f->target, stat.parent_pid)) {
+            parent_pid = stat.parent_pid;
+        }
+        follow_read_name(f, pid, 0, &p->name);
+        follow_read_cmdline(f, p);
+    }
+    follow_tell_process(f, EVENT_PROCESS_START, p, parent_pid, ts);
+    if (is_known) {
+        follow_read_own_mappings(f, p, parent_pid, ts);
+    }
+    return p;
+}
+
+/* The thread a record speaks of. A tid that moved to another process was reused: the end of its
+ * last owner was lost. */
+static struct target_thread *thread_of(struct follow *f, int32_t pid, int32_t tid, int32_t source,
+                                       int64_t ts)
+{
+    struct target_thread *t = target_thread(&f->target, tid);
+    if (t && t->process->pid != pid) {
+        follow_end_thread(f, t, ts);
+        t = NULL;
+    }
+    if (t) {
+        return t;
+    }
+    struct target_process *p = process_of(f, pid, ts);
+    struct target_name name = p->name;
+    if (tid != pid && follow_may_read_proc(f)) {
+        follow_read_name(f, pid, tid, &name);
+    }
+    return follow_start_thread(f, p, tid, &name, source, ts);
+}
+
+static void on_sample(struct follow *f, const struct record *r, int32_t source, int64_t ts)
+{
+    struct target_thread *t = thread_of(f, r->pid, r->tid, source, ts);
+    struct target_process *p = t->process;
+    if (p->maps_ts < f->loss_ts && ts - p->maps_ts >= REREAD_NS && follow_may_read_proc(f)) {
+        follow_read_mappings(f, p, ts); /* what it mapped may have been among the lost */
+    }
+    if (ts >= atomic_load(&f->pause_ts) && ts < atomic_load(&f->resume_ts)) {
+        return;
+    }
+    size_t n_kernel;
+    size_t n = record_addresses(r, f->addresses, FOLLOW_ADDRESSES_MAX, &n_kernel);
+    struct event_sample body = {
+        .head.ts = ts,
+        .head.flags = n >= f->options.max_stack ? EVENT_F_SAMPLE_TRUNCATED : 0,
+        .pid = r->pid,
+        .tid = r->tid,
+        .cpu = r->cpu,
+        .n_kernel = (uint16_t)n_kernel,
+        .n_addresses = (uint16_t)n,
+        .on_cpu_ns = f->options.period_ns,
+    };
+    if (r->sample.period > 0 && r->sample.period <= (uint64_t)PERIOD_MAX_NS) {
+        body.on_cpu_ns = (int64_t)r->sample.period;
+    }
+    size_t size = sizeof(body) + n * sizeof(uint64_t);
+    if (f->queued_bytes + f->batch.len + size > queue_max_bytes(f->options.out)) {
+        f->n_dropped++;
+        return;
+    }
+    memcpy(event_add_sample(&f->batch, &body), f->addresses, n * sizeof(uint64_t));
+    f->stats.n_samples++;
+}
+
+static void on_mapping(struct follow *f, const struct record *r, int64_t ts)
+{
+    if (!r->mapping.is_executable || r->mapping.size == 0) {
+        return;
+    }
+    process_of(f, r->pid, ts);
+    struct event_mapping body = {.head.ts = ts,
+                                 .pid = r->pid,
+                                 .start = r->mapping.start,
+                                 .size = r->mapping.size,
+                                 .file_offset = r->mapping.file_offset,
+                                 .device = r->mapping.device,
+                                 .inode = r->mapping.inode};
+    follow_tell_mapping(f, &body, r->mapping.path, r->mapping.path_len);
+}
+
+/* An exec ends all threads but the one that called it, which becomes the main thread. */
+static void on_exec(struct follow *f, const struct record *r, int32_t source, int64_t ts)
+{
+    struct target_process *p = process_of(f, r->pid, ts);
+    struct target_thread *t = thread_of(f, r->pid, r->tid, source, ts);
+    for (struct target_thread *other = p->threads, *next; other; other = next) {
+        next = other->next;
+        if (other != t) {
+            follow_tell_thread(f, EVENT_THREAD_END, other, ts);
+            target_remove_thread(&f->target, other);
+        }
+    }
+    target_set_name(&p->name, r->name.text, r->name.len);
+    t->name = p->name;
+    if (follow_may_read_proc(f)) {
+        follow_read_cmdline(f, p);
+    } else {
+        target_set_cmdline(p, NULL, 0);
+    }
+    p->maps_ts = ts;
+    follow_tell_process(f, EVENT_EXEC, p, 0, ts);
+    follow_tell_thread(f, EVENT_THREAD_NAME, t, ts);
+}
+
+static void on_name(struct follow *f, const struct record *r, int32_t source, int64_t ts)
+{
+    if (r->name.is_exec) {
+        on_exec(f, r, source, ts);
+        return;
+    }
+    struct target_thread *t = thread_of(f, r->pid, r->tid, source, ts);
+    target_set_name(&t->name, r->name.text, r->name.len);
+    follow_tell_thread(f, EVENT_THREAD_NAME, t, ts);
+}
+
+static struct target_process *start_forked(struct follow *f, const struct record *r, int64_t ts)
+{
+    struct target_process *old = target_process(&f->target, r->pid);
+    if (old) {
+        follow_end_process(f, old, ts);
+    }
+    struct target_process *parent = process_of(f, r->fork.parent_pid, ts);
+    struct target_process *p = target_add_process(&f->target, r->pid);
+    p->name = parent->name;
+    p->maps_ts = parent->maps_ts;
+    target_set_cmdline(p, parent->cmdline, parent->cmdline_len);
+    follow_tell_process(f, EVENT_PROCESS_START, p, parent->pid, ts);
+    return p;
+}
+
+static void on_fork(struct follow *f, const struct record *r, int32_t source, int64_t ts)
+{
+    struct target_thread *old = target_thread(&f->target, r->tid);
+    if (old && old->seen_ts >= ts) {
+        return; /* it was there already when the run began */
+    }
+    if (old) {
+        follow_end_thread(f, old, ts);
+    }
+    bool is_process = r->pid != r->fork.parent_pid;
+    struct target_process *p = is_process ? start_forked(f, r, ts) : process_of(f, r->pid, ts);
+    struct target_thread *parent = target_thread(&f->target, r->fork.parent_tid);
+    struct target_name name = parent ? parent->name : p->name;
+    follow_start_thread(f, p, r->tid, &name, source, ts);
+}
+
+/* The same moment of a thread covered twice is recorded twice, by its own events and by those it
+ * inherited: only one source counts. *source of a thread that has none yet is the record's. */
+static bool is_duplicate(struct follow *f, int32_t tid, int32_t source)
+{
+    struct target_thread *t = target_thread(&f->target, tid);
+    if (!t) {
+        return false;
+    }
+    if (!t->source) {
+        t->source = source;
+    }
+    return t->source != source;
+}
+
+static void on_task_record(struct follow *f, const struct record *r, int64_t ts)
+{
+    uint32_t source = map_get(f->options.sources, r->id);
+    if (source == 0 || source == EVENTS_DISCARDED) {
+        return;
+    }
+    int32_t acting_tid = r->kind == RECORD_FORK ? r->fork.parent_tid : r->tid;
+    if (r->pid <= 0 || r->tid <= 0 || acting_tid <= 0 ||
+        (r->kind == RECORD_FORK && r->fork.parent_pid <= 0)) {
+        follow_loss(f, ts, r->cpu, EVENT_LOSS_MALFORMED, 1);
+        return;
+    }
+    if ((!f->options.with_children && r->pid != f->options.pid) ||
+        is_duplicate(f, acting_tid, (int32_t)source)) {
+        return;
+    }
+    switch (r->kind) {
+    case RECORD_SAMPLE:
+        on_sample(f, r, (int32_t)source, ts);
+        break;
+    case RECORD_MAPPING:
+        on_mapping(f, r, ts);
+        break;
+    case RECORD_NAME:
+        on_name(f, r, (int32_t)source, ts);
+        break;
+    case RECORD_FORK:
+        on_fork(f, r, (int32_t)source, ts);
+        break;
+    case RECORD_EXIT: {
+        struct target_thread *t = target_thread(&f->target, r->tid);
+        if (t) {
+            follow_end_thread(f, t, ts);
+        }
+        break;
+    }
+    default:
+        break;
+    }
+}
+
+void follow_record(struct follow *f, const struct record *r, int64_t ts)
+{
+    f->ts = ts;
+    switch (r->kind) {
+    case RECORD_OTHER:
+        break;
+    case RECORD_LOST:
+        f->loss_ts = ts;
+        follow_loss(f, ts, r->cpu, EVENT_LOSS_RING_FULL, r->n_lost);
+        break;
+    case RECORD_THROTTLE:
+        follow_loss(f, ts, r->cpu, EVENT_LOSS_THROTTLED, 1);
+        break;
+    default:
+        on_task_record(f, r, ts);
+        break;
+    }
+    if (f->batch.len >= BATCH_BYTES) {
+        follow_flush(f);
+    }
+}
+
+void follow_loss(struct follow *f, int64_t ts, uint32_t cpu, enum event_loss_kind kind, uint64_t n)
+{
+    if (!n) {
+        return;
+    }
+    event_add_loss(&f->batch, ts, cpu, kind, n);
+    if (kind == EVENT_LOSS_THROTTLED) {
+        f->stats.n_throttled += n;
+    } else if (kind == EVENT_LOSS_RING_FULL || kind == EVENT_LOSS_QUEUE_FULL ||
+               kind == EVENT_LOSS_MALFORMED) {
+        f->stats.n_lost += n;
+    }
+}
+
+static void end_gone(struct follow *f, int64_t limit_ts)
+{
+    size_t slot = 0;
+    for (struct target_process *p; f->n_gone && (p = target_next(&f->target, &slot));) {
+        if (p->gone_ts && p->gone_ts < limit_ts) {
+            follow_end_process(f, p, f->ts);
+        }
+    }
+}
+
+void follow_tick(struct follow *f, int64_t limit_ts)
+{
+    f->n_proc_reads = PROC_READS_PER_TICK;
+    if (limit_ts > f->ts) {
+        f->ts = limit_ts;
+    }
+    end_gone(f, limit_ts);
+}
+
+void follow_flush(struct follow *f)
+{
+    if (f->n_dropped) {
+        follow_loss(f, f->ts, UINT32_MAX, EVENT_LOSS_QUEUE_FULL, f->n_dropped);
+        f->n_dropped = 0;
+    }
+    if (f->batch.len) {
+        size_t n = f->batch.len;
+        queue_push_forced(f->options.out, buf_take(&f->batch), n);
+    }
+    f->queued_bytes = queue_bytes(f->options.out);
+}
+
+void follow_end(struct follow *f, int64_t ts, enum event_end_reason reason)
+{
+    follow_flush(f);
+    event_add_end(&f->batch, ts > f->ts ? ts : f->ts, reason);
+    follow_flush(f);
+}
+
+void follow_set_paused(struct follow *f, bool is_paused, int64_t now_ts)
+{
+    if (is_paused) {
+        /* In this order the old and the new interval never merge into one. */
+        atomic_store(&f->pause_ts, now_ts);
+        atomic_store(&f->resume_ts, INT64_MAX);
+    } else {
+        atomic_store(&f->resume_ts, now_ts);
+    }
+}
+
+void follow_stats(const struct follow *f, struct follow_stats *stats)
+{
+    *stats = f->stats;
+    stats->n_threads = f->target.n_threads;
+    stats->n_processes = f->target.n_processes;
+}

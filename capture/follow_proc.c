@@ -1,0 +1,180 @@
+/* follow_proc.c - the part of follow.h that asks /proc: what was there before, what was lost. */
+#include "capture/follow_state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "capture/proc.h"
+
+enum {
+    VERIFY_AT_ONCE = 64, /* processes compared with /proc in one go */
+    CMDLINE_BYTES_MAX = 1024,
+};
+static const int64_t THREAD_CHECK_NS = 1000000;  /* a thread, between two looks at all of them */
+static const int64_t LOSS_CHECK_NS = 5000000000; /* so long after a loss threads are compared */
+
+bool follow_may_read_proc(struct follow *f)
+{
+    if (!f->options.has_proc || f->n_proc_reads <= 0) {
+        return false;
+    }
+    f->n_proc_reads--;
+    return true;
+}
+
+void follow_read_mappings(struct follow *f, struct target_process *p, int64_t ts)
+{
+    struct buf text = {0};
+    struct proc_mapping m;
+    size_t at = 0, n_bad = 0;
+    p->maps_ts = ts;
+    proc_read_maps(p->pid, &text); /* a process that is gone has none */
+    while (proc_next_mapping(buf_str(&text), text.len, &at, &m, &n_bad)) {
+        if (m.is_executable) {
+            struct event_mapping body = {.head.ts = ts,
+                                         .pid = p->pid,
+                                         .start = m.start,
+                                         .size = m.end - m.start,
+                                         .file_offset = m.file_offset,
+                                         .device = m.device,
+                                         .inode = m.inode};
+            follow_tell_mapping(f, &body, m.path, m.path_len);
+        }
+    }
+    buf_free(&text);
+}
+
+/* The mappings of a process that was just told of. What it took over from a parent is of the moment
+ * of its fork, which is long ago: that goes first. */
+void follow_read_own_mappings(struct follow *f, struct target_process *p, int32_t parent_pid,
+                              int64_t ts)
+{
+    if (parent_pid) {
+        follow_tell_process(f, EVENT_EXEC, p, parent_pid, ts);
+    }
+    follow_read_mappings(f, p, ts);
+}
+
+void follow_read_name(struct follow *f, int32_t pid, int32_t tid, struct target_name *name)
+{
+    struct buf text = {0};
+    if (f->options.has_proc && proc_read_name(pid, tid, &text) == 0 && text.len) {
+        target_set_name(name, text.data, text.len);
+    }
+    buf_free(&text);
+}
+
+void follow_read_cmdline(struct follow *f, struct target_process *p)
+{
+    struct buf text = {0};
+    if (f->options.has_proc) {
+        proc_read_cmdline(p->pid, CMDLINE_BYTES_MAX, &text);
+    }
+    target_set_cmdline(p, text.data, text.len);
+    buf_free(&text);
+}
+
+void follow_name_by_pid(struct target_name *name, int32_t pid)
+{
+    char text[TARGET_NAME_BYTES];
+    int len = snprintf(text, sizeof(text), "pid %d", pid);
+    target_set_name(name, text, (size_t)len);
+}
+
+void follow_adopt_process(struct follow *f, int32_t pid, int32_t parent_pid, bool with_mappings,
+                          int64_t ts)
+{
+    if (target_process(&f->target, pid)) {
+        return;
+    }
+    struct target_process *p = target_add_process(&f->target, pid);
+    follow_name_by_pid(&p->name, pid);
+    follow_read_name(f, pid, 0, &p->name);
+    follow_read_cmdline(f, p);
+    follow_tell_process(f, EVENT_PROCESS_START, p, parent_pid, ts);
+    if (with_mappings && f->options.has_proc) {
+        follow_read_own_mappings(f, p, parent_pid, ts);
+    }
+}
+
+void follow_adopt_thread(struct follow *f, int32_t pid, int32_t tid, int32_t source, int64_t ts,
+                         int64_t seen_ts)
+{
+    struct target_process *p = target_process(&f->target, pid);
+    if (!p || target_thread(&f->target, tid)) {
+        return;
+    }
+    struct target_name name = p->name;
+    follow_read_name(f, pid, tid, &name);
+    struct target_thread *t = follow_start_thread(f, p, tid, &name, source, ts);
+    t->seen_ts = seen_ts;
+    f->has_blind |= source == 0;
+}
+
+static void mark_gone(struct follow *f, struct target_process *p, int64_t now_ts)
+{
+    if (!p->gone_ts) {
+        p->gone_ts = now_ts;
+        f->n_gone++;
+    }
+}
+
+void follow_main_gone(struct follow *f, int64_t now_ts)
+{
+    struct target_process *p = target_process(&f->target, f->options.pid);
+    if (p) {
+        mark_gone(f, p, now_ts);
+    }
+}
+
+/* Threads that /proc no longer has, after records were lost. Their own last records may still wait
+ * to be put in order, so a thread must be missed twice. */
+static void verify_threads(struct follow *f, struct target_process *p)
+{
+    struct pid_list list = {0};
+    struct map alive = {0};
+    bool is_known = proc_list_threads(p->pid, &list) == 0;
+    for (size_t i = 0; i < list.n; i++) {
+        *map_put(&alive, (uint32_t)list.pids[i]) = 1;
+    }
+    for (struct target_thread *t = p->threads, *next; is_known && t; t = next) {
+        next = t->next;
+        bool was_missed = t->is_missed;
+        t->is_missed = !map_get(&alive, (uint32_t)t->tid);
+        if (t->is_missed && was_missed && p->n_threads > 1) {
+            follow_end_thread(f, t, f->ts);
+        }
+    }
+    map_free(&alive);
+    pid_list_free(&list);
+}
+
+/* Threads are compared while something may have been missed, the more of them the more rarely. */
+static bool needs_thread_check(const struct follow *f, const struct target_process *p,
+                               int64_t now_ts)
+{
+    if (now_ts - p->threads_ts < (int64_t)p->n_threads * THREAD_CHECK_NS) {
+        return false;
+    }
+    return f->has_blind || (f->loss_ts && p->threads_ts < f->loss_ts + LOSS_CHECK_NS);
+}
+
+void follow_verify(struct follow *f, int64_t now_ts)
+{
+    if (!f->options.has_proc) {
+        return;
+    }
+    for (int i = 0; i < VERIFY_AT_ONCE; i++) {
+        struct target_process *p = target_next(&f->target, &f->verify_slot);
+        if (!p) {
+            f->verify_slot = 0;
+            return;
+        }
+        if (!proc_is_alive(p->pid)) {
+            mark_gone(f, p, now_ts);
+        } else if (needs_thread_check(f, p, now_ts)) {
+            p->threads_ts = now_ts;
+            verify_threads(f, p);
+        }
+    }
+}

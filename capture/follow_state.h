@@ -1,0 +1,60 @@
+/*
+ * follow_state.h - what follow.c and follow_proc.c share; for nobody else.
+ */
+#ifndef STAX_CAPTURE_FOLLOW_STATE_H
+#define STAX_CAPTURE_FOLLOW_STATE_H
+
+#include <stdatomic.h>
+
+#include "base/buf.h"
+#include "capture/follow.h"
+#include "capture/target.h"
+
+enum { FOLLOW_ADDRESSES_MAX = RECORD_BYTES_MAX / 8 };
+
+struct follow {
+    struct follow_options options;
+    struct target target;
+    struct buf batch;
+    size_t queued_bytes; /* at most this much waits in the queue */
+    uint64_t n_dropped;  /* samples since the last flush */
+    int64_t ts;          /* time of the last event */
+    int64_t loss_ts;     /* ns, when records were lost last; 0: never */
+    bool has_blind;      /* threads without events: their end is seen in /proc only */
+    size_t n_gone;       /* processes with gone_ts */
+    size_t verify_slot;
+    int n_proc_reads; /* left until the next tick */
+    struct follow_stats stats;
+    _Atomic int64_t pause_ts, resume_ts; /* samples in between are left out */
+    uint64_t addresses[FOLLOW_ADDRESSES_MAX];
+};
+
+/* Events about an entry of the table; parent_pid 0: none. */
+void follow_tell_process(struct follow *f, enum event_type type, const struct target_process *p,
+                         int32_t parent_pid, int64_t ts);
+void follow_tell_thread(struct follow *f, enum event_type type, const struct target_thread *t,
+                        int64_t ts);
+/* Fills in what all mappings share and spells the path as events do. */
+void follow_tell_mapping(struct follow *f, struct event_mapping *m, const char *path, size_t len);
+
+/* Adds to and removes from the table, and tells of it. */
+struct target_thread *follow_start_thread(struct follow *f, struct target_process *p, int32_t tid,
+                                          const struct target_name *name, int32_t source,
+                                          int64_t ts);
+void follow_end_process(struct follow *f, struct target_process *p, int64_t ts);
+/* With the last of its threads the process ends too. */
+void follow_end_thread(struct follow *f, struct target_thread *t, int64_t ts);
+
+/* Whether /proc may be asked once more before the next tick; counts it. */
+bool follow_may_read_proc(struct follow *f);
+/* Tells of the executable mappings a process has now. */
+void follow_read_mappings(struct follow *f, struct target_process *p, int64_t ts);
+/* The same for a process just told of, in place of what it took over from its parent. */
+void follow_read_own_mappings(struct follow *f, struct target_process *p, int32_t parent_pid,
+                              int64_t ts);
+/* Leaves the name as it is when /proc has none. tid 0: of the process. */
+void follow_read_name(struct follow *f, int32_t pid, int32_t tid, struct target_name *name);
+void follow_read_cmdline(struct follow *f, struct target_process *p);
+void follow_name_by_pid(struct target_name *name, int32_t pid);
+
+#endif

@@ -1,0 +1,46 @@
+/*
+ * order.h - puts the records of all CPUs in time order.
+ *
+ * Records are kept until nothing older can still arrive: the caller drains every ring and then
+ * releases what is older than the time it took before that drain, less some slack. A record that
+ * comes later still is released at the time order had reached by then, and counted.
+ * Not shared between threads.
+ */
+#ifndef STAX_CAPTURE_ORDER_H
+#define STAX_CAPTURE_ORDER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+struct order_entry {
+    int64_t ts;
+    uint64_t seq; /* of arrival: equal times keep it */
+    size_t at;    /* offset of the bytes in the arena */
+    size_t size;
+};
+
+struct order {
+    struct buf arena, spare;
+    struct order_entry *entries;
+    size_t n_entries, cap_entries;
+    size_t n_released; /* entries before this one are released, in order */
+    size_t n_due;      /* entries before this one are due */
+    uint64_t seq;
+    int64_t reached_ts; /* nothing older is released any more */
+    uint64_t n_late;    /* records that came too late, ever */
+};
+
+/* Keeps a copy of a record of size bytes (a multiple of 8) and time ts. */
+void order_add(struct order *o, int64_t ts, const void *record, size_t size);
+
+/* Makes due everything older than limit_ts, in time order; order_next() hands it out. */
+void order_release(struct order *o, int64_t limit_ts);
+/* The next due record, aligned to 8, borrowed until the next order_add() or order_release(); its
+ * time (never going backwards) in *ts. NULL: no more are due. */
+const void *order_next(struct order *o, int64_t *ts, size_t *size);
+
+void order_free(struct order *o);
+
+#endif

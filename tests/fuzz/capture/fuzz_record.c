@@ -1,0 +1,111 @@
+/* Bytes as a ring would hold them, through ring, parser, order and follow; the events must be well
+ * formed. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/perf_event.h>
+
+#include "base/queue.h"
+#include "capture/follow.h"
+#include "capture/order.h"
+#include "capture/proc.h"
+#include "capture/record.h"
+#include "capture/ring.h"
+
+enum { RING_BYTES = 1 << 16, QUEUE_BYTES = 1 << 20, N_IDS = 8 };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_batches(struct queue *queue)
+{
+    size_t n;
+    for (void *batch; (batch = queue_pop(queue, 0, &n)); free(batch)) {
+        size_t at = 0;
+        bool bad;
+        while (event_next(batch, n, &at, &bad)) {
+        }
+        if (bad || at != n) {
+            abort();
+        }
+    }
+}
+
+static void tell(struct order *order, struct follow *follow, int64_t limit_ts)
+{
+    int64_t ts, last = 0;
+    size_t size;
+    order_release(order, limit_ts);
+    for (const void *bytes; (bytes = order_next(order, &ts, &size));) {
+        struct record r;
+        if (ts < last || record_parse(bytes, size, &r) != 0) {
+            abort(); /* it was in order and well formed when it was added */
+        }
+        last = ts;
+        follow_record(follow, &r, ts);
+    }
+    follow_tick(follow, limit_ts);
+}
+
+static void fuzz_ring(const uint8_t *data, size_t size)
+{
+    struct perf_event_mmap_page *page = calloc(1, sizeof(*page));
+    uint8_t *memory = aligned_alloc(8, RING_BYTES);
+    struct queue *queue = queue_new(QUEUE_BYTES);
+    struct map sources = {0};
+    struct ring ring;
+    struct order order = {0};
+    for (uint64_t id = 1; id <= N_IDS; id++) {
+        *map_put(&sources, id) = id == N_IDS ? UINT32_MAX : (uint32_t)id;
+    }
+    struct follow_options options = {.pid = 1,
+                                     .with_children = size % 2,
+                                     .max_stack = 127,
+                                     .period_ns = 1,
+                                     .out = queue,
+                                     .sources = &sources};
+    struct follow *follow = follow_new(&options);
+    if (!page || !memory) {
+        abort();
+    }
+    memset(memory, 0, RING_BYTES);
+    ring_init_memory(&ring, page, memory, RING_BYTES);
+    page->data_head = page->data_tail = RING_BYTES - 64; /* so that something wraps */
+    while (size) {
+        size_t n = size < RING_BYTES ? size : RING_BYTES;
+        for (size_t i = 0; i < n; i++) {
+            memory[(page->data_head + i) % RING_BYTES] = data[i];
+        }
+        page->data_head += n;
+        data += n;
+        size -= n;
+        size_t record_size;
+        int64_t limit_ts = 0;
+        ring_begin(&ring);
+        for (const void *bytes; (bytes = ring_next(&ring, &record_size));) {
+            struct record r;
+            if (record_parse(bytes, record_size, &r) == 0) {
+                order_add(&order, r.ts, bytes, record_size);
+                limit_ts = r.ts / 2;
+            }
+        }
+        ring_end(&ring);
+        tell(&order, follow, limit_ts);
+    }
+    tell(&order, follow, INT64_MAX);
+    follow_end(follow, 0, EVENT_END_STOPPED);
+    check_batches(queue);
+    follow_free(follow);
+    order_free(&order);
+    ring_unmap(&ring);
+    map_free(&sources);
+    queue_free(queue);
+    free(memory);
+    free(page);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    fuzz_ring(data, size);
+    return 0;
+}

@@ -1,0 +1,131 @@
+/* Records of several CPUs come out by time, once nothing older can come. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "capture/order.h"
+
+static void add(struct order *o, int64_t ts, uint64_t tag)
+{
+    order_add(o, ts, &tag, sizeof(tag));
+}
+
+/* Checks that exactly the tags up to a 0 come out. */
+static void check_due(struct order *o, const uint64_t *tags)
+{
+    int64_t ts, last = 0;
+    size_t size;
+    for (const void *record; (record = order_next(o, &ts, &size)); tags++) {
+        assert_int_equal(size, sizeof(uint64_t));
+        assert_int_equal(*(const uint64_t *)record, *tags);
+        assert_true(ts >= last);
+        last = ts;
+    }
+    assert_int_equal(*tags, 0);
+}
+
+static void test_two_cpus(void **state)
+{
+    (void)state;
+    struct order o = {0};
+    add(&o, 10, 1);
+    add(&o, 30, 3);
+    add(&o, 50, 5);
+    add(&o, 20, 2);
+    add(&o, 40, 4);
+    order_release(&o, 40);
+    check_due(&o, (const uint64_t[]){1, 2, 3, 0});
+    add(&o, 45, 45);
+    order_release(&o, INT64_MAX);
+    check_due(&o, (const uint64_t[]){4, 45, 5, 0});
+    assert_int_equal(o.n_late, 0);
+    order_free(&o);
+}
+
+static void test_equal_times_keep_arrival(void **state)
+{
+    (void)state;
+    struct order o = {0};
+    for (uint64_t i = 1; i <= 5; i++) {
+        add(&o, 7, i);
+    }
+    order_release(&o, 8);
+    check_due(&o, (const uint64_t[]){1, 2, 3, 4, 5, 0});
+    order_free(&o);
+}
+
+/* A clock that goes backwards, or a record written late: released at the time reached, counted. */
+static void test_late(void **state)
+{
+    (void)state;
+    struct order o = {0};
+    int64_t ts;
+    size_t size;
+    add(&o, 100, 1);
+    order_release(&o, 101);
+    check_due(&o, (const uint64_t[]){1, 0});
+    add(&o, 50, 2);
+    add(&o, 102, 3);
+    order_release(&o, 200);
+    assert_int_equal(*(const uint64_t *)order_next(&o, &ts, &size), 2);
+    assert_int_equal(ts, 101);
+    check_due(&o, (const uint64_t[]){3, 0});
+    assert_int_equal(o.n_late, 1);
+    order_free(&o);
+}
+
+static void test_empty(void **state)
+{
+    (void)state;
+    struct order o = {0};
+    order_release(&o, 5);
+    check_due(&o, (const uint64_t[]){0});
+    order_release(&o, 3); /* a limit that goes backwards frees nothing that was closed */
+    add(&o, 4, 1);
+    assert_int_equal(o.n_late, 1);
+    order_free(&o);
+}
+
+/* Random arrival within a bounded delay: all come out, in order, none late. */
+static void test_random(void **state)
+{
+    (void)state;
+    enum { N = 20000, SLACK = 50 };
+    struct order o = {0};
+    unsigned seed = 1;
+    int64_t ts, last = 0;
+    size_t size, n_out = 0;
+    for (int64_t now = SLACK; now < N + SLACK; now++) {
+        add(&o, now - rand_r(&seed) % SLACK, (uint64_t)now);
+        if (now % 97 == 0) {
+            order_release(&o, now - SLACK);
+            for (; order_next(&o, &ts, &size); n_out++) {
+                assert_true(ts >= last && ts < now - SLACK);
+                last = ts;
+            }
+            assert_true(o.arena.len <= (97 + 2 * SLACK) * sizeof(uint64_t));
+        }
+    }
+    order_release(&o, INT64_MAX);
+    for (; order_next(&o, &ts, &size); n_out++) {
+        assert_true(ts >= last);
+        last = ts;
+    }
+    assert_int_equal(n_out, N);
+    assert_int_equal(o.n_late, 0);
+    order_free(&o);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_two_cpus), cmocka_unit_test(test_equal_times_keep_arrival),
+        cmocka_unit_test(test_late),     cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_random),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
