@@ -60,7 +60,7 @@ int tree_refresh(struct tree *t, struct db *db, int64_t n_renames, struct err *e
 /* The node of a sample; made up if need be. 0: the file contradicts itself. */
 uint32_t tree_sample_node(struct tree *t, int64_t callsite, int64_t frame);
 
-/* Children of a real or made-up node are found by walking nodes[]: see fold.c. */
+/* Whether a node of that number was read or made up. */
 static inline bool tree_has(const struct tree *t, uint32_t node)
 {
     return node > 0 && node < t->n_nodes && (t->nodes[node].flags & NODE_KNOWN);

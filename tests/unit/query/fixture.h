@@ -557,13 +557,14 @@ static inline void fixture_path(char *path, size_t n)
 
 static inline void fixture_remove(const char *path)
 {
-    char beside[600];
+    static const char *const endings[] = {"", "-wal", "-shm"};
 
-    unlink(path);
-    snprintf(beside, sizeof(beside), "%s-wal", path);
-    unlink(beside);
-    snprintf(beside, sizeof(beside), "%s-shm", path);
-    unlink(beside);
+    for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
+        struct buf file = {0};
+        buf_addf(&file, "%s%s", path, endings[i]);
+        unlink(buf_str(&file));
+        buf_free(&file);
+    }
 }
 
 #endif
