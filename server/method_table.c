@@ -1,0 +1,215 @@
+/* method_table.c - the methods that are not views; see method.h. */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "server/handlers.h"
+#include "server/method.h"
+
+#define RUN_PARAMETER                                                                              \
+    {                                                                                              \
+        .name = "run", .type = "integer", .unit = "",                                              \
+        .help =                                                                                    \
+            "number of the run; without it the active, else the selected, else the newest one",    \
+        .min = 1, .max = INT64_MAX                                                                 \
+    }
+#define ACTIVE_RUN_PARAMETER                                                                       \
+    {                                                                                              \
+        .name = "run", .type = "integer", .unit = "",                                              \
+        .help = "number of the run, which must be the active one", .min = 1, .max = INT64_MAX      \
+    }
+
+static const struct parameter no_parameters[] = {{.name = NULL}};
+
+static const struct parameter run_only[] = {RUN_PARAMETER, {.name = NULL}};
+
+static const struct parameter active_run_only[] = {ACTIVE_RUN_PARAMETER, {.name = NULL}};
+
+static const struct parameter start_parameters[] = {
+    {"pid", "integer", "", "process to record", true, 1, INT32_MAX},
+    {"is_launched", "boolean", "",
+     "the process is a held child that will exec; recording begins with its exec", false, 0, 0},
+    {"with_children", "boolean", "", "record its descendants too; default true", false, 0, 0},
+    {"frequency_hz", "integer", "Hz", "samples per second of CPU time; default 900", false, 1,
+     1000000},
+    {"time_limit_s", "number", "s", "end of the recording; default 0, none", false, 0, 0},
+    {"command", "string", "", "command line to show; default: the one of the process", false, 0, 0},
+    {.name = NULL},
+};
+
+static const struct parameter wait_parameters[] = {
+    {"for_samples", "integer", "", "until the run has this many samples", false, 0, INT64_MAX},
+    {"for_ns", "integer", "ns", "until the run has lasted this long", false, 0, INT64_MAX},
+    {"until_symbol", "string", "",
+     "until a function whose name contains this was sampled, upper or lower case", false, 0, 0},
+    {"sql", "string", "", "until the first value of this query is neither 0, empty nor NULL", false,
+     0, 0},
+    {"timeout_ms", "integer", "ms", "give up after this long; default 0, never", false, 0,
+     INT32_MAX},
+    {.name = NULL},
+};
+
+static const struct parameter save_parameters[] = {
+    RUN_PARAMETER,
+    {"path", "string", "", "absolute path of the archive to write", true, 0, 0},
+    {"is_overwrite", "boolean", "", "replace a file that is there; default false", false, 0, 0},
+    {.name = NULL},
+};
+
+static const struct parameter open_parameters[] = {
+    {"path", "string", "", "absolute path of an archive", true, 0, 0},
+    {.name = NULL},
+};
+
+static const struct parameter select_parameters[] = {
+    {"run", "integer", "", "number of the run that views without one shall answer from", true, 1,
+     INT64_MAX},
+    {.name = NULL},
+};
+
+static const struct parameter pause_parameters[] = {
+    ACTIVE_RUN_PARAMETER,
+    {"is_paused", "boolean", "", "true stops sampling, false resumes it; default true", false, 0,
+     0},
+    {.name = NULL},
+};
+
+static const struct parameter sql_parameters[] = {
+    RUN_PARAMETER,
+    {"query", "string", "", "one SELECT statement", true, 0, 0},
+    {"max_rows", "integer", "", "result rows kept; default 10000", false, 1, 1000000},
+    {"max_bytes", "integer", "bytes", "result bytes kept; default 16777216", false, 1, 1 << 28},
+    {"timeout_ms", "integer", "ms", "time it may take; default 10000", false, 1, 60000},
+    {.name = NULL},
+};
+
+static const struct parameter subscribe_parameters[] = {
+    {"view", "string", "", "name of a view method, such as top", true, 0, 0},
+    {"parameters", "object", "", "parameters of that view", false, 0, 0},
+    {.name = NULL},
+};
+
+static const struct parameter unsubscribe_parameters[] = {
+    {"subscription", "integer", "", "number that subscribe answered with", true, 1, INT64_MAX},
+    {.name = NULL},
+};
+
+const struct method method_table[] = {
+    {.name = "status",
+     .schema = "stax.status/1",
+     .help = "What the server is doing: its addresses, and the active run.",
+     .result = "{\"server\": {version, pid, uptime_ns, socket, http, data_dir, is_tmpfs, "
+               "used_bytes, max_bytes, n_removed}, \"active\": null or the summary of the run, "
+               "\"selected\": null or its number}",
+     .example = "{}",
+     .parameters = no_parameters,
+     .handler = method_status,
+     .is_control = true},
+    {.name = "list_runs",
+     .schema = "stax.list/1",
+     .help = "Every run there is, newest first.",
+     .result = "{\"runs\": [{id, state, stop_reason, command, pid, start_wall_ns, elapsed_ns, "
+               "n_samples, on_cpu_ns, n_lost, size_bytes, path, is_archive, is_active, "
+               "is_selected, note}]}",
+     .example = "{}",
+     .parameters = no_parameters,
+     .handler = method_list_runs,
+     .is_control = true},
+    {.name = "start_attach",
+     .schema = "stax.start/1",
+     .help = "Begins to record a process; there is one active run at a time.",
+     .result = "{run, path, abilities: [{name, is_available, reason, unlock}], ring_bytes, "
+               "notes: [text]}",
+     .example = "{\"pid\": 1234, \"frequency_hz\": 900}",
+     .parameters = start_parameters,
+     .handler = method_start_attach,
+     .is_control = true},
+    {.name = "wait_active",
+     .schema = "stax.wait/1",
+     .help =
+         "Answers when a condition on the active run holds (at most one), or the run has ended.",
+     .result = "{is_met, reason: samples, seconds, symbol, sql or stopped, n_samples, elapsed_ns}",
+     .example = "{\"for_samples\": 50, \"timeout_ms\": 10000}",
+     .parameters = wait_parameters,
+     .handler = method_wait_active,
+     .is_control = true},
+    {.name = "diagnostics",
+     .schema = "stax.diagnose/1",
+     .help = "How well a run is recorded: loss, queues, commits, sizes, own cost, unnamed code.",
+     .result = "{capture, ingest, queue, database, process, loss, unresolved, abilities, saves}; "
+               "capture, ingest and queue are null unless the run is active",
+     .example = "{}",
+     .parameters = run_only,
+     .handler = method_diagnostics,
+     .is_control = true},
+    {.name = "is_paused",
+     .schema = "stax.paused/1",
+     .help = "Whether sampling of the active run is paused.",
+     .result = "{is_paused}",
+     .example = "{}",
+     .parameters = active_run_only,
+     .handler = method_is_paused},
+    {.name = "set_paused",
+     .schema = "stax.paused/1",
+     .help = "Pauses or resumes sampling of the active run; what is known of its threads goes on.",
+     .result = "{is_paused}",
+     .example = "{\"is_paused\": false}",
+     .parameters = pause_parameters,
+     .handler = method_set_paused},
+    {.name = "stop_active",
+     .schema = "stax.stop/1",
+     .help = "Ends the active run and answers when all of it is written. The target goes on.",
+     .result = "the final summary: the members of \"run\"",
+     .example = "{}",
+     .parameters = active_run_only,
+     .handler = method_stop_active,
+     .is_control = true},
+    {.name = "save_current",
+     .schema = "stax.save/1",
+     .help = "Writes a run to a self-contained archive, atomically. It may still be recording.",
+     .result = "{run, path, size_bytes, n_samples, elapsed_ms}",
+     .example = "{\"path\": \"/tmp/stax-rpc-example.stax\", \"is_overwrite\": true}",
+     .parameters = save_parameters,
+     .handler = method_save_current,
+     .is_control = true},
+    {.name = "open_saved",
+     .schema = "stax.open/1",
+     .help = "Checks an archive, adds it to the runs and selects it.",
+     .result = "{run, path}",
+     .example = "{\"path\": \"/tmp/stax-rpc-example.stax\"}",
+     .parameters = open_parameters,
+     .handler = method_open_saved,
+     .is_control = true},
+    {.name = "select_run",
+     .schema = "stax.select-run/1",
+     .help = "Makes a run the one that views answer from while none is active.",
+     .result = "{run}",
+     .example = "{\"run\": 1}",
+     .parameters = select_parameters,
+     .handler = method_select_run,
+     .is_control = true},
+    {.name = "sql",
+     .schema = "stax.sql/1",
+     .help = "Runs one SELECT on a run, in a sandbox with bounds on time, rows and bytes.",
+     .result = "{columns, rows, n_rows, is_truncated, limit, elapsed_ms}",
+     .example = "{\"query\": \"SELECT count(*) AS n FROM sample\"}",
+     .parameters = sql_parameters,
+     .handler = method_sql},
+    {.name = "subscribe",
+     .schema = "stax.subscribe/1",
+     .help = "Pushes a view whenever its data changed, at most four times a second.",
+     .result = "{subscription}; updates arrive as {\"jsonrpc\": \"2.0\", \"method\": \"update\", "
+               "\"params\": {subscription, result}}",
+     .example = "{\"view\": \"top\", \"parameters\": {\"limit\": 5}}",
+     .parameters = subscribe_parameters,
+     .handler = method_subscribe,
+     .is_ws_only = true},
+    {.name = "unsubscribe",
+     .schema = "stax.subscribe/1",
+     .help = "Ends a subscription of this connection.",
+     .result = "{subscription}",
+     .example = "{\"subscription\": 1}",
+     .parameters = unsubscribe_parameters,
+     .handler = method_unsubscribe,
+     .is_ws_only = true},
+    {.name = NULL},
+};

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# What the host withholds is said, with the command that would unlock it; locked memory runs short.
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$(dirname "$0")/lib.sh"
+need_perf
+level=$(cat /proc/sys/kernel/perf_event_paranoid)
+
+# The kernel's part: dd from /dev/zero spends its time in the kernel.
+stax record -- dd if=/dev/zero of=/dev/null bs=4M count=3000 2>/dev/null
+stax diagnose --json >"$TMP/diagnose.json"
+ability='.data.abilities[] | select(.name == "kernel_stacks")'
+if is_root || ((level <= 1)); then
+    check_json "kernel stacks are available" "$TMP/diagnose.json" "$ability | .is_available"
+    check_json "kernel functions have names" <(stax top --json) \
+        'any(.data.functions[]; .binary == "[kernel]" and .kind == "function")'
+    check_json "kernel frames stand below the user's in flame" <(stax flame --json -d 100) \
+        '[.data.roots[] | recurse(.children[]) | select(.binary == "[kernel]")] | length > 0'
+else
+    check_json "kernel stacks: why not, and what would unlock them" "$TMP/diagnose.json" \
+        "$ability | (.is_available | not) and (.reason | test(\"perf_event_paranoid\")) and (.unlock | test(\"sysctl\"))"
+    check_status "the view says so" 0 'kernel' -- stax top
+fi
+
+# Locked memory: two servers of one user share the kernel's allowance; the second has to do with less.
+if is_root; then
+    skip "locked memory runs short" "root is not limited"
+    finish
+fi
+start "$STAX_WORKLOADS/cpu_shares" --threads 1 --seconds 30 >/dev/null
+target=$last_pid
+start stax record --pid "$target" >/dev/null 2>&1
+wait_for 10 has_samples 50
+mkdir -m 700 "$TMP/run2"
+second() {
+    env XDG_RUNTIME_DIR="$TMP/run2" STAX_DATA_DIR="$TMP/data2" "$@"
+}
+granted() {
+    second stax diagnose --json | jq '.data.capture.ring_bytes'
+}
+for limit in 600 64; do
+    start second prlimit --memlock=$((limit * 1024)):$((limit * 1024)) stax-server >"$TMP/server2.log" 2>&1
+    wait_for 5 second stax status >/dev/null 2>&1
+    server2=$(second stax status --json | jq -r '.data.server.pid // empty')
+    if ((limit == 600)); then
+        check_status "600 KiB left: smaller rings" 0 -- second stax record -l 1 --pid "$target"
+        check "600 KiB left: rings were halved" test "$(granted)" -lt 524288
+        check_status "600 KiB left: samples all the same" 0 burn_alpha -- second stax top
+    else
+        check_status "64 KiB left: an error with the way out" 1 'perf_event_mlock_kb' -- second stax record -l 1 --pid "$target"
+    fi
+    [[ $server2 ]] && kill -TERM "$server2" && wait_for 5 gone "$server2"
+done
+kill -KILL "$target"
+finish

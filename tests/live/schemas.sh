@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Every command's --json output, live and stopped, against the JSON Schema that `stax schema` prints.
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$(dirname "$0")/lib.sh"
+need_perf
+if ! "$PYTHON" -c 'import jsonschema' 2>/dev/null; then
+    skip "JSON schemas" "python3-jsonschema is not installed"
+    finish
+fi
+validate() {
+    "$PYTHON" - "$1" "$2" <<'P'
+import json, sys
+import jsonschema
+schema, document = (json.load(open(f, encoding="utf-8")) for f in sys.argv[1:])
+cls = jsonschema.validators.validator_for(schema)
+cls.check_schema(schema)
+errors = sorted(cls(schema).iter_errors(document), key=str)
+for e in errors[:5]:
+    print("/".join(map(str, e.absolute_path)), e.message[:300])
+sys.exit(bool(errors))
+P
+}
+# valid NAME COMMAND [ARGS...]: the document on stdout is valid and says which schema it follows.
+valid() {
+    local name=$1 command=$2
+    shift 2
+    if ! stax schema "$command" >"$TMP/schema.json" 2>"$TMP/err"; then
+        fail "$name: stax schema $command" "$(cat "$TMP/err")"
+        return
+    fi
+    if ! stax "$command" "$@" --json >"$TMP/doc.json" 2>"$TMP/err"; then
+        fail "$name: stax $command $* --json" "$(cat "$TMP/err")"
+        return
+    fi
+    check "$name: stax $command $*" validate "$TMP/schema.json" "$TMP/doc.json"
+    check_json "$name: $command has the members of every document" "$TMP/doc.json" \
+        '(.schema | test("^stax\\.[a-z_-]+/1$")) and has("data") and (.warnings | type == "array")'
+}
+server_start
+valid "no run" status
+valid "no run" list
+start "$STAX_WORKLOADS/cpu_shares" --threads 2 --seconds 30 >/dev/null
+target=$last_pid
+start stax record --json --pid "$target" >"$TMP/record.json" 2>/dev/null
+record=$last_pid
+wait_for 10 has_samples 500
+for when in live stopped archive; do
+    run=()
+    if [[ $when == live ]]; then
+        valid live wait --for-samples 10 --timeout-ms 5000
+    elif [[ $when == stopped ]]; then
+        valid stopped stop
+        wait_for 5 gone "$record"
+    else
+        run=(--run "$TMP/a.stax")
+    fi
+    if [[ $when != archive ]]; then
+        valid $when status
+        valid $when list
+        valid $when diagnose
+    fi
+    for view in top flame threads; do
+        valid $when $view "${run[@]}"
+        valid $when $view "${run[@]}" --from 0.1 --to 0.6 --exclude burn_gamma
+    done
+    valid $when top "${run[@]}" --sort total --tid "$(stax threads --json | jq '.data.threads[0].tid')"
+    valid $when sql "${run[@]}" 'SELECT * FROM sample LIMIT 5'
+    if [[ $when == stopped ]]; then
+        valid $when save "$TMP/a.stax"
+        valid $when select-run "$(stax list --json | jq '.data.runs[0].id')"
+        valid $when open "$TMP/a.stax"
+    fi
+done
+stax schema record >"$TMP/schema.json"
+check "record --json" validate "$TMP/schema.json" "$TMP/record.json"
+check_json "an empty view is a document with a warning" <(stax top --json --from 100) '.data.functions == [] and (.warnings | length > 0)'
+kill -KILL "$target"
+finish

@@ -1,0 +1,36 @@
+# tests/workloads/NAME.c|.cpp: programs that know their own truth -> tests/workloads/NAME in the build.
+# tests/bench/bench_NAME.c: what scripts/bench runs -> tests/bench/bench_NAME in the build.
+# Neither is built with sanitizers: they are what is measured, not what is checked.
+if(STAX_TESTS AND NOT STAX_SANITIZE)
+  enable_language(CXX)
+  set(workload_dir ${CMAKE_CURRENT_SOURCE_DIR}/workloads)
+  file(GLOB workloads CONFIGURE_DEPENDS ${workload_dir}/*.c ${workload_dir}/*.cpp)
+  set(workload_targets)
+  foreach(source ${workloads})
+    get_filename_component(stem ${source} NAME_WE)
+    add_executable(workload_${stem} ${source})
+    # Frame pointers in every function, and every call a real call: the kernel's callchain is then right.
+    # The options are replaced, not added to: the project's own are for C.
+    set_target_properties(workload_${stem} PROPERTIES OUTPUT_NAME ${stem}
+      COMPILE_OPTIONS "-Wall;-Wextra;-O2;-g1;-fno-omit-frame-pointer;-mno-omit-leaf-frame-pointer;-fno-optimize-sibling-calls"
+      RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/workloads)
+    target_link_libraries(workload_${stem} Threads::Threads)
+    list(APPEND workload_targets workload_${stem})
+  endforeach()
+  add_custom_command(TARGET workload_odd_names POST_BUILD
+    COMMAND ${CMAKE_COMMAND} -E env LC_ALL=C sed -i -f ${workload_dir}/odd_names.sed
+      $<TARGET_FILE:workload_odd_names> VERBATIM)
+  add_custom_target(workloads DEPENDS ${workload_targets})
+
+  file(GLOB benches CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/bench/bench_*.c)
+  set(bench_targets)
+  foreach(source ${benches})
+    get_filename_component(name ${source} NAME_WE)
+    add_executable(${name} ${source})
+    target_link_libraries(${name} query ingest capture schema base PkgConfig::SQLITE)
+    set_target_properties(${name} PROPERTIES
+      RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/bench)
+    list(APPEND bench_targets ${name})
+  endforeach()
+  add_custom_target(benches DEPENDS ${bench_targets})
+endif()
