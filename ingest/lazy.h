@@ -16,8 +16,10 @@
 #include "base/map.h"
 
 struct sums {
-    uint64_t n_self, n_total;  /* samples */
-    int64_t self_ns, total_ns; /* on-CPU ns */
+    uint64_t n_self, n_total;          /* samples */
+    int64_t self_ns, total_ns;         /* on-CPU ns */
+    uint64_t n_self_waits, n_waits;    /* blocked intervals, self and total */
+    int64_t self_off_ns, total_off_ns; /* off-CPU ns of those */
 };
 
 struct lazy_row {

@@ -66,6 +66,7 @@ static void insert_run(struct store *s, const struct ingest_run *run)
     stmt_bind_text(st, insert_run_p_arch, host.machine);
     stmt_bind_int(st, insert_run_p_n_cpus, sysconf(_SC_NPROCESSORS_ONLN));
     stmt_bind_text(st, insert_run_p_stax_version, run->stax_version);
+    stmt_bind_int(st, insert_run_p_has_off_cpu, run->has_off_cpu);
     run_row(s, st);
 }
 
@@ -337,6 +338,10 @@ static void write_new_nodes(struct store *s, struct intern *in)
         stmt_bind_int(st, insert_node_p_self_on_cpu_ns, row->sums.self_ns);
         stmt_bind_int(st, insert_node_p_n_total_samples, (int64_t)row->sums.n_total);
         stmt_bind_int(st, insert_node_p_total_on_cpu_ns, row->sums.total_ns);
+        stmt_bind_int(st, insert_node_p_n_self_waits, (int64_t)row->sums.n_self_waits);
+        stmt_bind_int(st, insert_node_p_self_off_cpu_ns, row->sums.self_off_ns);
+        stmt_bind_int(st, insert_node_p_n_total_waits, (int64_t)row->sums.n_waits);
+        stmt_bind_int(st, insert_node_p_total_off_cpu_ns, row->sums.total_off_ns);
         run_row(s, st);
         lazy_mark_written(&in->tree, id);
     }
@@ -373,6 +378,10 @@ static void write_node(void *ctx, uint32_t id, const struct lazy_row *row)
     stmt_bind_int(st, update_node_p_self_on_cpu_ns, row->sums.self_ns);
     stmt_bind_int(st, update_node_p_n_total_samples, (int64_t)row->sums.n_total);
     stmt_bind_int(st, update_node_p_total_on_cpu_ns, row->sums.total_ns);
+    stmt_bind_int(st, update_node_p_n_self_waits, (int64_t)row->sums.n_self_waits);
+    stmt_bind_int(st, update_node_p_self_off_cpu_ns, row->sums.self_off_ns);
+    stmt_bind_int(st, update_node_p_n_total_waits, (int64_t)row->sums.n_waits);
+    stmt_bind_int(st, update_node_p_total_off_cpu_ns, row->sums.total_off_ns);
     run_row(s, st);
 }
 
@@ -386,6 +395,10 @@ static void write_symbol_sum(void *ctx, uint32_t id, const struct lazy_row *row)
     stmt_bind_int(st, put_symbol_sum_p_self_on_cpu_ns, row->sums.self_ns);
     stmt_bind_int(st, put_symbol_sum_p_n_total_samples, (int64_t)row->sums.n_total);
     stmt_bind_int(st, put_symbol_sum_p_total_on_cpu_ns, row->sums.total_ns);
+    stmt_bind_int(st, put_symbol_sum_p_n_self_waits, (int64_t)row->sums.n_self_waits);
+    stmt_bind_int(st, put_symbol_sum_p_self_off_cpu_ns, row->sums.self_off_ns);
+    stmt_bind_int(st, put_symbol_sum_p_n_total_waits, (int64_t)row->sums.n_waits);
+    stmt_bind_int(st, put_symbol_sum_p_total_off_cpu_ns, row->sums.total_off_ns);
     run_row(s, st);
 }
 

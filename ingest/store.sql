@@ -5,10 +5,10 @@
 INSERT INTO run (id, state, pid, is_launched, command, start_ts, start_wall_ns, data_ts,
                  frequency_hz, period_ns, has_children, hostname, os_release, arch, n_cpus,
                  stax_version, n_samples, on_cpu_ns, n_lost, n_truncated, n_unnamed, n_moved,
-                 max_moved_ns, n_pending, raw_from_ts, n_renames)
+                 max_moved_ns, n_pending, raw_from_ts, n_renames, has_off_cpu)
 VALUES (:id, 'recording', :pid, :is_launched, :command, :start_ts, :start_wall_ns, :start_ts,
         :frequency_hz, :period_ns, :has_children, :hostname, :os_release, :arch, :n_cpus,
-        :stax_version, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+        :stax_version, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, :has_off_cpu);
 
 --@ update_run
 -- The counts of a run after a commit; columns as in run
@@ -73,22 +73,30 @@ INSERT INTO callsite (id, parent, frame, depth, node) VALUES (:id, :parent, :fra
 
 --@ insert_node
 INSERT INTO call_tree (parent, id, symbol, depth, is_inlined, is_recursive, n_self_samples,
-                       self_on_cpu_ns, n_total_samples, total_on_cpu_ns)
+                       self_on_cpu_ns, n_total_samples, total_on_cpu_ns, n_self_waits,
+                       self_off_cpu_ns, n_total_waits, total_off_cpu_ns)
 VALUES (:parent, :id, :symbol, :depth, :is_inlined, :is_recursive, :n_self_samples,
-        :self_on_cpu_ns, :n_total_samples, :total_on_cpu_ns);
+        :self_on_cpu_ns, :n_total_samples, :total_on_cpu_ns, :n_self_waits, :self_off_cpu_ns,
+        :n_total_waits, :total_off_cpu_ns);
 
 --@ update_node
 UPDATE call_tree
    SET n_self_samples = :n_self_samples, self_on_cpu_ns = :self_on_cpu_ns,
-       n_total_samples = :n_total_samples, total_on_cpu_ns = :total_on_cpu_ns
+       n_total_samples = :n_total_samples, total_on_cpu_ns = :total_on_cpu_ns,
+       n_self_waits = :n_self_waits, self_off_cpu_ns = :self_off_cpu_ns,
+       n_total_waits = :n_total_waits, total_off_cpu_ns = :total_off_cpu_ns
  WHERE parent = :parent AND id = :id;
 
 --@ put_symbol_sum
-INSERT INTO symbol_sum (symbol, n_self_samples, self_on_cpu_ns, n_total_samples, total_on_cpu_ns)
-VALUES (:symbol, :n_self_samples, :self_on_cpu_ns, :n_total_samples, :total_on_cpu_ns)
+INSERT INTO symbol_sum (symbol, n_self_samples, self_on_cpu_ns, n_total_samples, total_on_cpu_ns,
+                        n_self_waits, self_off_cpu_ns, n_total_waits, total_off_cpu_ns)
+VALUES (:symbol, :n_self_samples, :self_on_cpu_ns, :n_total_samples, :total_on_cpu_ns,
+        :n_self_waits, :self_off_cpu_ns, :n_total_waits, :total_off_cpu_ns)
 ON CONFLICT (symbol) DO UPDATE
    SET n_self_samples = excluded.n_self_samples, self_on_cpu_ns = excluded.self_on_cpu_ns,
-       n_total_samples = excluded.n_total_samples, total_on_cpu_ns = excluded.total_on_cpu_ns;
+       n_total_samples = excluded.n_total_samples, total_on_cpu_ns = excluded.total_on_cpu_ns,
+       n_self_waits = excluded.n_self_waits, self_off_cpu_ns = excluded.self_off_cpu_ns,
+       n_total_waits = excluded.n_total_waits, total_off_cpu_ns = excluded.total_off_cpu_ns;
 
 --@ put_symbol_thread_sum
 INSERT INTO symbol_thread_sum (utid, symbol, n_self_samples, self_on_cpu_ns, n_total_samples,

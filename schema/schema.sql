@@ -1,4 +1,4 @@
--- stax run database, schema version 1. One file holds one recorded run.
+-- stax run database, schema version 2. One file holds one recorded run.
 --
 -- Times are nanoseconds of CLOCK_MONOTONIC in ts, durations in dur or *_ns; run maps them to wall time.
 -- Threads and processes are named by utid and upid, because tids and pids are reused.
@@ -37,7 +37,8 @@ CREATE TABLE run (
     max_moved_ns     INTEGER NOT NULL,    -- the farthest of those moves
     n_pending        INTEGER NOT NULL,    -- samples that slow summaries (call_tree, *_sum) may still lack; 0 when stopped
     raw_from_ts      INTEGER NOT NULL,    -- sample rows before this were dropped to stay within the size bound (a snapshot's ts + 1, or 0)
-    n_renames        INTEGER NOT NULL     -- how often names were replaced since the recording
+    n_renames        INTEGER NOT NULL,    -- how often names were replaced since the recording
+    has_off_cpu      INTEGER NOT NULL     -- 1: context switches were recorded, so that every thread's wall time is accounted for
 ) STRICT;
 
 CREATE TABLE ability (
@@ -101,18 +102,34 @@ CREATE TABLE sample (
     c3               INTEGER              -- ...
 ) STRICT;
 
+-- Rows come in the order in which intervals ended. Intervals that are not here are in folded_state; the one a
+-- thread is in now is in thread_sum.open_*.
 CREATE TABLE thread_state (
     id               INTEGER PRIMARY KEY, -- an off-CPU interval
     ts               INTEGER NOT NULL,    -- ns, when the thread left its CPU
     dur              INTEGER NOT NULL,    -- ns
     utid             INTEGER NOT NULL,    -- thread.utid
-    state            TEXT    NOT NULL,    -- blocked or runnable
+    state            TEXT    NOT NULL,    -- blocked or runnable (preempted, or not started yet)
     reason           TEXT,                -- idle, lock, sem, ipc, ioR, ioW, ready, sleep, conn, other; NULL when runnable
-    callsite         INTEGER,             -- callsite.id of where it waits, NULL: not known
-    stack_from       TEXT,                -- switch, parked, last_sample: how the stack was got
+    reason_from      TEXT,                -- kernel_stack, wchan, syscall, user_function, earlier (another wait of the thread), none; NULL when runnable
+    callsite         INTEGER,             -- callsite.id of where it waits, innermost function included; NULL: not known
+    stack_from       TEXT,                -- switch (taken as it left its CPU), parked (read while it waited), last_sample (its last sample before); NULL: no stack
     waker_utid       INTEGER,             -- thread.utid that ended the wait, NULL: not known
-    waker_callsite   INTEGER              -- callsite.id of the waker
+    waker_callsite   INTEGER              -- callsite.id of the waker, NULL: not known
 ) STRICT;
+
+-- Off-CPU intervals that have no row of their own: short ones of busy times, and those whose rows were given
+-- up to stay within the size bound. Their time is exact.
+CREATE TABLE folded_state (
+    bucket           INTEGER NOT NULL,    -- (end of the interval - run.start_ts) / 100 ms
+    utid             INTEGER NOT NULL,    -- thread.utid
+    state            TEXT    NOT NULL,    -- as thread_state.state
+    reason           TEXT    NOT NULL,    -- as thread_state.reason, empty when runnable
+    callsite         INTEGER NOT NULL,    -- callsite.id where the thread's last wait of this reason with a stack was, 0: none
+    n_intervals      INTEGER NOT NULL,    -- how many
+    dur              INTEGER NOT NULL,    -- ns, sum of them
+    PRIMARY KEY (bucket, utid, state, reason, callsite)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE wakeup (
     id               INTEGER PRIMARY KEY, -- one thread made another runnable
@@ -202,6 +219,10 @@ CREATE TABLE call_tree (
     self_on_cpu_ns   INTEGER NOT NULL,    -- ... and their weight
     n_total_samples  INTEGER NOT NULL,    -- samples of this node and everything below
     total_on_cpu_ns  INTEGER NOT NULL,    -- ... and their weight
+    n_self_waits     INTEGER NOT NULL,    -- finished blocked intervals of this node, which is then a marker named by the reason: [lock], [sleep], ...
+    self_off_cpu_ns  INTEGER NOT NULL,    -- ... and their duration
+    n_total_waits    INTEGER NOT NULL,    -- ... of this node and everything below
+    total_off_cpu_ns INTEGER NOT NULL,    -- ... and their duration
     PRIMARY KEY (parent, id)
 ) STRICT, WITHOUT ROWID;
 
@@ -210,7 +231,11 @@ CREATE TABLE symbol_sum (
     n_self_samples   INTEGER NOT NULL,    -- samples in the function itself
     self_on_cpu_ns   INTEGER NOT NULL,    -- ... and their weight
     n_total_samples  INTEGER NOT NULL,    -- samples with the function anywhere on the stack, once each
-    total_on_cpu_ns  INTEGER NOT NULL     -- ... and their weight
+    total_on_cpu_ns  INTEGER NOT NULL,    -- ... and their weight
+    n_self_waits     INTEGER NOT NULL,    -- finished blocked intervals that end in this marker ([lock], ...)
+    self_off_cpu_ns  INTEGER NOT NULL,    -- ... and their duration
+    n_total_waits    INTEGER NOT NULL,    -- ... with the function anywhere on the stack, once each
+    total_off_cpu_ns INTEGER NOT NULL     -- ... and their duration
 ) STRICT;
 
 CREATE TABLE symbol_thread_sum (
@@ -239,10 +264,11 @@ CREATE TABLE callsite_sum (
     PRIMARY KEY (callsite, utid)
 ) STRICT, WITHOUT ROWID;
 
+-- The ledger: wall time of a thread = on_cpu_ns + runnable_ns + the ten reasons + unknown_ns + the open interval.
 CREATE TABLE thread_sum (
     utid             INTEGER PRIMARY KEY, -- thread.utid
     n_samples        INTEGER NOT NULL,    -- samples
-    on_cpu_ns        INTEGER NOT NULL,    -- on-CPU time
+    on_cpu_ns        INTEGER NOT NULL,    -- on-CPU time; with run.has_off_cpu exact, and no less than its samples' weights
     runnable_ns      INTEGER,             -- waiting for a CPU; NULL here and below: not recorded
     idle_ns          INTEGER,             -- blocked by reason: parked for work
     lock_ns          INTEGER,             -- mutexes
@@ -254,7 +280,11 @@ CREATE TABLE thread_sum (
     sleep_ns         INTEGER,             -- timers
     conn_ns          INTEGER,             -- connect, accept, open
     other_ns         INTEGER,             -- anything else
-    unknown_ns       INTEGER              -- wall time that no record accounts for
+    unknown_ns       INTEGER,             -- wall time that no record accounts for
+    n_switches       INTEGER,             -- times it left a CPU
+    open_state       TEXT,                -- what it has been doing since open_ts, not in the sums yet: running, runnable, blocked, unknown; NULL: it ended
+    open_reason      TEXT,                -- if blocked, as thread_state.reason
+    open_ts          INTEGER              -- ns, since when
 ) STRICT;
 
 CREATE TABLE time_bucket (

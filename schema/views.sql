@@ -190,6 +190,29 @@ JOIN process ON process.upid = thread.upid
 LEFT JOIN thread_sum ON thread_sum.utid = thread.utid
 ORDER BY thread_sum.on_cpu_ns DESC, thread.utid;
 
+CREATE VIEW v_waits AS -- Finished off-CPU intervals that have a row of their own, longest first; see folded_state for the others.
+SELECT
+    round((thread_state.ts - run.start_ts) / 1e9, 6)     AS start_s,     -- since the start of the run
+    round(thread_state.dur / 1e6, 3)                     AS dur_ms,      -- how long
+    thread_state.state                                   AS state,       -- blocked or runnable
+    thread_state.reason                                  AS reason,      -- NULL when runnable
+    thread_state.reason_from                             AS reason_from, -- how the reason is known
+    leaf.name                                            AS function,    -- innermost function of the stack, NULL: no stack
+    thread_state.stack_from                              AS stack_from,  -- how the stack was got
+    thread.name                                          AS thread,      -- last name it had
+    thread.tid                                           AS tid,         -- thread id
+    process.pid                                          AS pid,         -- process id
+    thread_state.utid                                    AS utid,        -- thread.utid
+    thread_state.id                                      AS id           -- thread_state.id
+FROM thread_state
+JOIN run
+JOIN thread ON thread.utid = thread_state.utid
+JOIN process ON process.upid = thread.upid
+LEFT JOIN callsite ON callsite.id = thread_state.callsite
+LEFT JOIN frame ON frame.id = callsite.frame
+LEFT JOIN symbol AS leaf ON leaf.id = frame.symbol
+ORDER BY thread_state.dur DESC, thread_state.id;
+
 CREATE VIEW v_processes AS -- Processes, most on-CPU time first.
 SELECT
     process.pid                                                                         AS pid,        -- process id

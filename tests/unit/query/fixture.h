@@ -272,7 +272,7 @@ static const struct sql_block fixture_sql[] = {
     {"run",
      "INSERT OR REPLACE INTO run VALUES (7, ?1, ?2, 100, 1, 'app --fast', 5000000000, ?3,"
      " 1700000000000000000, ?4, 1000, 1000000, 1, 'host', 'Linux 6.18', 'x86_64', 2, '0.1.0',"
-     " ?5, ?6, 0, ?7, ?8, 0, 0, 0, ?9, 0)"},
+     " ?5, ?6, 0, ?7, ?8, 0, 0, 0, ?9, 0, 0)"},
     {"ability", "INSERT OR IGNORE INTO ability VALUES ('kernel_stacks', 1, '', '')"},
     {"binary", "INSERT OR IGNORE INTO binary VALUES"
                " (?1, '/usr/bin/' || ?2, ?2, ?3, NULL, 1, 'symtab', NULL)"},
@@ -283,7 +283,8 @@ static const struct sql_block fixture_sql[] = {
     {"thread", "INSERT OR IGNORE INTO thread VALUES (?1, ?2, ?3, ?4, ?5, 5000000000, NULL)"},
     {"callsite", "INSERT OR IGNORE INTO callsite VALUES (?1, ?2, ?3, ?4, ?5)"},
     {"sample", "INSERT INTO sample VALUES (?1, ?2, 0, ?3, ?4, ?5, NULL, NULL, NULL, NULL)"},
-    {"node", "INSERT OR REPLACE INTO call_tree VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9)"},
+    {"node", "INSERT OR REPLACE INTO call_tree VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, 0, 0,"
+             " 0, 0)"},
     {"stack", "INSERT OR IGNORE INTO stack VALUES (?1, ?2, ?3)"},
     {"snapshot", "INSERT OR IGNORE INTO snapshot VALUES (?1, ?2, ?3)"},
     {"stack_sum", "INSERT OR IGNORE INTO stack_sum VALUES (?1, ?2, ?3, ?4)"},
@@ -302,7 +303,7 @@ static const struct sql_block fixture_sql[] = {
     {"clear_symbols", "DELETE FROM symbol_sum"},
     {"sum_symbols",
      "INSERT INTO symbol_sum SELECT symbol, sum(n_self_samples), sum(self_on_cpu_ns),"
-     " sum(n_total_samples), sum(total_on_cpu_ns) FROM symbol_thread_sum"
+     " sum(n_total_samples), sum(total_on_cpu_ns), 0, 0, 0, 0 FROM symbol_thread_sum"
      " GROUP BY symbol"},
     {NULL, NULL},
 };

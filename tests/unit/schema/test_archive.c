@@ -309,7 +309,7 @@ static void test_foreign_things(void **state)
          "differ at thread.x"},
         {"DROP TABLE waker_sum", STAX_ECORRUPT, "differ at waker_sum"},
         {"CREATE TABLE \"x\x1b[31m\" (a)", STAX_ECORRUPT, "x\\x1b"},
-        {"PRAGMA user_version = 2", STAX_EVERSION, "newer stax"},
+        {"PRAGMA user_version = 3", STAX_EVERSION, "newer stax"},
         {"PRAGMA user_version = 0", STAX_EVERSION, "cannot read"},
         {"PRAGMA user_version = -3", STAX_ECORRUPT, "not a stax run"},
         {"PRAGMA application_id = 1", STAX_ECORRUPT, "not a stax run"},
@@ -320,7 +320,7 @@ static void test_foreign_things(void **state)
          "os_release, arch, n_cpus,"
          " stax_version, n_samples, on_cpu_ns, n_lost, n_truncated, n_unnamed, n_moved, "
          "max_moved_ns, n_pending,"
-         " raw_from_ts, n_renames FROM run",
+         " raw_from_ts, n_renames, has_off_cpu FROM run",
          STAX_ECORRUPT, "no run"},
         {"PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = 'CREATE TABLE sample (' "
          "WHERE name = 'sample'",
@@ -430,47 +430,55 @@ static void test_flipped_bits(void **state)
     free(bad);
 }
 
-/* An older format: a test-only version 0 without counter, and with a view that is gone today. */
+/* A file of version 1: without off-CPU time, and with a view that is gone today. */
 static void make_older(struct fixture *f, const char *path)
 {
     make_run(f->run);
     save(f->run, path);
-    run_sql(path, "DROP VIEW v_top; DROP TABLE counter; CREATE VIEW v_old AS SELECT id FROM run;"
-                  "PRAGMA user_version = 0");
+    run_sql(path, "DROP VIEW v_top; CREATE VIEW v_old AS SELECT id FROM run;"
+                  "DROP VIEW v_waits; DROP TABLE folded_state;"
+                  "ALTER TABLE run DROP COLUMN has_off_cpu;"
+                  "ALTER TABLE thread_state DROP COLUMN reason_from;"
+                  "ALTER TABLE call_tree DROP COLUMN n_self_waits;"
+                  "ALTER TABLE call_tree DROP COLUMN self_off_cpu_ns;"
+                  "ALTER TABLE call_tree DROP COLUMN n_total_waits;"
+                  "ALTER TABLE call_tree DROP COLUMN total_off_cpu_ns;"
+                  "ALTER TABLE symbol_sum DROP COLUMN n_self_waits;"
+                  "ALTER TABLE symbol_sum DROP COLUMN self_off_cpu_ns;"
+                  "ALTER TABLE symbol_sum DROP COLUMN n_total_waits;"
+                  "ALTER TABLE symbol_sum DROP COLUMN total_off_cpu_ns;"
+                  "ALTER TABLE thread_sum DROP COLUMN n_switches;"
+                  "ALTER TABLE thread_sum DROP COLUMN open_state;"
+                  "ALTER TABLE thread_sum DROP COLUMN open_reason;"
+                  "ALTER TABLE thread_sum DROP COLUMN open_ts;"
+                  "PRAGMA user_version = 1");
 }
-
-static const struct migration_step steps_to_1[] = {
-    {1, "CREATE TABLE counter (slot INTEGER PRIMARY KEY, name TEXT NOT NULL, unit TEXT NOT NULL) "
-        "STRICT;"
-        "INSERT INTO counter VALUES (0, 'cycles', 'cycle');"
-        "PRAGMA user_version = 1;"},
-    {0, NULL}};
 
 static void test_older_file_is_migrated(void **state)
 {
     struct fixture *f = *state;
     char *path = in(f, "older.stax");
-    static const struct sql_block counters = {"counters", "SELECT name FROM counter"};
+    static const struct sql_block sums = {"sums", "SELECT sum(total_off_cpu_ns) FROM call_tree"};
     static const struct sql_block top = {"top", "SELECT name FROM v_top LIMIT 1"};
     struct db *db = NULL;
     struct err e = {0};
     bool is_migrated = false;
     make_older(f, path);
     int64_t size = db_file_bytes(path);
-    if (archive_open_with(&db, path, steps_to_1, &is_migrated, &e) < 0) {
+    if (archive_open(&db, path, &is_migrated, &e) < 0) {
         fail_msg("%s", e.msg);
     }
     assert_true(is_migrated);
     assert_string_equal(db_path(db), path);
-    struct stmt *s = db_stmt(db, &counters);
+    struct stmt *s = db_stmt(db, &sums);
     assert_true(stmt_next(s));
-    assert_string_equal(stmt_text(s, 0), "cycles");
+    assert_int_equal(stmt_int(s, 0), 0);
     s = db_stmt(db, &top);
     assert_true(stmt_next(s));
     assert_string_equal(stmt_text(s, 0), "memcpy");
     db_close(db);
     assert_int_equal(db_file_bytes(path), size); /* the original is as it was */
-    assert_rows(path, "PRAGMA user_version", "0\n");
+    assert_rows(path, "PRAGMA user_version", "1\n");
     assert_rows(path, "SELECT id FROM v_old", "7\n");
     free(path);
 }
@@ -480,10 +488,10 @@ static void test_migrations_that_fail(void **state)
     struct fixture *f = *state;
     static const struct migration_step none[] = {{0, NULL}};
     static const struct migration_step wrong_sql[] = {
-        {1, "CREATE TABLE run (a); PRAGMA user_version = 1"}, {0, NULL}};
-    static const struct migration_step no_version[] = {{1, "SELECT 1"}, {0, NULL}};
-    static const struct migration_step unfinished[] = {{1, "PRAGMA user_version = 1"}, {0, NULL}};
-    static const struct migration_step gap[] = {{2, "PRAGMA user_version = 2"}, {0, NULL}};
+        {2, "CREATE TABLE run (a); PRAGMA user_version = 2"}, {0, NULL}};
+    static const struct migration_step no_version[] = {{2, "SELECT 1"}, {0, NULL}};
+    static const struct migration_step unfinished[] = {{2, "PRAGMA user_version = 2"}, {0, NULL}};
+    static const struct migration_step gap[] = {{3, "PRAGMA user_version = 3"}, {0, NULL}};
     static const struct {
         const struct migration_step *steps;
         int code;
@@ -513,9 +521,9 @@ static void test_steps_run_in_order(void **state)
 {
     struct fixture *f = *state;
     static const struct migration_step steps[] = {
-        {1, "SELECT raise_an_error"},
-        {2, "CREATE TABLE note (text TEXT) STRICT; PRAGMA user_version = 2"},
-        {3, "INSERT INTO note VALUES ('three'); PRAGMA user_version = 3"},
+        {2, "SELECT raise_an_error"},
+        {3, "CREATE TABLE note (text TEXT) STRICT; PRAGMA user_version = 3"},
+        {4, "INSERT INTO note VALUES ('four'); PRAGMA user_version = 4"},
         {0, NULL}};
     char *path = saved(f);
     struct err e = {0};
@@ -523,8 +531,8 @@ static void test_steps_run_in_order(void **state)
         fail_msg("%s", e.msg);
     }
     assert_int_equal(migrate(path, steps, &e), 0);
-    assert_rows(path, "SELECT text FROM note", "three\n");
-    assert_rows(path, "PRAGMA user_version", "3\n");
+    assert_rows(path, "SELECT text FROM note", "four\n");
+    assert_rows(path, "PRAGMA user_version", "4\n");
     assert_rows(path, "SELECT count(*) FROM v_top", "4\n");
     free(path);
 }
