@@ -1,5 +1,6 @@
 /*
- * flame.c - the call tree, heaviest first, cut where it becomes small or deep.
+ * flame.c - the call tree, heaviest first, cut where it becomes small or deep: of samples, or of
+ * waits, whose stacks end in the marker of their reason.
  *
  * Nodes wait in a heap by total time: the largest is shown next and its children join the heap. So
  * when the bound on nodes is reached, what was left out is smaller than all that is shown, and
@@ -10,14 +11,15 @@
 
 #include "base/mem.h"
 #include "query/flame.sql.h"
-#include "query/view.h"
+#include "query/waits.h"
+#include "query/waits.sql.h"
 
 struct flame_node {
     uint32_t id, symbol;
     uint32_t depth;
     bool is_inlined;
-    int64_t n_self_samples, self_on_cpu_ns;
-    int64_t n_total_samples, total_on_cpu_ns;
+    int64_t n_self, self_ns;
+    int64_t n_total, total_ns;
     size_t parent;    /* index of a shown node; 0: none, it is a root */
     size_t n_cut;     /* children left out */
     uint64_t cut_ns;  /* ... and their time; unsigned: a foreign file may hold any numbers */
@@ -31,15 +33,16 @@ struct flame {
     size_t n_shown, cap_shown;
     struct flame_node *heap;
     size_t n_heap, cap_heap;
-    int64_t on_cpu_ns;
+    const struct measure *measure;
+    int64_t n, ns; /* of everything that counts */
     double threshold_ns;
     int64_t max_depth, max_nodes;
 };
 
 static bool is_before(const struct flame_node *a, const struct flame_node *b)
 {
-    if (a->total_on_cpu_ns != b->total_on_cpu_ns) {
-        return a->total_on_cpu_ns > b->total_on_cpu_ns;
+    if (a->total_ns != b->total_ns) {
+        return a->total_ns > b->total_ns;
     }
     return a->id < b->id;
 }
@@ -78,17 +81,21 @@ static struct flame_node heap_pop(struct flame *f)
 static void cut(struct flame *f, const struct flame_node *node)
 {
     f->shown[node->parent].n_cut++;
-    f->shown[node->parent].cut_ns += (uint64_t)node->total_on_cpu_ns;
+    f->shown[node->parent].cut_ns += (uint64_t)node->total_ns;
 }
 
 static void consider(struct flame *f, const struct flame_node *node)
 {
-    if (node->depth <= f->max_depth && (double)node->total_on_cpu_ns >= f->threshold_ns) {
+    if (node->depth <= f->max_depth && (double)node->total_ns >= f->threshold_ns) {
         heap_push(f, node);
     } else {
         cut(f, node);
     }
 }
+
+_Static_assert((int)flame_children_c_total_on_cpu_ns == (int)wait_children_c_total_on_cpu_ns &&
+                   (int)flame_children_p_parent == (int)wait_children_p_parent,
+               "both kinds of children have the same columns");
 
 static void consider_row(struct flame *f, size_t parent, struct stmt *s)
 {
@@ -97,10 +104,10 @@ static void consider_row(struct flame *f, size_t parent, struct stmt *s)
         .symbol = (uint32_t)stmt_int(s, flame_children_c_symbol),
         .depth = parent ? f->shown[parent].depth + 1 : 0,
         .is_inlined = stmt_int(s, flame_children_c_is_inlined) != 0,
-        .n_self_samples = stmt_int(s, flame_children_c_n_self_samples),
-        .self_on_cpu_ns = stmt_int(s, flame_children_c_self_on_cpu_ns),
-        .n_total_samples = stmt_int(s, flame_children_c_n_total_samples),
-        .total_on_cpu_ns = stmt_int(s, flame_children_c_total_on_cpu_ns),
+        .n_self = stmt_int(s, flame_children_c_n_self_samples),
+        .self_ns = stmt_int(s, flame_children_c_self_on_cpu_ns),
+        .n_total = stmt_int(s, flame_children_c_n_total_samples),
+        .total_ns = stmt_int(s, flame_children_c_total_on_cpu_ns),
         .parent = parent,
     };
     consider(f, &node);
@@ -115,13 +122,13 @@ static void consider_folded(struct flame *f, size_t parent, uint32_t id)
         .symbol = t->symbol,
         .depth = parent ? f->shown[parent].depth + 1 : 0,
         .is_inlined = (t->flags & NODE_INLINED) != 0,
-        .n_self_samples = (int64_t)sum->n_self_samples,
-        .self_on_cpu_ns = (int64_t)sum->self_on_cpu_ns,
-        .n_total_samples = (int64_t)sum->n_total_samples,
-        .total_on_cpu_ns = (int64_t)sum->total_on_cpu_ns,
+        .n_self = (int64_t)sum->n_self,
+        .self_ns = (int64_t)sum->self_ns,
+        .n_total = (int64_t)sum->n_total,
+        .total_ns = (int64_t)sum->total_ns,
         .parent = parent,
     };
-    if (node.n_total_samples) {
+    if (node.n_total) {
         consider(f, &node);
     }
 }
@@ -132,7 +139,8 @@ static void expand(struct flame *f, size_t parent)
     uint32_t id = f->shown[parent].id;
 
     if (!f->is_folded) {
-        struct stmt *s = db_stmt(f->q->db, &sql_flame_children);
+        bool is_on_cpu = f->measure == &measure_on_cpu;
+        struct stmt *s = db_stmt(f->q->db, is_on_cpu ? &sql_flame_children : &sql_wait_children);
         stmt_bind_int(s, flame_children_p_parent, id);
         while (stmt_next(s)) {
             consider_row(f, parent, s);
@@ -160,24 +168,24 @@ static json_t *document_of(struct flame *f, struct flame_node *node)
 
     node->children = json_array();
     symbols_describe(f->q->db, node->symbol, o);
-    view_set_int(o, "self_on_cpu_ns", node->self_on_cpu_ns);
-    view_set_int(o, "total_on_cpu_ns", node->total_on_cpu_ns);
-    view_set_int(o, "n_self_samples", node->n_self_samples);
-    view_set_int(o, "n_total_samples", node->n_total_samples);
-    json_object_set_new(o, "total_pct", view_pct(node->total_on_cpu_ns, f->on_cpu_ns));
+    view_set_int(o, f->measure->self_ns, node->self_ns);
+    view_set_int(o, f->measure->total_ns, node->total_ns);
+    view_set_int(o, f->measure->n_self, node->n_self);
+    view_set_int(o, f->measure->n_total, node->n_total);
+    json_object_set_new(o, "total_pct", view_pct(node->total_ns, f->ns));
     json_object_set_new(o, "is_inlined", json_boolean(node->is_inlined));
     json_object_set_new(o, "children", node->children);
     return o;
 }
 
-static json_t *cut_of(const struct flame_node *node)
+static json_t *cut_of(const struct flame *f, const struct flame_node *node)
 {
     if (node->n_cut == 0) {
         return json_null();
     }
     json_t *o = json_object();
     view_set_int(o, "n_nodes", (int64_t)node->n_cut);
-    view_set_int(o, "total_on_cpu_ns", (int64_t)node->cut_ns);
+    view_set_int(o, f->measure->total_ns, (int64_t)node->cut_ns);
     return o;
 }
 
@@ -209,37 +217,64 @@ static void show_all(struct flame *f, json_t *roots, json_t *data)
         cut(f, &node);
     }
     for (size_t i = 1; i < f->n_shown; i++) {
-        json_object_set_new(documents[i], "cut", cut_of(&f->shown[i]));
+        json_object_set_new(documents[i], "cut", cut_of(f, &f->shown[i]));
     }
-    json_object_set_new(data, "cut", cut_of(&f->shown[0]));
+    json_object_set_new(data, "cut", cut_of(f, &f->shown[0]));
     free(documents);
+}
+
+/* What everything adds up to, read or folded. */
+static int prepare(struct flame *f, const struct params *p, int reason,
+                   struct waits_stackless *stackless, struct err *e)
+{
+    struct query *q = f->q;
+    int rc = 0;
+
+    f->is_folded = filter_is_any(&p->filter) || reason >= 0;
+    if (f->is_folded) {
+        rc = f->measure == &measure_on_cpu ? view_fold(q, p, true, e)
+                                           : waits_fold(q, &p->filter, reason, stackless, e);
+        f->n = (int64_t)q->fold.n;
+        f->ns = (int64_t)q->fold.ns;
+    } else if (f->measure == &measure_off_cpu) {
+        rc = waits_total(q, &f->n, &f->ns, stackless, e);
+    } else {
+        f->n = q->run.fold.n_samples;
+        f->ns = q->run.on_cpu_ns;
+    }
+    return rc;
 }
 
 int view_flamegraph(struct query *q, const struct params *p, json_t *data, struct err *e)
 {
-    struct flame f = {.q = q, .is_folded = filter_is_any(&p->filter)};
-    int64_t n_samples = q->run.fold.n_samples;
-    int rc = 0;
+    struct flame f = {.q = q};
+    struct waits_stackless stackless = {0};
+    bool is_off_cpu;
+    int reason;
+    int rc = waits_asked(p, &is_off_cpu, &reason, e);
 
-    f.on_cpu_ns = q->run.on_cpu_ns;
-    if (f.is_folded) {
-        rc = view_fold(q, p, true, e);
-        n_samples = (int64_t)q->fold.n_samples;
-        f.on_cpu_ns = (int64_t)q->fold.on_cpu_ns;
+    f.measure = is_off_cpu ? &measure_off_cpu : &measure_on_cpu;
+    if (rc == 0) {
+        rc = prepare(&f, p, reason, &stackless, e);
     }
     if (rc < 0) {
         return rc;
     }
     f.max_depth = params_int(p, "max_depth", 12);
     f.max_nodes = params_int(p, "max_nodes", 20000);
-    f.threshold_ns = (double)f.on_cpu_ns * params_real(p, "threshold_pct", 1.0) / 100.0;
+    f.threshold_ns = (double)f.ns * params_real(p, "threshold_pct", 1.0) / 100.0;
     json_t *roots = json_array();
-    view_set_int(data, "n_samples", n_samples);
-    view_set_int(data, "on_cpu_ns", f.on_cpu_ns);
+    view_set_int(data, f.measure->n, f.n);
+    view_set_int(data, f.measure->ns, f.ns);
     json_object_set_new(data, "roots", roots);
     show_all(&f, roots, data);
     view_set_int(data, "n_nodes", (int64_t)f.n_shown - 1);
-    run_warnings(q, true, f.n_shown == 1, p);
+    if (is_off_cpu) {
+        waits_describe(data, reason, &stackless);
+        waits_warnings(q, p, f.n_shown == 1, f.ns, &stackless);
+    } else {
+        run_warnings(q, true, f.n_shown == 1, p);
+    }
     free(f.shown);
     free(f.heap);
     return db_status(q->db, e);

@@ -178,23 +178,23 @@ static void cover_sums(struct fold *f)
     }
 }
 
-static void add(struct fold *f, int64_t utid, uint32_t node, uint64_t n_samples, uint64_t on_cpu_ns)
+void fold_add(struct fold *f, int64_t utid, uint32_t node, uint64_t n, uint64_t ns)
 {
     if (!fold_accepts(f, utid, node)) {
         return;
     }
-    f->n_samples += n_samples;
-    f->on_cpu_ns += on_cpu_ns;
-    f->threads[utid].n_samples += n_samples;
-    f->threads[utid].on_cpu_ns += on_cpu_ns;
+    f->n += n;
+    f->ns += ns;
+    f->threads[utid].n += n;
+    f->threads[utid].ns += ns;
     if (!f->has_nodes) {
         return;
     }
     if (node >= f->n_sums) {
         cover_sums(f);
     }
-    f->nodes[node].n_self_samples += n_samples;
-    f->nodes[node].self_on_cpu_ns += on_cpu_ns;
+    f->nodes[node].n_self += n;
+    f->nodes[node].self_ns += ns;
 }
 
 /* sign, here and below: 1, or -1 as a two's complement number. */
@@ -210,9 +210,9 @@ static void add_stack_sums(struct fold *f, struct db *db, int64_t snapshot, uint
             continue; /* no run of ours has it, and it names no thread to count it for */
         }
         uint32_t node = t->stacks[id].node;
-        add(f, t->stacks[id].utid, node < t->n_real && tree_has(t, node) ? node : 0,
-            sign * (uint64_t)stmt_int(s, fold_stack_sums_c_n_samples),
-            sign * (uint64_t)stmt_int(s, fold_stack_sums_c_on_cpu_ns));
+        fold_add(f, t->stacks[id].utid, node < t->n_real && tree_has(t, node) ? node : 0,
+                 sign * (uint64_t)stmt_int(s, fold_stack_sums_c_n_samples),
+                 sign * (uint64_t)stmt_int(s, fold_stack_sums_c_on_cpu_ns));
     }
 }
 
@@ -229,8 +229,8 @@ static void add_rows(struct fold *f, struct db *db, int64_t after, int64_t upto,
             node = tree_sample_node(&f->tree, stmt_int(s, fold_sample_rows_c_callsite),
                                     stmt_int(s, fold_sample_rows_c_frame));
         }
-        add(f, stmt_int(s, fold_sample_rows_c_utid), node, sign,
-            sign * (uint64_t)stmt_int(s, fold_sample_rows_c_on_cpu_ns));
+        fold_add(f, stmt_int(s, fold_sample_rows_c_utid), node, sign,
+                 sign * (uint64_t)stmt_int(s, fold_sample_rows_c_on_cpu_ns));
     }
 }
 
@@ -345,12 +345,37 @@ static void carry_up(struct fold *f)
     for (size_t id = f->tree.n_nodes; id-- > 0;) {
         struct node_sum *sum = &f->nodes[id];
         uint32_t parent = f->tree.nodes[id].parent;
-        sum->n_total_samples += sum->n_self_samples;
-        sum->total_on_cpu_ns += sum->self_on_cpu_ns;
-        if (parent && sum->n_total_samples) {
-            f->nodes[parent].n_total_samples += sum->n_total_samples;
-            f->nodes[parent].total_on_cpu_ns += sum->total_on_cpu_ns;
+        sum->n_total += sum->n_self;
+        sum->total_ns += sum->self_ns;
+        if (parent && sum->n_total) {
+            f->nodes[parent].n_total += sum->n_total;
+            f->nodes[parent].total_ns += sum->total_ns;
         }
+    }
+}
+
+int fold_begin(struct fold *f, struct db *db, const struct fold_run *run,
+               const struct filter *filter, bool with_nodes, struct err *e)
+{
+    f->n = 0;
+    f->ns = 0;
+    f->has_nodes = with_nodes;
+    f->n_sums = 0;
+    int rc = fold_threads(f, db, filter, e);
+    if (rc == 0) {
+        rc = fold_prepare(f, db, run, filter, e);
+    }
+    if (rc == 0 && with_nodes) {
+        cover_sums(f);
+    }
+    return rc;
+}
+
+void fold_end(struct fold *f)
+{
+    if (f->has_nodes) {
+        cover_sums(f);
+        carry_up(f);
     }
 }
 
@@ -359,29 +384,18 @@ int fold_samples(struct fold *f, struct db *db, const struct fold_run *run,
 {
     struct plan plan = {0};
     int64_t after, upto;
+    int rc = fold_begin(f, db, run, filter, with_nodes, e);
 
-    f->n_samples = 0;
-    f->on_cpu_ns = 0;
-    f->has_nodes = with_nodes;
-    f->n_sums = 0;
-    int rc = fold_threads(f, db, filter, e);
-    if (rc == 0) {
-        rc = fold_prepare(f, db, run, filter, e);
-    }
     if (rc == 0) {
         rc = read_snapshots(&plan, db, e);
     }
     if (rc == 0) {
-        if (with_nodes) {
-            cover_sums(f);
-        }
         fold_range(run, filter, &after, &upto);
         add_range(f, db, &plan, run, after, upto);
         rc = db_status(db, e);
     }
-    if (rc == 0 && with_nodes) {
-        cover_sums(f);
-        carry_up(f);
+    if (rc == 0) {
+        fold_end(f);
     }
     free(plan.snapshots);
     return rc;

@@ -1,5 +1,6 @@
 /*
- * fold.h - filtered sums: which samples count, added up over the call tree and over threads.
+ * fold.h - filtered sums: which samples or waits count, added up over the call tree and over
+ * threads.
  *
  * A time range is the difference of two moments. A moment is the nearest snapshot of stack_sum,
  * plus or minus the raw samples between it and the moment; a short range reads its raw samples
@@ -19,13 +20,14 @@
 #include "query/tree.h"
 #include "schema/db.h"
 
+/* Samples and their on-CPU time, or waits and their off-CPU time. */
 struct node_sum {
-    uint64_t n_self_samples, self_on_cpu_ns;
-    uint64_t n_total_samples, total_on_cpu_ns;
+    uint64_t n_self, self_ns;
+    uint64_t n_total, total_ns;
 };
 
 struct thread_sum {
-    uint64_t n_samples, on_cpu_ns;
+    uint64_t n, ns;
     bool is_accepted; /* by tid and pid */
 };
 
@@ -44,8 +46,8 @@ struct fold {
     size_t cap_cut, n_cut;
     struct thread_sum *threads; /* by utid */
     size_t n_threads, cap_threads;
-    uint8_t *is_excluded; /* by symbol; NULL: none */
-    uint64_t n_samples, on_cpu_ns;
+    uint8_t *is_excluded;            /* by symbol; NULL: none */
+    uint64_t n, ns;                  /* of all that passed */
     int64_t from_ts, to_ts;          /* what the range became: (from_ts, to_ts] */
     bool is_from_moved, is_to_moved; /* raw rows there were dropped to save space */
     bool has_nodes;
@@ -63,10 +65,16 @@ void fold_clear_excluded(struct fold *f);
 int fold_prepare(struct fold *f, struct db *db, const struct fold_run *run,
                  const struct filter *filter, struct err *e);
 
-/* Adds up what the filter lets through; f->threads, n_samples, on_cpu_ns and, if with_nodes,
+/* Adds up what the filter lets through; f->threads, n, ns and, if with_nodes,
  * f->nodes[0 .. tree.n_nodes) with totals. Calls fold_threads() and fold_prepare(). */
 int fold_samples(struct fold *f, struct db *db, const struct fold_run *run,
                  const struct filter *filter, bool with_nodes, struct err *e);
+
+/* The same for what the caller adds: begin, add as often as needed, end. node: of f->tree. */
+int fold_begin(struct fold *f, struct db *db, const struct fold_run *run,
+               const struct filter *filter, bool with_nodes, struct err *e);
+void fold_add(struct fold *f, int64_t utid, uint32_t node, uint64_t n, uint64_t ns);
+void fold_end(struct fold *f);
 
 /* Whether a sample counts: its thread accepted, its stack free of excluded functions. */
 bool fold_accepts(struct fold *f, int64_t utid, uint32_t node);

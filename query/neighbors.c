@@ -58,8 +58,8 @@ static bool has_call_above(const struct fold *f, const uint8_t *flags, uint32_t 
 static void add(struct neighbor *sums, const struct fold *f, uint32_t node, uint32_t symbol)
 {
     if (symbol < f->symbols.n) {
-        sums[symbol].n_samples += f->nodes[node].n_total_samples;
-        sums[symbol].on_cpu_ns += f->nodes[node].total_on_cpu_ns;
+        sums[symbol].n_samples += f->nodes[node].n_total;
+        sums[symbol].on_cpu_ns += f->nodes[node].total_ns;
     }
 }
 
@@ -96,15 +96,15 @@ static void fill(struct query *q, const struct params *p, const uint8_t *flags, 
 
     for (uint32_t node = 1; node < f->tree.n_nodes; node++) {
         uint32_t parent = f->tree.nodes[node].parent;
-        if (f->nodes[node].n_total_samples == 0) {
+        if (f->nodes[node].n_total == 0) {
             continue;
         }
         if (is_flagged(f, flags, node)) {
-            sum.n_self_samples += f->nodes[node].n_self_samples;
-            sum.self_on_cpu_ns += f->nodes[node].self_on_cpu_ns;
+            sum.n_self += f->nodes[node].n_self;
+            sum.self_ns += f->nodes[node].self_ns;
             if (!has_flagged_above(f, flags, node)) {
-                sum.n_total_samples += f->nodes[node].n_total_samples;
-                sum.total_on_cpu_ns += f->nodes[node].total_on_cpu_ns;
+                sum.n_total += f->nodes[node].n_total;
+                sum.total_ns += f->nodes[node].total_ns;
                 add(callers, f, node, f->tree.nodes[parent].symbol);
             }
         }
@@ -113,15 +113,15 @@ static void fill(struct query *q, const struct params *p, const uint8_t *flags, 
         }
     }
     json_object_set_new(data, "name", json_clean_string(params_text(p, "symbol", "")));
-    view_set_int(data, "n_self_samples", (int64_t)sum.n_self_samples);
-    view_set_int(data, "self_on_cpu_ns", (int64_t)sum.self_on_cpu_ns);
-    view_set_int(data, "n_total_samples", (int64_t)sum.n_total_samples);
-    view_set_int(data, "total_on_cpu_ns", (int64_t)sum.total_on_cpu_ns);
-    json_object_set_new(data, "callers", list_of(q, callers, limit, (int64_t)sum.total_on_cpu_ns));
-    json_object_set_new(data, "callees", list_of(q, callees, limit, (int64_t)sum.total_on_cpu_ns));
+    view_set_int(data, "n_self_samples", (int64_t)sum.n_self);
+    view_set_int(data, "self_on_cpu_ns", (int64_t)sum.self_ns);
+    view_set_int(data, "n_total_samples", (int64_t)sum.n_total);
+    view_set_int(data, "total_on_cpu_ns", (int64_t)sum.total_ns);
+    json_object_set_new(data, "callers", list_of(q, callers, limit, (int64_t)sum.total_ns));
+    json_object_set_new(data, "callees", list_of(q, callees, limit, (int64_t)sum.total_ns));
     free(callers);
     free(callees);
-    run_warnings(q, true, sum.n_total_samples == 0, p);
+    run_warnings(q, true, sum.n_total == 0, p);
 }
 
 int view_neighbors(struct query *q, const struct params *p, json_t *data, struct err *e)

@@ -22,9 +22,19 @@
         NULL, NULL, NULL, NULL                                                                     \
     }
 
+/* Of views that add up stacks. */
+#define OFF_CPU_PARAMETERS                                                                         \
+    {"off_cpu", "boolean", "", "blocked time instead of CPU time (default false)"},                \
+    {                                                                                              \
+        "reason", "string", "",                                                                    \
+            "blocked time of this reason: idle, lock, sem, ipc, ioR, ioW, ready, sleep, conn or "  \
+            "other"                                                                                \
+    }
+
 static const struct view_parameter top_parameters[] = {
     {"limit", "integer", "", "functions listed, 0 for all (default 20)"},
     {"sort", "string", "", "\"self\" (default) or \"total\""},
+    OFF_CPU_PARAMETERS,
     FILTER_PARAMETERS,
 };
 
@@ -32,6 +42,7 @@ static const struct view_parameter flamegraph_parameters[] = {
     {"max_depth", "integer", "", "levels below the process (default 12)"},
     {"threshold_pct", "number", "%", "leave out what is smaller (default 1.0)"},
     {"max_nodes", "integer", "", "nodes listed, the largest first (default 20000)"},
+    OFF_CPU_PARAMETERS,
     FILTER_PARAMETERS,
 };
 
@@ -57,27 +68,42 @@ static const struct view_parameter samples_parameters[] = {
     FILTER_PARAMETERS,
 };
 
+static const struct view_parameter intervals_parameters[] = {
+    {"limit", "integer", "", "intervals listed, at most 10000 (default 20)"},
+    {"reason", "string", "",
+     "only waits for this reason: idle, lock, sem, ipc, ioR, ioW, ready, sleep, conn or other; or "
+     "runnable: waits for a CPU (default: all but runnable)"},
+    FILTER_PARAMETERS,
+};
+
 static const struct view_parameter total_parameters[] = {FILTER_PARAMETERS};
 
 const struct view query_views[] = {
-    {"top", "stax.top/1", "Functions that use the most CPU time, by self or total time.",
+    {"top", "stax.top/1",
+     "Functions by the CPU time they use, self or total; or by the time they wait.",
      top_parameters},
-    {"flamegraph", "stax.flame/1", "The call tree with self and total time, the heaviest first.",
+    {"flamegraph", "stax.flame/1",
+     "The call tree with self and total time, the heaviest first; or that of waits, each ending in "
+     "its reason.",
      flamegraph_parameters},
-    {"threads", "stax.threads/1", "Threads and the CPU time they used.", threads_parameters},
+    {"threads", "stax.threads/1",
+     "Threads and where their wall time went: on the CPU, waiting for one, blocked by reason.",
+     threads_parameters},
     {"timeline", "stax.timeline/1", "CPU time of the busiest threads over time.",
      timeline_parameters},
     {"neighbors", "stax.neighbors/1", "Callers and callees of a function.", neighbors_parameters},
     {"samples", "stax.samples/1", "Raw samples with their stacks, newest first.",
      samples_parameters},
+    {"intervals", "stax.waits/1", "The longest single waits, with their reason and stack.",
+     intervals_parameters},
     {"total_on_cpu_ns", "stax.total/1", "CPU time and samples in all.", total_parameters},
     {NULL, NULL, NULL, NULL},
 };
 
 /* In the order of query_views. */
 static view_fn *const functions[] = {
-    view_top,       view_flamegraph, view_threads, view_timeline,
-    view_neighbors, view_samples,    view_total,
+    view_top,       view_flamegraph, view_threads,   view_timeline,
+    view_neighbors, view_samples,    view_intervals, view_total,
 };
 
 _Static_assert(sizeof(functions) / sizeof(functions[0]) + 1 ==

@@ -29,11 +29,14 @@ int run_read(struct query *q, struct err *e)
         .n_truncated = stmt_int(s, run_row_c_n_truncated),
         .n_unnamed = stmt_int(s, run_row_c_n_unnamed),
         .n_pending = stmt_int(s, run_row_c_n_pending),
+        .has_off_cpu = stmt_int(s, run_row_c_has_off_cpu) != 0,
         .is_recording = strcmp(stmt_text(s, run_row_c_state), "recording") == 0 && !q->is_archive,
     };
     int64_t end =
         stmt_is_null(s, run_row_c_end_ts) ? r->fold.data_ts : stmt_int(s, run_row_c_end_ts);
+    r->now_ts = end;
     if (r->is_recording) {
+        r->now_ts = r->fold.data_ts; /* what comes after is not known to this file yet */
         end = clock_monotonic_ns();
     }
     /* A foreign file may hold any two numbers. */

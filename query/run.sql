@@ -3,7 +3,8 @@
 --@ run_row
 -- The run of this file.
 -- => id, state, stop_reason, pid, is_launched, command, start_ts, end_ts, start_wall_ns, data_ts,
---    frequency_hz, n_samples, on_cpu_ns, n_lost, n_truncated, n_unnamed, n_pending, raw_from_ts, n_renames
+--    frequency_hz, n_samples, on_cpu_ns, n_lost, n_truncated, n_unnamed, n_pending, raw_from_ts, n_renames,
+--    has_off_cpu
 SELECT
     id,
     state,
@@ -23,7 +24,8 @@ SELECT
     n_unnamed,
     n_pending,
     raw_from_ts,
-    n_renames
+    n_renames,
+    has_off_cpu
 FROM run
 LIMIT 1;
 

@@ -41,6 +41,9 @@ int symbols_refresh(struct symbols *s, struct db *db, struct err *e)
         s->n = (size_t)id + 1;
         s->kinds[id] = kind_of(stmt_text(st, symbol_kinds_c_kind));
         s->n_others += s->kinds[id] != SYMBOL_IS_FUNCTION;
+        if (stmt_int(st, symbol_kinds_c_is_kernel)) {
+            s->kinds[id] |= SYMBOL_IN_KERNEL;
+        }
     }
     return db_status(db, e);
 }

@@ -13,6 +13,7 @@
 #include "schema/db.h"
 
 enum { SYMBOL_ABSENT = 0, SYMBOL_IS_FUNCTION, SYMBOL_IS_PROCESS, SYMBOL_IS_MARKER };
+enum { SYMBOL_IN_KERNEL = 16 }; /* beside one of those */
 
 /* Kinds by symbol.id; what was added since is read by symbols_refresh(). Zeroed: empty. */
 struct symbols {
@@ -26,7 +27,12 @@ int symbols_refresh(struct symbols *s, struct db *db, struct err *e);
 
 static inline uint8_t symbols_kind(const struct symbols *s, int64_t id)
 {
-    return id > 0 && (uint64_t)id < s->n ? s->kinds[id] : SYMBOL_ABSENT;
+    return id > 0 && (uint64_t)id < s->n ? s->kinds[id] & ~SYMBOL_IN_KERNEL : SYMBOL_ABSENT;
+}
+
+static inline bool symbols_is_kernel(const struct symbols *s, int64_t id)
+{
+    return id > 0 && (uint64_t)id < s->n && (s->kinds[id] & SYMBOL_IN_KERNEL);
 }
 
 /* Sets flags[id] of every function with exactly this name (flags holds s->n bytes).

@@ -3,13 +3,15 @@
 --@ symbol_kinds
 -- Symbols added since.
 -- :after INTEGER  symbol.id
--- => id, kind
+-- => id, kind, is_kernel
 SELECT
-    id,
-    kind
-FROM symbol
-WHERE id > :after
-ORDER BY id;
+    s.id AS id,
+    s.kind AS kind,
+    coalesce(b.kind IN ('kernel', 'module'), 0) AS is_kernel
+FROM symbol AS s
+LEFT JOIN binary AS b ON b.id = s.binary
+WHERE s.id > :after
+ORDER BY s.id;
 
 --@ symbol_by_id
 -- What the views print of a symbol.

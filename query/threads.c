@@ -1,26 +1,29 @@
-/* threads.c - threads, the busiest first. */
+/*
+ * threads.c - threads and where their wall time went, the busiest first.
+ *
+ * For each thread wall = on-CPU + runnable + blocked by reason + unknown. What a thread is doing
+ * since the last commit is counted up to run_row.now_ts.
+ */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "query/threads.sql.h"
-#include "query/view.h"
+#include "query/waits.h"
 
-/* The reasons of thread_state, in the order of thread_sum's columns. */
-static const struct reason {
-    const char *key;  /* member of "reasons" */
-    const char *name; /* what "blocked" says */
-    int column;
-} reasons[] = {
-    {"idle_ns", "idle", threads_by_time_c_idle_ns},
-    {"lock_ns", "lock", threads_by_time_c_lock_ns},
-    {"sem_ns", "sem", threads_by_time_c_sem_ns},
-    {"ipc_ns", "ipc", threads_by_time_c_ipc_ns},
-    {"io_r_ns", "ioR", threads_by_time_c_io_r_ns},
-    {"io_w_ns", "ioW", threads_by_time_c_io_w_ns},
-    {"ready_ns", "ready", threads_by_time_c_ready_ns},
-    {"sleep_ns", "sleep", threads_by_time_c_sleep_ns},
-    {"conn_ns", "conn", threads_by_time_c_conn_ns},
-    {"other_ns", "other", threads_by_time_c_other_ns},
+/* thread_sum's columns in the order of reasons.h. */
+static const int columns[N_STATES] = {
+    threads_by_time_c_idle_ns,  threads_by_time_c_lock_ns,     threads_by_time_c_sem_ns,
+    threads_by_time_c_ipc_ns,   threads_by_time_c_io_r_ns,     threads_by_time_c_io_w_ns,
+    threads_by_time_c_ready_ns, threads_by_time_c_sleep_ns,    threads_by_time_c_conn_ns,
+    threads_by_time_c_other_ns, threads_by_time_c_runnable_ns,
+};
+
+/* Sums are unsigned: a foreign file may hold any numbers. */
+struct ledger {
+    uint64_t ns[N_STATES];
+    uint64_t on_cpu_ns;
+    int64_t wall_ns;
 };
 
 _Static_assert((int)threads_by_time_c_end_ts == (int)thread_by_id_c_end_ts,
@@ -61,44 +64,101 @@ static void add_usage(json_t *o, int64_t n_samples, int64_t on_cpu_ns, int64_t w
     view_set_int(o, "n_samples", n_samples);
 }
 
-/* Waiting is not known for a part of a run, and not for runs recorded without it. */
-static void add_no_waits(json_t *o)
+/* Time from the start of a thread to its end or now, as far as the range of the filter has it. */
+static int64_t wall_of(const struct query *q, const struct filter *filter, struct stmt *s)
 {
-    static const char *const keys[] = {"runnable_ns", "off_cpu_ns", "blocked", "reasons"};
+    int64_t from, to, ns;
+    int64_t start = stmt_int(s, threads_by_time_c_start_ts);
+    int64_t end = stmt_is_null(s, threads_by_time_c_end_ts) ? q->run.now_ts
+                                                            : stmt_int(s, threads_by_time_c_end_ts);
+
+    waits_range(q, filter, &from, &to);
+    end = end < q->run.now_ts ? end : q->run.now_ts;
+    start = start > from ? start : from;
+    end = end < to ? end : to;
+    return end > start && !__builtin_sub_overflow(end, start, &ns) ? ns : 0;
+}
+
+/* Members of runs that did not record it. */
+static void add_no_ledger(json_t *o)
+{
+    static const char *const keys[] = {"runnable_ns", "off_cpu_ns", "blocked",   "reasons",
+                                       "unknown_ns",  "wall_ns",    "n_switches"};
 
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         json_object_set_new(o, keys[i], json_null());
     }
 }
 
-static void add_waits(json_t *o, struct stmt *s)
+static void add_ledger(json_t *o, const struct ledger *l, json_t *n_switches)
 {
-    uint64_t off_cpu_ns = 0; /* a foreign file may hold any numbers */
-    int64_t most_ns = 0;
-    const char *blocked = NULL;
-
-    if (stmt_is_null(s, threads_by_time_c_runnable_ns) &&
-        stmt_is_null(s, threads_by_time_c_other_ns)) {
-        add_no_waits(o);
-        return;
-    }
     json_t *all = json_object();
-    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
-        int64_t ns = stmt_int(s, reasons[i].column);
-        view_set_int(all, reasons[i].key, ns);
-        off_cpu_ns += (uint64_t)ns;
-        if (ns > most_ns) {
-            most_ns = ns;
+    uint64_t off_cpu_ns = 0, known_ns = l->on_cpu_ns + l->ns[REASON_RUNNABLE];
+    const char *blocked = NULL;
+    uint64_t most_ns = 0;
+
+    for (int i = 0; i < N_REASONS; i++) {
+        view_set_int(all, reasons[i].key, (int64_t)l->ns[i]);
+        off_cpu_ns += l->ns[i];
+        if (l->ns[i] > most_ns) {
+            most_ns = l->ns[i];
             blocked = reasons[i].name;
         }
     }
-    json_object_set_new(o, "runnable_ns",
-                        stmt_is_null(s, threads_by_time_c_runnable_ns)
-                            ? json_null()
-                            : json_integer(stmt_int(s, threads_by_time_c_runnable_ns)));
+    known_ns += off_cpu_ns;
+    view_set_int(o, "runnable_ns", (int64_t)l->ns[REASON_RUNNABLE]);
     view_set_int(o, "off_cpu_ns", (int64_t)off_cpu_ns);
     json_object_set_new(o, "blocked", blocked ? json_string(blocked) : json_null());
     json_object_set_new(o, "reasons", all);
+    view_set_int(o, "unknown_ns",
+                 known_ns < (uint64_t)l->wall_ns ? l->wall_ns - (int64_t)known_ns : 0);
+    view_set_int(o, "wall_ns", l->wall_ns);
+    json_object_set_new(o, "n_switches", n_switches);
+}
+
+/* Adds what the thread has been doing since its sums were written. */
+static void add_open(const struct query *q, struct ledger *l, struct stmt *s)
+{
+    const char *state = stmt_text(s, threads_by_time_c_open_state);
+    int64_t end = q->run.now_ts, ns;
+
+    if (!stmt_is_null(s, threads_by_time_c_end_ts) && stmt_int(s, threads_by_time_c_end_ts) < end) {
+        end = stmt_int(s, threads_by_time_c_end_ts);
+    }
+    if (!*state || stmt_is_null(s, threads_by_time_c_open_ts) ||
+        __builtin_sub_overflow(end, stmt_int(s, threads_by_time_c_open_ts), &ns) || ns <= 0) {
+        return;
+    }
+    if (strcmp(state, "running") == 0) {
+        l->on_cpu_ns += (uint64_t)ns;
+    } else if (strcmp(state, "runnable") == 0 || strcmp(state, "blocked") == 0) {
+        l->ns[reason_of(state, stmt_text(s, threads_by_time_c_open_reason))] += (uint64_t)ns;
+    }
+}
+
+static json_t *summed_thread(const struct query *q, const struct filter *filter, struct stmt *s,
+                             int64_t all_ns)
+{
+    json_t *o = identity_of(q, s);
+    struct ledger l = {.on_cpu_ns = (uint64_t)stmt_int(s, threads_by_time_c_on_cpu_ns),
+                       .wall_ns = wall_of(q, filter, s)};
+
+    for (int i = 0; i < N_STATES; i++) {
+        l.ns[i] = (uint64_t)stmt_int(s, columns[i]);
+    }
+    if (q->run.has_off_cpu) {
+        add_open(q, &l, s);
+    }
+    add_usage(o, stmt_int(s, threads_by_time_c_n_samples), (int64_t)l.on_cpu_ns, all_ns);
+    if (q->run.has_off_cpu) {
+        add_ledger(o, &l,
+                   stmt_is_null(s, threads_by_time_c_n_switches)
+                       ? json_null()
+                       : json_integer(stmt_int(s, threads_by_time_c_n_switches)));
+    } else {
+        add_no_ledger(o);
+    }
+    return o;
 }
 
 static int show_summed(struct query *q, const struct params *p, int64_t limit, json_t *data,
@@ -126,11 +186,7 @@ static int show_summed(struct query *q, const struct params *p, int64_t limit, j
     view_bind_threads(s, threads_by_time_p_tid, threads_by_time_p_pid, &p->filter);
     stmt_bind_int(s, threads_by_time_p_limit, limit ? limit : -1);
     while (stmt_next(s)) {
-        json_t *o = identity_of(q, s);
-        add_usage(o, stmt_int(s, threads_by_time_c_n_samples),
-                  stmt_int(s, threads_by_time_c_on_cpu_ns), on_cpu_ns);
-        add_waits(o, s);
-        json_array_append_new(threads, o);
+        json_array_append_new(threads, summed_thread(q, &p->filter, s, on_cpu_ns));
     }
     return db_status(q->db, e);
 }
@@ -150,13 +206,78 @@ static int by_usage(const void *a, const void *b)
     return x->utid < y->utid ? -1 : x->utid > y->utid;
 }
 
-/* Threads with samples that pass the filter; the others did not run in that range. */
+static void add_piece(void *context, const struct wait_piece *piece)
+{
+    struct ledger *ledgers = context;
+    ledgers[piece->utid].ns[piece->reason] += (uint64_t)piece->ns;
+}
+
+/* Waits of a range by thread. NULL where nothing is known of them: the run did not record it, or
+ * functions are excluded, which only samples can be asked about. */
+static struct ledger *read_ledgers(struct query *q, const struct filter *filter, struct err *e)
+{
+    if (!q->run.has_off_cpu || filter->n_excluded) {
+        return NULL;
+    }
+    struct ledger *ledgers = mem_new(q->fold.n_threads + 1, sizeof(*ledgers));
+    waits_each(q, filter, add_piece, ledgers, e);
+    return ledgers;
+}
+
+static bool has_waited(const struct ledger *ledgers, size_t utid)
+{
+    uint64_t ns = 0;
+
+    for (int i = 0; ledgers && i < N_STATES; i++) {
+        ns |= ledgers[utid].ns[i];
+    }
+    return ns != 0;
+}
+
+/* Threads that ran or waited in the range, the busiest first. */
+static struct usage *choose(const struct fold *f, const struct ledger *ledgers, size_t *n)
+{
+    struct usage *used = mem_new(f->n_threads + 1, sizeof(*used));
+
+    *n = 0;
+    for (size_t utid = 1; utid < f->n_threads; utid++) {
+        if (f->threads[utid].n || has_waited(ledgers, utid)) {
+            used[(*n)++] =
+                (struct usage){utid, (int64_t)f->threads[utid].n, (int64_t)f->threads[utid].ns};
+        }
+    }
+    qsort(used, *n, sizeof(*used), by_usage);
+    return used;
+}
+
+static json_t *folded_thread(struct query *q, const struct filter *filter, const struct usage *used,
+                             const struct ledger *ledgers)
+{
+    struct stmt *s = db_stmt(q->db, &sql_thread_by_id);
+    json_t *o = NULL;
+
+    stmt_bind_int(s, thread_by_id_p_utid, (int64_t)used->utid);
+    if (stmt_next(s)) {
+        o = identity_of(q, s);
+        add_usage(o, used->n_samples, used->on_cpu_ns, (int64_t)q->fold.ns);
+        if (ledgers) {
+            struct ledger l = ledgers[used->utid];
+            l.on_cpu_ns = (uint64_t)used->on_cpu_ns;
+            l.wall_ns = wall_of(q, filter, s);
+            add_ledger(o, &l, json_null());
+        } else {
+            add_no_ledger(o);
+        }
+    }
+    stmt_reset(s);
+    return o;
+}
+
 static int show_folded(struct query *q, const struct params *p, int64_t limit, json_t *data,
                        struct err *e)
 {
     const struct fold *f = &q->fold;
     json_t *threads = json_array();
-    struct usage *used;
     size_t n = 0;
 
     json_object_set_new(data, "threads", threads);
@@ -164,28 +285,18 @@ static int show_folded(struct query *q, const struct params *p, int64_t limit, j
     if (rc < 0) {
         return rc;
     }
-    used = mem_new(f->n_threads + 1, sizeof(*used));
-    for (size_t utid = 1; utid < f->n_threads; utid++) {
-        if (f->threads[utid].n_samples) {
-            used[n++] = (struct usage){utid, (int64_t)f->threads[utid].n_samples,
-                                       (int64_t)f->threads[utid].on_cpu_ns};
-        }
-    }
-    qsort(used, n, sizeof(*used), by_usage);
+    struct ledger *ledgers = read_ledgers(q, &p->filter, e);
+    struct usage *used = choose(f, ledgers, &n);
     view_set_int(data, "n_threads", (int64_t)n);
-    view_set_int(data, "on_cpu_ns", (int64_t)f->on_cpu_ns);
-    view_set_int(data, "n_samples", (int64_t)f->n_samples);
+    view_set_int(data, "on_cpu_ns", (int64_t)f->ns);
+    view_set_int(data, "n_samples", (int64_t)f->n);
     for (size_t i = 0; i < n && (limit == 0 || (int64_t)i < limit); i++) {
-        struct stmt *s = db_stmt(q->db, &sql_thread_by_id);
-        stmt_bind_int(s, thread_by_id_p_utid, (int64_t)used[i].utid);
-        if (stmt_next(s)) {
-            json_t *o = identity_of(q, s);
-            add_usage(o, used[i].n_samples, used[i].on_cpu_ns, (int64_t)f->on_cpu_ns);
-            add_no_waits(o);
+        json_t *o = folded_thread(q, &p->filter, &used[i], ledgers);
+        if (o) {
             json_array_append_new(threads, o);
         }
-        stmt_reset(s);
     }
+    free(ledgers);
     free(used);
     return db_status(q->db, e);
 }
@@ -196,6 +307,7 @@ int view_threads(struct query *q, const struct params *p, json_t *data, struct e
     int rc = filter_needs_fold(&p->filter) ? show_folded(q, p, limit, data, e)
                                            : show_summed(q, p, limit, data, e);
     if (rc == 0) {
+        waits_warn_unrecorded(q);
         run_warnings(q, false, json_array_size(json_object_get(data, "threads")) == 0, p);
     }
     return rc;

@@ -6,7 +6,8 @@
 -- :pid INTEGER  or NULL
 -- :limit INTEGER  rows wanted, -1: all
 -- => utid, tid, pid, upid, name, process, is_main_thread, start_ts, end_ts, n_samples, on_cpu_ns,
---    runnable_ns, idle_ns, lock_ns, sem_ns, ipc_ns, io_r_ns, io_w_ns, ready_ns, sleep_ns, conn_ns, other_ns (all ns)
+--    runnable_ns, idle_ns, lock_ns, sem_ns, ipc_ns, io_r_ns, io_w_ns, ready_ns, sleep_ns, conn_ns, other_ns (all ns),
+--    n_switches, open_state, open_reason, open_ts (ns)
 SELECT
     t.utid AS utid,
     t.tid AS tid,
@@ -29,7 +30,11 @@ SELECT
     s.ready_ns AS ready_ns,
     s.sleep_ns AS sleep_ns,
     s.conn_ns AS conn_ns,
-    s.other_ns AS other_ns
+    s.other_ns AS other_ns,
+    s.n_switches AS n_switches,
+    coalesce(s.open_state, '') AS open_state,
+    coalesce(s.open_reason, '') AS open_reason,
+    s.open_ts AS open_ts
 FROM thread AS t
 LEFT JOIN process AS p ON p.upid = t.upid
 LEFT JOIN thread_sum AS s ON s.utid = t.utid

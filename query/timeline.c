@@ -52,8 +52,8 @@ static void add(struct timeline *t, int64_t bucket, int64_t utid, int64_t on_cpu
         return;
     }
     if (!t->lanes) {
-        f->threads[utid].on_cpu_ns += (uint64_t)on_cpu_ns;
-        f->threads[utid].n_samples++;
+        f->threads[utid].ns += (uint64_t)on_cpu_ns;
+        f->threads[utid].n++;
     } else if (t->lane_of[utid]) {
         size_t lane = t->lane_of[utid] - 1;
         size_t slot = (size_t)((bucket - t->first) / t->width);
@@ -123,8 +123,8 @@ static struct busy *choose(const struct fold *f, size_t *n)
 
     *n = 0;
     for (size_t utid = 1; utid < f->n_threads; utid++) {
-        if (f->threads[utid].n_samples) {
-            busy[(*n)++] = (struct busy){utid, f->threads[utid].on_cpu_ns};
+        if (f->threads[utid].n) {
+            busy[(*n)++] = (struct busy){utid, f->threads[utid].ns};
         }
     }
     qsort(busy, *n, sizeof(*busy), by_time);

@@ -48,8 +48,11 @@ WHERE (:tid IS NULL OR t.tid = :tid)
     AND (:pid IS NULL OR p.pid = :pid)
 GROUP BY s.symbol;
 
---@ top_n_symbols
--- Symbols with samples, processes and markers too.
+--@ top_n_functions
+-- Functions with samples.
 -- => n
 SELECT count(*) AS n
-FROM symbol_sum;
+FROM symbol_sum
+JOIN symbol ON symbol.id = symbol_sum.symbol
+WHERE symbol_sum.n_total_samples > 0
+    AND symbol.kind IN ('function', 'unnamed');

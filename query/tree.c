@@ -308,3 +308,12 @@ uint32_t tree_sample_node(struct tree *t, int64_t callsite, int64_t frame)
     }
     return child_of(t, callsite_node(t, (uint32_t)callsite), t->frame_symbols[frame]);
 }
+
+uint32_t tree_wait_node(struct tree *t, int64_t callsite, uint32_t marker)
+{
+    if (callsite <= 0 || (uint64_t)callsite >= t->n_callsites) {
+        return 0;
+    }
+    uint32_t node = callsite_node(t, (uint32_t)callsite);
+    return marker ? child_of(t, node, marker) : node;
+}

@@ -60,6 +60,10 @@ int tree_refresh(struct tree *t, struct db *db, int64_t n_renames, struct err *e
 /* The node of a sample; made up if need be. 0: the file contradicts itself. */
 uint32_t tree_sample_node(struct tree *t, int64_t callsite, int64_t frame);
 
+/* The node of a wait: callsite includes the innermost function, marker is the symbol of its reason
+ * (0: none is known, the wait counts at the function). 0: the file contradicts itself. */
+uint32_t tree_wait_node(struct tree *t, int64_t callsite, uint32_t marker);
+
 /* Whether a node of that number was read or made up. */
 static inline bool tree_has(const struct tree *t, uint32_t node)
 {

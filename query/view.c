@@ -7,6 +7,24 @@
 
 #include "query/view.sql.h"
 
+const struct measure measure_on_cpu = {
+    .n = "n_samples",
+    .ns = "on_cpu_ns",
+    .n_self = "n_self_samples",
+    .self_ns = "self_on_cpu_ns",
+    .n_total = "n_total_samples",
+    .total_ns = "total_on_cpu_ns",
+};
+
+const struct measure measure_off_cpu = {
+    .n = "n_waits",
+    .ns = "off_cpu_ns",
+    .n_self = "n_self_waits",
+    .self_ns = "self_off_cpu_ns",
+    .n_total = "n_total_waits",
+    .total_ns = "total_off_cpu_ns",
+};
+
 void view_warn(struct query *q, const char *fmt, ...)
 {
     char text[1024];

@@ -14,7 +14,9 @@
 struct run_row {
     struct fold_run fold;
     int64_t on_cpu_ns, elapsed_ns, end_ns; /* end_ns: where a range without end ends */
+    int64_t now_ts;                        /* where intervals that are still open end */
     int64_t n_lost, n_truncated, n_unnamed, n_pending;
+    bool has_off_cpu;
     bool is_recording;
 };
 
@@ -33,7 +35,16 @@ struct query {
 typedef int view_fn(struct query *q, const struct params *p, json_t *data, struct err *e);
 
 view_fn view_top, view_flamegraph, view_threads, view_timeline, view_neighbors, view_samples,
-    view_total;
+    view_intervals, view_total;
+
+/* How documents call what they add up: samples and on-CPU time, or waits and off-CPU time. */
+struct measure {
+    const char *n, *ns;
+    const char *n_self, *self_ns;
+    const char *n_total, *total_ns;
+};
+
+extern const struct measure measure_on_cpu, measure_off_cpu;
 
 /* run.c: reads the run's row into q->run. STAX_ECORRUPT: the file has none. */
 int run_read(struct query *q, struct err *e);

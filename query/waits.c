@@ -1,0 +1,323 @@
+/* waits.c - see waits.h. */
+#include "query/waits.h"
+
+#include <string.h>
+
+#include "query/run.sql.h"
+#include "query/waits.sql.h"
+
+#define BUCKET_NS 100000000LL /* of folded_state */
+
+struct scan {
+    struct query *q;
+    int64_t from, to; /* ns, [from, to) */
+    wait_fn *fn;
+    void *context;
+};
+
+static int64_t add_saturating(int64_t a, int64_t b)
+{
+    int64_t sum;
+    return __builtin_add_overflow(a, b, &sum) ? (b > 0 ? INT64_MAX : INT64_MIN) : sum;
+}
+
+void waits_range(const struct query *q, const struct filter *filter, int64_t *from, int64_t *to)
+{
+    int64_t start = q->run.fold.start_ts;
+
+    *from = filter->has_from && filter->from_ns > 0 ? add_saturating(start, filter->from_ns)
+                                                    : INT64_MIN;
+    *to = filter->has_to ? add_saturating(start, filter->to_ns) : INT64_MAX;
+}
+
+/* Length of what [ts, end) and [from, to) share; 0 where numbers of a foreign file make none. */
+static int64_t shared_ns(int64_t ts, int64_t end, int64_t from, int64_t to)
+{
+    int64_t first = ts > from ? ts : from;
+    int64_t last = end < to ? end : to;
+    int64_t ns;
+
+    return last > first && !__builtin_sub_overflow(last, first, &ns) ? ns : 0;
+}
+
+static bool is_accepted(const struct query *q, int64_t utid)
+{
+    return utid > 0 && (uint64_t)utid < q->fold.n_threads && q->fold.threads[utid].is_accepted;
+}
+
+static void each_row(const struct scan *scan)
+{
+    struct stmt *s = db_stmt(scan->q->db, &sql_wait_rows);
+
+    stmt_bind_int(s, wait_rows_p_from, scan->from);
+    stmt_bind_int(s, wait_rows_p_to, scan->to);
+    while (stmt_next(s)) {
+        struct wait_piece piece = {
+            .kind = WAIT_SINGLE,
+            .id = stmt_int(s, wait_rows_c_id),
+            .utid = stmt_int(s, wait_rows_c_utid),
+            .ts = stmt_int(s, wait_rows_c_ts),
+            .dur = stmt_int(s, wait_rows_c_dur),
+            .n = 1,
+            .callsite = stmt_int(s, wait_rows_c_callsite),
+        };
+        if (is_accepted(scan->q, piece.utid)) {
+            int64_t end = add_saturating(piece.ts, piece.dur);
+            piece.reason =
+                reason_of(stmt_text(s, wait_rows_c_state), stmt_text(s, wait_rows_c_reason));
+            piece.ns = shared_ns(piece.ts, end, scan->from, scan->to);
+            scan->fn(scan->context, &piece);
+        }
+    }
+}
+
+static int64_t cut(int64_t value, int64_t part)
+{
+    return part >= BUCKET_NS ? value : (int64_t)((double)value * (double)part / (double)BUCKET_NS);
+}
+
+static int64_t bucket_of(const struct query *q, int64_t ts)
+{
+    int64_t since;
+
+    if (__builtin_sub_overflow(ts, q->run.fold.start_ts, &since)) {
+        return ts < 0 ? INT64_MIN : INT64_MAX;
+    }
+    return since / BUCKET_NS;
+}
+
+static void each_folded(const struct scan *scan)
+{
+    struct stmt *s = db_stmt(scan->q->db, &sql_wait_folded);
+
+    stmt_bind_int(s, wait_folded_p_first, bucket_of(scan->q, scan->from));
+    stmt_bind_int(s, wait_folded_p_last, bucket_of(scan->q, scan->to));
+    while (stmt_next(s)) {
+        int64_t bucket = stmt_int(s, wait_folded_c_bucket), since;
+        struct wait_piece piece = {
+            .kind = WAIT_FOLDED,
+            .utid = stmt_int(s, wait_folded_c_utid),
+            .callsite = stmt_int(s, wait_folded_c_callsite),
+        };
+        if (!is_accepted(scan->q, piece.utid) ||
+            __builtin_mul_overflow(bucket, BUCKET_NS, &since)) {
+            continue;
+        }
+        piece.ts = add_saturating(scan->q->run.fold.start_ts, since);
+        piece.dur = BUCKET_NS;
+        int64_t part =
+            shared_ns(piece.ts, add_saturating(piece.ts, BUCKET_NS), scan->from, scan->to);
+        piece.reason =
+            reason_of(stmt_text(s, wait_folded_c_state), stmt_text(s, wait_folded_c_reason));
+        piece.n = cut(stmt_int(s, wait_folded_c_n_intervals), part);
+        piece.ns = cut(stmt_int(s, wait_folded_c_dur), part);
+        if (part > 0) {
+            scan->fn(scan->context, &piece);
+        }
+    }
+}
+
+static void each_open(const struct scan *scan)
+{
+    struct stmt *s = db_stmt(scan->q->db, &sql_wait_open);
+
+    while (stmt_next(s)) {
+        int64_t end = scan->q->run.now_ts;
+        struct wait_piece piece = {
+            .kind = WAIT_OPEN,
+            .utid = stmt_int(s, wait_open_c_utid),
+            .ts = stmt_int(s, wait_open_c_ts),
+            .n = 1,
+        };
+        if (!stmt_is_null(s, wait_open_c_end_ts) && stmt_int(s, wait_open_c_end_ts) < end) {
+            end = stmt_int(s, wait_open_c_end_ts);
+        }
+        piece.reason = reason_of(stmt_text(s, wait_open_c_state), stmt_text(s, wait_open_c_reason));
+        piece.dur = shared_ns(piece.ts, end, INT64_MIN, INT64_MAX);
+        piece.ns = shared_ns(piece.ts, end, scan->from, scan->to);
+        if (piece.ns > 0 && is_accepted(scan->q, piece.utid)) {
+            scan->fn(scan->context, &piece);
+        }
+    }
+}
+
+int waits_each(struct query *q, const struct filter *filter, wait_fn *fn, void *context,
+               struct err *e)
+{
+    struct scan scan = {.q = q, .fn = fn, .context = context};
+
+    waits_range(q, filter, &scan.from, &scan.to);
+    each_row(&scan);
+    each_folded(&scan);
+    each_open(&scan);
+    return db_status(q->db, e);
+}
+
+void waits_open(struct query *q, const struct filter *filter, wait_fn *fn, void *context)
+{
+    struct scan scan = {.q = q, .fn = fn, .context = context};
+
+    waits_range(q, filter, &scan.from, &scan.to);
+    each_open(&scan);
+}
+
+/* ---- the call tree of waits ------------------------------------------------------------------
+ */
+
+struct fold_waits {
+    struct query *q;
+    int reason; /* -1: all */
+    struct wait_markers markers;
+    struct waits_stackless *stackless;
+};
+
+struct wait_markers waits_markers(struct query *q)
+{
+    struct wait_markers markers = {0};
+    struct stmt *s = db_stmt(q->db, &sql_wait_markers);
+
+    while (stmt_next(s)) {
+        int64_t id = stmt_int(s, wait_markers_c_id);
+        for (int i = 0; i < N_REASONS && id > 0 && id < UINT32_MAX; i++) {
+            if (strcmp(stmt_text(s, wait_markers_c_name), reasons[i].marker) == 0) {
+                markers.symbols[i] = (uint32_t)id;
+            }
+        }
+    }
+    return markers;
+}
+
+static void fold_piece(void *context, const struct wait_piece *piece)
+{
+    struct fold_waits *w = context;
+    struct tree *t = &w->q->fold.tree;
+
+    if (piece->reason == REASON_RUNNABLE || (w->reason >= 0 && piece->reason != w->reason)) {
+        return;
+    }
+    if (!piece->callsite) {
+        w->stackless->ns += (uint64_t)piece->ns;
+        return;
+    }
+    uint32_t node = tree_wait_node(t, piece->callsite, w->markers.symbols[piece->reason]);
+    fold_add(&w->q->fold, piece->utid, node, (uint64_t)piece->n, (uint64_t)piece->ns);
+}
+
+int waits_fold(struct query *q, const struct filter *filter, int reason,
+               struct waits_stackless *stackless, struct err *e)
+{
+    struct fold_waits w = {.q = q, .reason = reason, .stackless = stackless};
+    int rc = fold_begin(&q->fold, q->db, &q->run.fold, filter, true, e);
+
+    *stackless = (struct waits_stackless){0};
+    if (rc == 0) {
+        w.markers = waits_markers(q);
+        rc = waits_each(q, filter, fold_piece, &w, e);
+    }
+    if (rc == 0) {
+        fold_end(&q->fold);
+    }
+    return rc;
+}
+
+static void add_blocked(void *context, const struct wait_piece *piece)
+{
+    double *ns = context;
+    *ns += piece->reason == REASON_RUNNABLE ? 0 : (double)piece->ns;
+}
+
+int waits_total(struct query *q, int64_t *n_waits, int64_t *off_cpu_ns,
+                struct waits_stackless *stackless, struct err *e)
+{
+    const struct filter everything = {0};
+    double blocked_ns = 0; /* a foreign file may hold any numbers */
+    int rc = fold_threads(&q->fold, q->db, &everything, e);
+
+    if (rc < 0) {
+        return rc;
+    }
+    struct stmt *s = db_stmt(q->db, &sql_wait_roots);
+    *n_waits = stmt_next(s) ? stmt_int(s, wait_roots_c_n_waits) : 0;
+    *off_cpu_ns = *n_waits ? stmt_int(s, wait_roots_c_off_cpu_ns) : 0;
+    stmt_reset(s);
+    s = db_stmt(q->db, &sql_wait_blocked);
+    blocked_ns = stmt_next(s) ? stmt_double(s, wait_blocked_c_off_cpu_ns) : 0;
+    stmt_reset(s);
+    waits_open(q, &everything, add_blocked, &blocked_ns);
+    blocked_ns -= (double)*off_cpu_ns;
+    *stackless =
+        (struct waits_stackless){blocked_ns > 0 && blocked_ns < 1e18 ? (uint64_t)blocked_ns : 0};
+    return db_status(q->db, e);
+}
+
+int waits_asked(const struct params *p, bool *is_off_cpu, int *reason, struct err *e)
+{
+    const char *word = params_text(p, "reason", NULL);
+
+    *is_off_cpu = word || json_is_true(json_object_get(p->object, "off_cpu"));
+    *reason = -1;
+    if (!word) {
+        return 0;
+    }
+    int rc = reason_parse(word, reason, e);
+    if (rc == 0 && *reason == REASON_RUNNABLE) {
+        rc = err_set(e, STAX_EUSAGE, "threads that are runnable wait for a CPU and have no stack");
+        err_hint(e, "stax waits --reason runnable lists them one by one");
+    }
+    return rc;
+}
+
+void waits_describe(json_t *data, int reason, const struct waits_stackless *stackless)
+{
+    json_object_set_new(data, "reason",
+                        reason < 0 ? json_null() : json_string(reasons[reason].name));
+    view_set_int(data, "stackless_off_cpu_ns", (int64_t)stackless->ns);
+}
+
+/* Whether the run lacks an ability, with a warning that begins with what it would have given. */
+static bool warn_of_lack(struct query *q, const char *ability, const char *what)
+{
+    struct stmt *s = db_stmt(q->db, &sql_run_missing_ability);
+    bool is_missing;
+
+    stmt_bind_text(s, run_missing_ability_p_name, ability);
+    is_missing = stmt_next(s);
+    if (is_missing) {
+        const char *unlock = stmt_text(s, run_missing_ability_c_unlock);
+        view_warn(q, "%s: %s%s%s", what, stmt_text(s, run_missing_ability_c_reason),
+                  *unlock ? "; to record it: " : "", unlock);
+    }
+    stmt_reset(s);
+    return is_missing;
+}
+
+void waits_warn_unrecorded(struct query *q)
+{
+    if (!q->run.has_off_cpu) {
+        warn_of_lack(q, "off_cpu", "no time off the CPU");
+    }
+}
+
+void waits_warnings(struct query *q, const struct params *p, bool is_empty, int64_t off_cpu_ns,
+                    const struct waits_stackless *stackless)
+{
+    double without = stackless ? (double)stackless->ns : 0;
+    double all = without + (double)off_cpu_ns;
+
+    if (!q->run.has_off_cpu) {
+        if (!warn_of_lack(q, "off_cpu", "no time off the CPU")) {
+            view_warn(q, "time off the CPU was not recorded in this run");
+        }
+    } else if (is_empty && without == 0) {
+        view_warn(q, filter_is_any(&p->filter) || params_text(p, "reason", NULL)
+                         ? "no wait passes the filter"
+                         : "no thread waited so far");
+    } else if (without > 0.05 * all) {
+        view_warn(q,
+                  "%.1f ms of %.1f ms of waiting have no stack and are missing here; stax threads "
+                  "and stax waits count them",
+                  without / 1e6, all / 1e6);
+        warn_of_lack(q, "wait_stacks", "no stacks of waits");
+    }
+    run_warnings(q, false, false, p);
+}

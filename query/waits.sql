@@ -1,0 +1,93 @@
+-- Time off the CPU: single intervals, those folded away, and those still open.
+
+--@ wait_rows
+-- Single intervals that reach into a range.
+-- :from INTEGER  ns
+-- :to INTEGER  ns, exclusive
+-- => id, utid, state, reason, ts (ns), dur (ns), callsite
+SELECT
+    id,
+    utid,
+    state,
+    coalesce(reason, '') AS reason,
+    ts,
+    dur,
+    coalesce(callsite, 0) AS callsite
+FROM thread_state
+WHERE ts < :to
+    AND ts + dur > :from;
+
+--@ wait_folded
+-- What was summed up instead of being kept one by one, in steps of 100 ms.
+-- :first INTEGER  folded_state.bucket
+-- :last INTEGER  inclusive
+-- => bucket, utid, state, reason, callsite, n_intervals, dur (ns)
+SELECT
+    bucket,
+    utid,
+    state,
+    reason,
+    callsite,
+    n_intervals,
+    dur
+FROM folded_state
+WHERE bucket >= :first
+    AND bucket <= :last;
+
+--@ wait_open
+-- Threads that were off the CPU at the last commit.
+-- => utid, state, reason, ts (ns), end_ts (ns)
+SELECT
+    s.utid AS utid,
+    s.open_state AS state,
+    coalesce(s.open_reason, '') AS reason,
+    s.open_ts AS ts,
+    t.end_ts AS end_ts
+FROM thread_sum AS s
+JOIN thread AS t ON t.utid = s.utid
+WHERE s.open_state IN ('blocked', 'runnable')
+    AND s.open_ts IS NOT NULL;
+
+--@ wait_markers
+-- The symbols that stand for reasons below the stacks of waits.
+-- => id, name
+SELECT
+    id,
+    name
+FROM symbol
+WHERE kind = 'marker';
+
+--@ wait_blocked
+-- Blocked time of all threads without what is still open.
+-- => off_cpu_ns (ns)
+SELECT
+    total(idle_ns) + total(lock_ns) + total(sem_ns) + total(ipc_ns) + total(io_r_ns)
+        + total(io_w_ns) + total(ready_ns) + total(sleep_ns) + total(conn_ns)
+        + total(other_ns) AS off_cpu_ns
+FROM thread_sum;
+
+--@ wait_roots
+-- Waits with a stack, of all threads.
+-- => n_waits, off_cpu_ns (ns)
+SELECT
+    coalesce(sum(n_total_waits), 0) AS n_waits,
+    coalesce(sum(total_off_cpu_ns), 0) AS off_cpu_ns
+FROM call_tree
+WHERE parent = 0;
+
+--@ wait_children
+-- Children of a call tree node below which somebody waited.
+-- :parent INTEGER  call_tree.id, 0: the roots
+-- => id, symbol, is_inlined, n_self_samples, self_on_cpu_ns (ns), n_total_samples, total_on_cpu_ns (ns), is_recursive
+SELECT
+    id,
+    symbol,
+    is_inlined,
+    n_self_waits AS n_self_samples,
+    self_off_cpu_ns AS self_on_cpu_ns,
+    n_total_waits AS n_total_samples,
+    total_off_cpu_ns AS total_on_cpu_ns,
+    is_recursive
+FROM call_tree
+WHERE parent = :parent
+    AND n_total_waits > 0;
