@@ -48,7 +48,7 @@ const struct flag ask_view_flags[] = {
     {.name = "exclude",
      .type = FLAG_TEXTS,
      .value = "SYMBOL",
-     .help = "Leave out samples with this function on the stack; may be repeated."},
+     .help = "Leave out samples and waits with this function on the stack; may be repeated."},
     {0},
 };
 
@@ -129,6 +129,18 @@ static int add_filters(const struct args *args, json_t *parameters, struct err *
         json_decref(excluded);
     }
     return 0;
+}
+
+void ask_add_waits(const struct args *args, json_t *parameters)
+{
+    const char *reason = args_text(args, "reason", NULL);
+
+    if (args_has(args, "off-cpu")) {
+        json_object_set_new(parameters, "off_cpu", json_true());
+    }
+    if (reason) {
+        json_object_set_new(parameters, "reason", json_clean_string(reason));
+    }
 }
 
 bool ask_is_foreign(const char *path)

@@ -16,9 +16,17 @@ static const struct flag flags[] = {
     {.name = "threshold-pct",
      .type = FLAG_NUMBER,
      .value = "PCT",
-     .help = "Sum up subtrees below this share of the CPU time; default 1.0.",
+     .help = "Sum up subtrees below this share of the time; default 1.0.",
      .min = 0,
      .max = 100},
+    {.name = "off-cpu",
+     .type = FLAG_BOOL,
+     .help = "Where threads were blocked; each path ends in the reason."},
+    {.name = "reason",
+     .type = FLAG_TEXT,
+     .value = "REASON",
+     .help = "Only waits for this: idle, lock, sem, ipc, ioR, ioW, ready, sleep, conn or other. "
+             "Implies --off-cpu."},
     {0},
 };
 
@@ -30,6 +38,7 @@ static int run(struct cli *cli, const struct args *args)
     json_object_set_new(parameters, "max_depth", json_integer(args_int(args, "max-depth", 12)));
     json_object_set_new(parameters, "threshold_pct",
                         json_real(args_number(args, "threshold-pct", 1.0)));
+    ask_add_waits(args, parameters);
     if (ask_view(args, "flamegraph", parameters, &document, &e)) {
         return cli_fail(cli, &e);
     }
@@ -38,11 +47,15 @@ static int run(struct cli *cli, const struct args *args)
 
 const struct command command_flame = {
     .name = "flame",
-    .summary = "the call tree with the CPU time of each path",
+    .summary = "the call tree with the CPU time, or the waiting, of each path",
     .operands = "",
-    .description = "The call tree, callers above callees, as an indented text. Subtrees that are "
-                   "small or deep are summed up in one line that says how many functions it hides.",
-    .examples = "stax flame\nstax flame -d 40 --threshold-pct 0.1\nstax flame --tid 4711 --json",
+    .description =
+        "The call tree, callers above callees, as an indented text. Subtrees that are "
+        "small or deep are summed up in one line that says how many functions it hides.\n\n"
+        "With --off-cpu it is the tree of where threads were blocked, and every path ends "
+        "in its reason, such as [lock].",
+    .examples = "stax flame\nstax flame -d 40 --threshold-pct 0.1\nstax flame --off-cpu\n"
+                "stax flame --reason ioR -d 30\nstax flame --tid 4711 --json",
     .flags = flags,
     .shared = ask_view_flags,
     .run = run,

@@ -33,10 +33,17 @@ static int run(struct cli *cli, const struct args *args)
 
 const struct command command_threads = {
     .name = "threads",
-    .summary = "the threads and the CPU time of each",
+    .summary = "the threads and where the time of each went",
     .operands = "",
-    .description = "Threads by CPU time. A dash means that the run did not record this.",
-    .examples = "stax threads\nstax threads -n 0 --pid 4711\nstax threads --json",
+    .description =
+        "Threads by CPU time, with the time they were runnable (ready to run, but no CPU was "
+        "free), "
+        "the time they were blocked (off-CPU), and the reason of most of it. With --wide each "
+        "reason has its column, and so have the wall time and what is unknown of it: wall = CPU + "
+        "runnable + reasons + unknown. A wait that has not ended counts up to now. A dash means "
+        "that the run did not record this.",
+    .examples =
+        "stax threads\nstax threads --wide\nstax threads -n 0 --pid 4711\nstax threads --json",
     .flags = flags,
     .shared = ask_view_flags,
     .run = run,

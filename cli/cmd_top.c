@@ -18,6 +18,12 @@ static const struct flag flags[] = {
      .type = FLAG_TEXT,
      .value = "self|total",
      .help = "By time in the function itself, or with all it calls; default self."},
+    {.name = "off-cpu", .type = FLAG_BOOL, .help = "By the time threads were blocked there."},
+    {.name = "reason",
+     .type = FLAG_TEXT,
+     .value = "REASON",
+     .help = "Only waits for this: idle, lock, sem, ipc, ioR, ioW, ready, sleep, conn or other. "
+             "Implies --off-cpu."},
     {0},
 };
 
@@ -33,6 +39,7 @@ static int run(struct cli *cli, const struct args *args)
     json_t *parameters = json_object();
     json_object_set_new(parameters, "limit", json_integer(args_int(args, "limit", 20)));
     json_object_set_new(parameters, "sort", json_string(sort));
+    ask_add_waits(args, parameters);
     if (ask_view(args, "top", parameters, &document, &e)) {
         return cli_fail(cli, &e);
     }
@@ -41,13 +48,17 @@ static int run(struct cli *cli, const struct args *args)
 
 const struct command command_top = {
     .name = "top",
-    .summary = "the functions that burn the most CPU time",
+    .summary = "the functions that burn the most CPU time, or wait the longest",
     .operands = "",
     .description =
         "Functions by the CPU time spent in them (self) and in them and all they call (total). "
         "Shares are of all CPU time of the run, or of what the filters leave.\n\n"
+        "With --off-cpu the time is that of threads being blocked: self is what a function itself "
+        "waited for, which is the innermost one outside the kernel, and 'blocked' the reason of "
+        "most of it. Shares are of all waits that have a stack.\n\n"
         "Works while the run records and afterwards.",
-    .examples = "stax top\nstax top -n 50 --sort total\nstax top --from 2 --to 3.5 --exclude main\n"
+    .examples = "stax top\nstax top -n 50 --sort total\nstax top --off-cpu\n"
+                "stax top --reason lock\nstax top --from 2 --to 3.5 --exclude main\n"
                 "stax top --run profile.stax --json",
     .flags = flags,
     .shared = ask_view_flags,

@@ -72,7 +72,7 @@ static void add_flags(struct buf *b, const struct flag *flags)
 void help_overview(struct out *out)
 {
     struct buf *b = &out->text;
-    buf_addstr(b, "stax shows where a running program spends its CPU time.\n\n"
+    buf_addstr(b, "stax shows where a running program spends its CPU time, and why it waits.\n\n"
                   "usage: stax COMMAND [OPTIONS]\n\n");
     for (const struct command *const *c = commands_all(); *c; c++) {
         buf_addf(b, "  %-12s %s\n", (*c)->name, (*c)->summary);

@@ -87,14 +87,15 @@ static const char man_end[] =
 void help_man(struct out *out)
 {
     struct buf *b = &out->text;
-    buf_addstr(b, ".TH STAX 1 \"\" \"stax " STAX_VERSION "\" \"User Commands\"\n"
-                  ".SH NAME\nstax \\- see where a running program spends its CPU time\n"
-                  ".SH SYNOPSIS\n.B stax\nCOMMAND [OPTIONS]\n"
-                  ".SH DESCRIPTION\n"
-                  "stax records where the threads of a program burn CPU time and answers questions "
-                  "about it while it runs: as tables, as a call tree, as JSON and in SQL. A run is "
-                  "one SQLite file, kept by\n.BR stax\\-server (1).\n"
-                  ".SH COMMANDS\n");
+    buf_addstr(
+        b, ".TH STAX 1 \"\" \"stax " STAX_VERSION "\" \"User Commands\"\n"
+           ".SH NAME\nstax \\- see where a running program spends its CPU time, and why it waits\n"
+           ".SH SYNOPSIS\n.B stax\nCOMMAND [OPTIONS]\n"
+           ".SH DESCRIPTION\n"
+           "stax records where the threads of a program burn CPU time and answers questions "
+           "about it while it runs: as tables, as a call tree, as JSON and in SQL. A run is "
+           "one SQLite file, kept by\n.BR stax\\-server (1).\n"
+           ".SH COMMANDS\n");
     for (const struct command *const *c = commands_all(); *c; c++) {
         add_command(b, *c);
     }

@@ -9,7 +9,16 @@
 
 enum { MIN_NAME = 8, MIN_CUT = 12, MIN_SUFFIXED = 24, INDENT = 2, MAX_DEPTH = 4096 };
 
+/* Which members of the nodes are shown: CPU time, or that of waits. */
+struct keys {
+    const char *all, *total, *self;
+};
+
+static const struct keys keys_on_cpu = {"on_cpu_ns", "total_on_cpu_ns", "self_on_cpu_ns"};
+static const struct keys keys_off_cpu = {"off_cpu_ns", "total_off_cpu_ns", "self_off_cpu_ns"};
+
 struct columns {
+    const struct keys *keys;
     int total_width; /* of the widest "total ms" and "self ms" */
     int self_width;
     size_t name_width; /* what is left for indentation and name, 0: no limit */
@@ -28,8 +37,8 @@ static void measure(const json_t *nodes, struct columns *c, int depth)
     const json_t *node;
     json_array_foreach(nodes, i, node)
     {
-        int total = ms_width(json_int_at(node, "total_on_cpu_ns", 0), "total ms");
-        int self = ms_width(json_int_at(node, "self_on_cpu_ns", 0), "self ms");
+        int total = ms_width(json_int_at(node, c->keys->total, 0), "total ms");
+        int self = ms_width(json_int_at(node, c->keys->self, 0), "self ms");
         c->total_width = total > c->total_width ? total : c->total_width;
         c->self_width = self > c->self_width ? self : c->self_width;
         if (depth < MAX_DEPTH) {
@@ -70,36 +79,36 @@ static void add_name(struct out *out, const struct columns *c, const json_t *nod
     buf_addf(&out->text, "%s%s\n", out_style(out, STYLE_PLAIN), suffix);
 }
 
-static void add_cut(struct out *out, const struct columns *c, const json_t *cut, double on_cpu_ns,
+static void add_cut(struct out *out, const struct columns *c, const json_t *cut, double all_ns,
                     int depth)
 {
     int64_t n = json_int_at(cut, "n_nodes", 0);
-    double cut_ns = (double)json_int_at(cut, "total_on_cpu_ns", 0);
+    double cut_ns = (double)json_int_at(cut, c->keys->total, 0);
     if (n == 0) {
         return;
     }
     buf_addf(&out->text, "%s%*.1f  %7.1f  %*s  ", out_style(out, STYLE_DIM), c->total_width,
-             cut_ns / 1e6, on_cpu_ns > 0 ? 100 * cut_ns / on_cpu_ns : 0, c->self_width, "");
+             cut_ns / 1e6, all_ns > 0 ? 100 * cut_ns / all_ns : 0, c->self_width, "");
     add_indent(out, c, depth, MIN_CUT);
     buf_addf(&out->text, "... %" PRId64 " more%s\n", n, out_style(out, STYLE_PLAIN));
 }
 
-static void add_nodes(struct out *out, const struct columns *c, const json_t *nodes,
-                      double on_cpu_ns, int depth)
+static void add_nodes(struct out *out, const struct columns *c, const json_t *nodes, double all_ns,
+                      int depth)
 {
     size_t i;
     const json_t *node;
     json_array_foreach(nodes, i, node)
     {
         buf_addf(&out->text, "%*.1f  %s%7.1f%s  %*.1f  ", c->total_width,
-                 (double)json_int_at(node, "total_on_cpu_ns", 0) / 1e6, out_style(out, STYLE_BOLD),
+                 (double)json_int_at(node, c->keys->total, 0) / 1e6, out_style(out, STYLE_BOLD),
                  json_real_at(node, "total_pct", 0), out_style(out, STYLE_PLAIN), c->self_width,
-                 (double)json_int_at(node, "self_on_cpu_ns", 0) / 1e6);
+                 (double)json_int_at(node, c->keys->self, 0) / 1e6);
         add_name(out, c, node, depth);
         if (depth < MAX_DEPTH) {
-            add_nodes(out, c, json_object_get(node, "children"), on_cpu_ns, depth + 1);
+            add_nodes(out, c, json_object_get(node, "children"), all_ns, depth + 1);
         }
-        add_cut(out, c, json_object_get(node, "cut"), on_cpu_ns, depth + 1);
+        add_cut(out, c, json_object_get(node, "cut"), all_ns, depth + 1);
     }
 }
 
@@ -108,7 +117,10 @@ void render_flame(struct out *out, const json_t *document, const struct args *ar
     (void)args;
     const json_t *data = json_object_get(document, "data");
     const json_t *roots = json_object_get(data, "roots");
-    struct columns c = {.total_width = 8, .self_width = 7};
+    struct columns c = {.total_width = 8, .self_width = 7, .keys = &keys_on_cpu};
+    if (json_object_get(data, keys_off_cpu.all)) {
+        c.keys = &keys_off_cpu;
+    }
     render_run_line(out, document);
     measure(roots, &c, 0);
     size_t used = (size_t)c.total_width + (size_t)c.self_width + 7 + 6;
@@ -117,7 +129,7 @@ void render_flame(struct out *out, const json_t *document, const struct args *ar
     }
     buf_addf(&out->text, "%s%*s  total %%  %*s  function%s\n", out_style(out, STYLE_BOLD),
              c.total_width, "total ms", c.self_width, "self ms", out_style(out, STYLE_PLAIN));
-    double on_cpu_ns = (double)json_int_at(data, "on_cpu_ns", 0);
-    add_nodes(out, &c, roots, on_cpu_ns, 0);
-    add_cut(out, &c, json_object_get(data, "cut"), on_cpu_ns, 0);
+    double all_ns = (double)json_int_at(data, c.keys->all, 0);
+    add_nodes(out, &c, roots, all_ns, 0);
+    add_cut(out, &c, json_object_get(data, "cut"), all_ns, 0);
 }

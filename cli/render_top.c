@@ -8,31 +8,49 @@
 
 #define N_COLUMNS(columns) (sizeof(columns) / sizeof *(columns))
 
+static void add_function(struct table *t, const json_t *f, bool is_off_cpu, bool by_total)
+{
+    table_ms(t, json_int_at(f, is_off_cpu ? "self_off_cpu_ns" : "self_on_cpu_ns", 0));
+    table_pct(t, json_real_at(f, "self_pct", 0));
+    table_ms(t, json_int_at(f, is_off_cpu ? "total_off_cpu_ns" : "total_on_cpu_ns", 0));
+    table_pct(t, json_real_at(f, "total_pct", 0));
+    if (is_off_cpu) {
+        table_int(t, json_int_at(f, by_total ? "n_total_waits" : "n_self_waits", 0));
+        table_text(t, json_text_at(f, "blocked", "-"));
+    } else {
+        table_int(t, json_int_at(f, by_total ? "n_total_samples" : "n_self_samples", 0));
+    }
+    table_text(t, json_text_at(f, "name", "?"));
+    table_text(t, json_text_at(f, "binary", ""));
+}
+
 void render_top(struct out *out, const json_t *document, const struct args *args)
 {
-    static const struct column columns[] = {
+    static const struct column on_cpu[] = {
         {"self ms", COLUMN_NUMBER, STYLE_PLAIN, 0},  {"self %", COLUMN_NUMBER, STYLE_BOLD, 0},
         {"total ms", COLUMN_NUMBER, STYLE_PLAIN, 1}, {"total %", COLUMN_NUMBER, STYLE_BOLD, 0},
         {"samples", COLUMN_NUMBER, STYLE_PLAIN, 2},  {"function", COLUMN_FLEXIBLE, STYLE_CYAN, 0},
         {"binary", COLUMN_FLEXIBLE, STYLE_DIM, 3},
     };
+    static const struct column off_cpu[] = {
+        {"self ms", COLUMN_NUMBER, STYLE_PLAIN, 0},   {"self %", COLUMN_NUMBER, STYLE_BOLD, 0},
+        {"total ms", COLUMN_NUMBER, STYLE_PLAIN, 1},  {"total %", COLUMN_NUMBER, STYLE_BOLD, 2},
+        {"waits", COLUMN_NUMBER, STYLE_PLAIN, 2},     {"blocked", COLUMN_TEXT, STYLE_PLAIN, 0},
+        {"function", COLUMN_FLEXIBLE, STYLE_CYAN, 0}, {"binary", COLUMN_FLEXIBLE, STYLE_DIM, 3},
+    };
     (void)args;
     const json_t *data = json_object_get(document, "data");
     const json_t *functions = json_object_get(data, "functions");
     render_run_line(out, document);
+    bool is_off_cpu = json_object_get(data, "off_cpu_ns") != NULL;
     bool by_total = strcmp(json_text_at(data, "sort", "self"), "total") == 0;
-    struct table *t = table_new(columns, N_COLUMNS(columns));
+    struct table *t =
+        is_off_cpu ? table_new(off_cpu, N_COLUMNS(off_cpu)) : table_new(on_cpu, N_COLUMNS(on_cpu));
     size_t i;
     const json_t *f;
     json_array_foreach(functions, i, f)
     {
-        table_ms(t, json_int_at(f, "self_on_cpu_ns", 0));
-        table_pct(t, json_real_at(f, "self_pct", 0));
-        table_ms(t, json_int_at(f, "total_on_cpu_ns", 0));
-        table_pct(t, json_real_at(f, "total_pct", 0));
-        table_int(t, json_int_at(f, by_total ? "n_total_samples" : "n_self_samples", 0));
-        table_text(t, json_text_at(f, "name", "?"));
-        table_text(t, json_text_at(f, "binary", ""));
+        add_function(t, f, is_off_cpu, by_total);
     }
     table_print(t, out);
     int64_t n_more = json_int_at(data, "n_functions", 0) - (int64_t)json_array_size(functions);
@@ -50,7 +68,7 @@ static const char *const reasons[][2] = {
     {"other_ns", "other ms"},
 };
 
-enum { N_REASONS = 10, MAX_THREAD_COLUMNS = 10 + N_REASONS };
+enum { N_REASONS = 10, MAX_THREAD_COLUMNS = 12 + N_REASONS };
 
 static void add_ms_or_none(struct table *t, const json_t *object, const char *key)
 {
@@ -73,6 +91,10 @@ static void add_thread(struct table *t, const json_t *thread, bool is_wide, bool
     for (size_t i = 0; is_wide && i < N_REASONS; i++) {
         add_ms_or_none(t, by_reason, reasons[i][0]);
     }
+    if (is_wide) {
+        add_ms_or_none(t, thread, "unknown_ns");
+        add_ms_or_none(t, thread, "wall_ns");
+    }
     table_int(t, json_int_at(thread, "tid", 0));
     if (has_processes) {
         table_int(t, json_int_at(thread, "pid", 0));
@@ -92,6 +114,10 @@ static size_t thread_columns(struct column *columns, bool is_wide, bool has_proc
     columns[n++] = (struct column){"blocked", COLUMN_TEXT, STYLE_PLAIN, 4};
     for (size_t i = 0; is_wide && i < N_REASONS; i++) {
         columns[n++] = (struct column){reasons[i][1], COLUMN_NUMBER, STYLE_PLAIN, 5};
+    }
+    if (is_wide) {
+        columns[n++] = (struct column){"unknown ms", COLUMN_NUMBER, STYLE_PLAIN, 5};
+        columns[n++] = (struct column){"wall ms", COLUMN_NUMBER, STYLE_PLAIN, 5};
     }
     columns[n++] = (struct column){"tid", COLUMN_NUMBER, STYLE_PLAIN, 0};
     if (has_processes) {

@@ -32,6 +32,7 @@ static const struct {
     {"threads", "{\"limit\": 10}"},
     {"timeline", "{}"},
     {"samples", "{\"limit\": 3}"},
+    {"intervals", "{\"limit\": 5, \"reason\": \"sleep\"}"},
     {"total_on_cpu_ns", "{\"from_ns\": 0, \"to_ns\": 500000000}"},
     {"neighbors", "{\"symbol\": \"main\"}"},
 };
