@@ -55,7 +55,7 @@ const struct command command_top = {
         "Shares are of all CPU time of the run, or of what the filters leave.\n\n"
         "With --off-cpu the time is that of threads being blocked: self is what a function itself "
         "waited for, which is the innermost one outside the kernel, and 'blocked' the reason of "
-        "most of it. Shares are of all waits that have a stack.\n\n"
+        "most of it. Shares are of all waits that have ended.\n\n"
         "Works while the run records and afterwards.",
     .examples = "stax top\nstax top -n 50 --sort total\nstax top --off-cpu\n"
                 "stax top --reason lock\nstax top --from 2 --to 3.5 --exclude main\n"

@@ -224,8 +224,8 @@ static void show_all(struct flame *f, json_t *roots, json_t *data)
 }
 
 /* What everything adds up to, read or folded. */
-static int prepare(struct flame *f, const struct params *p, int reason,
-                   struct waits_stackless *stackless, struct err *e)
+static int prepare(struct flame *f, const struct params *p, int reason, struct waits_rest *rest,
+                   struct err *e)
 {
     struct query *q = f->q;
     int rc = 0;
@@ -233,11 +233,11 @@ static int prepare(struct flame *f, const struct params *p, int reason,
     f->is_folded = filter_is_any(&p->filter) || reason >= 0;
     if (f->is_folded) {
         rc = f->measure == &measure_on_cpu ? view_fold(q, p, true, e)
-                                           : waits_fold(q, &p->filter, reason, stackless, e);
+                                           : waits_fold(q, &p->filter, reason, rest, e);
         f->n = (int64_t)q->fold.n;
         f->ns = (int64_t)q->fold.ns;
     } else if (f->measure == &measure_off_cpu) {
-        rc = waits_total(q, &f->n, &f->ns, stackless, e);
+        rc = waits_total(q, &f->n, &f->ns, rest, e);
     } else {
         f->n = q->run.fold.n_samples;
         f->ns = q->run.on_cpu_ns;
@@ -248,14 +248,14 @@ static int prepare(struct flame *f, const struct params *p, int reason,
 int view_flamegraph(struct query *q, const struct params *p, json_t *data, struct err *e)
 {
     struct flame f = {.q = q};
-    struct waits_stackless stackless = {0};
+    struct waits_rest rest = {0};
     bool is_off_cpu;
     int reason;
     int rc = waits_asked(p, &is_off_cpu, &reason, e);
 
     f.measure = is_off_cpu ? &measure_off_cpu : &measure_on_cpu;
     if (rc == 0) {
-        rc = prepare(&f, p, reason, &stackless, e);
+        rc = prepare(&f, p, reason, &rest, e);
     }
     if (rc < 0) {
         return rc;
@@ -270,8 +270,8 @@ int view_flamegraph(struct query *q, const struct params *p, json_t *data, struc
     show_all(&f, roots, data);
     view_set_int(data, "n_nodes", (int64_t)f.n_shown - 1);
     if (is_off_cpu) {
-        waits_describe(data, reason, &stackless);
-        waits_warnings(q, p, f.n_shown == 1, f.ns, &stackless);
+        waits_describe(data, reason, &rest);
+        waits_warnings(q, p, f.n_shown == 1, f.ns, &rest);
     } else {
         run_warnings(q, true, f.n_shown == 1, p);
     }

@@ -78,11 +78,10 @@ static json_t *text_or_null(struct stmt *s, int column)
 }
 
 /* Names of a stack, the process first and the innermost function last. */
-static json_t *stack_of(struct query *q, int64_t callsite)
+static json_t *stack_of(struct query *q, uint32_t node)
 {
     const struct tree *t = &q->fold.tree;
     json_t *names = json_array();
-    uint32_t node = tree_wait_node(&q->fold.tree, callsite, 0);
 
     for (int depth = 0; node && depth < MAX_SHOWN_DEPTH; node = t->nodes[node].parent, depth++) {
         json_array_insert_new(names, 0, symbols_name(q->db, t->nodes[node].symbol));
@@ -91,10 +90,9 @@ static json_t *stack_of(struct query *q, int64_t callsite)
 }
 
 /* The innermost function outside the kernel, where every wait ends in the scheduler. */
-static json_t *function_of(struct query *q, int64_t callsite)
+static json_t *function_of(struct query *q, uint32_t innermost)
 {
     const struct tree *t = &q->fold.tree;
-    uint32_t innermost = tree_wait_node(&q->fold.tree, callsite, 0);
 
     for (uint32_t node = innermost; node; node = t->nodes[node].parent) {
         uint32_t symbol = t->nodes[node].symbol;
@@ -103,7 +101,7 @@ static json_t *function_of(struct query *q, int64_t callsite)
             return symbols_name(q->db, symbol);
         }
     }
-    return innermost ? symbols_name(q->db, t->nodes[innermost].symbol) : json_null();
+    return symbols_name(q->db, t->nodes[innermost].symbol);
 }
 
 static void add_thread(struct query *q, json_t *o, int64_t utid)
@@ -153,9 +151,10 @@ static json_t *interval_of(struct query *q, const struct wait_piece *piece)
     json_object_set_new(o, "reason",
                         is_runnable ? json_null() : json_string(reasons[piece->reason].name));
     add_origin(q, o, piece);
-    json_object_set_new(o, "function",
-                        piece->callsite ? function_of(q, piece->callsite) : json_null());
-    json_object_set_new(o, "stack", piece->callsite ? stack_of(q, piece->callsite) : json_null());
+    uint32_t node = tree_wait_node(&q->fold.tree, piece->callsite, 0);
+    bool has_stack = node && q->fold.tree.nodes[node].parent; /* else the process's name at most */
+    json_object_set_new(o, "function", has_stack ? function_of(q, node) : json_null());
+    json_object_set_new(o, "stack", has_stack ? stack_of(q, node) : json_null());
     return o;
 }
 

@@ -187,7 +187,7 @@ static void show_rows(struct query *q, struct top_rows *rows, bool is_self, int6
 int view_top(struct query *q, const struct params *p, json_t *data, struct err *e)
 {
     struct top_rows rows = {0};
-    struct waits_stackless stackless = {0};
+    struct waits_rest rest = {0};
     const char *sort = params_text(p, "sort", "self");
     bool is_self = strcmp(sort, "self") == 0, is_off_cpu;
     int64_t limit = params_int(p, "limit", 20);
@@ -201,13 +201,13 @@ int view_top(struct query *q, const struct params *p, json_t *data, struct err *
         return err_set(e, STAX_EUSAGE, "sort must be \"self\" or \"total\"");
     }
     limit = limit ? limit : 100000;
-    rc = is_off_cpu ? top_read_waits(q, &rows, &p->filter, reason, &stackless, e)
+    rc = is_off_cpu ? top_read_waits(q, &rows, &p->filter, reason, &rest, e)
                     : read_samples(q, &rows, p, is_self, limit, e);
     if (rc == 0) {
         show_rows(q, &rows, is_self, limit, is_off_cpu ? &measure_off_cpu : &measure_on_cpu, data);
         if (is_off_cpu) {
-            waits_describe(data, reason, &stackless);
-            waits_warnings(q, p, rows.n == 0, rows.all_ns, &stackless);
+            waits_describe(data, reason, &rest);
+            waits_warnings(q, p, rows.n == 0, rows.all_ns, &rest);
         } else {
             run_warnings(q, true, rows.n == 0, p);
         }

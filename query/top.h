@@ -30,6 +30,6 @@ void top_add_sums(struct query *q, struct top_rows *rows, const struct node_sum 
 /* top_waits.c: functions by blocked time. Self is time in waits that the function began: it is the
  * innermost one outside the kernel, where every wait ends in the scheduler. reason: -1 for all. */
 int top_read_waits(struct query *q, struct top_rows *rows, const struct filter *filter, int reason,
-                   struct waits_stackless *stackless, struct err *e);
+                   struct waits_rest *rest, struct err *e);
 
 #endif

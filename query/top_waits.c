@@ -137,17 +137,17 @@ static void sum_up(struct query *q, struct top_rows *rows, const struct nodes *n
 }
 
 int top_read_waits(struct query *q, struct top_rows *rows, const struct filter *filter, int reason,
-                   struct waits_stackless *stackless, struct err *e)
+                   struct waits_rest *rest, struct err *e)
 {
     struct nodes nodes = {0};
     int rc;
 
     if (filter_is_any(filter) || reason >= 0) {
-        rc = waits_fold(q, filter, reason, stackless, e);
+        rc = waits_fold(q, filter, reason, rest, e);
         rows->n_all = (int64_t)q->fold.n;
         rows->all_ns = (int64_t)q->fold.ns;
     } else {
-        rc = waits_total(q, &rows->n_all, &rows->all_ns, stackless, e);
+        rc = waits_total(q, &rows->n_all, &rows->all_ns, rest, e);
         rc = rc < 0 ? rc : symbols_refresh(&q->fold.symbols, q->db, e);
     }
     if (rc < 0) {

@@ -168,7 +168,7 @@ struct fold_waits {
     struct query *q;
     int reason; /* -1: all */
     struct wait_markers markers;
-    struct waits_stackless *stackless;
+    struct waits_rest *rest;
 };
 
 struct wait_markers waits_markers(struct query *q)
@@ -195,58 +195,72 @@ static void fold_piece(void *context, const struct wait_piece *piece)
     if (piece->reason == REASON_RUNNABLE || (w->reason >= 0 && piece->reason != w->reason)) {
         return;
     }
-    if (!piece->callsite) {
-        w->stackless->ns += (uint64_t)piece->ns;
+    if (piece->kind == WAIT_OPEN) {
+        w->rest->open_ns += (uint64_t)piece->ns;
         return;
     }
     uint32_t node = tree_wait_node(t, piece->callsite, w->markers.symbols[piece->reason]);
     fold_add(&w->q->fold, piece->utid, node, (uint64_t)piece->n, (uint64_t)piece->ns);
 }
 
-int waits_fold(struct query *q, const struct filter *filter, int reason,
-               struct waits_stackless *stackless, struct err *e)
+/* Leaves right below a process, or below nothing in a file that has no callsite for them. */
+static uint64_t sum_stackless(const struct fold *f)
 {
-    struct fold_waits w = {.q = q, .reason = reason, .stackless = stackless};
+    uint64_t ns = f->nodes[0].self_ns;
+
+    for (size_t id = 1; id < f->tree.n_nodes; id++) {
+        uint32_t parent = f->tree.nodes[id].parent;
+        if (parent && f->tree.nodes[parent].parent == 0) {
+            ns += f->nodes[id].self_ns;
+        }
+    }
+    return ns;
+}
+
+int waits_fold(struct query *q, const struct filter *filter, int reason, struct waits_rest *rest,
+               struct err *e)
+{
+    struct fold_waits w = {.q = q, .reason = reason, .rest = rest};
     int rc = fold_begin(&q->fold, q->db, &q->run.fold, filter, true, e);
 
-    *stackless = (struct waits_stackless){0};
+    *rest = (struct waits_rest){0};
     if (rc == 0) {
         w.markers = waits_markers(q);
         rc = waits_each(q, filter, fold_piece, &w, e);
     }
     if (rc == 0) {
         fold_end(&q->fold);
+        rest->stackless_ns = q->fold.tree.n_nodes ? sum_stackless(&q->fold) : 0;
     }
     return rc;
 }
 
 static void add_blocked(void *context, const struct wait_piece *piece)
 {
-    double *ns = context;
-    *ns += piece->reason == REASON_RUNNABLE ? 0 : (double)piece->ns;
+    uint64_t *ns = context;
+    *ns += piece->reason == REASON_RUNNABLE ? 0 : (uint64_t)piece->ns;
 }
 
-int waits_total(struct query *q, int64_t *n_waits, int64_t *off_cpu_ns,
-                struct waits_stackless *stackless, struct err *e)
+int waits_total(struct query *q, int64_t *n_waits, int64_t *off_cpu_ns, struct waits_rest *rest,
+                struct err *e)
 {
     const struct filter everything = {0};
-    double blocked_ns = 0; /* a foreign file may hold any numbers */
     int rc = fold_threads(&q->fold, q->db, &everything, e);
 
+    *rest = (struct waits_rest){0};
     if (rc < 0) {
         return rc;
     }
     struct stmt *s = db_stmt(q->db, &sql_wait_roots);
-    *n_waits = stmt_next(s) ? stmt_int(s, wait_roots_c_n_waits) : 0;
-    *off_cpu_ns = *n_waits ? stmt_int(s, wait_roots_c_off_cpu_ns) : 0;
+    if (stmt_next(s)) {
+        *n_waits = stmt_int(s, wait_roots_c_n_waits);
+        *off_cpu_ns = stmt_int(s, wait_roots_c_off_cpu_ns);
+    }
     stmt_reset(s);
-    s = db_stmt(q->db, &sql_wait_blocked);
-    blocked_ns = stmt_next(s) ? stmt_double(s, wait_blocked_c_off_cpu_ns) : 0;
+    s = db_stmt(q->db, &sql_wait_stackless);
+    rest->stackless_ns = stmt_next(s) ? (uint64_t)stmt_int(s, wait_stackless_c_off_cpu_ns) : 0;
     stmt_reset(s);
-    waits_open(q, &everything, add_blocked, &blocked_ns);
-    blocked_ns -= (double)*off_cpu_ns;
-    *stackless =
-        (struct waits_stackless){blocked_ns > 0 && blocked_ns < 1e18 ? (uint64_t)blocked_ns : 0};
+    waits_open(q, &everything, add_blocked, &rest->open_ns);
     return db_status(q->db, e);
 }
 
@@ -267,11 +281,12 @@ int waits_asked(const struct params *p, bool *is_off_cpu, int *reason, struct er
     return rc;
 }
 
-void waits_describe(json_t *data, int reason, const struct waits_stackless *stackless)
+void waits_describe(json_t *data, int reason, const struct waits_rest *rest)
 {
     json_object_set_new(data, "reason",
                         reason < 0 ? json_null() : json_string(reasons[reason].name));
-    view_set_int(data, "stackless_off_cpu_ns", (int64_t)stackless->ns);
+    view_set_int(data, "stackless_off_cpu_ns", (int64_t)rest->stackless_ns);
+    view_set_int(data, "open_off_cpu_ns", (int64_t)rest->open_ns);
 }
 
 /* Whether the run lacks an ability, with a warning that begins with what it would have given. */
@@ -298,26 +313,36 @@ void waits_warn_unrecorded(struct query *q)
     }
 }
 
-void waits_warnings(struct query *q, const struct params *p, bool is_empty, int64_t off_cpu_ns,
-                    const struct waits_stackless *stackless)
+static void warn_of_rest(struct query *q, int64_t off_cpu_ns, const struct waits_rest *rest)
 {
-    double without = stackless ? (double)stackless->ns : 0;
-    double all = without + (double)off_cpu_ns;
+    double stackless = (double)rest->stackless_ns, all = (double)off_cpu_ns;
+
+    if (stackless > 0.05 * all) {
+        view_warn(q, "%.0f %% of the waiting has no stack", 100 * stackless / all);
+        warn_of_lack(q, "wait_stacks", "no stacks of waits");
+    }
+    if (rest->open_ns) {
+        view_warn(q,
+                  "%.1f ms of waits that have not ended are missing here; stax waits and stax "
+                  "threads have them",
+                  (double)rest->open_ns / 1e6);
+    }
+}
+
+void waits_warnings(struct query *q, const struct params *p, bool is_empty, int64_t off_cpu_ns,
+                    const struct waits_rest *rest)
+{
+    bool is_filtered = filter_is_any(&p->filter) || params_text(p, "reason", NULL);
 
     if (!q->run.has_off_cpu) {
         if (!warn_of_lack(q, "off_cpu", "no time off the CPU")) {
             view_warn(q, "time off the CPU was not recorded in this run");
         }
-    } else if (is_empty && without == 0) {
-        view_warn(q, filter_is_any(&p->filter) || params_text(p, "reason", NULL)
-                         ? "no wait passes the filter"
-                         : "no thread waited so far");
-    } else if (without > 0.05 * all) {
-        view_warn(q,
-                  "%.1f ms of %.1f ms of waiting have no stack and are missing here; stax threads "
-                  "and stax waits count them",
-                  without / 1e6, all / 1e6);
-        warn_of_lack(q, "wait_stacks", "no stacks of waits");
+    } else if (is_empty) {
+        view_warn(q, is_filtered ? "no wait passes the filter" : "no thread has waited so far");
+    }
+    if (rest) {
+        warn_of_rest(q, off_cpu_ns, rest);
     }
     run_warnings(q, false, false, p);
 }

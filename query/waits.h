@@ -40,29 +40,31 @@ struct wait_markers {
 
 struct wait_markers waits_markers(struct query *q);
 
-/* Blocked time that has no place in the call tree, for lack of a stack. */
-struct waits_stackless {
-    uint64_t ns;
+/* What a tree of waits does not say about them. */
+struct waits_rest {
+    uint64_t stackless_ns; /* no stack is known: they stand right below the process */
+    uint64_t open_ns;      /* not in the tree yet: they have not ended */
 };
 
 /* Adds up blocked time over the call tree into q->fold, each stack ending in the marker of its
- * reason. reason: -1 for all. Excluded functions apply to what has a stack. */
-int waits_fold(struct query *q, const struct filter *filter, int reason,
-               struct waits_stackless *stackless, struct err *e);
+ * reason. reason: -1 for all. */
+int waits_fold(struct query *q, const struct filter *filter, int reason, struct waits_rest *rest,
+               struct err *e);
 /* The same of the whole run and all reasons, from summaries: what fold.n and fold.ns would be. */
-int waits_total(struct query *q, int64_t *n_waits, int64_t *off_cpu_ns,
-                struct waits_stackless *stackless, struct err *e);
+int waits_total(struct query *q, int64_t *n_waits, int64_t *off_cpu_ns, struct waits_rest *rest,
+                struct err *e);
 
 /* The view's parameters "off_cpu" and "reason" (which implies the former). *reason: -1 for all. */
 int waits_asked(const struct params *p, bool *is_off_cpu, int *reason, struct err *e);
 
-/* Members that documents of off-CPU time have beside those of their measure: "reason" (null: all)
- * and "stackless_off_cpu_ns". */
-void waits_describe(json_t *data, int reason, const struct waits_stackless *stackless);
+/* Members that documents of off-CPU time have beside those of their measure: "reason" (null: all),
+ * "stackless_off_cpu_ns" and "open_off_cpu_ns". */
+void waits_describe(json_t *data, int reason, const struct waits_rest *rest);
 
-/* What everybody should know of an answer about waiting. */
+/* What everybody should know of an answer about waiting; off_cpu_ns: in the tree, if one is shown,
+ * with its rest, else NULL. */
 void waits_warnings(struct query *q, const struct params *p, bool is_empty, int64_t off_cpu_ns,
-                    const struct waits_stackless *stackless);
+                    const struct waits_rest *rest);
 
 /* Why the run has no off-CPU time, if the host withheld it. */
 void waits_warn_unrecorded(struct query *q);

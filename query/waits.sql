@@ -57,23 +57,22 @@ SELECT
 FROM symbol
 WHERE kind = 'marker';
 
---@ wait_blocked
--- Blocked time of all threads without what is still open.
--- => off_cpu_ns (ns)
-SELECT
-    total(idle_ns) + total(lock_ns) + total(sem_ns) + total(ipc_ns) + total(io_r_ns)
-        + total(io_w_ns) + total(ready_ns) + total(sleep_ns) + total(conn_ns)
-        + total(other_ns) AS off_cpu_ns
-FROM thread_sum;
-
 --@ wait_roots
--- Waits with a stack, of all threads.
+-- Finished waits of all threads.
 -- => n_waits, off_cpu_ns (ns)
 SELECT
     coalesce(sum(n_total_waits), 0) AS n_waits,
     coalesce(sum(total_off_cpu_ns), 0) AS off_cpu_ns
 FROM call_tree
 WHERE parent = 0;
+
+--@ wait_stackless
+-- Those without a stack: their reason stands right below the process.
+-- => off_cpu_ns (ns)
+SELECT coalesce(sum(leaf.self_off_cpu_ns), 0) AS off_cpu_ns
+FROM call_tree AS root
+JOIN call_tree AS leaf ON leaf.parent = root.id
+WHERE root.parent = 0;
 
 --@ wait_children
 -- Children of a call tree node below which somebody waited.

@@ -7,8 +7,12 @@
  *     process PID NAME           thread TID PID NAME
  *     sample TID a;b;c xN w=MS   N samples (default 1), one each ms, weight MS ms (default 1)
  *     at MS                      the next sample is taken then
- *     snapshot                   a moment of stack_sum holds everything up to here
- *     fold                       raw rows up to the last snapshot are dropped
+ *     wait TID a;b;c REASON MS   the thread leaves its CPU now, for MS ms; "-" for no stack; REASON
+ *                                may be runnable; "folded" after it: kept as a sum only
+ *     open TID REASON            it leaves its CPU now and does not come back; REASON may be
+ * running end TID                    it ends now snapshot                   a moment of stack_sum
+ * holds everything up to here fold                       raw rows up to the last snapshot are
+ * dropped
  *
  * Functions are name, BINARY!name, [k]name (kernel), ?0x12 (unnamed) or [truncated stack].
  */
@@ -34,7 +38,7 @@
 #include "query/query.h"
 #include "schema/db.h"
 
-enum { MAX_SYMBOLS = 64, MAX_THREADS = 32, MAX_DEPTH = 24, MAX_SNAPSHOTS = 64 };
+enum { MAX_SYMBOLS = 64, MAX_THREADS = 32, MAX_DEPTH = 24, MAX_SNAPSHOTS = 64, MAX_WAITS = 512 };
 
 #define START_TS 5000000000LL
 #define MS       1000000LL
@@ -45,6 +49,25 @@ struct model_sample {
     uint32_t depth;            /* symbols in stack, process and sampled function included */
     uint32_t stack[MAX_DEPTH]; /* symbol ids, root first */
     uint32_t offset;           /* of the sampled pc in its function */
+};
+
+/* An off-CPU interval. */
+struct model_wait {
+    int64_t ts, dur;
+    uint32_t utid;
+    int reason;                /* of model_reasons */
+    uint32_t depth;            /* symbols in stack, process included, marker not */
+    uint32_t stack[MAX_DEPTH]; /* symbol ids, root first */
+    uint32_t marker;           /* symbol id; 0: runnable */
+    bool is_folded;
+    size_t after; /* samples there were when it was made: ids are given in that order */
+};
+
+enum { MODEL_RUNNABLE = 10, MODEL_RUNNING, N_MODEL_STATES };
+
+static const char *const model_reasons[N_MODEL_STATES] = {
+    "idle",  "lock",  "sem",  "ipc",   "ioR",      "ioW",
+    "ready", "sleep", "conn", "other", "runnable", "running",
 };
 
 struct model {
@@ -58,6 +81,9 @@ struct model {
         int64_t tid, pid;
         uint32_t upid;
         char *name;
+        int open;               /* of model_reasons; only if open_ts */
+        int64_t open_ts;        /* 0: none */
+        int64_t end_ts;         /* 0: alive */
     } threads[MAX_THREADS + 1]; /* by utid */
     uint32_t n_threads;
     struct {
@@ -71,6 +97,9 @@ struct model {
     size_t n_snapshots;
     size_t n_folded;  /* samples without a raw row */
     size_t n_written; /* samples model_write() has written; it adds the others */
+    struct model_wait waits[MAX_WAITS];
+    size_t n_waits;
+    bool has_off_cpu; /* set by the first wait */
     int64_t next_ns;
     bool is_recording;
 };
@@ -183,11 +212,78 @@ static inline void model_sample(struct model *m, uint32_t utid, const uint32_t *
     m->next_ns += MS;
 }
 
+/* Adds an interval that begins now; the clock does not move. */
+static inline struct model_wait *model_wait(struct model *m, uint32_t utid, const uint32_t *stack,
+                                            uint32_t n, int reason, int64_t dur)
+{
+    struct model_wait *w = &m->waits[m->n_waits++];
+
+    assert_true(m->n_waits <= MAX_WAITS && n < MAX_DEPTH - 1);
+    *w = (struct model_wait){
+        .ts = START_TS + m->next_ns,
+        .dur = dur,
+        .utid = utid,
+        .reason = reason,
+        .after = m->n_samples,
+    };
+    w->stack[w->depth++] = model_symbol(m, "process", 0, m->processes[m->threads[utid].upid].name);
+    memcpy(w->stack + 1, stack, n * sizeof(*stack));
+    w->depth += n;
+    if (reason != MODEL_RUNNABLE) {
+        char marker[32];
+        snprintf(marker, sizeof(marker), "[%s]", model_reasons[reason]);
+        w->marker = model_symbol(m, "marker", 0, marker);
+    }
+    m->has_off_cpu = true;
+    return w;
+}
+
+static inline int model_reason(const char *word)
+{
+    int i = 0;
+
+    while (i < N_MODEL_STATES && strcmp(model_reasons[i], word) != 0) {
+        i++;
+    }
+    assert_true(i < N_MODEL_STATES);
+    return i;
+}
+
+static inline uint32_t model_utid(const struct model *m, int64_t tid)
+{
+    uint32_t utid = 0;
+
+    for (uint32_t i = 1; i <= m->n_threads; i++) {
+        utid = m->threads[i].tid == tid ? i : utid; /* the latest of that tid */
+    }
+    assert_true(utid > 0);
+    return utid;
+}
+
+static inline void model_read_wait(struct model *m, char *text)
+{
+    uint32_t stack[MAX_DEPTH], n = 0;
+    char *save = NULL, *save_stack = NULL;
+    uint32_t utid = model_utid(m, strtoll(strtok_r(text, " ", &save), NULL, 10));
+    char *functions = strtok_r(NULL, " ", &save);
+    int reason = model_reason(strtok_r(NULL, " ", &save));
+    int64_t dur = (int64_t)(strtod(strtok_r(NULL, " ", &save), NULL) * (double)MS);
+
+    if (strcmp(functions, "-") == 0) {
+        functions[0] = '\0';
+    }
+    for (char *f = strtok_r(functions, ";", &save_stack); f; f = strtok_r(NULL, ";", &save_stack)) {
+        assert_true(n < MAX_DEPTH - 1);
+        stack[n++] = model_function(m, f);
+    }
+    model_wait(m, utid, stack, n, reason, dur)->is_folded = strtok_r(NULL, " ", &save) != NULL;
+}
+
 static inline void model_read_sample(struct model *m, char *text)
 {
-    uint32_t stack[MAX_DEPTH], n = 0, utid = 0;
+    uint32_t stack[MAX_DEPTH], n = 0;
     char *save = NULL, *save_stack = NULL;
-    int64_t tid = strtoll(strtok_r(text, " ", &save), NULL, 10);
+    uint32_t utid = model_utid(m, strtoll(strtok_r(text, " ", &save), NULL, 10));
     char *functions = strtok_r(NULL, " ", &save);
     int64_t count = 1, on_cpu_ns = MS;
 
@@ -199,10 +295,6 @@ static inline void model_read_sample(struct model *m, char *text)
             on_cpu_ns = (int64_t)(strtod(word + 2, NULL) * (double)MS);
         }
     }
-    for (uint32_t i = 1; i <= m->n_threads; i++) {
-        utid = m->threads[i].tid == tid ? i : utid; /* the latest of that tid */
-    }
-    assert_true(utid > 0);
     for (char *f = strtok_r(functions, ";", &save_stack); f; f = strtok_r(NULL, ";", &save_stack)) {
         assert_true(n < MAX_DEPTH - 1);
         stack[n++] = model_function(m, strcmp(f, "[truncated]") == 0 ? "[truncated stack]" : f);
@@ -231,6 +323,14 @@ static inline bool model_read_line(struct model *m, const char *line)
         model_thread(m, a, upid, name);
     } else if (strncmp(text, "sample ", 7) == 0) {
         model_read_sample(m, text + 7);
+    } else if (strncmp(text, "wait ", 5) == 0) {
+        model_read_wait(m, text + 5);
+    } else if (sscanf(text, "open %lld %255s", &a, name) == 2) {
+        uint32_t utid = model_utid(m, a);
+        m->threads[utid].open = model_reason(name);
+        m->threads[utid].open_ts = START_TS + m->next_ns;
+    } else if (sscanf(text, "end %lld", &a) == 1) {
+        m->threads[model_utid(m, a)].end_ts = START_TS + m->next_ns;
     } else if (sscanf(text, "at %lld", &a) == 1) {
         m->next_ns = a * MS;
     } else if (strcmp(text, "snapshot") == 0) {
@@ -272,7 +372,7 @@ static const struct sql_block fixture_sql[] = {
     {"run",
      "INSERT OR REPLACE INTO run VALUES (7, ?1, ?2, 100, 1, 'app --fast', 5000000000, ?3,"
      " 1700000000000000000, ?4, 1000, 1000000, 1, 'host', 'Linux 6.18', 'x86_64', 2, '0.1.0',"
-     " ?5, ?6, 0, ?7, ?8, 0, 0, 0, ?9, 0, 0)"},
+     " ?5, ?6, 0, ?7, ?8, 0, 0, 0, ?9, 0, ?10)"},
     {"ability", "INSERT OR IGNORE INTO ability VALUES ('kernel_stacks', 1, '', '')"},
     {"binary", "INSERT OR IGNORE INTO binary VALUES"
                " (?1, '/usr/bin/' || ?2, ?2, ?3, NULL, 1, 'symtab', NULL)"},
@@ -283,8 +383,8 @@ static const struct sql_block fixture_sql[] = {
     {"thread", "INSERT OR IGNORE INTO thread VALUES (?1, ?2, ?3, ?4, ?5, 5000000000, NULL)"},
     {"callsite", "INSERT OR IGNORE INTO callsite VALUES (?1, ?2, ?3, ?4, ?5)"},
     {"sample", "INSERT INTO sample VALUES (?1, ?2, 0, ?3, ?4, ?5, NULL, NULL, NULL, NULL)"},
-    {"node", "INSERT OR REPLACE INTO call_tree VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, 0, 0,"
-             " 0, 0)"},
+    {"node", "INSERT OR REPLACE INTO call_tree VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10,"
+             " ?11, ?12, ?13)"},
     {"stack", "INSERT OR IGNORE INTO stack VALUES (?1, ?2, ?3)"},
     {"snapshot", "INSERT OR IGNORE INTO snapshot VALUES (?1, ?2, ?3)"},
     {"stack_sum", "INSERT OR IGNORE INTO stack_sum VALUES (?1, ?2, ?3, ?4)"},
@@ -305,6 +405,28 @@ static const struct sql_block fixture_sql[] = {
      "INSERT INTO symbol_sum SELECT symbol, sum(n_self_samples), sum(self_on_cpu_ns),"
      " sum(n_total_samples), sum(total_on_cpu_ns), 0, 0, 0, 0 FROM symbol_thread_sum"
      " GROUP BY symbol"},
+    {"clear_waits", "DELETE FROM thread_state"},
+    {"clear_folded", "DELETE FROM folded_state"},
+    {"thread_end", "UPDATE thread SET end_ts = nullif(?2, 0) WHERE utid = ?1"},
+    {"wait", "INSERT INTO thread_state VALUES (?1, ?2, ?3, ?4,"
+             " iif(?7 = 'runnable', ?7, 'blocked'), nullif(?7, 'runnable'),"
+             " iif(?7 = 'runnable', NULL, 'kernel_stack'), nullif(?5, 0),"
+             " iif(?7 = 'runnable', NULL, iif(?6, 'switch', 'none')), NULL, NULL)"},
+    {"folded", "INSERT INTO folded_state VALUES (?1, ?2, iif(?5 = 'runnable', ?5, 'blocked'),"
+               " iif(?5 = 'runnable', '', ?5), ?3, 1, ?4) ON CONFLICT DO UPDATE SET"
+               " n_intervals = n_intervals + 1, dur = dur + ?4"},
+    {"symbol_waits",
+     "INSERT INTO symbol_sum VALUES (?1, 0, 0, 0, 0, ?2, ?3, ?4, ?5) ON CONFLICT DO"
+     " UPDATE SET n_self_waits = n_self_waits + ?2, self_off_cpu_ns = self_off_cpu_ns +"
+     " ?3, n_total_waits = n_total_waits + ?4, total_off_cpu_ns = total_off_cpu_ns + ?5"},
+    {"ledger",
+     "INSERT INTO thread_sum VALUES (?1, 0, 0, ?12, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0,"
+     " ?13, NULL, NULL, NULL) ON CONFLICT DO UPDATE SET runnable_ns = ?12, idle_ns = ?2, lock_ns ="
+     " ?3, sem_ns = ?4, ipc_ns = ?5, io_r_ns = ?6, io_w_ns = ?7, ready_ns = ?8, sleep_ns = ?9,"
+     " conn_ns = ?10, other_ns = ?11, unknown_ns = 0, n_switches = ?13"},
+    {"open", "UPDATE thread_sum SET open_ts = ?2, open_state = iif(?3 IN ('running', 'runnable'),"
+             " ?3, 'blocked'), open_reason = iif(?3 IN ('running', 'runnable'), NULL, ?3)"
+             " WHERE utid = ?1"},
     {NULL, NULL},
 };
 
@@ -342,6 +464,7 @@ struct fixture_node {
     uint32_t parent, symbol, depth;
     bool is_recursive;
     int64_t n_self, self_ns, n_total, total_ns;
+    int64_t n_self_waits, self_off_ns, n_waits, total_off_ns;
 };
 
 /* Everything that has an id, numbered in the order of the samples. */
@@ -353,6 +476,7 @@ struct fixture {
         uint32_t utid, node;
         int64_t n_samples, on_cpu_ns;
     } all_stacks[20000];
+    uint32_t wait_nodes[MAX_WAITS]; /* 0: runnable */
 };
 
 static inline uint32_t fixture_frame(struct fixture *x, struct db *db, const struct model *m,
@@ -445,6 +569,75 @@ static inline void fixture_add(struct fixture *x, struct db *db, const struct mo
     }
 }
 
+/* Nodes and callsite of a wait; its sums. */
+static inline void fixture_wait(struct fixture *x, struct db *db, const struct model *m,
+                                size_t index)
+{
+    const struct model_wait *w = &m->waits[index];
+    uint32_t node = 0, callsite = 0;
+
+    for (uint32_t i = 0; w->marker && i < w->depth; i++) {
+        uint32_t frame = fixture_frame(x, db, m, w->stack[i], 1);
+        node = fixture_node(x, node, w->stack[i]);
+        callsite = fixture_callsite(x, db, callsite, frame, i, node);
+    }
+    if (w->is_folded) {
+        fixture_put(
+            db, "folded",
+            (const int64_t[]){(w->ts + w->dur - START_TS) / (100 * MS), w->utid, callsite, w->dur},
+            4, model_reasons[w->reason], NULL, 5);
+    } else {
+        fixture_put(
+            db, "wait",
+            (const int64_t[]){(int64_t)index + 1, w->ts, w->dur, w->utid, callsite, w->depth > 1},
+            6, model_reasons[w->reason], NULL, 7);
+    }
+    if (!w->marker) {
+        return;
+    }
+    node = fixture_node(x, node, w->marker);
+    x->wait_nodes[index] = node;
+    x->nodes[node].n_self_waits++;
+    x->nodes[node].self_off_ns += w->dur;
+    for (; node; node = x->nodes[node].parent) {
+        x->nodes[node].n_waits++;
+        x->nodes[node].total_off_ns += w->dur;
+    }
+}
+
+static inline void fixture_wait_symbols(const struct fixture *x, struct db *db,
+                                        const struct model *m)
+{
+    for (size_t i = 0; i < m->n_waits; i++) {
+        int64_t dur = m->waits[i].dur;
+        for (uint32_t node = x->wait_nodes[i]; node; node = x->nodes[node].parent) {
+            bool is_leaf = node == x->wait_nodes[i];
+            if (!x->nodes[node].is_recursive) {
+                PUT(db, "symbol_waits", x->nodes[node].symbol, is_leaf, is_leaf ? dur : 0, 1, dur);
+            }
+        }
+    }
+}
+
+static inline void fixture_ledgers(struct db *db, const struct model *m)
+{
+    for (uint32_t utid = 1; m->has_off_cpu && utid <= m->n_threads; utid++) {
+        int64_t values[13] = {utid};
+        for (size_t i = 0; i < m->n_waits; i++) {
+            if (m->waits[i].utid == utid) {
+                values[1 + m->waits[i].reason] += m->waits[i].dur;
+                values[12]++;
+            }
+        }
+        fixture_put(db, "ledger", values, 13, NULL, NULL, 0);
+        if (m->threads[utid].open_ts) {
+            fixture_put(db, "open", (const int64_t[]){utid, m->threads[utid].open_ts}, 2,
+                        model_reasons[m->threads[utid].open], NULL, 3);
+        }
+        PUT(db, "thread_end", utid, m->threads[utid].end_ts);
+    }
+}
+
 static inline void fixture_snapshot(struct fixture *x, struct db *db, const struct model *m,
                                     size_t which)
 {
@@ -500,8 +693,8 @@ static inline void fixture_run(struct db *db, const struct model *m)
     int64_t raw_from_ts = m->n_folded ? m->samples[m->n_folded - 1].ts + 1 : 0;
     fixture_put(db, "run",
                 (const int64_t[]){end_ts, data_ts, (int64_t)m->n_samples, on_cpu_ns, n_truncated,
-                                  n_unnamed, raw_from_ts},
-                7, m->is_recording ? "recording" : "stopped", m->is_recording ? "" : "stopped", 1);
+                                  n_unnamed, raw_from_ts, m->has_off_cpu},
+                8, m->is_recording ? "recording" : "stopped", m->is_recording ? "" : "stopped", 1);
 }
 
 /* Writes what the file does not hold yet, as one commit. */
@@ -510,7 +703,7 @@ static inline void model_write(struct model *m, const char *path)
     struct db *db = NULL;
     struct err e = {0};
     struct fixture *x = mem_new(1, sizeof(*x));
-    size_t which = 0;
+    size_t which = 0, wait = 0;
 
     if (db_open(&db, path, m->n_written ? DB_WRITE : DB_CREATE, &e) < 0) {
         fail_msg("%s", e.msg);
@@ -518,9 +711,14 @@ static inline void model_write(struct model *m, const char *path)
     db_begin(db);
     fixture_names(db, m);
     fixture_put(db, "ability", NULL, 0, NULL, NULL, 0);
+    fixture_put(db, "clear_waits", NULL, 0, NULL, NULL, 0);
+    fixture_put(db, "clear_folded", NULL, 0, NULL, NULL, 0);
     for (size_t i = 0; i <= m->n_samples; i++) {
         while (which < m->n_snapshots && m->snapshots[which] == i) {
             fixture_snapshot(x, db, m, which++);
+        }
+        while (wait < m->n_waits && m->waits[wait].after == i) {
+            fixture_wait(x, db, m, wait++);
         }
         if (i < m->n_samples) {
             fixture_add(x, db, m, i, i >= m->n_written);
@@ -529,10 +727,12 @@ static inline void model_write(struct model *m, const char *path)
     for (uint32_t i = 1; i <= x->n_nodes; i++) {
         const struct fixture_node *n = &x->nodes[i];
         PUT(db, "node", n->parent, i, n->symbol, n->depth, n->is_recursive, n->n_self, n->self_ns,
-            n->n_total, n->total_ns);
+            n->n_total, n->total_ns, n->n_self_waits, n->self_off_ns, n->n_waits, n->total_off_ns);
     }
     fixture_put(db, "clear_symbols", NULL, 0, NULL, NULL, 0);
     fixture_put(db, "sum_symbols", NULL, 0, NULL, NULL, 0);
+    fixture_wait_symbols(x, db, m);
+    fixture_ledgers(db, m);
     fixture_run(db, m);
     db_commit(db);
     if (db_status(db, &e) < 0) {

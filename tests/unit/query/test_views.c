@@ -58,11 +58,17 @@ static void add_rows(struct buf *out, const json_t *data, char *words)
     }
 }
 
+/* Time on or off the CPU, whichever the document is about. */
+static long long ms_of(const json_t *object, const char *on_cpu, const char *off_cpu)
+{
+    return json_int_at(object, on_cpu, json_int_at(object, off_cpu, -MS)) / MS;
+}
+
 static void add_cut(struct buf *out, const json_t *cut, int depth)
 {
     if (json_is_object(cut)) {
         buf_addf(out, "%*s%lld ms in %lld more\n", depth * 2, "",
-                 (long long)(json_int_at(cut, "total_on_cpu_ns", 0) / MS),
+                 ms_of(cut, "total_on_cpu_ns", "total_off_cpu_ns"),
                  (long long)json_int_at(cut, "n_nodes", 0));
     }
 }
@@ -75,9 +81,8 @@ static void add_tree(struct buf *out, const json_t *nodes, int depth)
     json_array_foreach(nodes, i, node)
     {
         buf_addf(out, "%*s%lld %lld %s\n", depth * 2, "",
-                 (long long)(json_int_at(node, "total_on_cpu_ns", 0) / MS),
-                 (long long)(json_int_at(node, "self_on_cpu_ns", 0) / MS),
-                 json_text_at(node, "name", ""));
+                 ms_of(node, "total_on_cpu_ns", "total_off_cpu_ns"),
+                 ms_of(node, "self_on_cpu_ns", "self_off_cpu_ns"), json_text_at(node, "name", ""));
         add_tree(out, json_object_get(node, "children"), depth + 1);
         add_cut(out, json_object_get(node, "cut"), depth + 1);
     }
@@ -233,6 +238,7 @@ static void every_document_has_its_members(void **state)
     fixture_path(path, sizeof(path));
     model_read_line(&m, "process 100 app");
     model_read_line(&m, "sample 100 main;work x5");
+    model_read_line(&m, "wait 100 main;nap sleep 3");
     model_write(&m, path);
     assert_int_equal(query_open(&q, path, false, &e), 0);
     for (const struct view *v = query_views; v->name; v++) {
