@@ -330,6 +330,192 @@ static void check_timeline(struct query *q, const struct model *m, const struct 
     json_decref(document);
 }
 
+/* ---- time off the CPU -------------------------------------------------------------------------
+ */
+
+/* Time of a wait inside the range of a request; 0 if it does not pass. */
+static int64_t wait_ns(const struct model *m, const struct request *r, const struct model_wait *w)
+{
+    int64_t from = w->ts - START_TS, to = from + w->dur;
+
+    if ((r->tid && m->threads[w->utid].tid != r->tid) ||
+        (r->pid && m->threads[w->utid].pid != r->pid)) {
+        return 0;
+    }
+    for (size_t i = 0; w->marker && i < r->n_excluded; i++) {
+        for (uint32_t d = 0; d < w->depth; d++) {
+            if (is_named_like(m, w->stack[d], r->excluded[i])) {
+                return 0;
+            }
+        }
+    }
+    from = from > r->from_ns ? from : r->from_ns;
+    to = r->to_ns && to > r->to_ns ? r->to_ns : to;
+    return to > from ? to - from : 0;
+}
+
+/* Totals of every function: time of waits with it on the stack. Self: with it innermost (none of
+ * these functions is in the kernel). */
+static void check_top_waits(struct query *q, const struct model *m, const struct request *r,
+                            int reason)
+{
+    int64_t sums[MAX_SYMBOLS + 1][2] = {{0}}, all = 0, n_functions = 0;
+    json_t *parameters = parameters_of(m, r), *row;
+    size_t i;
+
+    for (i = 0; i < m->n_waits; i++) {
+        const struct model_wait *w = &m->waits[i];
+        int64_t ns = w->marker && (reason < 0 || w->reason == reason) ? wait_ns(m, r, w) : 0;
+        bool is_seen[MAX_SYMBOLS + 1] = {false};
+        all += ns;
+        for (uint32_t d = 1; d < w->depth; d++) {
+            sums[w->stack[d]][1] += is_seen[w->stack[d]] ? 0 : ns;
+            is_seen[w->stack[d]] = true;
+        }
+        sums[w->stack[w->depth - 1]][0] += w->depth > 1 ? ns : 0;
+    }
+    for (uint32_t symbol = 1; symbol <= m->n_symbols; symbol++) {
+        n_functions += strcmp(m->kinds[symbol], "function") == 0 && sums[symbol][1] > 0;
+    }
+    json_object_set_new(parameters, "limit", json_integer(0));
+    json_object_set_new(parameters, "off_cpu", json_true());
+    if (reason >= 0) {
+        json_object_set_new(parameters, "reason", json_string(model_reasons[reason]));
+    }
+    json_t *document = ask(q, "top", parameters);
+    assert_int_equal(data_int(document, "off_cpu_ns"), all);
+    assert_int_equal(data_int(document, "n_functions"), n_functions);
+    json_array_foreach(json_object_get(json_object_get(document, "data"), "functions"), i, row)
+    {
+        int64_t symbol = json_int_at(row, "symbol", 0);
+        assert_int_equal(json_int_at(row, "self_off_cpu_ns", -1), sums[symbol][0]);
+        assert_int_equal(json_int_at(row, "total_off_cpu_ns", -1), sums[symbol][1]);
+    }
+    json_decref(document);
+}
+
+/* Checks a list of nodes whose stacks, markers included, begin with prefix. */
+static int64_t check_wait_nodes(const struct model *m, const struct request *r, const json_t *nodes,
+                                uint32_t *prefix, uint32_t depth)
+{
+    int64_t all = 0;
+    size_t i;
+    json_t *node;
+
+    json_array_foreach(nodes, i, node)
+    {
+        int64_t total = 0, self = 0;
+        prefix[depth] = (uint32_t)json_int_at(node, "symbol", 0);
+        for (size_t k = 0; k < m->n_waits; k++) {
+            struct model_wait w = m->waits[k];
+            w.stack[w.depth] = w.marker;
+            if (w.marker && w.depth >= depth &&
+                memcmp(w.stack, prefix, (depth + 1) * sizeof(*prefix)) == 0) {
+                total += wait_ns(m, r, &w);
+                self += w.depth == depth ? wait_ns(m, r, &w) : 0;
+            }
+        }
+        assert_int_equal(json_int_at(node, "total_off_cpu_ns", -1), total);
+        assert_int_equal(json_int_at(node, "self_off_cpu_ns", -1), self);
+        assert_int_equal(
+            check_wait_nodes(m, r, json_object_get(node, "children"), prefix, depth + 1),
+            total - self);
+        all += total;
+    }
+    return all;
+}
+
+static void check_flame_waits(struct query *q, const struct model *m, const struct request *r)
+{
+    json_t *parameters = parameters_of(m, r);
+    uint32_t prefix[MAX_DEPTH + 1];
+
+    json_object_set_new(parameters, "threshold_pct", json_real(0));
+    json_object_set_new(parameters, "max_depth", json_integer(1000));
+    json_object_set_new(parameters, "off_cpu", json_true());
+    json_t *document = ask(q, "flamegraph", parameters);
+    json_t *roots = json_object_get(json_object_get(document, "data"), "roots");
+    assert_int_equal(check_wait_nodes(m, r, roots, prefix, 0), data_int(document, "off_cpu_ns"));
+    json_decref(document);
+}
+
+/* Single waits: as many as there are, the longest first, and nothing that does not pass. */
+static void check_intervals(struct query *q, const struct model *m, const struct request *r)
+{
+    int64_t n = 0, ns = 0, last = INT64_MAX;
+    json_t *parameters = parameters_of(m, r), *row;
+    size_t i;
+
+    for (i = 0; i < m->n_waits; i++) {
+        int64_t in_range = m->waits[i].marker ? wait_ns(m, r, &m->waits[i]) : 0;
+        n += in_range > 0;
+        ns += in_range;
+    }
+    json_object_set_new(parameters, "limit", json_integer(7));
+    json_t *document = ask(q, "intervals", parameters);
+    json_t *waits = json_object_get(json_object_get(document, "data"), "waits");
+    assert_int_equal(data_int(document, "n_waits"), n);
+    assert_int_equal(data_int(document, "off_cpu_ns"), ns);
+    assert_int_equal(json_array_size(waits), n < 7 ? n : 7);
+    json_array_foreach(waits, i, row)
+    {
+        int64_t dur = json_int_at(row, "dur_ns", -1), n_longer = 0;
+        for (size_t k = 0; k < m->n_waits; k++) {
+            const struct model_wait *w = &m->waits[k];
+            n_longer += w->marker && w->dur > dur && wait_ns(m, r, w) > 0;
+        }
+        assert_true(n_longer <= (int64_t)i && dur <= last);
+        last = dur;
+    }
+    json_decref(document);
+}
+
+/* Every member of a thread's ledger, and that it closes. */
+static void check_ledgers(struct query *q, const struct model *m, const struct request *r)
+{
+    json_t *parameters = parameters_of(m, r), *row;
+    size_t i;
+
+    json_object_set_new(parameters, "limit", json_integer(0));
+    json_t *document = ask(q, "threads", parameters);
+    json_array_foreach(json_object_get(json_object_get(document, "data"), "threads"), i, row)
+    {
+        int64_t utid = json_int_at(row, "utid", 0), runnable = 0, blocked = 0, sum = 0;
+        json_t *value;
+        const char *key;
+        if (r->n_excluded) {
+            assert_true(json_is_null(json_object_get(row, "reasons")));
+            continue;
+        }
+        for (size_t k = 0; k < m->n_waits; k++) {
+            const struct model_wait *w = &m->waits[k];
+            int64_t *into = w->marker ? &blocked : &runnable;
+            *into += w->utid == utid ? wait_ns(m, r, w) : 0;
+        }
+        json_object_foreach(json_object_get(row, "reasons"), key, value)
+        {
+            sum += json_integer_value(value);
+        }
+        int64_t known = json_int_at(row, "on_cpu_ns", 0) + runnable + blocked;
+        int64_t wall = json_int_at(row, "wall_ns", -1);
+        assert_int_equal(json_int_at(row, "runnable_ns", -1), runnable);
+        assert_int_equal(json_int_at(row, "off_cpu_ns", -1), blocked);
+        assert_int_equal(sum, blocked);
+        assert_int_equal(json_int_at(row, "unknown_ns", -1), wall > known ? wall - known : 0);
+    }
+    json_decref(document);
+}
+
+static void check_waits(struct query *q, const struct model *m, const struct request *r,
+                        uint64_t *random)
+{
+    check_top_waits(q, m, r, -1);
+    check_top_waits(q, m, r, (int)below(random, MODEL_RUNNABLE));
+    check_flame_waits(q, m, r);
+    check_intervals(q, m, r);
+    check_ledgers(q, m, r);
+}
+
 /* ---- random runs ------------------------------------------------------------------------------
  */
 
@@ -346,6 +532,21 @@ static void make_names(struct model *m, uint64_t *random)
         /* Ids come back: two threads may share a tid. */
         model_thread(m, 200 + below(random, 3), 1 + below(random, n_processes), "worker");
     }
+}
+
+static void make_wait(struct model *m, uint64_t *random, uint32_t n_functions)
+{
+    uint32_t stack[12], depth = 0;
+    int reason = (int)below(random, MODEL_RUNNING);
+    char name[32];
+
+    for (uint32_t levels = below(random, 9); reason != MODEL_RUNNABLE && levels > 0; levels--) {
+        snprintf(name, sizeof(name), "%sf%u", below(random, 9) ? "" : "lib.so!",
+                 below(random, n_functions));
+        stack[depth++] = model_function(m, name);
+    }
+    model_wait(m, 1 + below(random, m->n_threads), stack, depth, reason,
+               1 + (int64_t)below(random, 90 * (uint32_t)MS));
 }
 
 static void make_samples(struct model *m, uint64_t *random, size_t n, uint32_t n_functions)
@@ -365,6 +566,9 @@ static void make_samples(struct model *m, uint64_t *random, size_t n, uint32_t n
                      1 + (int64_t)below(random, 3 * (uint32_t)MS));
         if (below(random, 60) == 0 && m->n_snapshots < MAX_SNAPSHOTS) {
             m->snapshots[m->n_snapshots++] = m->n_samples;
+        }
+        if (below(random, 4) == 0 && m->n_waits < MAX_WAITS) {
+            make_wait(m, random, n_functions);
         }
         m->next_ns += below(random, 10) ? 0 : (int64_t)below(random, 50) * MS;
     }
@@ -420,6 +624,7 @@ static void check_all(struct query *q, const struct model *m, uint64_t *random)
     check_threads(q, m, &r);
     check_flame(q, m, &r);
     check_timeline(q, m, &r);
+    check_waits(q, m, &r, random);
     if (strcmp(m->kinds[symbol], "function") == 0) {
         check_neighbors(q, m, &r, symbol);
     }
