@@ -36,7 +36,8 @@ enum {
     END_MS = 12,               /* the last drains: as soon as the slack has passed */
     MAX_FREQUENCY_HZ = 100000, /* the kernel's clock never fires more often */
     MAX_STACK = 127,
-    N_ABILITIES = 1,
+    N_ABILITIES = 3,
+    KALLSYMS_BYTES_MAX = 128 << 20,
     NO_REASON = -1,
 };
 /* A record is stamped before it is written; this long at most, a stolen CPU apart. */
@@ -209,11 +210,23 @@ static int step(struct capture *c)
     return c->deadline_ns && now >= c->deadline_ns ? EVENT_END_TIME_LIMIT : NO_REASON;
 }
 
+/* What the functions on the stacks of waits are called. */
+static void read_kernel(struct capture *c)
+{
+    struct buf text = {0};
+    if (c->events.has_kernel && c->events.has_stacks &&
+        fd_read_file("/proc/kallsyms", KALLSYMS_BYTES_MAX, &text) == 0) {
+        follow_read_kernel(c->follow, buf_str(&text), text.len);
+    }
+    buf_free(&text);
+}
+
 static void *run(void *ctx)
 {
     struct capture *c = ctx;
     int reason = NO_REASON;
     follow_flush(c->follow); /* what was found at the start */
+    read_kernel(c);
     while (reason == NO_REASON) {
         reason = step(c);
     }
@@ -232,26 +245,42 @@ static void *run(void *ctx)
     return NULL;
 }
 
-static void note_abilities(struct capture *c)
+/* Why the kernel's side is hidden, what is left out because of it, and what would help. */
+static void note_hidden_kernel(struct capture_ability *a, int os_errno, const char *left_out)
 {
-    struct capture_ability *kernel = &c->abilities[0];
-    kernel->name = "kernel_stacks";
-    kernel->is_available = c->events.has_kernel;
-    if (kernel->is_available) {
-        return;
-    }
     int64_t level;
     if (fd_read_int("/proc/sys/kernel/perf_event_paranoid", &level) == 0 && level > 1) {
-        snprintf(
-            kernel->reason, sizeof(kernel->reason),
-            "kernel.perf_event_paranoid is %lld: time in the kernel and its stacks are left out",
-            (long long)level);
-        snprintf(kernel->unlock, sizeof(kernel->unlock),
-                 "sudo sysctl kernel.perf_event_paranoid=1");
+        snprintf(a->reason, sizeof(a->reason), "kernel.perf_event_paranoid is %lld: %s",
+                 (long long)level, left_out);
+        snprintf(a->unlock, sizeof(a->unlock), "sudo sysctl kernel.perf_event_paranoid=1");
     } else {
-        snprintf(kernel->reason, sizeof(kernel->reason),
-                 "the kernel refused (%s): time in the kernel and its stacks are left out",
-                 strerror(c->events.kernel_errno));
+        snprintf(a->reason, sizeof(a->reason), "the kernel refused (%s): %s", strerror(os_errno),
+                 left_out);
+    }
+}
+
+static void note_abilities(struct capture *c)
+{
+    const struct events *ev = &c->events;
+    struct capture_ability *kernel = &c->abilities[0], *off_cpu = &c->abilities[1],
+                           *stacks = &c->abilities[2];
+    kernel->name = "kernel_stacks";
+    kernel->is_available = ev->has_kernel;
+    off_cpu->name = "off_cpu";
+    off_cpu->is_available = ev->has_switches;
+    stacks->name = "wait_stacks";
+    stacks->is_available = ev->has_kernel && ev->has_switches && ev->has_stacks;
+    if (!ev->has_kernel) {
+        note_hidden_kernel(kernel, ev->kernel_errno, "stacks of the kernel are left out");
+        note_hidden_kernel(stacks, ev->kernel_errno,
+                           "a wait shows the stack its thread was sampled in last");
+    } else if (!ev->has_stacks && ev->stacks_errno == EMFILE) {
+        snprintf(stacks->reason, sizeof(stacks->reason),
+                 "too few descriptors for two events per thread and CPU");
+        snprintf(stacks->unlock, sizeof(stacks->unlock), "ulimit -n 1048576 for stax-server");
+    } else if (!ev->has_stacks) {
+        snprintf(stacks->reason, sizeof(stacks->reason), "the kernel refused: %s",
+                 strerror(ev->stacks_errno));
     }
 }
 
@@ -313,6 +342,8 @@ static struct follow *new_follow(struct capture *c, struct queue *out)
         .period_ns = c->period_ns,
         .out = out,
         .sources = &c->events.sources,
+        .has_switches = true,
+        .is_held = c->options.is_launched,
     };
     return follow_new(&options);
 }

@@ -80,6 +80,34 @@ uint64_t *event_add_sample(struct buf *batch, const struct event_sample *body)
     return s->addresses;
 }
 
+uint64_t *event_add_off_cpu(struct buf *batch, const struct event_off_cpu *body)
+{
+    struct event_off_cpu *o = add(batch, EVENT_OFF_CPU, body->head.flags, body->head.ts,
+                                  sizeof(*o) + (size_t)body->n_addresses * sizeof(uint64_t));
+    struct event_head head = o->head;
+    *o = *body;
+    o->head = head;
+    return o->addresses;
+}
+
+void event_add_off_cpu_folded(struct buf *batch, const struct event_off_cpu_folded *body)
+{
+    struct event_off_cpu_folded *o =
+        add(batch, EVENT_OFF_CPU_FOLDED, body->head.flags, body->head.ts, sizeof(*o));
+    struct event_head head = o->head;
+    *o = *body;
+    o->head = head;
+}
+
+void event_add_thread_time(struct buf *batch, const struct event_thread_time *body)
+{
+    struct event_thread_time *t =
+        add(batch, EVENT_THREAD_TIME, body->head.flags, body->head.ts, sizeof(*t));
+    struct event_head head = t->head;
+    *t = *body;
+    t->head = head;
+}
+
 void event_add_loss(struct buf *batch, int64_t ts, uint32_t cpu, enum event_loss_kind kind,
                     uint64_t n)
 {
@@ -93,6 +121,35 @@ void event_add_end(struct buf *batch, int64_t ts, enum event_end_reason reason)
 {
     struct event_end *end = add(batch, EVENT_END, 0, ts, sizeof(*end));
     end->reason = reason;
+}
+
+static bool is_off_state(unsigned state)
+{
+    return state == EVENT_STATE_RUNNABLE || state == EVENT_STATE_BLOCKED;
+}
+
+/* Bytes the body of an event about waits says it needs, SIZE_MAX if it contradicts itself. */
+static size_t needed_for_wait(const struct event_head *head, size_t size)
+{
+    if (head->type == EVENT_OFF_CPU) {
+        const struct event_off_cpu *o = (const void *)head;
+        if (size < sizeof(*o) || !is_off_state(o->state) || o->reason >= EVENT_N_REASONS ||
+            o->reason_from >= EVENT_N_REASON_SOURCES || o->stack_from >= EVENT_N_STACK_SOURCES ||
+            o->n_kernel > o->n_addresses || o->start_ts < 0 || o->start_ts > head->ts) {
+            return SIZE_MAX;
+        }
+        return sizeof(*o) + (size_t)o->n_addresses * sizeof(uint64_t);
+    }
+    if (head->type == EVENT_OFF_CPU_FOLDED) {
+        const struct event_off_cpu_folded *o = (const void *)head;
+        bool is_good = size >= sizeof(*o) && is_off_state(o->state) &&
+                       o->reason < EVENT_N_REASONS && o->dur_ns >= 0;
+        return is_good ? sizeof(*o) : SIZE_MAX;
+    }
+    const struct event_thread_time *t = (const void *)head;
+    bool is_good =
+        size >= sizeof(*t) && t->open_state < EVENT_N_STATES && t->open_reason < EVENT_N_REASONS;
+    return is_good ? sizeof(*t) : SIZE_MAX;
 }
 
 /* Bytes the body of a record says it needs, SIZE_MAX if it contradicts itself. */
@@ -130,6 +187,10 @@ static size_t needed(const struct event_head *head, size_t size)
         const struct event_end *end = (const void *)head;
         return size < sizeof(*end) || end->reason >= EVENT_END_N_REASONS ? SIZE_MAX : sizeof(*end);
     }
+    case EVENT_OFF_CPU:
+    case EVENT_OFF_CPU_FOLDED:
+    case EVENT_THREAD_TIME:
+        return needed_for_wait(head, size);
     default:
         return SIZE_MAX;
     }

@@ -29,6 +29,9 @@ enum event_type {
     EVENT_SAMPLE,            /* struct event_sample */
     EVENT_LOSS,              /* struct event_loss */
     EVENT_END,               /* struct event_end: the last record of a run */
+    EVENT_OFF_CPU,           /* struct event_off_cpu: an interval, told when it has ended */
+    EVENT_OFF_CPU_FOLDED,    /* struct event_off_cpu_folded: the sum of intervals not told singly */
+    EVENT_THREAD_TIME,       /* struct event_thread_time: where a thread's time went so far */
     EVENT_N_TYPES
 };
 
@@ -88,6 +91,122 @@ struct event_sample {
     uint64_t addresses[];
 };
 
+/* What a thread does; the names go into thread_state.state and thread_sum.open_state. */
+#define EVENT_STATES(X)                                                                            \
+    X(UNKNOWN, "unknown")   /* records of it were lost */                                          \
+    X(RUNNING, "running")   /* on a CPU */                                                         \
+    X(RUNNABLE, "runnable") /* waiting for a CPU: preempted, or not started yet */                 \
+    X(BLOCKED, "blocked")   /* left its CPU by itself */
+
+enum event_state {
+#define X(name, text) EVENT_STATE_##name,
+    EVENT_STATES(X)
+#undef X
+        EVENT_N_STATES
+};
+
+/* Why a thread is blocked. What is counted where: capture/wait_reason.c. */
+#define EVENT_REASONS(X)                                                                           \
+    X(IDLE, "idle")   /* parked for work: condition variables, signals */                          \
+    X(LOCK, "lock")   /* mutexes, rwlocks, file locks, locks of the kernel */                      \
+    X(SEM, "sem")     /* semaphores */                                                             \
+    X(IPC, "ipc")     /* pipes, message queues, ends of children and threads */                    \
+    X(IO_R, "ioR")    /* reading files, sockets, terminals, and pages from disk */                 \
+    X(IO_W, "ioW")    /* writing and syncing them */                                               \
+    X(READY, "ready") /* poll, select, epoll, io_uring */                                          \
+    X(SLEEP, "sleep") /* timers */                                                                 \
+    X(CONN, "conn")   /* connect, accept, open */                                                  \
+    X(OTHER, "other") /* anything else, or no evidence at all */
+
+enum event_reason {
+#define X(name, text) EVENT_REASON_##name,
+    EVENT_REASONS(X)
+#undef X
+        EVENT_N_REASONS
+};
+
+/* How the reason is known; the names go into thread_state.reason_from. */
+#define EVENT_REASON_SOURCES(X)                                                                    \
+    X(NONE, "none")                   /* not at all */                                             \
+    X(KERNEL_STACK, "kernel_stack")   /* kernel functions on its stack as it left its CPU */       \
+    X(WCHAN, "wchan")                 /* the kernel function it was seen to wait in */             \
+    X(SYSCALL, "syscall")             /* the system call it was seen to wait in */                 \
+    X(USER_FUNCTION, "user_function") /* a library function on its stack */                        \
+    X(EARLIER, "earlier")             /* taken over from an earlier wait of the thread */
+
+enum event_reason_source {
+#define X(name, text) EVENT_FROM_##name,
+    EVENT_REASON_SOURCES(X)
+#undef X
+        EVENT_N_REASON_SOURCES
+};
+
+/* How the stack of a wait was got; the names go into thread_state.stack_from. */
+#define EVENT_STACK_SOURCES(X)                                                                     \
+    X(NONE, "none")     /* there is none */                                                        \
+    X(SWITCH, "switch") /* as the thread left its CPU */                                           \
+    X(PARKED, "parked") /* while it waited */                                                      \
+    X(LAST_SAMPLE, "last_sample")
+
+enum event_stack_source {
+#define X(name, text) EVENT_STACK_##name,
+    EVENT_STACK_SOURCES(X)
+#undef X
+        EVENT_N_STACK_SOURCES
+};
+
+/* The evidence says no more than that a futex was waited for: a library function on the stack may
+ * know better. */
+#define EVENT_F_WAIT_IS_VAGUE 0x1u
+/* The stack is known not to reach its root. */
+#define EVENT_F_WAIT_TRUNCATED 0x2u
+
+/* head.ts: end of the interval. Addresses as in a sample, n_addresses may be 0. */
+struct event_off_cpu {
+    struct event_head head;
+    int32_t pid;
+    int32_t tid;
+    int64_t start_ts;    /* ns, when the thread left its CPU */
+    uint8_t state;       /* enum event_state: RUNNABLE or BLOCKED */
+    uint8_t reason;      /* enum event_reason, if blocked */
+    uint8_t reason_from; /* enum event_reason_source */
+    uint8_t stack_from;  /* enum event_stack_source */
+    uint16_t n_kernel;
+    uint16_t n_addresses;
+    uint64_t addresses[];
+};
+
+/* Intervals that ended in the drain before head.ts. */
+struct event_off_cpu_folded {
+    struct event_head head;
+    int32_t pid;
+    int32_t tid;
+    uint8_t state;  /* enum event_state: RUNNABLE or BLOCKED */
+    uint8_t reason; /* enum event_reason, if blocked */
+    uint8_t pad[6];
+    uint64_t n_intervals;
+    int64_t dur_ns; /* of all of them */
+};
+
+/* The ledger of a thread: start_ts to open_ts = on_cpu_ns + runnable_ns + blocked_ns + unknown_ns.
+ * runnable_ns and blocked_ns are the sums of all intervals told before, single and folded. */
+struct event_thread_time {
+    struct event_head head;
+    int32_t pid;
+    int32_t tid;
+    int64_t start_ts; /* ns, from when on the thread's time is accounted for */
+    int64_t on_cpu_ns;
+    int64_t runnable_ns;
+    int64_t blocked_ns;
+    int64_t unknown_ns;
+    uint64_t n_switches; /* times it left a CPU */
+    int64_t open_ts;     /* ns, since when it is in its state; not in the sums */
+    uint8_t open_state;  /* enum event_state */
+    uint8_t open_reason; /* enum event_reason, if blocked */
+    uint8_t is_end;      /* it ended at open_ts: there is no open state */
+    uint8_t pad[5];
+};
+
 /* Kinds of loss; the names go into loss.kind. */
 #define EVENT_LOSS_KINDS(X)                                                                        \
     X(RING_FULL, "ring_full")   /* the kernel found no room in a ring: n records */                \
@@ -142,6 +261,10 @@ void event_add_mapping(struct buf *batch, const struct event_mapping *body, cons
                        size_t path_len);
 /* Returns room for body->n_addresses addresses, to be filled by the caller at once. */
 uint64_t *event_add_sample(struct buf *batch, const struct event_sample *body);
+/* The same for the n_addresses of a wait. */
+uint64_t *event_add_off_cpu(struct buf *batch, const struct event_off_cpu *body);
+void event_add_off_cpu_folded(struct buf *batch, const struct event_off_cpu_folded *body);
+void event_add_thread_time(struct buf *batch, const struct event_thread_time *body);
 void event_add_loss(struct buf *batch, int64_t ts, uint32_t cpu, enum event_loss_kind kind,
                     uint64_t n);
 void event_add_end(struct buf *batch, int64_t ts, enum event_end_reason reason);

@@ -21,6 +21,7 @@
 enum {
     RING_BYTES_MIN = 32 << 10,
     SPARE_FDS = 256, /* left to the rest of this process */
+    STACKS_HZ = 250, /* stacks of context switches at most, per thread and CPU */
     CPU_LIST_BYTES_MAX = 65536,
     PATH_BYTES = 64,
 };
@@ -194,6 +195,8 @@ int events_open(struct events *ev, size_t ring_bytes, struct err *e)
     ev->max_fds = max_fds > SPARE_FDS ? max_fds - SPARE_FDS : 0;
     ev->has_kernel = true;
     ev->inherits_threads = true;
+    ev->has_switches = true;
+    ev->has_stacks = true;
     if (find_cpus(&ev->cpus) != 0) {
         return err_set(e, STAX_ESYSTEM, "cannot tell which CPUs are online");
     }
@@ -236,6 +239,30 @@ static int open_clock(const struct events *ev, pid_t tid, int cpu)
         .comm = 1,
         .comm_exec = 1,
         .task = 1,
+        .context_switch = ev->has_switches,
+        .use_clockid = 1,
+        .clockid = CLOCK_MONOTONIC,
+    };
+    return perf_event_open(&attr, tid, cpu);
+}
+
+/* Stacks of context switches. The kernel adapts the period of every thread to the rate, starting
+ * with each switch, so that rare ones all have theirs and a storm costs little. */
+static int open_stacks(const struct events *ev, pid_t tid, int cpu)
+{
+    struct perf_event_attr attr = {
+        .type = PERF_TYPE_SOFTWARE,
+        .size = sizeof(attr),
+        .config = PERF_COUNT_SW_CONTEXT_SWITCHES,
+        .freq = 1,
+        .sample_freq = STACKS_HZ,
+        .sample_type = RECORD_SAMPLE_TYPE,
+        .sample_id_all = 1,
+        .disabled = ev->is_on_exec,
+        .enable_on_exec = ev->is_on_exec,
+        .inherit = 1,
+        .inherit_thread = !ev->with_children && ev->inherits_threads,
+        .exclude_hv = 1,
         .use_clockid = 1,
         .clockid = CLOCK_MONOTONIC,
     };
@@ -261,16 +288,9 @@ static int open_granted(struct events *ev, pid_t tid, int cpu)
     return fd;
 }
 
-/* Opens the event of one thread on one CPU; 0 or -errno. */
-static int add_event(struct events *ev, pid_t tid, size_t cpu_index)
+/* Directs an event into the ring of its CPU and keeps it; 0 or -errno, with fd closed. */
+static int keep_event(struct events *ev, int fd, size_t cpu_index, uint32_t source)
 {
-    if (ev->n_fds + ev->cpus.n >= ev->max_fds) {
-        return -EMFILE;
-    }
-    int fd = open_granted(ev, tid, ev->cpus.pids[cpu_index]);
-    if (fd < 0) {
-        return fd;
-    }
     uint64_t id = 0;
     if (ioctl(fd, PERF_EVENT_IOC_SET_OUTPUT, ev->anchors[cpu_index]) != 0 ||
         ioctl(fd, PERF_EVENT_IOC_ID, &id) != 0) {
@@ -280,8 +300,44 @@ static int add_event(struct events *ev, pid_t tid, size_t cpu_index)
     }
     mem_reserve(&ev->fds, &ev->cap_fds, ev->n_fds + 1, sizeof(*ev->fds));
     ev->fds[ev->n_fds++] = fd;
-    *map_put(&ev->sources, id) = (uint32_t)tid;
+    *map_put(&ev->sources, id) = source;
     return 0;
+}
+
+/* Stacks are an extra: what stands in their way is remembered and they are left out. */
+static void add_stacks(struct events *ev, pid_t tid, size_t cpu_index)
+{
+    if (!ev->has_stacks || !ev->has_kernel || !ev->has_switches) {
+        return;
+    }
+    int rc = -EMFILE;
+    if (ev->n_fds + 2 * ev->cpus.n < ev->max_fds) {
+        rc = open_stacks(ev, tid, ev->cpus.pids[cpu_index]);
+    }
+    if (rc >= 0) {
+        rc = keep_event(ev, rc, cpu_index, (uint32_t)tid | EVENTS_SWITCH_STACK);
+    }
+    if (rc < 0 && rc != -ESRCH && rc != -ENODEV && rc != -ENXIO) {
+        ev->has_stacks = false;
+        ev->stacks_errno = -rc;
+    }
+}
+
+/* Opens the events of one thread on one CPU; 0 or -errno. */
+static int add_event(struct events *ev, pid_t tid, size_t cpu_index)
+{
+    if (ev->n_fds + ev->cpus.n >= ev->max_fds) {
+        return -EMFILE;
+    }
+    int fd = open_granted(ev, tid, ev->cpus.pids[cpu_index]);
+    if (fd < 0) {
+        return fd;
+    }
+    int rc = keep_event(ev, fd, cpu_index, (uint32_t)tid);
+    if (rc == 0) {
+        add_stacks(ev, tid, cpu_index);
+    }
+    return rc;
 }
 
 /* Closes the events from n_keep on; what they wrote so far must not be taken for the thread's. */

@@ -1,11 +1,12 @@
 /*
  * events.h - the perf descriptors of a run: one ring per CPU, and events on threads that fill them.
  *
- * A thread gets one cpu-clock event per CPU (a ring takes events of its own CPU only), inherited by
- * what the thread creates. Each CPU's ring belongs to an anchor, an event of this process that
- * never counts, so that a ring outlives the threads it was made for. Closing an event ends the
- * sampling of all that inherited it, so descriptors stay open until the end. Opened by one thread;
- * the rings are then drained by one thread.
+ * A thread gets one cpu-clock event per CPU (a ring takes events of its own CPU only), which also
+ * records context switches, and where the kernel's stacks may be seen one on context switches that
+ * takes their stacks. Both are inherited by what the thread creates. Each CPU's ring belongs to an
+ * anchor, an event of this process that never counts, so that a ring outlives the threads it was
+ * made for. Closing an event ends the sampling of all that inherited it, so descriptors stay open
+ * until the end. Opened by one thread; the rings are then drained by one thread.
  */
 #ifndef STAX_CAPTURE_EVENTS_H
 #define STAX_CAPTURE_EVENTS_H
@@ -34,10 +35,15 @@ struct events {
     int *fds;              /* of all threads */
     size_t n_fds, cap_fds, max_fds;
     struct map sources; /* event id -> tid it was opened on, or EVENTS_DISCARDED */
+    bool has_switches;  /* context switches are recorded */
+    bool has_stacks;    /* ... with stacks, as long as descriptors last */
+    int stacks_errno;   /* why not, if they are not */
 };
 
 /* The source of events that were given up half way. */
 #define EVENTS_DISCARDED UINT32_MAX
+/* Added to the tid for an event whose samples are stacks of context switches, not of the clock. */
+#define EVENTS_SWITCH_STACK (1u << 30)
 
 /* Maps one ring per online CPU, smaller than wanted when locked memory is short.
  * Errors: STAX_EPERMISSION, STAX_ELIMIT (locked memory, descriptors), STAX_ESYSTEM. */

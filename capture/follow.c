@@ -31,6 +31,7 @@ void follow_free(struct follow *f)
         return;
     }
     target_clear(&f->target);
+    follow_waits_free(f);
     buf_free(&f->batch);
     free(f);
 }
@@ -65,6 +66,7 @@ struct target_thread *follow_start_thread(struct follow *f, struct target_proces
 void follow_end_process(struct follow *f, struct target_process *p, int64_t ts)
 {
     while (p->threads) {
+        follow_waits_end_thread(f, p->threads, ts);
         follow_tell_thread(f, EVENT_THREAD_END, p->threads, ts);
         target_remove_thread(&f->target, p->threads);
     }
@@ -81,6 +83,7 @@ void follow_end_thread(struct follow *f, struct target_thread *t, int64_t ts)
         follow_end_process(f, p, ts);
         return;
     }
+    follow_waits_end_thread(f, t, ts);
     follow_tell_thread(f, EVENT_THREAD_END, t, ts);
     target_remove_thread(&f->target, t);
 }
@@ -149,7 +152,9 @@ static struct target_thread *thread_of(struct follow *f, int32_t pid, int32_t ti
     if (tid != pid && follow_may_read_proc(f)) {
         follow_read_name(f, pid, tid, &name);
     }
-    return follow_start_thread(f, p, tid, &name, source, ts);
+    t = follow_start_thread(f, p, tid, &name, source, ts);
+    follow_waits_start(f, t, ts, false);
+    return t;
 }
 
 static void on_sample(struct follow *f, const struct record *r, int32_t source, int64_t ts)
@@ -159,6 +164,11 @@ static void on_sample(struct follow *f, const struct record *r, int32_t source, 
     if (p->maps_ts < f->loss_ts && ts - p->maps_ts >= REREAD_NS && follow_may_read_proc(f)) {
         follow_read_mappings(f, p, ts); /* what it mapped may have been among the lost */
     }
+    int64_t period_ns = f->options.period_ns;
+    if (r->sample.period > 0 && r->sample.period <= (uint64_t)PERIOD_MAX_NS) {
+        period_ns = (int64_t)r->sample.period;
+    }
+    int64_t on_cpu_ns = follow_waits_sample(f, t, ts, period_ns);
     if (ts >= atomic_load(&f->pause_ts) && ts < atomic_load(&f->resume_ts)) {
         return;
     }
@@ -172,11 +182,8 @@ static void on_sample(struct follow *f, const struct record *r, int32_t source, 
         .cpu = r->cpu,
         .n_kernel = (uint16_t)n_kernel,
         .n_addresses = (uint16_t)n,
-        .on_cpu_ns = f->options.period_ns,
+        .on_cpu_ns = on_cpu_ns,
     };
-    if (r->sample.period > 0 && r->sample.period <= (uint64_t)PERIOD_MAX_NS) {
-        body.on_cpu_ns = (int64_t)r->sample.period;
-    }
     size_t size = sizeof(body) + n * sizeof(uint64_t);
     if (f->queued_bytes + f->batch.len + size > queue_max_bytes(f->options.out)) {
         f->n_dropped++;
@@ -210,10 +217,12 @@ static void on_exec(struct follow *f, const struct record *r, int32_t source, in
     for (struct target_thread *other = p->threads, *next; other; other = next) {
         next = other->next;
         if (other != t) {
+            follow_waits_end_thread(f, other, ts);
             follow_tell_thread(f, EVENT_THREAD_END, other, ts);
             target_remove_thread(&f->target, other);
         }
     }
+    follow_waits_exec(f, t, ts);
     target_set_name(&p->name, r->name.text, r->name.len);
     t->name = p->name;
     if (follow_may_read_proc(f)) {
@@ -265,7 +274,7 @@ static void on_fork(struct follow *f, const struct record *r, int32_t source, in
     struct target_process *p = is_process ? start_forked(f, r, ts) : process_of(f, r->pid, ts);
     struct target_thread *parent = target_thread(&f->target, r->fork.parent_tid);
     struct target_name name = parent ? parent->name : p->name;
-    follow_start_thread(f, p, r->tid, &name, source, ts);
+    follow_waits_start(f, follow_start_thread(f, p, r->tid, &name, source, ts), ts, true);
 }
 
 /* The same moment of a thread covered twice is recorded twice, by its own events and by those it
@@ -288,6 +297,11 @@ static void on_task_record(struct follow *f, const struct record *r, int64_t ts)
     if (source == 0 || source == EVENTS_DISCARDED) {
         return;
     }
+    bool is_stack = source & EVENTS_SWITCH_STACK;
+    source &= ~EVENTS_SWITCH_STACK;
+    if (r->pid <= 0 && r->kind == RECORD_SWITCH) {
+        return; /* of a thread that is about to vanish */
+    }
     int32_t acting_tid = r->kind == RECORD_FORK ? r->fork.parent_tid : r->tid;
     if (r->pid <= 0 || r->tid <= 0 || acting_tid <= 0 ||
         (r->kind == RECORD_FORK && r->fork.parent_pid <= 0)) {
@@ -300,7 +314,14 @@ static void on_task_record(struct follow *f, const struct record *r, int64_t ts)
     }
     switch (r->kind) {
     case RECORD_SAMPLE:
-        on_sample(f, r, (int32_t)source, ts);
+        if (is_stack) {
+            follow_waits_stack(f, thread_of(f, r->pid, r->tid, (int32_t)source, ts), r, ts);
+        } else {
+            on_sample(f, r, (int32_t)source, ts);
+        }
+        break;
+    case RECORD_SWITCH:
+        follow_waits_switch(f, thread_of(f, r->pid, r->tid, (int32_t)source, ts), r, ts);
         break;
     case RECORD_MAPPING:
         on_mapping(f, r, ts);
@@ -331,6 +352,7 @@ void follow_record(struct follow *f, const struct record *r, int64_t ts)
         break;
     case RECORD_LOST:
         f->loss_ts = ts;
+        follow_waits_lost(f, r->cpu, ts);
         follow_loss(f, ts, r->cpu, EVENT_LOSS_RING_FULL, r->n_lost);
         break;
     case RECORD_THROTTLE:
@@ -340,6 +362,7 @@ void follow_record(struct follow *f, const struct record *r, int64_t ts)
         on_task_record(f, r, ts);
         break;
     }
+    follow_waits_note_cpu(f, r->cpu, ts);
     if (f->batch.len >= BATCH_BYTES) {
         follow_flush(f);
     }
@@ -376,6 +399,7 @@ void follow_tick(struct follow *f, int64_t limit_ts)
         f->ts = limit_ts;
     }
     end_gone(f, limit_ts);
+    follow_waits_tick(f, f->ts);
 }
 
 void follow_flush(struct follow *f)
@@ -393,8 +417,10 @@ void follow_flush(struct follow *f)
 
 void follow_end(struct follow *f, int64_t ts, enum event_end_reason reason)
 {
+    ts = ts > f->ts ? ts : f->ts;
+    follow_waits_end(f, ts);
     follow_flush(f);
-    event_add_end(&f->batch, ts > f->ts ? ts : f->ts, reason);
+    event_add_end(&f->batch, ts, reason);
     follow_flush(f);
 }
 

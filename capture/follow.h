@@ -27,6 +27,8 @@ struct follow_options {
     int64_t period_ns;         /* weight of a sample whose own period makes no sense */
     struct queue *out;         /* borrowed */
     const struct map *sources; /* event id -> tid it was opened on; borrowed, may grow */
+    bool has_switches;         /* context switches are recorded: samples weigh what they say */
+    bool is_held;              /* the target has yet to exec; its time begins with that */
 };
 
 struct follow_stats {
@@ -56,6 +58,9 @@ bool follow_has_thread(const struct follow *f, int32_t tid);
 /* One record; ts is its time in order, never before the last. */
 void follow_record(struct follow *f, const struct record *r, int64_t ts);
 void follow_loss(struct follow *f, int64_t ts, uint32_t cpu, enum event_loss_kind kind, uint64_t n);
+
+/* The kernel's function names, for reading the stacks of waits: the text of /proc/kallsyms. */
+void follow_read_kernel(struct follow *f, const char *kallsyms, size_t len);
 
 /* After a drain: everything before limit_ts has been told. Ends what was found gone before that. */
 void follow_tick(struct follow *f, int64_t limit_ts);

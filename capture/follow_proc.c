@@ -108,6 +108,10 @@ void follow_adopt_thread(struct follow *f, int32_t pid, int32_t tid, int32_t sou
     follow_read_name(f, pid, tid, &name);
     struct target_thread *t = follow_start_thread(f, p, tid, &name, source, ts);
     t->seen_ts = seen_ts;
+    t->waits.is_held = f->options.is_held;
+    if (source) {
+        follow_waits_start(f, t, seen_ts, false);
+    }
     f->has_blind |= source == 0;
 }
 

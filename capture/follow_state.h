@@ -26,6 +26,7 @@ struct follow {
     int n_proc_reads; /* left until the next tick */
     struct follow_stats stats;
     _Atomic int64_t pause_ts, resume_ts; /* samples in between are left out */
+    struct waits waits;
     uint64_t addresses[FOLLOW_ADDRESSES_MAX];
 };
 
@@ -44,6 +45,31 @@ struct target_thread *follow_start_thread(struct follow *f, struct target_proces
 void follow_end_process(struct follow *f, struct target_process *p, int64_t ts);
 /* With the last of its threads the process ends too. */
 void follow_end_thread(struct follow *f, struct target_thread *t, int64_t ts);
+
+/* ---- follow_waits.c: the ledger of each thread, and its waits ---- */
+
+/* A thread begins at ts: by a fork (it is runnable), or found alive (whether it runs is not known).
+ */
+void follow_waits_start(struct follow *f, struct target_thread *t, int64_t ts, bool is_forked);
+/* Before its end is told. */
+void follow_waits_end_thread(struct follow *f, struct target_thread *t, int64_t ts);
+void follow_waits_exec(struct follow *f, struct target_thread *t, int64_t ts);
+void follow_waits_switch(struct follow *f, struct target_thread *t, const struct record *r,
+                         int64_t ts);
+/* The stack of the switch that follows. */
+void follow_waits_stack(struct follow *f, struct target_thread *t, const struct record *r,
+                        int64_t ts);
+/* The weight of a sample: on-CPU ns since the thread's last one. */
+int64_t follow_waits_sample(struct follow *f, struct target_thread *t, int64_t ts,
+                            int64_t period_ns);
+/* Records of a CPU were lost before ts; every record is noted by its CPU for that. */
+void follow_waits_lost(struct follow *f, uint32_t cpu, int64_t ts);
+void follow_waits_note_cpu(struct follow *f, uint32_t cpu, int64_t ts);
+/* Tells what the drain that ends at limit_ts has summed up. */
+void follow_waits_tick(struct follow *f, int64_t limit_ts);
+/* The recording ends: what is still open ends with it. */
+void follow_waits_end(struct follow *f, int64_t ts);
+void follow_waits_free(struct follow *f);
 
 /* Whether /proc may be asked once more before the next tick; counts it. */
 bool follow_may_read_proc(struct follow *f);

@@ -163,6 +163,11 @@ static void parse_body(struct cursor *c, const struct perf_event_header *head, s
         r->kind = RECORD_LOST;
         r->n_lost = take_u64(c);
         break;
+    case PERF_RECORD_SWITCH:
+        r->kind = RECORD_SWITCH;
+        r->task_switch.is_out = head->misc & PERF_RECORD_MISC_SWITCH_OUT;
+        r->task_switch.is_preempted = head->misc & PERF_RECORD_MISC_SWITCH_OUT_PREEMPT;
+        break;
     case PERF_RECORD_THROTTLE:
         r->kind = RECORD_THROTTLE;
         break;

@@ -27,6 +27,7 @@ enum record_kind {
     RECORD_EXIT,
     RECORD_LOST,     /* n records found no room */
     RECORD_THROTTLE, /* the kernel paused sampling */
+    RECORD_SWITCH,   /* the thread left its CPU or came back to one */
 };
 
 struct record {
@@ -59,6 +60,10 @@ struct record {
         struct {
             int32_t parent_pid, parent_tid;
         } fork;
+        struct {
+            bool is_out;
+            bool is_preempted; /* out, but it could have gone on */
+        } task_switch;
         uint64_t n_lost;
     };
 };

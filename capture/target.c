@@ -113,6 +113,7 @@ void target_remove_thread(struct target *t, struct target_thread *thread)
                 sizeof(*t->free_threads));
     t->free_threads[t->n_free_threads++] = thread->slot;
     t->n_threads--;
+    free(thread->waits.stack.addresses);
     free(thread);
 }
 

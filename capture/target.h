@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/map.h"
+#include "capture/waits.h"
 
 enum { TARGET_NAME_BYTES = 16 }; /* as the kernel keeps names (TASK_COMM_LEN), not terminated */
 
@@ -26,6 +27,7 @@ struct target_thread {
     int64_t seen_ts; /* ns, when it was known to be alive first */
     bool is_missed;  /* /proc did not have it when it was looked up last */
     struct target_name name;
+    struct thread_waits waits;
     struct target_process *process;
     struct target_thread *next, *prev; /* of its process */
     uint32_t slot;

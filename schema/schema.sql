@@ -112,8 +112,8 @@ CREATE TABLE thread_state (
     state            TEXT    NOT NULL,    -- blocked or runnable (preempted, or not started yet)
     reason           TEXT,                -- idle, lock, sem, ipc, ioR, ioW, ready, sleep, conn, other; NULL when runnable
     reason_from      TEXT,                -- kernel_stack, wchan, syscall, user_function, earlier (another wait of the thread), none; NULL when runnable
-    callsite         INTEGER,             -- callsite.id of where it waits, innermost function included; NULL: not known
-    stack_from       TEXT,                -- switch (taken as it left its CPU), parked (read while it waited), last_sample (its last sample before); NULL: no stack
+    callsite         INTEGER,             -- callsite.id of where it waits, innermost function included; without a stack the process's name; NULL when runnable
+    stack_from       TEXT,                -- switch (taken as it left its CPU), parked (read while it waited), last_sample (its last sample before), none; NULL when runnable
     waker_utid       INTEGER,             -- thread.utid that ended the wait, NULL: not known
     waker_callsite   INTEGER              -- callsite.id of the waker, NULL: not known
 ) STRICT;
@@ -121,11 +121,11 @@ CREATE TABLE thread_state (
 -- Off-CPU intervals that have no row of their own: short ones of busy times, and those whose rows were given
 -- up to stay within the size bound. Their time is exact.
 CREATE TABLE folded_state (
-    bucket           INTEGER NOT NULL,    -- (end of the interval - run.start_ts) / 100 ms
+    bucket           INTEGER NOT NULL,    -- (ts - run.start_ts) / 100 ms when they ended, to within a few 10 ms
     utid             INTEGER NOT NULL,    -- thread.utid
     state            TEXT    NOT NULL,    -- as thread_state.state
     reason           TEXT    NOT NULL,    -- as thread_state.reason, empty when runnable
-    callsite         INTEGER NOT NULL,    -- callsite.id where the thread's last wait of this reason with a stack was, 0: none
+    callsite         INTEGER NOT NULL,    -- callsite.id where the thread's last wait of this reason with a stack was, else the process's name; 0 when runnable
     n_intervals      INTEGER NOT NULL,    -- how many
     dur              INTEGER NOT NULL,    -- ns, sum of them
     PRIMARY KEY (bucket, utid, state, reason, callsite)
@@ -292,8 +292,8 @@ CREATE TABLE time_bucket (
     utid             INTEGER NOT NULL,    -- thread.utid
     n_samples        INTEGER NOT NULL,    -- samples
     on_cpu_ns        INTEGER NOT NULL,    -- ... and their weight
-    runnable_ns      INTEGER,             -- NULL: not recorded
-    blocked_ns       INTEGER,             -- NULL: not recorded
+    runnable_ns      INTEGER,             -- waiting for a CPU; NULL: not recorded. Here and below without thread_state rows of 10 s and more
+    blocked_ns       INTEGER,             -- waiting for anything else; NULL: not recorded
     PRIMARY KEY (bucket, utid)
 ) STRICT, WITHOUT ROWID;
 

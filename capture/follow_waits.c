@@ -1,0 +1,560 @@
+/*
+ * follow_waits.c - the part of follow.h that accounts for time and tells of waits.
+ *
+ * Every switch goes through the thread's ledger, so durations are exact at any rate. Intervals are
+ * told singly up to a rate, the longest of each drain first, and all long ones; the others are
+ * added up by thread and reason.
+ */
+#include "capture/follow_state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "capture/proc.h"
+#include "capture/wait_probe.h"
+
+enum {
+    INTERVALS_HZ = 2000,    /* told singly */
+    LONG_PER_DRAIN = 1000,  /* ... and so many of the long ones */
+    PROBES_PER_DRAIN = 32,  /* threads that /proc is asked about */
+    LOOKS_PER_DRAIN = 1024, /* threads that are considered for it */
+    CPUS_MAX = 8192,
+    STACK_MAX = 127,
+};
+static const int64_t LONG_NS = 10000000;
+static const int64_t STACK_AGE_NS = 1000000; /* between a switch's stack and the switch */
+static const int64_t YOUNG_NS = 40000000;    /* a wait that may end before it is looked at */
+static const int64_t FRESH_NS = 250000000;   /* what /proc said need not be asked again */
+
+void follow_read_kernel(struct follow *f, const char *kallsyms, size_t len)
+{
+    wait_kernel_read(&f->waits.kernel, kallsyms, len);
+}
+
+static size_t list_add(struct thread_list *list, struct target_thread *t)
+{
+    mem_reserve(&list->items, &list->cap, list->n + 1, sizeof(struct target_thread *));
+    list->items[list->n++] = t;
+    return list->n;
+}
+
+static void note_change(struct follow *f, struct target_thread *t)
+{
+    if (!t->waits.changed_at) {
+        t->waits.changed_at = list_add(&f->waits.changed, t);
+    }
+}
+
+static bool is_accounted(const struct follow *f, const struct target_thread *t)
+{
+    return f->options.has_switches && t->waits.ledger.is_started;
+}
+
+void follow_waits_start(struct follow *f, struct target_thread *t, int64_t ts, bool is_forked)
+{
+    struct thread_waits *w = &t->waits;
+    if (!f->options.has_switches || w->is_held) {
+        return;
+    }
+    if (is_forked) {
+        ledger_start(&w->ledger, &f->waits.losses, ts, EVENT_STATE_RUNNABLE);
+    } else {
+        enum event_state state = EVENT_STATE_RUNNABLE;
+        struct proc_stat stat;
+        if (f->options.has_proc && proc_read_stat(t->process->pid, t->tid, &stat) == 0 &&
+            stat.state != 'R') {
+            state = EVENT_STATE_BLOCKED;
+            w->wanting_at = w->wanting_at ? w->wanting_at : list_add(&f->waits.wanting, t);
+        }
+        ledger_start_unseen(&w->ledger, &f->waits.losses, ts, state);
+    }
+    note_change(f, t);
+}
+
+/* ---- reasons ---- */
+
+static struct wait_mark known(enum event_reason reason, enum event_reason_source from,
+                              bool is_vague)
+{
+    return (struct wait_mark){
+        .is_known = true, .is_vague = is_vague, .reason = (uint8_t)reason, .from = (uint8_t)from};
+}
+
+/* Why the thread waits, or waited, between two times. */
+static struct wait_mark mark_of(const struct thread_waits *w, int64_t start_ts, int64_t end_ts)
+{
+    bool is_seen = w->seen.is_known && w->seen_ts >= start_ts && w->seen_ts <= end_ts;
+    struct wait_mark mark = {.reason = EVENT_REASON_OTHER, .from = EVENT_FROM_NONE};
+    if (w->has_stack && w->at_stack.is_known) {
+        mark = w->at_stack;
+    }
+    if (is_seen && (!mark.is_known || (mark.is_vague && !w->seen.is_vague))) {
+        mark = w->seen;
+    }
+    if (!mark.is_known && w->last.is_known) {
+        mark = w->last;
+        mark.from = EVENT_FROM_EARLIER;
+    }
+    if (mark.is_vague && w->last_futex.is_known) {
+        mark.reason = w->last_futex.reason; /* still vague: its stack may know better */
+        mark.from = EVENT_FROM_EARLIER;
+    }
+    return mark;
+}
+
+static void learn(struct thread_waits *w, const struct wait_mark *mark)
+{
+    if (mark->is_known && mark->from != EVENT_FROM_EARLIER) {
+        w->last = *mark;
+    }
+}
+
+/* ---- intervals ---- */
+
+static void tell_interval(struct follow *f, const struct wait_candidate *c)
+{
+    struct event_off_cpu body = {
+        .head.ts = c->interval.end_ts,
+        .head.flags = (uint16_t)((c->mark.is_vague ? EVENT_F_WAIT_IS_VAGUE : 0) |
+                                 (c->is_truncated ? EVENT_F_WAIT_TRUNCATED : 0)),
+        .pid = c->pid,
+        .tid = c->tid,
+        .start_ts = c->interval.start_ts,
+        .state = (uint8_t)c->interval.state,
+        .reason = c->mark.reason,
+        .reason_from = c->mark.from,
+        .stack_from = c->stack_from,
+        .n_kernel = c->n_kernel,
+        .n_addresses = c->n_addresses,
+    };
+    uint64_t *addresses = event_add_off_cpu(&f->batch, &body);
+    if (c->n_addresses) {
+        memcpy(addresses, f->waits.stacks.data + c->stack_at, c->n_addresses * sizeof(uint64_t));
+    }
+}
+
+static void fold(struct follow *f, const struct wait_candidate *c)
+{
+    struct target_thread *t = target_thread(&f->target, c->tid);
+    int64_t dur_ns = c->interval.end_ts - c->interval.start_ts;
+    size_t at = c->interval.state == EVENT_STATE_RUNNABLE ? FOLDED_RUNNABLE
+                : c->mark.is_vague                        ? FOLDED_VAGUE
+                                                          : FOLDED_REASONS + c->mark.reason;
+    if (t && t->process->pid == c->pid) {
+        t->waits.folded[at].n++;
+        t->waits.folded[at].dur_ns += dur_ns;
+    } else {
+        tell_interval(f, c); /* its thread is gone: there is nobody to add it to */
+    }
+}
+
+static int64_t candidate_ns(const struct waits *w, size_t i)
+{
+    return w->candidates[i].interval.end_ts - w->candidates[i].interval.start_ts;
+}
+
+static void swap_candidates(struct waits *w, size_t a, size_t b)
+{
+    struct wait_candidate kept = w->candidates[a];
+    w->candidates[a] = w->candidates[b];
+    w->candidates[b] = kept;
+}
+
+static void sift_down(struct waits *w)
+{
+    for (size_t i = 0;;) {
+        size_t least = i, left = 2 * i + 1;
+        for (size_t child = left; child < left + 2 && child < w->n_candidates; child++) {
+            least = candidate_ns(w, child) < candidate_ns(w, least) ? child : least;
+        }
+        if (least == i) {
+            return;
+        }
+        swap_candidates(w, i, least);
+        i = least;
+    }
+}
+
+static void push_candidate(struct waits *w, const struct wait_candidate *c)
+{
+    size_t i = w->n_candidates++;
+    w->candidates[i] = *c;
+    while (i && candidate_ns(w, i) < candidate_ns(w, (i - 1) / 2)) {
+        swap_candidates(w, i, (i - 1) / 2);
+        i = (i - 1) / 2;
+    }
+}
+
+static void keep_stack(struct waits *w, const struct thread_waits *from, struct wait_candidate *c)
+{
+    if (!from->has_stack || !from->stack.n || c->interval.state != EVENT_STATE_BLOCKED) {
+        return;
+    }
+    c->stack_from = EVENT_STACK_SWITCH;
+    c->n_kernel = from->stack.n_kernel;
+    c->n_addresses = from->stack.n;
+    c->is_truncated = from->stack.is_truncated;
+    c->stack_at = w->stacks.len;
+    buf_add(&w->stacks, from->stack.addresses, from->stack.n * sizeof(uint64_t));
+}
+
+/* An interval has ended: it is told, or waits for the end of the drain, or is folded. */
+static void end_interval(struct follow *f, struct target_thread *t,
+                         const struct ledger_interval *interval)
+{
+    struct waits *w = &f->waits;
+    struct wait_candidate c = {.interval = *interval, .pid = t->process->pid, .tid = t->tid};
+    int64_t dur_ns = interval->end_ts - interval->start_ts;
+    if (interval->state == EVENT_STATE_BLOCKED) {
+        c.mark = mark_of(&t->waits, interval->start_ts, interval->end_ts);
+        learn(&t->waits, &c.mark);
+    }
+    bool is_long = dur_ns >= LONG_NS && w->n_long < LONG_PER_DRAIN;
+    bool is_full = w->n_candidates >= w->n_candidates_max;
+    if (!is_long && is_full && (!w->n_candidates || dur_ns <= candidate_ns(w, 0))) {
+        fold(f, &c);
+        return;
+    }
+    keep_stack(w, &t->waits, &c);
+    if (is_long) {
+        w->n_long++;
+        tell_interval(f, &c);
+        return;
+    }
+    if (is_full) {
+        fold(f, &w->candidates[0]);
+        w->candidates[0] = c;
+        sift_down(w);
+    } else {
+        push_candidate(w, &c);
+    }
+}
+
+static void tell_candidates(struct follow *f)
+{
+    struct waits *w = &f->waits;
+    for (size_t i = 0; i < w->n_candidates; i++) {
+        tell_interval(f, &w->candidates[i]);
+    }
+    w->n_candidates_max -= w->n_candidates;
+    w->n_candidates = 0;
+    buf_clear(&w->stacks);
+}
+
+/* ---- sums ---- */
+
+static void tell_folded(struct follow *f, struct target_thread *t, int64_t ts)
+{
+    for (int i = 0; i < N_FOLDED; i++) {
+        if (!t->waits.folded[i].n) {
+            continue;
+        }
+        struct event_off_cpu_folded body = {
+            .head.ts = ts,
+            .head.flags = i == FOLDED_VAGUE ? EVENT_F_WAIT_IS_VAGUE : 0,
+            .pid = t->process->pid,
+            .tid = t->tid,
+            .state = i == FOLDED_RUNNABLE ? EVENT_STATE_RUNNABLE : EVENT_STATE_BLOCKED,
+            .reason = i == FOLDED_VAGUE     ? EVENT_REASON_LOCK
+                      : i >= FOLDED_REASONS ? (uint8_t)(i - FOLDED_REASONS)
+                                            : EVENT_REASON_OTHER,
+            .n_intervals = t->waits.folded[i].n,
+            .dur_ns = t->waits.folded[i].dur_ns,
+        };
+        if (i == FOLDED_VAGUE && t->waits.last_futex.is_known) {
+            body.reason = t->waits.last_futex.reason;
+        }
+        event_add_off_cpu_folded(&f->batch, &body);
+    }
+    memset(t->waits.folded, 0, sizeof(t->waits.folded));
+}
+
+static void tell_time(struct follow *f, struct target_thread *t, int64_t ts, bool is_end)
+{
+    const struct ledger *l = &t->waits.ledger;
+    struct event_thread_time body = {
+        .head.ts = ts,
+        .pid = t->process->pid,
+        .tid = t->tid,
+        .start_ts = l->start_ts,
+        .on_cpu_ns = l->on_cpu_ns,
+        .runnable_ns = l->runnable_ns,
+        .blocked_ns = l->blocked_ns,
+        .unknown_ns = l->unknown_ns,
+        .n_switches = l->n_switches,
+        .open_ts = l->since_ts,
+        .open_state = (uint8_t)l->state,
+        .open_reason = EVENT_REASON_OTHER,
+        .is_end = is_end,
+    };
+    if (l->state == EVENT_STATE_BLOCKED) {
+        body.open_reason = mark_of(&t->waits, l->since_ts, INT64_MAX).reason;
+    }
+    event_add_thread_time(&f->batch, &body);
+}
+
+static void forget(struct follow *f, struct target_thread *t)
+{
+    if (t->waits.changed_at) {
+        f->waits.changed.items[t->waits.changed_at - 1] = NULL;
+    }
+    if (t->waits.wanting_at) {
+        f->waits.wanting.items[t->waits.wanting_at - 1] = NULL;
+    }
+    t->waits.changed_at = t->waits.wanting_at = 0;
+}
+
+void follow_waits_end_thread(struct follow *f, struct target_thread *t, int64_t ts)
+{
+    struct ledger_interval ended;
+    if (is_accounted(f, t)) {
+        if (ledger_end(&t->waits.ledger, &f->waits.losses, ts, &ended)) {
+            end_interval(f, t, &ended);
+        }
+        tell_folded(f, t, ts);
+        tell_time(f, t, ts, true);
+    }
+    forget(f, t);
+}
+
+/* ---- records ---- */
+
+void follow_waits_exec(struct follow *f, struct target_thread *t, int64_t ts)
+{
+    struct ledger_interval ended;
+    if (!f->options.has_switches) {
+        return;
+    }
+    if (t->waits.is_held) {
+        t->waits.is_held = false;
+        ledger_start(&t->waits.ledger, &f->waits.losses, ts, EVENT_STATE_RUNNING);
+    } else if (is_accounted(f, t) && ledger_exec(&t->waits.ledger, &f->waits.losses, ts, &ended)) {
+        end_interval(f, t, &ended);
+    }
+    tell_candidates(f); /* their stacks are of the image that goes */
+    note_change(f, t);
+}
+
+static void begin_wait(struct follow *f, struct target_thread *t, int64_t ts)
+{
+    struct thread_waits *w = &t->waits;
+    w->has_stack = w->stack.ts && ts - w->stack.ts <= STACK_AGE_NS;
+    w->stack.ts = 0;
+    bool is_clear = w->has_stack && w->at_stack.is_known && !w->at_stack.is_vague;
+    if (!is_clear && !w->wanting_at && f->options.has_proc) {
+        w->wanting_at = list_add(&f->waits.wanting, t);
+    }
+}
+
+void follow_waits_switch(struct follow *f, struct target_thread *t, const struct record *r,
+                         int64_t ts)
+{
+    struct thread_waits *w = &t->waits;
+    struct ledger_interval ended;
+    bool has_ended;
+    if (!is_accounted(f, t)) {
+        return;
+    }
+    if (r->task_switch.is_out) {
+        bool is_preempted = r->task_switch.is_preempted;
+        has_ended = ledger_switch_out(&w->ledger, &f->waits.losses, ts, is_preempted, &ended);
+    } else {
+        has_ended = ledger_switch_in(&w->ledger, &f->waits.losses, ts, &ended);
+    }
+    if (has_ended) {
+        end_interval(f, t, &ended);
+    }
+    w->has_stack = false;
+    if (r->task_switch.is_out && !r->task_switch.is_preempted) {
+        begin_wait(f, t, ts);
+    }
+    note_change(f, t);
+}
+
+void follow_waits_stack(struct follow *f, struct target_thread *t, const struct record *r,
+                        int64_t ts)
+{
+    struct thread_waits *w = &t->waits;
+    if (!is_accounted(f, t)) {
+        return;
+    }
+    if (!w->stack.addresses) {
+        w->stack.cap = STACK_MAX;
+        w->stack.addresses = mem_new(STACK_MAX, sizeof(uint64_t));
+    }
+    size_t n_kernel;
+    w->stack.n = (uint16_t)record_addresses(r, w->stack.addresses, w->stack.cap, &n_kernel);
+    w->stack.n_kernel = (uint16_t)n_kernel;
+    w->stack.is_truncated = w->stack.n >= f->options.max_stack || w->stack.n == w->stack.cap;
+    w->stack.ts = ts;
+    const struct wait_row *row =
+        wait_kernel_row(&f->waits.kernel, w->stack.addresses, w->stack.n_kernel);
+    w->at_stack =
+        row ? known(row->reason, EVENT_FROM_KERNEL_STACK, row->is_vague) : (struct wait_mark){0};
+}
+
+int64_t follow_waits_sample(struct follow *f, struct target_thread *t, int64_t ts,
+                            int64_t period_ns)
+{
+    struct ledger_interval ended;
+    int64_t on_cpu_ns;
+    if (!is_accounted(f, t)) {
+        return period_ns;
+    }
+    if (ledger_sample(&t->waits.ledger, &f->waits.losses, ts, period_ns, &on_cpu_ns, &ended)) {
+        end_interval(f, t, &ended);
+    }
+    note_change(f, t);
+    return on_cpu_ns;
+}
+
+void follow_waits_note_cpu(struct follow *f, uint32_t cpu, int64_t ts)
+{
+    struct waits *w = &f->waits;
+    if (cpu >= w->n_cpus && cpu < CPUS_MAX) {
+        mem_reserve(&w->cpu_ts, &w->cap_cpus, cpu + 1, sizeof(*w->cpu_ts));
+        for (; w->n_cpus <= cpu; w->n_cpus++) {
+            w->cpu_ts[w->n_cpus] = 0;
+        }
+    }
+    if (cpu < w->n_cpus) {
+        w->cpu_ts[cpu] = ts;
+    }
+}
+
+void follow_waits_lost(struct follow *f, uint32_t cpu, int64_t ts)
+{
+    struct waits *w = &f->waits;
+    int64_t from_ts = cpu < w->n_cpus ? w->cpu_ts[cpu] : 0;
+    ledger_lost(&w->losses, from_ts < ts ? from_ts : ts);
+}
+
+/* ---- drains ---- */
+
+/* Whether /proc could say why the thread waits, and it is worth asking. *is_done: it will not be
+ * before its next wait. */
+static bool is_worth_probing(const struct target_thread *t, int64_t now, bool *is_done)
+{
+    const struct thread_waits *w = &t->waits;
+    const struct ledger *l = &w->ledger;
+    *is_done = true;
+    if (l->state != EVENT_STATE_BLOCKED || (w->seen_ts >= l->since_ts && w->seen.is_known)) {
+        return false;
+    }
+    if (now - l->since_ts < YOUNG_NS && w->last.is_known && now - w->seen_ts < FRESH_NS) {
+        *is_done = false;
+        return false;
+    }
+    return true;
+}
+
+static void probe(struct follow *f, struct target_thread *t)
+{
+    struct wait_seen seen;
+    struct thread_waits *w = &t->waits;
+    int64_t ts = clock_monotonic_ns();
+    w->seen = (struct wait_mark){0};
+    w->seen_ts = ts;
+    if (!wait_probe(t->process->pid, t->tid, &seen)) {
+        return;
+    }
+    w->seen = known(seen.reason, seen.from, seen.is_vague);
+    w->last = w->seen;
+    if (seen.is_futex && !seen.is_vague) {
+        w->last_futex = w->seen;
+    }
+    note_change(f, t);
+}
+
+static void probe_some(struct follow *f)
+{
+    struct thread_list *list = &f->waits.wanting;
+    int64_t now = clock_monotonic_ns();
+    size_t n_kept = 0, n_probes = 0;
+    for (size_t i = 0; i < list->n; i++) {
+        struct target_thread *t = list->items[i];
+        bool is_done = false;
+        if (!t) {
+            continue;
+        }
+        if (i < LOOKS_PER_DRAIN && n_probes < PROBES_PER_DRAIN &&
+            is_worth_probing(t, now, &is_done)) {
+            probe(f, t);
+            n_probes++;
+            is_done = true;
+        }
+        if (is_done) {
+            t->waits.wanting_at = 0;
+        } else {
+            list->items[n_kept++] = t;
+            t->waits.wanting_at = n_kept;
+        }
+    }
+    list->n = n_kept;
+}
+
+static void tell_changed(struct follow *f, int64_t ts)
+{
+    struct thread_list *list = &f->waits.changed;
+    size_t n_kept = 0;
+    for (size_t i = 0; i < list->n; i++) {
+        struct target_thread *t = list->items[i];
+        if (!t) {
+            continue;
+        }
+        ledger_settle(&t->waits.ledger, &f->waits.losses, ts);
+        tell_folded(f, t, ts);
+        tell_time(f, t, ts, false);
+        t->waits.changed_at = 0;
+        /* One that runs goes on changing without a record. */
+        if (t->waits.ledger.state == EVENT_STATE_RUNNING) {
+            list->items[n_kept++] = t;
+            t->waits.changed_at = n_kept;
+        }
+    }
+    list->n = n_kept;
+}
+
+void follow_waits_tick(struct follow *f, int64_t limit_ts)
+{
+    struct waits *w = &f->waits;
+    if (!f->options.has_switches) {
+        return;
+    }
+    tell_candidates(f);
+    if (f->options.has_proc) {
+        probe_some(f);
+    }
+    tell_changed(f, limit_ts);
+    int64_t budget = (limit_ts - w->drained_ts) * INTERVALS_HZ / 1000000000 + 1;
+    bool is_full = f->queued_bytes >= queue_max_bytes(f->options.out);
+    w->n_candidates_max = is_full || budget < 0     ? 0
+                          : budget < CANDIDATES_MAX ? (size_t)budget
+                                                    : CANDIDATES_MAX;
+    w->n_long = is_full ? LONG_PER_DRAIN : 0;
+    w->drained_ts = limit_ts;
+}
+
+void follow_waits_end(struct follow *f, int64_t ts)
+{
+    size_t slot = 0;
+    for (struct target_process *p; (p = target_next(&f->target, &slot));) {
+        for (struct target_thread *t = p->threads; t; t = t->next) {
+            follow_waits_end_thread(f, t, ts);
+        }
+    }
+    tell_candidates(f);
+}
+
+void follow_waits_free(struct follow *f)
+{
+    struct waits *w = &f->waits;
+    ledger_losses_free(&w->losses);
+    free(w->cpu_ts);
+    free(w->changed.items);
+    free(w->wanting.items);
+    buf_free(&w->stacks);
+    wait_kernel_free(&w->kernel);
+}

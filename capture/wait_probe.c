@@ -1,0 +1,128 @@
+/* wait_probe.c - see wait_probe.h. */
+#include "capture/wait_probe.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+#include "base/buf.h"
+#include "base/fd.h"
+#include "capture/wait_reason.h"
+
+enum { PATH_BYTES = 64, FILE_BYTES_MAX = 1024 };
+
+bool wait_parse_syscall(const char *text, struct wait_call *call)
+{
+    char *at;
+    *call = (struct wait_call){.number = strtol(text, &at, 10)};
+    if (at == text) {
+        return false; /* "running" */
+    }
+    for (int i = 0; call->number >= 0 && i < 6; i++) {
+        char *next;
+        call->arguments[i] = strtoull(at, &next, 16);
+        if (next == at) {
+            return false;
+        }
+        at = next;
+    }
+    return true;
+}
+
+static bool read_file(pid_t pid, pid_t tid, const char *name, struct buf *text)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/%s", pid, tid, name);
+    return fd_read_file(path, FILE_BYTES_MAX, text) == 0 && text->len > 0;
+}
+
+static bool read_memory(pid_t pid, uint64_t address, void *bytes, size_t n)
+{
+    struct iovec to = {bytes, n}, from = {(void *)(uintptr_t)address, n};
+    return process_vm_readv(pid, &to, 1, &from, 1, 0) == (ssize_t)n;
+}
+
+/* Whether a number is the id of a thread of the process. */
+static bool is_thread(pid_t pid, uint32_t number)
+{
+    char path[PATH_BYTES];
+    struct stat st;
+    snprintf(path, sizeof(path), "/proc/%d/task/%" PRIu32, pid, number);
+    return number && number <= INT32_MAX && stat(path, &st) == 0;
+}
+
+static void refine_futex(pid_t pid, const struct wait_call *call, struct wait_seen *seen)
+{
+    uint8_t words[WAIT_FUTEX_BYTES];
+    uint64_t address = call->arguments[0];
+    uint32_t operation = (uint32_t)call->arguments[1], value = (uint32_t)call->arguments[2];
+    bool is_there = address >= WAIT_FUTEX_BEFORE &&
+                    read_memory(pid, address - WAIT_FUTEX_BEFORE, words, sizeof(words));
+    seen->is_vague = !wait_futex_reason(operation, value, address, is_there ? words : NULL,
+                                        is_thread(pid, value), &seen->reason);
+}
+
+/* read and write say nothing of what is at the other end. */
+static bool is_pipe(pid_t pid, uint64_t fd)
+{
+    char path[PATH_BYTES];
+    struct stat st;
+    snprintf(path, sizeof(path), "/proc/%d/fd/%" PRIu64, pid, fd);
+    return stat(path, &st) == 0 && S_ISFIFO(st.st_mode);
+}
+
+static bool by_syscall(pid_t pid, const struct wait_call *call, struct wait_seen *seen)
+{
+    const char *name = call->number >= 0 ? wait_syscall_name(call->number) : NULL;
+    const struct wait_row *row = name ? wait_row_of(WAIT_SYSCALL, name) : NULL;
+    if (!row) {
+        return false;
+    }
+    *seen = (struct wait_seen){
+        .reason = row->reason, .from = EVENT_FROM_SYSCALL, .is_vague = row->is_vague};
+    seen->is_futex = row->is_vague;
+    if (call->number == SYS_futex) {
+        refine_futex(pid, call, seen);
+    } else if ((call->number == SYS_read || call->number == SYS_write ||
+                call->number == SYS_readv || call->number == SYS_writev) &&
+               is_pipe(pid, call->arguments[0])) {
+        seen->reason = EVENT_REASON_IPC;
+    }
+    return true;
+}
+
+static bool by_function(const char *name, struct wait_seen *seen)
+{
+    const struct wait_row *row = wait_row_of(WAIT_KERNEL_FUNCTION, name);
+    if (!row) {
+        return false;
+    }
+    *seen = (struct wait_seen){
+        .reason = row->reason, .from = EVENT_FROM_WCHAN, .is_vague = row->is_vague};
+    return true;
+}
+
+bool wait_probe(pid_t pid, pid_t tid, struct wait_seen *seen)
+{
+    struct buf syscall_text = {0}, wchan = {0};
+    struct wait_call call = {.number = -1};
+    struct wait_seen by_call;
+    bool has_call = read_file(pid, tid, "syscall", &syscall_text);
+    bool is_blocked = !has_call || wait_parse_syscall(buf_str(&syscall_text), &call);
+    bool has_function = is_blocked && read_file(pid, tid, "wchan", &wchan) &&
+                        strcmp(buf_str(&wchan), "0") != 0 && by_function(buf_str(&wchan), seen);
+    bool has_reason = is_blocked && by_syscall(pid, &call, &by_call);
+    /* A futex shows the same function whatever it is part of; the arguments know more. Waiting for
+     * a page or a lock of the kernel shows in the function, within any call. */
+    if (has_reason && (!has_function || seen->is_vague)) {
+        *seen = by_call;
+    }
+    buf_free(&syscall_text);
+    buf_free(&wchan);
+    return has_function || has_reason;
+}

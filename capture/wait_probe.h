@@ -1,0 +1,36 @@
+/*
+ * wait_probe.h - asks /proc what a thread that is blocked now waits for.
+ *
+ * Two small files per thread (syscall, wchan) and, for a futex, a few bytes of the target's memory.
+ * What the host forbids (another user's process, Yama) is simply not known. Nothing is kept; any
+ * thread.
+ */
+#ifndef STAX_CAPTURE_WAIT_PROBE_H
+#define STAX_CAPTURE_WAIT_PROBE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "capture/event.h"
+
+struct wait_seen {
+    enum event_reason reason;
+    enum event_reason_source from; /* EVENT_FROM_SYSCALL or EVENT_FROM_WCHAN */
+    bool is_futex;                 /* a futex */
+    bool is_vague;                 /* ... and nothing more is known */
+};
+
+/* False: the thread runs, is gone, or nothing is known. */
+bool wait_probe(pid_t pid, pid_t tid, struct wait_seen *seen);
+
+/* The parts of it that need no /proc. /proc/TID/syscall: number and six arguments, all hex but the
+ * first; "running", or "-1" outside of a system call. */
+struct wait_call {
+    long number; /* -1: blocked outside of one (a page fault) */
+    uint64_t arguments[6];
+};
+bool wait_parse_syscall(const char *text, struct wait_call *call);
+
+#endif

@@ -1,0 +1,466 @@
+/*
+ * wait_reason.c - see wait_reason.h.
+ *
+ * Sources: function names from the call paths of Linux 5.10 to 6.18 down to schedule(), checked
+ * with /proc/TID/stack of programs blocked in each call (tests/workloads/waits.c); system calls
+ * from their manual pages; futex arguments from glibc 2.31 to 2.41 (nptl/,
+ * sysdeps/nptl/futex-internal.h), musl 1.2 (src/thread), Go 1.22 (runtime/lock_futex.go) and
+ * Rust 1.80 std (sys/sync).
+ */
+#include "capture/wait_reason.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <sys/syscall.h>
+
+#include "base/map.h"
+#include "base/mem.h"
+
+#define R(reason) EVENT_REASON_##reason
+
+static const struct wait_row rows[] = {
+    /* The kernel, innermost functions that say it all. */
+    {WAIT_KERNEL_FUNCTION, R(LOCK), true,
+     "futex_do_wait futex_wait_queue futex_wait_queue_me futex_wait __futex_wait "
+     "futex_wait_multiple futex_wait_requeue_pi do_futex",
+     "futex: mutex, rwlock, semaphore, condition variable, join"},
+    {WAIT_KERNEL_FUNCTION, R(LOCK), false, "futex_lock_pi rt_mutex_wait_proxy_lock",
+     "priority inheriting mutex"},
+    {WAIT_KERNEL_FUNCTION, R(SLEEP), false,
+     "hrtimer_nanosleep do_nanosleep common_nsleep common_nsleep_timens "
+     "__x64_sys_nanosleep timerfd_read timerfd_read_iter",
+     "nanosleep, clock_nanosleep, reading a timer"},
+    {WAIT_KERNEL_FUNCTION, R(READY), false,
+     "poll_schedule_timeout do_poll do_sys_poll do_select core_sys_select ep_poll do_epoll_wait "
+     "io_cqring_wait io_cqring_wait_schedule __io_cqring_wait_schedule",
+     "poll, select, epoll, waiting for io_uring completions"},
+    {WAIT_KERNEL_FUNCTION, R(IPC), false,
+     "pipe_read anon_pipe_read fifo_pipe_read pipe_write anon_pipe_write fifo_pipe_write "
+     "pipe_wait pipe_wait_readable pipe_wait_writable wait_for_space ipipe_prep opipe_prep",
+     "pipes and fifos, either end"},
+    {WAIT_KERNEL_FUNCTION, R(IPC), false,
+     "wq_sleep do_mq_timedreceive do_mq_timedsend do_msgrcv do_msgsnd",
+     "POSIX and System V message queues"},
+    {WAIT_KERNEL_FUNCTION, R(IPC), false,
+     "do_wait __do_wait kernel_wait4 kernel_waitid wait_for_vfork_done",
+     "the end of a child, a vfork"},
+    {WAIT_KERNEL_FUNCTION, R(IPC), false, "eventfd_read eventfd_write", "eventfd"},
+    {WAIT_KERNEL_FUNCTION, R(SEM), false, "do_semtimedop __do_semtimedop", "System V semaphores"},
+    {WAIT_KERNEL_FUNCTION, R(CONN), false,
+     "inet_csk_accept inet_csk_wait_for_connect unix_accept vsock_accept do_accept "
+     "__sys_accept4 inet_wait_for_connect __inet_stream_connect inet_stream_connect "
+     "unix_stream_connect unix_wait_for_peer __sys_connect wait_for_partner fifo_open",
+     "accept, connect, opening a fifo"},
+    {WAIT_KERNEL_FUNCTION, R(IO_R), false,
+     "unix_stream_data_wait unix_stream_read_generic __skb_wait_for_more_packets "
+     "__skb_recv_datagram __skb_recv_udp sk_wait_data tcp_recvmsg tcp_recvmsg_locked "
+     "sock_recvmsg sock_read_iter __sys_recvfrom netlink_recvmsg",
+     "reading from a socket"},
+    {WAIT_KERNEL_FUNCTION, R(IO_W), false,
+     "sk_stream_wait_memory sock_alloc_send_pskb sock_wait_for_wmem tcp_sendmsg "
+     "tcp_sendmsg_locked unix_stream_sendmsg sock_sendmsg sock_write_iter __sys_sendto",
+     "writing to a socket"},
+    {WAIT_KERNEL_FUNCTION, R(IDLE), false,
+     "do_sigtimedwait sigsuspend __do_sys_pause __x64_sys_pause signalfd_read "
+     "signalfd_read_iter inotify_read fanotify_read",
+     "waiting for signals, reading signalfd, inotify, fanotify"},
+    {WAIT_KERNEL_FUNCTION, R(LOCK), false,
+     "rwsem_down_read_slowpath rwsem_down_write_slowpath __mutex_lock_slowpath "
+     "mutex_lock __mutex_lock __mutex_lock.constprop.0 down_read down_write "
+     "fcntl_setlk flock_lock_inode_wait locks_lock_inode_wait posix_lock_inode_wait",
+     "locks of the kernel, file locks"},
+    {WAIT_KERNEL_FUNCTION, R(IO_W), false,
+     "vfs_fsync_range vfs_fsync do_fsync ksys_sync ksys_sync_helper sync_filesystem "
+     "balance_dirty_pages balance_dirty_pages_ratelimited_flags file_write_and_wait_range "
+     "folio_wait_writeback generic_perform_write iomap_file_buffered_write vfs_write "
+     "ksys_write ksys_pwrite64 do_writev vfs_fallocate do_truncate vfs_unlink do_unlinkat "
+     "do_renameat2",
+     "writing files, syncing them, removing and renaming"},
+    {WAIT_KERNEL_FUNCTION, R(CONN), false, "path_openat do_filp_open do_sys_openat2",
+     "opening a file"},
+    {WAIT_KERNEL_FUNCTION, R(IO_R), false,
+     "filemap_fault do_swap_page filemap_read filemap_get_pages n_tty_read tty_read "
+     "wait_for_random_bytes vfs_read ksys_read ksys_pread64 do_readv iterate_dir vfs_statx "
+     "user_path_at_empty folio_wait_bit_common wait_on_page_bit_common do_user_addr_fault",
+     "reading files, terminals, directories, pages from disk or swap"},
+    /* System calls, where the kernel function is not seen or says nothing. */
+    {WAIT_SYSCALL, R(LOCK), true, "futex futex_waitv futex_wait", "see the futex arguments"},
+    {WAIT_SYSCALL, R(SLEEP), false, "nanosleep clock_nanosleep", "sleep"},
+    {WAIT_SYSCALL, R(READY), false,
+     "poll ppoll select pselect6 epoll_wait epoll_pwait epoll_pwait2 io_uring_enter io_getevents",
+     "readiness, completions"},
+    {WAIT_SYSCALL, R(IPC), false, "wait4 waitid mq_timedreceive mq_timedsend msgrcv msgsnd vfork",
+     "children, message queues"},
+    {WAIT_SYSCALL, R(SEM), false, "semop semtimedop", "System V semaphores"},
+    {WAIT_SYSCALL, R(CONN), false, "connect accept accept4 open openat openat2 creat",
+     "connections, opening files"},
+    {WAIT_SYSCALL, R(IO_R), false,
+     "read readv pread64 preadv preadv2 recvfrom recvmsg recvmmsg getdents64 getrandom stat "
+     "newfstatat statx readahead",
+     "reading"},
+    {WAIT_SYSCALL, R(IO_W), false,
+     "write writev pwrite64 pwritev pwritev2 sendto sendmsg sendmmsg sendfile splice tee fsync "
+     "fdatasync sync syncfs sync_file_range msync fallocate ftruncate truncate unlink unlinkat "
+     "rename renameat renameat2",
+     "writing, syncing"},
+    {WAIT_SYSCALL, R(LOCK), false, "flock fcntl", "file locks"},
+    {WAIT_SYSCALL, R(IDLE), false, "pause rt_sigsuspend rt_sigtimedwait", "signals"},
+    /* Functions of libc, libstdc++ and std on the user stack. */
+    {WAIT_USER_FUNCTION, R(IDLE), false,
+     "pthread_cond_wait pthread_cond_timedwait pthread_cond_clockwait ___pthread_cond_* "
+     "__pthread_cond_* cnd_wait cnd_timedwait std::condition_variable* "
+     "std::_V2::condition_variable* std::thread::park* std::sys::sync::condvar* "
+     "std::sync::condvar::Condvar::wait* runtime.notesleep runtime.notetsleep* runtime.stopm",
+     "condition variables, parked threads"},
+    {WAIT_USER_FUNCTION, R(SEM), false,
+     "sem_wait sem_timedwait sem_clockwait __new_sem_wait* __sem_wait* __sem_timedwait* "
+     "do_futex_wait*",
+     "POSIX semaphores"},
+    {WAIT_USER_FUNCTION, R(LOCK), false,
+     "pthread_mutex_lock pthread_mutex_timedlock pthread_mutex_clocklock ___pthread_mutex_* "
+     "__pthread_mutex_* __lll_lock_wait* lll_lock_wait* pthread_rwlock_* ___pthread_rwlock_* "
+     "__pthread_rwlock_* pthread_barrier_wait __pthread_barrier_* mtx_lock mtx_timedlock "
+     "__cxa_guard_acquire pthread_once __pthread_once* std::sys::sync::mutex* "
+     "std::sys::sync::rwlock* runtime.lock*",
+     "mutexes, rwlocks, barriers"},
+    {WAIT_USER_FUNCTION, R(IPC), false,
+     "pthread_join pthread_timedjoin_np pthread_clockjoin_np __pthread_clockjoin_ex "
+     "__pthread_join* thrd_join std::thread::join*",
+     "the end of another thread"},
+};
+
+const struct wait_row *wait_rows(size_t *n)
+{
+    *n = sizeof(rows) / sizeof(rows[0]);
+    return rows;
+}
+
+/* How much of a symbol's name is the function's own: without what compilers and linkers append. */
+static size_t plain_length(const char *name)
+{
+    static const char *const suffixes[] = {".constprop", ".isra", ".part", ".cold", ".llvm", "@"};
+    size_t len = strlen(name);
+    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+        const char *at = strstr(name, suffixes[i]);
+        if (at && at > name && (size_t)(at - name) < len) {
+            len = (size_t)(at - name);
+        }
+    }
+    return len;
+}
+
+static bool has_name(const char *names, const char *name, size_t len)
+{
+    for (const char *at = names; *at;) {
+        size_t n = strcspn(at, " ");
+        bool is_open = at[n - 1] == '*';
+        size_t own = n - is_open;
+        if ((is_open ? len >= own : len == own) && memcmp(at, name, own) == 0) {
+            return true;
+        }
+        at += n;
+        at += strspn(at, " ");
+    }
+    return false;
+}
+
+const struct wait_row *wait_row_of(enum wait_evidence evidence, const char *name)
+{
+    size_t len = plain_length(name);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (rows[i].evidence == evidence && has_name(rows[i].names, name, len)) {
+            return &rows[i];
+        }
+    }
+    return NULL;
+}
+
+/* X(name): the system calls of the table that this machine's headers may lack are guarded. */
+static const struct {
+    long number;
+    const char *name;
+} syscalls[] = {
+#define S(name)                                                                                    \
+    {                                                                                              \
+        SYS_##name, #name                                                                          \
+    }
+    S(futex),
+    S(nanosleep),
+    S(clock_nanosleep),
+    S(ppoll),
+    S(pselect6),
+    S(epoll_pwait),
+    S(io_uring_enter),
+    S(io_getevents),
+    S(wait4),
+    S(waitid),
+    S(mq_timedreceive),
+    S(mq_timedsend),
+    S(msgrcv),
+    S(msgsnd),
+    S(semop),
+    S(semtimedop),
+    S(connect),
+    S(accept),
+    S(accept4),
+    S(openat),
+    S(read),
+    S(readv),
+    S(pread64),
+    S(preadv),
+    S(preadv2),
+    S(recvfrom),
+    S(recvmsg),
+    S(recvmmsg),
+    S(getdents64),
+    S(getrandom),
+    S(newfstatat),
+    S(statx),
+    S(readahead),
+    S(write),
+    S(writev),
+    S(pwrite64),
+    S(pwritev),
+    S(pwritev2),
+    S(sendto),
+    S(sendmsg),
+    S(sendmmsg),
+    S(sendfile),
+    S(splice),
+    S(tee),
+    S(fsync),
+    S(fdatasync),
+    S(sync),
+    S(syncfs),
+    S(sync_file_range),
+    S(msync),
+    S(fallocate),
+    S(ftruncate),
+    S(truncate),
+    S(unlinkat),
+    S(renameat2),
+    S(flock),
+    S(fcntl),
+    S(rt_sigsuspend),
+    S(rt_sigtimedwait),
+#ifdef SYS_poll
+    S(poll),
+    S(select),
+    S(epoll_wait),
+    S(open),
+    S(creat),
+    S(stat),
+    S(unlink),
+    S(rename),
+    S(pause),
+    S(vfork),
+#endif
+#ifdef SYS_renameat
+    S(renameat),
+#endif
+#ifdef SYS_openat2
+    S(openat2),
+#endif
+#ifdef SYS_epoll_pwait2
+    S(epoll_pwait2),
+#endif
+#ifdef SYS_futex_waitv
+    S(futex_waitv),
+#endif
+#undef S
+};
+
+const char *wait_syscall_name(long number)
+{
+    for (size_t i = 0; i < sizeof(syscalls) / sizeof(syscalls[0]); i++) {
+        if (syscalls[i].number == number) {
+            return syscalls[i].name;
+        }
+    }
+#ifndef SYS_futex_wait
+    return number == 455 ? "futex_wait" : NULL; /* the same number everywhere, since 6.7 */
+#else
+    return number == SYS_futex_wait ? "futex_wait" : NULL;
+#endif
+}
+
+/* FUTEX_* of linux/futex.h, that is the same on all machines. */
+enum {
+    OP_WAIT = 0,
+    OP_LOCK_PI = 6,
+    OP_WAIT_BITSET = 9,
+    OP_WAIT_REQUEUE_PI = 11,
+    OP_LOCK_PI2 = 13,
+    OP_PRIVATE = 0x80,
+    OP_COMMAND = 0x7f,
+};
+
+static uint32_t word_at(const uint8_t *words, int offset)
+{
+    uint32_t word;
+    memcpy(&word, words + WAIT_FUTEX_BEFORE + offset, sizeof(word));
+    return word;
+}
+
+/* Whether the futex is a signal word of a glibc pthread_cond_t (struct __pthread_cond_s): group g
+ * at offset 40 + 4 g; before it two reference counts at 16, two sizes at 24, waiters * 8 + flags at
+ * 36. The waiting thread itself is in the counts. */
+static bool is_condition(uint64_t address, const uint8_t *words)
+{
+    int base = address % 8 == 0 ? -40 : -44;
+    uint32_t g = address % 8 == 0 ? 0 : 1;
+    uint32_t refs = word_at(words, base + 16 + 4 * (int)g);
+    uint32_t waiters = word_at(words, base + 36) >> 3;
+    uint32_t sequence = word_at(words, base) >> 1;
+    return refs >> 1 >= 1 && refs >> 1 <= waiters && waiters <= 1 << 22 && sequence >= 1;
+}
+
+/* Whether it is the value of a glibc sem_t (struct new_sem): 0, with waiters in the high word. */
+static bool is_semaphore(uint64_t address, const uint8_t *words)
+{
+    uint32_t waiters = word_at(words, 4);
+    uint32_t is_private = word_at(words, 8);
+    return address % 8 == 0 && word_at(words, 0) == 0 && waiters >= 1 && waiters <= 1 << 22 &&
+           (is_private == 0 || is_private == OP_PRIVATE);
+}
+
+bool wait_futex_reason(uint32_t operation, uint32_t value, uint64_t address, const uint8_t *words,
+                       bool is_tid, enum event_reason *reason)
+{
+    uint32_t command = operation & OP_COMMAND;
+    bool is_private = operation & OP_PRIVATE;
+    *reason = EVENT_REASON_LOCK;
+    if (command == OP_LOCK_PI || command == OP_LOCK_PI2) {
+        return true;
+    }
+    if (command == OP_WAIT_REQUEUE_PI) {
+        *reason = EVENT_REASON_IDLE; /* a condition variable with a PI mutex */
+        return true;
+    }
+    if (command != OP_WAIT && command != OP_WAIT_BITSET) {
+        return false;
+    }
+    if (!is_private && is_tid) {
+        *reason = EVENT_REASON_IPC; /* pthread_join: the kernel clears the id at the end */
+        return true;
+    }
+    if (command == OP_WAIT_BITSET && address % 4 == 0 && words && is_condition(address, words)) {
+        *reason = EVENT_REASON_IDLE;
+        return true;
+    }
+    if (value == 0 && words && is_semaphore(address, words)) {
+        *reason = EVENT_REASON_SEM;
+        return true;
+    }
+    if (value == UINT32_MAX) {
+        /* Rust's thread::park waits with a bitset, musl's sem_wait without. */
+        *reason = command == OP_WAIT_BITSET ? EVENT_REASON_IDLE : EVENT_REASON_SEM;
+        return true;
+    }
+    if (command == OP_WAIT && value == 0 && is_private) {
+        *reason = EVENT_REASON_IDLE; /* Go: notesleep of an idle worker */
+        return true;
+    }
+    return value == 2 ||
+           command == OP_WAIT; /* contended mutex of glibc, Go, Rust; musl, barriers */
+}
+
+/* ---- kernel addresses ---- */
+
+void wait_kernel_free(struct wait_kernel *k)
+{
+    free(k->ranges);
+    *k = (struct wait_kernel){0};
+}
+
+static int by_start(const void *a, const void *b)
+{
+    const struct wait_range *x = a, *y = b;
+    return x->start < y->start ? -1 : x->start > y->start;
+}
+
+/* Keeps what has a row; end is where the next symbol begins. */
+static void keep_known(struct wait_kernel *k)
+{
+    size_t n = 0;
+    qsort(k->ranges, k->n, sizeof(*k->ranges), by_start);
+    for (size_t i = 0; i < k->n; i++) {
+        size_t next = i + 1;
+        while (next < k->n && k->ranges[next].start == k->ranges[i].start) {
+            next++;
+        }
+        if (k->ranges[i].row) {
+            struct wait_range range = k->ranges[i];
+            range.end = next < k->n ? k->ranges[next].start : range.start + 4096;
+            k->ranges[n++] = range;
+        }
+    }
+    k->n = n;
+}
+
+/* The kernel has some 100,000 functions: their names are looked up by hash. */
+static void index_names(struct strmap *names)
+{
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        for (const char *at = rows[i].names; rows[i].evidence == WAIT_KERNEL_FUNCTION && *at;) {
+            size_t n = strcspn(at, " ");
+            uint32_t *id = strmap_put(names, at, n);
+            *id = *id ? *id : (uint32_t)i + 1;
+            at += n;
+            at += strspn(at, " ");
+        }
+    }
+}
+
+static const struct wait_row *row_of_line(const struct strmap *names, const char *name, size_t len)
+{
+    const char *dot = memchr(name, '.', len);
+    uint32_t id = strmap_get(names, name, dot && dot > name ? (size_t)(dot - name) : len);
+    return id ? &rows[id - 1] : NULL;
+}
+
+void wait_kernel_read(struct wait_kernel *k, const char *text, size_t len)
+{
+    const char *end = text + len;
+    struct strmap names = {0};
+    index_names(&names);
+    for (const char *at = text; at < end;) {
+        const char *eol = memchr(at, '\n', (size_t)(end - at));
+        eol = eol ? eol : end;
+        char *rest;
+        uint64_t address = strtoull(at, &rest, 16);
+        /* "ffffffff81000000 T name", then a tab and the module. */
+        if (address && rest + 3 < eol && rest[0] == ' ' && strchr("tTwW", rest[1])) {
+            const char *name = rest + 3;
+            const char *tab = memchr(name, '\t', (size_t)(eol - name));
+            mem_reserve(&k->ranges, &k->cap, k->n + 1, sizeof(*k->ranges));
+            k->ranges[k->n++] = (struct wait_range){
+                .start = address,
+                .row = row_of_line(&names, name, (size_t)((tab ? tab : eol) - name))};
+        }
+        at = eol + 1;
+    }
+    strmap_free(&names);
+    keep_known(k);
+}
+
+const struct wait_row *wait_kernel_row(const struct wait_kernel *k, const uint64_t *addresses,
+                                       size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t low = 0, high = k->n;
+        while (low < high) {
+            size_t middle = low + (high - low) / 2;
+            if (k->ranges[middle].start <= addresses[i]) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        if (low && addresses[i] < k->ranges[low - 1].end) {
+            return k->ranges[low - 1].row;
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,68 @@
+/*
+ * wait_reason.h - why a thread waits: the one table from functions and system calls to reasons.
+ *
+ * Evidence, best first: kernel functions on the stack of the switch-out or in /proc/TID/wchan; the
+ * system call and its arguments; the library function on the user stack, which alone tells mutexes,
+ * semaphores and condition variables apart (all of them futexes). docs/off-cpu.md prints the table.
+ * Pure functions, any thread, except that a struct wait_kernel is filled once and then only read.
+ */
+#ifndef STAX_CAPTURE_WAIT_REASON_H
+#define STAX_CAPTURE_WAIT_REASON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "capture/event.h"
+
+enum wait_evidence {
+    WAIT_KERNEL_FUNCTION,
+    WAIT_SYSCALL, /* name without prefix, as in syscalls(2) */
+    WAIT_USER_FUNCTION,
+};
+
+/* A row of the table. Several names that mean the same are separated by spaces; a final * stands
+ * for any ending. */
+struct wait_row {
+    enum wait_evidence evidence;
+    enum event_reason reason;
+    bool is_vague; /* a futex, whatever it is part of */
+    const char *names;
+    const char *what; /* for people */
+};
+
+/* The table, in the order in which it is matched. */
+const struct wait_row *wait_rows(size_t *n);
+
+/* The row that names a function or system call; NULL: none does. Compiler suffixes (.constprop.0,
+ * .part.1, .isra.0, .cold) and symbol versions (@GLIBC) do not count. */
+const struct wait_row *wait_row_of(enum wait_evidence evidence, const char *name);
+
+/* The name of a system call of this machine, NULL if the table knows none by that number. */
+const char *wait_syscall_name(long number);
+
+/* A futex wait by its arguments, as far as they say what it is part of (glibc, musl, Go, Rust):
+ * operation and expected value. words: the 72 bytes around the futex, WAIT_FUTEX_BEFORE of them
+ * before it, NULL if unreadable. is_tid: value is the id of a living thread. False: they do not. */
+enum { WAIT_FUTEX_BEFORE = 48, WAIT_FUTEX_BYTES = 72 };
+bool wait_futex_reason(uint32_t operation, uint32_t value, uint64_t address, const uint8_t *words,
+                       bool is_tid, enum event_reason *reason);
+
+/* The kernel functions of the table by address. A zeroed struct knows none. */
+struct wait_range {
+    uint64_t start, end;
+    const struct wait_row *row; /* NULL: none of ours begins here */
+};
+struct wait_kernel {
+    struct wait_range *ranges;
+    size_t n, cap;
+};
+
+/* Fills it from the text of /proc/kallsyms, addresses ascending or not. */
+void wait_kernel_read(struct wait_kernel *k, const char *text, size_t len);
+void wait_kernel_free(struct wait_kernel *k);
+/* The row of the innermost function of a kernel stack (callee first) that has one; NULL: none. */
+const struct wait_row *wait_kernel_row(const struct wait_kernel *k, const uint64_t *addresses,
+                                       size_t n);
+
+#endif

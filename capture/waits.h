@@ -1,0 +1,89 @@
+/*
+ * waits.h - what follow.c keeps of the waits of each thread, and of all of them.
+ *
+ * For follow*.c and target.c only. Times are ns of CLOCK_MONOTONIC.
+ */
+#ifndef STAX_CAPTURE_WAITS_H
+#define STAX_CAPTURE_WAITS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "capture/event.h"
+#include "capture/ledger.h"
+#include "capture/wait_reason.h"
+
+struct target_thread;
+
+/* Why a thread waits, as far as known. */
+struct wait_mark {
+    bool is_known;
+    bool is_vague; /* a futex, of whatever it is part */
+    uint8_t reason, from;
+};
+
+enum {
+    FOLDED_RUNNABLE,
+    FOLDED_VAGUE,
+    FOLDED_REASONS,
+    N_FOLDED = FOLDED_REASONS + EVENT_N_REASONS,
+};
+
+/* Stack of a switch-out: kernel addresses first. */
+struct wait_stack {
+    int64_t ts; /* 0: none */
+    uint64_t *addresses;
+    uint16_t n, n_kernel, cap;
+    bool is_truncated;
+};
+
+struct thread_waits {
+    struct ledger ledger;
+    bool is_held;              /* a launched target before its exec: not accounted for yet */
+    struct wait_stack stack;   /* sampled by the switch that comes next, or that began this wait */
+    bool has_stack;            /* it is of the wait the thread is in */
+    struct wait_mark at_stack; /* what that stack says */
+    struct wait_mark seen;     /* what /proc said last, at seen_ts */
+    int64_t seen_ts;
+    struct wait_mark last, last_futex; /* what is known of its waits so far */
+    struct {
+        uint64_t n;
+        int64_t dur_ns;
+    } folded[N_FOLDED];            /* of this drain */
+    size_t changed_at, wanting_at; /* place in the lists of struct waits + 1, 0: in none */
+};
+
+struct wait_candidate {
+    struct ledger_interval interval;
+    int32_t pid, tid;
+    struct wait_mark mark;
+    uint8_t stack_from;
+    bool is_truncated;
+    uint16_t n_kernel, n_addresses;
+    size_t stack_at; /* offset in waits.stacks */
+};
+
+struct thread_list {
+    struct target_thread **items; /* NULL: it is gone */
+    size_t n, cap;
+};
+
+enum { CANDIDATES_MAX = 256 };
+
+struct waits {
+    struct ledger_losses losses;
+    int64_t *cpu_ts; /* last record of each CPU */
+    size_t n_cpus, cap_cpus;
+    struct thread_list changed; /* threads whose ledger changed in this drain */
+    struct thread_list wanting; /* blocked, and /proc may know why */
+    struct wait_candidate candidates[CANDIDATES_MAX]; /* a heap, the shortest on top */
+    size_t n_candidates, n_candidates_max;
+    size_t n_long; /* intervals that are told whatever the rate, in this drain */
+    struct buf stacks;
+    int64_t drained_ts;
+    struct wait_kernel kernel;
+};
+
+#endif
