@@ -42,6 +42,7 @@ FROM symbol_sum
 JOIN symbol ON symbol.id = symbol_sum.symbol
 LEFT JOIN binary ON binary.id = symbol.binary
 WHERE symbol.kind IN ('function', 'unnamed')
+    AND symbol_sum.n_total_samples > 0
 ORDER BY symbol_sum.self_on_cpu_ns DESC, symbol_sum.total_on_cpu_ns DESC, symbol.id;
 
 CREATE VIEW v_thread_functions AS -- Functions of each thread, most self time first.
@@ -74,6 +75,7 @@ WITH RECURSIVE walk (node, parent, symbol, depth, is_inlined, self_on_cpu_ns, to
         n_total_samples
     FROM call_tree
     WHERE parent = 0
+        AND n_total_samples > 0
     UNION ALL
     SELECT
         call_tree.id,
@@ -87,6 +89,7 @@ WITH RECURSIVE walk (node, parent, symbol, depth, is_inlined, self_on_cpu_ns, to
     FROM walk
     JOIN call_tree ON call_tree.parent = walk.node
     WHERE call_tree.total_on_cpu_ns >= (SELECT on_cpu_ns / 100 FROM run)
+        AND call_tree.n_total_samples > 0
     ORDER BY 4 DESC, 7 DESC, 1 -- the deepest first makes the walk depth-first
     LIMIT -1                   -- else SQLite drops the order, because the walk is joined below
 )
@@ -119,6 +122,8 @@ SELECT
     round(call_tree.total_on_cpu_ns / 1e6, 3) AS total_ms,        -- with everything below
     call_tree.n_self_samples                  AS n_self_samples,  -- samples with exactly this stack
     call_tree.n_total_samples                 AS n_total_samples, -- samples of this node and below
+    round(call_tree.total_off_cpu_ns / 1e6, 3) AS blocked_ms,     -- finished waits of this node and below
+    call_tree.n_total_waits                   AS n_waits,         -- how many
     call_tree.symbol                          AS symbol           -- symbol.id
 FROM call_tree
 JOIN symbol ON symbol.id = call_tree.symbol
@@ -136,6 +141,7 @@ FROM call_tree AS parent
 JOIN call_tree AS child ON child.parent = parent.id
 JOIN symbol AS caller ON caller.id = parent.symbol
 JOIN symbol AS callee ON callee.id = child.symbol
+WHERE child.n_total_samples > 0
 GROUP BY parent.symbol, child.symbol
 ORDER BY sum(child.total_on_cpu_ns) DESC;
 
@@ -190,6 +196,62 @@ JOIN process ON process.upid = thread.upid
 LEFT JOIN thread_sum ON thread_sum.utid = thread.utid
 ORDER BY thread_sum.on_cpu_ns DESC, thread.utid;
 
+CREATE VIEW v_ledger AS -- Where the wall time of each thread went: wall = on_cpu + runnable + the ten reasons + unknown. Empty if not recorded.
+WITH life (utid, wall_ns, open_state, open_reason, open_ns) AS (
+    SELECT
+        thread.utid,
+        min(coalesce(thread.end_ts, run.end_ts, run.data_ts), coalesce(run.end_ts, run.data_ts)) - thread.start_ts,
+        thread_sum.open_state,
+        thread_sum.open_reason,
+        max(0, min(coalesce(thread.end_ts, run.end_ts, run.data_ts), coalesce(run.end_ts, run.data_ts)) - thread_sum.open_ts)
+    FROM thread
+    JOIN run
+    JOIN thread_sum ON thread_sum.utid = thread.utid
+    WHERE run.has_off_cpu = 1
+), account (utid, wall, on_cpu, runnable, idle, lock, sem, ipc, io_r, io_w, ready, sleep, conn, other) AS (
+    SELECT
+        life.utid,
+        life.wall_ns,
+        s.on_cpu_ns + iif(life.open_state = 'running', life.open_ns, 0),
+        coalesce(s.runnable_ns, 0) + iif(life.open_state = 'runnable', life.open_ns, 0),
+        coalesce(s.idle_ns, 0) + iif(life.open_reason = 'idle', life.open_ns, 0),
+        coalesce(s.lock_ns, 0) + iif(life.open_reason = 'lock', life.open_ns, 0),
+        coalesce(s.sem_ns, 0) + iif(life.open_reason = 'sem', life.open_ns, 0),
+        coalesce(s.ipc_ns, 0) + iif(life.open_reason = 'ipc', life.open_ns, 0),
+        coalesce(s.io_r_ns, 0) + iif(life.open_reason = 'ioR', life.open_ns, 0),
+        coalesce(s.io_w_ns, 0) + iif(life.open_reason = 'ioW', life.open_ns, 0),
+        coalesce(s.ready_ns, 0) + iif(life.open_reason = 'ready', life.open_ns, 0),
+        coalesce(s.sleep_ns, 0) + iif(life.open_reason = 'sleep', life.open_ns, 0),
+        coalesce(s.conn_ns, 0) + iif(life.open_reason = 'conn', life.open_ns, 0),
+        coalesce(s.other_ns, 0) + iif(life.open_reason = 'other', life.open_ns, 0)
+    FROM life
+    JOIN thread_sum AS s ON s.utid = life.utid
+)
+SELECT
+    thread.tid                     AS tid,         -- thread id
+    thread.name                    AS name,        -- last name it had
+    process.name                   AS process,     -- process name
+    round(account.wall / 1e6, 3)   AS wall_ms,     -- from its start, or that of the run, to its end or the newest event
+    round(on_cpu / 1e6, 3)         AS on_cpu_ms,   -- on a CPU
+    round(runnable / 1e6, 3)       AS runnable_ms, -- ready to run, but no CPU was free
+    round(idle / 1e6, 3)           AS idle_ms,     -- blocked by reason: parked for work
+    round(lock / 1e6, 3)           AS lock_ms,     -- mutexes
+    round(sem / 1e6, 3)            AS sem_ms,      -- semaphores
+    round(ipc / 1e6, 3)            AS ipc_ms,      -- pipes, message queues, threads and child processes
+    round(io_r / 1e6, 3)           AS io_r_ms,     -- reading
+    round(io_w / 1e6, 3)           AS io_w_ms,     -- writing
+    round(ready / 1e6, 3)          AS ready_ms,    -- poll, select, epoll
+    round(sleep / 1e6, 3)          AS sleep_ms,    -- timers
+    round(conn / 1e6, 3)           AS conn_ms,     -- connect, accept, open
+    round(other / 1e6, 3)          AS other_ms,    -- anything else
+    round((wall - on_cpu - runnable - idle - lock - sem - ipc - io_r - io_w - ready - sleep - conn
+        - other) / 1e6, 3)         AS unknown_ms,  -- no record accounts for it
+    account.utid                   AS utid         -- thread.utid
+FROM account
+JOIN thread ON thread.utid = account.utid
+JOIN process ON process.upid = thread.upid
+ORDER BY account.wall DESC, account.utid;
+
 CREATE VIEW v_waits AS -- Finished off-CPU intervals that have a row of their own, longest first; see folded_state for the others.
 SELECT
     round((thread_state.ts - run.start_ts) / 1e9, 6)     AS start_s,     -- since the start of the run
@@ -197,7 +259,31 @@ SELECT
     thread_state.state                                   AS state,       -- blocked or runnable
     thread_state.reason                                  AS reason,      -- NULL when runnable
     thread_state.reason_from                             AS reason_from, -- how the reason is known
-    leaf.name                                            AS function,    -- innermost function of the stack, NULL: no stack
+    (
+        WITH RECURSIVE up (callsite, frame, parent) AS (
+            SELECT
+                callsite.id,
+                callsite.frame,
+                callsite.parent
+            FROM callsite
+            WHERE callsite.id = thread_state.callsite
+            UNION ALL
+            SELECT
+                callsite.id,
+                callsite.frame,
+                callsite.parent
+            FROM up
+            JOIN callsite ON callsite.id = up.parent
+        )
+        SELECT symbol.name
+        FROM up
+        JOIN frame ON frame.id = up.frame
+        JOIN symbol ON symbol.id = frame.symbol
+        LEFT JOIN binary ON binary.id = symbol.binary
+        WHERE symbol.kind IN ('function', 'unnamed')
+            AND coalesce(binary.kind, '') NOT IN ('kernel', 'module')
+        LIMIT 1
+    )                                                    AS function,    -- innermost function outside the kernel, NULL: no stack
     thread_state.stack_from                              AS stack_from,  -- how the stack was got
     thread.name                                          AS thread,      -- last name it had
     thread.tid                                           AS tid,         -- thread id
@@ -208,9 +294,6 @@ FROM thread_state
 JOIN run
 JOIN thread ON thread.utid = thread_state.utid
 JOIN process ON process.upid = thread.upid
-LEFT JOIN callsite ON callsite.id = thread_state.callsite
-LEFT JOIN frame ON frame.id = callsite.frame
-LEFT JOIN symbol AS leaf ON leaf.id = frame.symbol
 ORDER BY thread_state.dur DESC, thread_state.id;
 
 CREATE VIEW v_processes AS -- Processes, most on-CPU time first.

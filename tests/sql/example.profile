@@ -19,3 +19,28 @@ sample 200 main;emit;libc.so.6!fwrite;[k]sys_write x16
 sample 300 main;assemble;lex x12
 at 520
 sample 300 main;assemble;libc.so.6!memcpy x8
+# What the threads waited for: the make for the compiler, the compiler for its source files, its
+# worker for work and for a lock, the assembler for its input.
+at 10
+wait 100 main;run_jobs;libc.so.6!wait4;[k]do_wait ipc 440
+at 81
+wait 200 - runnable 3
+at 150
+wait 200 main;parse_file;libc.so.6!read;[k]vfs_read ioR 260
+wait 200 main;parse_file;libc.so.6!read;[k]vfs_read ioR 30
+at 145
+wait 201 start_thread;get_job;libc.so.6!pthread_cond_wait;[k]futex_wait idle 290
+at 330
+wait 201 start_thread;optimize;lock_table;libc.so.6!pthread_mutex_lock;[k]futex_wait lock 60
+at 10
+wait 300 main;assemble;libc.so.6!read;[k]pipe_read ipc 430
+at 460
+wait 300 main;assemble;libc.so.6!read;[k]pipe_read ipc 60
+wait 300 - ioW 2 folded
+wait 300 - ioW 3 folded
+at 420
+end 201
+at 450
+end 200
+open 100 running
+at 528
