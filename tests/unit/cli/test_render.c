@@ -119,14 +119,110 @@ static void test_deep_flame_keeps_names(void **state)
     buf_free(&json);
 }
 
+static void test_top_off_cpu(void **state)
+{
+    (void)state;
+    static const char json[] =
+        "{" RUN "," QUALITY ",'data':{'sort':'self','n_functions':3,'n_waits':9,'off_cpu_ns':"
+        "200000000,'reason':null,'stackless_off_cpu_ns':0,'open_off_cpu_ns':0,'functions':["
+        "{'name':'pthread_mutex_lock','binary':'libc.so.6','self_off_cpu_ns':150000000,"
+        "'self_pct':75,'n_self_waits':5,'total_off_cpu_ns':150000000,'total_pct':75,"
+        "'n_total_waits':5,'blocked':'lock'},"
+        "{'name':'main','binary':'app','self_off_cpu_ns':0,'self_pct':0,'n_self_waits':0,"
+        "'total_off_cpu_ns':200000000,'total_pct':100,'n_total_waits':9,'blocked':null}]}}";
+    expect(render_top, json, NULL, 0,
+           "run 3  gcc -O2 big.c\n"
+           "recording for 12.3 s, 100 samples, 111.0 ms on CPU\n"
+           "\n"
+           "self ms  self %  total ms  total %  waits  blocked  function            binary\n"
+           "  150.0    75.0     150.0     75.0      5  lock     pthread_mutex_lock  libc.so.6\n"
+           "    0.0     0.0     200.0    100.0      0  -        main                app\n"
+           "... 1 more functions (--limit)\n");
+}
+
+static void test_flame_off_cpu(void **state)
+{
+    (void)state;
+    static const char json[] =
+        "{" RUN "," QUALITY ",'data':{'n_waits':2,'off_cpu_ns':111000000,'n_nodes':3,'roots':["
+        "{'name':'gcc','kind':'process','total_off_cpu_ns':111000000,'self_off_cpu_ns':0,"
+        "'total_pct':100,'is_inlined':false,'cut':{'n_nodes':1,'total_off_cpu_ns':11100000},"
+        "'children':[{'name':'nap','kind':'function','total_off_cpu_ns':99900000,"
+        "'self_off_cpu_ns':0,'total_pct':90,'is_inlined':false,'cut':null,'children':["
+        "{'name':'[sleep]','kind':'marker','total_off_cpu_ns':99900000,"
+        "'self_off_cpu_ns':99900000,'total_pct':90,'is_inlined':false,'cut':null,"
+        "'children':[]}]}]}]}}";
+    expect(render_flame, json, NULL, 0,
+           "run 3  gcc -O2 big.c\n"
+           "recording for 12.3 s, 100 samples, 111.0 ms on CPU\n"
+           "\n"
+           "total ms  total %  self ms  function\n"
+           "   111.0    100.0      0.0  gcc (process)\n"
+           "    99.9     90.0      0.0    nap\n"
+           "    99.9     90.0     99.9      [sleep]\n"
+           "    11.1     10.0             ... 1 more\n");
+}
+
+static const char waits[] =
+    "{" RUN "," QUALITY ",'data':{'reason':null,'n_waits':5,'off_cpu_ns':300000000,'n_folded':7,"
+    "'folded_off_cpu_ns':1500000,'waits':["
+    "{'since_start_ns':1234567890,'dur_ns':250000000,'is_open':false,'utid':2,'tid':43,'pid':42,"
+    "'thread':'worker','process':'app','state':'blocked','reason':'lock','reason_from':"
+    "'kernel_stack','stack_from':'switch','function':'lock_wait','stack':['app','start','work',"
+    "'lock_it','lock_wait','futex_wait','schedule']},"
+    "{'since_start_ns':0,'dur_ns':50000000,'is_open':true,'utid':1,'tid':42,'pid':42,"
+    "'thread':'ma\\u001bin','process':'app','state':'blocked','reason':'idle','reason_from':null,"
+    "'stack_from':null,'function':null,'stack':null},"
+    "{'since_start_ns':5000000,'dur_ns':100000,'is_open':false,'utid':1,'tid':42,'pid':42,"
+    "'thread':'main','process':'app','state':'runnable','reason':null,'reason_from':null,"
+    "'stack_from':null,'function':null,'stack':null}]}}";
+
+static void test_waits(void **state)
+{
+    (void)state;
+    expect(render_waits, waits, NULL, 0,
+           "run 3  gcc -O2 big.c\n"
+           "recording for 12.3 s, 100 samples, 111.0 ms on CPU\n"
+           "\n"
+           " at s     ms   reason    tid  thread    functions                           "
+           "reason from   stack from\n"
+           "1.235  250.0   lock       43  worker    lock_wait < lock_it < work < start  "
+           "kernel_stack  switch\n"
+           "0.000   50.0+  idle       42  ma\\x1bin  -                                   "
+           "-             -\n"
+           "0.005    0.1   runnable   42  main      -                                   "
+           "-             -\n"
+           "... 2 more waits (--limit)\n"
+           "... 7 short ones kept as sums only, 1.5 ms in all\n");
+}
+
+static void test_waits_with_stacks(void **state)
+{
+    (void)state;
+    struct flag stacks = {.name = "stacks"};
+    struct arg_value value = {.flag = &stacks};
+    struct args args = {.values = &value, .n_values = 1};
+    char *document = quoted(waits);
+    char *shown = rendered(render_waits, document, &args, 0);
+    assert_non_null(strstr(shown, "\n250.0 ms lock at 1.235 s, tid 43 worker (reason: "
+                                  "kernel_stack, stack: switch)\n    schedule\n    futex_wait\n"
+                                  "    lock_wait\n"));
+    assert_non_null(strstr(shown, "\n50.0 ms so far idle at 0.000 s, tid 42 ma\\x1bin (reason: -, "
+                                  "stack: -)\n0.1 ms runnable"));
+    free(shown);
+    free(document);
+}
+
 static const char threads[] =
     "{" RUN "," QUALITY ",'data':{'n_threads':2,'on_cpu_ns':111000000,'n_samples':100,'threads':["
     "{'utid':1,'tid':42,'pid':42,'upid':1,'name':'main','process':'gcc','is_main_thread':true,"
     "'on_cpu_ns':100000000,'on_cpu_pct':90.1,'n_samples':90,'runnable_ns':null,'off_cpu_ns':null,"
-    "'blocked':null,'reasons':null,'start_ns':0,'end_ns':null},"
+    "'blocked':null,'reasons':null,'unknown_ns':null,'wall_ns':null,'n_switches':null,'start_ns':0,"
+    "'end_ns':null},"
     "{'utid':2,'tid':43,'pid':%d,'upid':%d,'name':'worker','process':'as','is_main_thread':false,"
     "'on_cpu_ns':11000000,'on_cpu_pct':9.9,'n_samples':10,'runnable_ns':2000000,"
     "'off_cpu_ns':5000000,'blocked':'lock','reasons':{'lock_ns':4000000,'idle_ns':1000000},"
+    "'unknown_ns':500000,'wall_ns':118500000,'n_switches':7,"
     "'start_ns':0,'end_ns':null}]}}";
 
 static void test_threads(void **state)
@@ -153,10 +249,14 @@ static void test_threads_wide_of_two_processes(void **state)
     snprintf(json, sizeof json, threads, 43, 2);
     char *document = quoted(json);
     char *shown = rendered(render_threads, document, &args, 0);
-    assert_non_null(strstr(shown, "idle ms  lock ms  sem ms  ipc ms  ioR ms  ioW ms  ready ms  "
-                                  "sleep ms  conn ms  other ms  tid  pid  process  name\n"));
-    assert_non_null(strstr(shown, "    1.0      4.0       -       -       -       -         -"
-                                  "         -        -         -   43   43  as       worker\n"));
+    assert_non_null(strstr(shown,
+                           "idle ms  lock ms  sem ms  ipc ms  ioR ms  ioW ms  ready ms  "
+                           "sleep ms  conn ms  other ms  unknown ms  wall ms  tid  pid  process  "
+                           "name\n"));
+    assert_non_null(strstr(shown,
+                           "    1.0      4.0       -       -       -       -         -"
+                           "         -        -         -         0.5    118.5   43   43  as       "
+                           "worker\n"));
     free(shown);
     free(document);
 }
@@ -412,6 +512,10 @@ int main(void)
         cmocka_unit_test(test_top_fits_the_terminal),
         cmocka_unit_test(test_flame),
         cmocka_unit_test(test_deep_flame_keeps_names),
+        cmocka_unit_test(test_top_off_cpu),
+        cmocka_unit_test(test_flame_off_cpu),
+        cmocka_unit_test(test_waits),
+        cmocka_unit_test(test_waits_with_stacks),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_threads_wide_of_two_processes),
         cmocka_unit_test(test_sql),
