@@ -135,7 +135,8 @@ static size_t needed_for_wait(const struct event_head *head, size_t size)
         const struct event_off_cpu *o = (const void *)head;
         if (size < sizeof(*o) || !is_off_state(o->state) || o->reason >= EVENT_N_REASONS ||
             o->reason_from >= EVENT_N_REASON_SOURCES || o->stack_from >= EVENT_N_STACK_SOURCES ||
-            o->n_kernel > o->n_addresses || o->start_ts < 0 || o->start_ts > head->ts) {
+            o->n_kernel > o->n_addresses || o->start_ts < 0 || o->dur_ns < 0 ||
+            o->dur_ns > INT64_MAX - o->start_ts) {
             return SIZE_MAX;
         }
         return sizeof(*o) + (size_t)o->n_addresses * sizeof(uint64_t);

@@ -161,12 +161,13 @@ enum event_stack_source {
 /* The stack is known not to reach its root. */
 #define EVENT_F_WAIT_TRUNCATED 0x2u
 
-/* head.ts: end of the interval. Addresses as in a sample, n_addresses may be 0. */
+/* head.ts: when it was told, soon after its end. Addresses as in a sample, n_addresses may be 0. */
 struct event_off_cpu {
     struct event_head head;
     int32_t pid;
     int32_t tid;
-    int64_t start_ts;    /* ns, when the thread left its CPU */
+    int64_t start_ts; /* ns, when the thread left its CPU */
+    int64_t dur_ns;
     uint8_t state;       /* enum event_state: RUNNABLE or BLOCKED */
     uint8_t reason;      /* enum event_reason, if blocked */
     uint8_t reason_from; /* enum event_reason_source */

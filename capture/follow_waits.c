@@ -116,12 +116,13 @@ static void learn(struct thread_waits *w, const struct wait_mark *mark)
 static void tell_interval(struct follow *f, const struct wait_candidate *c)
 {
     struct event_off_cpu body = {
-        .head.ts = c->interval.end_ts,
+        .head.ts = f->ts,
         .head.flags = (uint16_t)((c->mark.is_vague ? EVENT_F_WAIT_IS_VAGUE : 0) |
                                  (c->is_truncated ? EVENT_F_WAIT_TRUNCATED : 0)),
         .pid = c->pid,
         .tid = c->tid,
         .start_ts = c->interval.start_ts,
+        .dur_ns = c->interval.end_ts - c->interval.start_ts,
         .state = (uint8_t)c->interval.state,
         .reason = c->mark.reason,
         .reason_from = c->mark.from,

@@ -1,7 +1,8 @@
 /*
  * ingest.c - the loop from event batches to committed rows; see ingest.h.
  *
- * Reading order: take_*() handle one event each, ingest_commit() writes, loop() is the thread.
+ * Reading order: take_*() handle one event each (waits.c those about off-CPU time), ingest_commit()
+ * writes, loop() is the thread.
  */
 #include "ingest/ingest.h"
 
@@ -19,8 +20,10 @@
 #include "capture/event.h"
 #include "ingest/binaries.h"
 #include "ingest/intern.h"
+#include "ingest/stacks.h"
 #include "ingest/store.h"
 #include "ingest/tasks.h"
+#include "ingest/waits.h"
 #include "schema/db.h"
 
 enum {
@@ -36,6 +39,7 @@ struct ingest {
     struct binaries binaries;
     struct tasks tasks;
     struct store store;
+    struct waits waits;
     char *path, *reserve_path;
     int64_t start_ts, last_ts, max_bytes;
     bool has_data;   /* something to commit */
@@ -74,6 +78,10 @@ int ingest_open(struct ingest **out, const struct ingest_options *options,
         free(in);
         return rc;
     }
+    in->waits = (struct waits){.binaries = &in->binaries,
+                               .tasks = &in->tasks,
+                               .store = &in->store,
+                               .start_ts = run->start_ts};
     binaries_init(&in->binaries, &in->intern, options->kallsyms, options->without_files);
     in->path = mem_strdup(options->path);
     struct buf reserve = {0};
@@ -114,97 +122,6 @@ static void take_mapping(struct ingest *in, const struct event_mapping *m)
     }
 }
 
-/* The frame of a user address; is_return: a return address, whose call lies one byte before it. */
-static uint32_t user_frame(struct ingest *in, struct space *space, uint64_t address, bool is_return)
-{
-    uint32_t *id = map_put(is_return ? &space->returns : &space->pcs, address);
-    if (*id) {
-        return *id;
-    }
-    uint64_t at = address - is_return;
-    const struct space_mapping *m = space_find(space, at);
-    if (!m) {
-        *id = binaries_frame(&in->binaries, binaries_unknown(&in->binaries), at);
-        return *id;
-    }
-    const char *kind = in->binaries.items[m->binary - 1].kind;
-    bool is_by_address = strcmp(kind, "jit") == 0 || strcmp(kind, "unknown") == 0;
-    *id = binaries_frame(&in->binaries, m->binary,
-                         is_by_address ? at : at - m->start + m->file_offset);
-    return *id;
-}
-
-/* Caller number i of a sample (leaf first): what kind of address it is follows from where it
- * stands: the innermost user address below kernel frames is where the kernel was entered, a pc. */
-static uint32_t caller_frame(struct ingest *in, struct space *space, const struct event_sample *s,
-                             size_t i)
-{
-    if (i < s->n_kernel) {
-        return binaries_kernel_frame(&in->binaries, s->addresses[i], true);
-    }
-    return user_frame(in, space, s->addresses[i], i != s->n_kernel);
-}
-
-static uint32_t process_root(struct ingest *in, struct process *p)
-{
-    if (!p->root) {
-        uint32_t frame =
-            binaries_marker_frame(&in->binaries, p->name, strlen(p->name), SYMBOL_PROCESS);
-        p->root = intern_callsite(&in->intern, 0, frame);
-    }
-    return p->root;
-}
-
-static uint32_t stack_root(struct ingest *in, struct process *p, bool is_truncated)
-{
-    static const char marker[] = "[truncated stack]";
-    uint32_t root = process_root(in, p);
-    if (!is_truncated) {
-        return root;
-    }
-    uint32_t frame =
-        binaries_marker_frame(&in->binaries, marker, sizeof(marker) - 1, SYMBOL_MARKER);
-    return intern_callsite(&in->intern, root, frame);
-}
-
-/* How many callers, from the root, are the same as in the thread's last stack. */
-static uint32_t common_callers(const struct last_stack *last, uint32_t root,
-                               const struct space *space, const struct event_sample *s)
-{
-    if (last->root != root || last->space != space) {
-        return 0;
-    }
-    uint32_t n = s->n_addresses - 1u < last->n ? s->n_addresses - 1u : last->n, i = 0;
-    while (i < n && last->addresses[i] == s->addresses[s->n_addresses - 1 - i]) {
-        i++;
-    }
-    return i;
-}
-
-/* The callsite of a sample's callers; reuses what the thread's last stack shares with it. */
-static uint32_t callers(struct ingest *in, struct thread *th, struct space *space, uint32_t root,
-                        const struct event_sample *s)
-{
-    struct last_stack *last = &th->last;
-    uint32_t n = s->n_addresses - 1u, i = common_callers(last, root, space, s);
-    if (n > last->cap) {
-        last->cap = n < 32 ? 32 : n;
-        last->addresses = mem_grow(last->addresses, last->cap, sizeof(*last->addresses));
-        last->callsites = mem_grow(last->callsites, last->cap, sizeof(*last->callsites));
-    }
-    uint32_t callsite = i ? last->callsites[i - 1] : root;
-    for (; i < n; i++) {
-        size_t at = s->n_addresses - 1u - i;
-        callsite = intern_callsite(&in->intern, callsite, caller_frame(in, space, s, at));
-        last->addresses[i] = s->addresses[at];
-        last->callsites[i] = callsite;
-    }
-    last->n = n;
-    last->root = root;
-    last->space = space;
-    return callsite;
-}
-
 static void add_to_thread(struct ingest *in, uint32_t utid, int64_t ts, int64_t on_cpu_ns)
 {
     struct tasks *t = &in->tasks;
@@ -220,11 +137,7 @@ static void add_to_thread(struct ingest *in, uint32_t utid, int64_t ts, int64_t 
     th->on_cpu_ns += on_cpu_ns;
     th->bucket.n_samples++;
     th->bucket.on_cpu_ns += on_cpu_ns;
-    if (!th->has_new_sums) {
-        th->has_new_sums = true;
-        mem_reserve(&t->touched, &t->cap_touched, t->n_touched + 1, sizeof(*t->touched));
-        t->touched[t->n_touched++] = utid;
-    }
+    tasks_touch(t, utid);
 }
 
 /* sample.ts is unique and ascending: a stamp that is not after the last one is moved up. */
@@ -249,10 +162,12 @@ static void take_sample(struct ingest *in, const struct event_sample *s)
     struct process *p = tasks_process(&in->tasks, th->upid);
     struct space *space = p->space;
     bool is_truncated = s->head.flags & EVENT_F_SAMPLE_TRUNCATED;
-    uint32_t root = stack_root(in, p, is_truncated);
-    uint32_t callsite = callers(in, th, space, root, s);
-    uint32_t frame = s->n_kernel ? binaries_kernel_frame(&in->binaries, s->addresses[0], false)
-                                 : user_frame(in, space, s->addresses[0], false);
+    const struct stack_text text = {s->addresses, s->n_kernel, s->n_addresses};
+    uint32_t root = stacks_root(&in->binaries, p, is_truncated);
+    uint32_t callsite = stacks_callers(&in->binaries, th, space, root, &text);
+    uint32_t frame = stacks_leaf(&in->binaries, space, &text);
+    th->sample_callsite = callsite;
+    th->sample_frame = frame;
     intern_sample(&in->intern, callsite, frame, utid, s->on_cpu_ns);
     add_to_thread(in, utid, ts, s->on_cpu_ns);
     struct sample_row row = {.ts = ts,
@@ -335,6 +250,15 @@ static void take(struct ingest *in, const struct event_head *head)
         break;
     case EVENT_LOSS:
         take_loss(in, (const struct event_loss *)head);
+        break;
+    case EVENT_OFF_CPU:
+        waits_take(&in->waits, (const struct event_off_cpu *)head);
+        break;
+    case EVENT_OFF_CPU_FOLDED:
+        waits_take_folded(&in->waits, (const struct event_off_cpu_folded *)head);
+        break;
+    case EVENT_THREAD_TIME:
+        waits_take_time(&in->waits, (const struct event_thread_time *)head);
         break;
     case EVENT_END:
         take_end(in, (const struct event_end *)head);

@@ -21,7 +21,6 @@ struct ingest_run {
     int32_t pid;
     bool is_launched;
     bool has_children;
-    bool has_off_cpu; /* context switches are recorded */
     const char *command;
     int64_t start_ts;      /* CLOCK_MONOTONIC ns */
     int64_t start_wall_ns; /* CLOCK_REALTIME ns */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "capture/wait_reason.h"
 
 const char *symbol_kind_text(enum symbol_kind kind)
 {
@@ -19,6 +20,7 @@ void intern_free(struct intern *in)
     }
     free(in->new_symbols);
     free(in->symbol_kinds);
+    free(in->symbol_reasons);
     free(in->frames);
     free(in->callsites);
     map_free(&in->callsite_index);
@@ -41,6 +43,10 @@ uint32_t intern_symbol(struct intern *in, const struct symbol_text *text)
     mem_reserve(&in->symbol_kinds, &in->cap_symbol_kinds, in->n_symbols + 1, 1);
     in->new_symbols[n_new] = *text;
     in->symbol_kinds[in->n_symbols] = (uint8_t)text->kind;
+    mem_reserve(&in->symbol_reasons, &in->cap_symbol_reasons, in->n_symbols + 1, 1);
+    const struct wait_row *row =
+        text->kind == SYMBOL_FUNCTION ? wait_row_of(WAIT_USER_FUNCTION, text->name) : NULL;
+    in->symbol_reasons[in->n_symbols] = row ? (uint8_t)(row->reason + 1) : 0;
     return (uint32_t)++in->n_symbols;
 }
 
@@ -155,6 +161,25 @@ static void settle_stack(struct intern *in, struct stack *stack)
             delta.n_total = is_outermost ? total.n_total : 0;
             delta.total_ns = is_outermost ? total.total_ns : 0;
             add_to_symbol(in, stack->utid, symbol, &delta);
+        }
+        node = parent;
+    }
+}
+
+void intern_waits(struct intern *in, uint32_t callsite, uint32_t marker, uint64_t n, int64_t dur_ns)
+{
+    uint32_t leaf = intern_node(in, in->callsites[callsite - 1].node, marker);
+    for (uint32_t node = leaf; node;) {
+        const struct lazy_row *row = lazy_row(&in->tree, node);
+        uint32_t parent = row->a, symbol = row->b;
+        struct sums delta = {.n_waits = n, .total_off_ns = dur_ns};
+        if (node == leaf) {
+            delta.n_self_waits = n;
+            delta.self_off_ns = dur_ns;
+        }
+        lazy_add(&in->tree, node, &delta, in->n_samples);
+        if (!in->nodes[node - 1].is_recursive) {
+            lazy_add(&in->symbol_sums, lazy_id(&in->symbol_sums, symbol, 0), &delta, in->n_samples);
         }
         node = parent;
     }

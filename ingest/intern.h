@@ -57,7 +57,8 @@ struct stack {
 struct intern {
     struct symbol_text *new_symbols; /* of ids symbols_written+1 .. n_symbols */
     uint8_t *symbol_kinds;           /* by id - 1 */
-    size_t n_symbols, symbols_written, cap_new_symbols, cap_symbol_kinds;
+    uint8_t *symbol_reasons; /* by id - 1: enum event_reason + 1 of what waits there, or 0 */
+    size_t n_symbols, symbols_written, cap_new_symbols, cap_symbol_kinds, cap_symbol_reasons;
     struct frame *frames;
     size_t n_frames, frames_written, cap_frames;
     struct callsite *callsites;
@@ -92,6 +93,10 @@ uint32_t intern_stack(struct intern *in, uint32_t utid, uint32_t node);
 /* Counts one sample: callers, sampled frame, thread, weight. */
 void intern_sample(struct intern *in, uint32_t callsite, uint32_t frame, uint32_t utid,
                    int64_t on_cpu_ns);
+/* Counts n waits of dur_ns in all at a callsite (innermost function included), below which the
+ * marker symbol of their reason stands. */
+void intern_waits(struct intern *in, uint32_t callsite, uint32_t marker, uint64_t n,
+                  int64_t dur_ns);
 /* Carries what the stacks gained since the last call into the summary tables. */
 void intern_settle(struct intern *in);
 

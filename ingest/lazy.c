@@ -52,6 +52,10 @@ void lazy_add(struct lazy_table *t, uint32_t id, const struct sums *delta, uint6
     row->sums.n_total += delta->n_total;
     row->sums.self_ns += delta->self_ns;
     row->sums.total_ns += delta->total_ns;
+    row->sums.n_self_waits += delta->n_self_waits;
+    row->sums.n_waits += delta->n_waits;
+    row->sums.self_off_ns += delta->self_off_ns;
+    row->sums.total_off_ns += delta->total_off_ns;
     row->is_dirty = true;
     if (!row->is_queued) {
         row->is_queued = true;

@@ -8,17 +8,24 @@
  */
 #include "ingest/ingest.h"
 
+#include <string.h>
+
 #include "base/mem.h"
+#include "capture/event.h"
 #include "ingest/intern.h"
 #include "ingest/store.h"
 #include "ingest/store.sql.h"
+#include "ingest/waits.h"
 #include "schema/db.h"
 
 struct rebuild {
     struct store store;
     struct intern intern;
     int64_t raw_from_ts, data_ts, on_cpu_ns;
+    int64_t start_ts;
+    uint32_t markers[EVENT_N_REASONS]; /* symbols of [lock] and the like, 0: none */
     bool is_recording;
+    bool has_off_cpu;
     bool is_corrupt; /* a row named something that is not there */
 };
 
@@ -38,6 +45,8 @@ static void read_run(struct rebuild *r)
     struct stmt *st = db_stmt(r->store.db, &sql_read_run);
     if (stmt_next(st)) {
         r->raw_from_ts = stmt_int(st, read_run_c_raw_from_ts);
+        r->start_ts = stmt_int(st, read_run_c_start_ts);
+        r->has_off_cpu = stmt_int(st, read_run_c_has_off_cpu) != 0;
         r->data_ts = stmt_int(st, read_run_c_data_ts);
         r->is_recording = stmt_text(st, read_run_c_state)[0] == 'r';
     }
@@ -51,6 +60,12 @@ static void load_names(struct rebuild *r)
     struct stmt *st = db_stmt(r->store.db, &sql_read_symbols);
     while (stmt_next(st)) {
         in->symbols_written = in->n_symbols = id_at(r, st, read_symbols_c_id, 1, UINT32_MAX);
+        const char *name = stmt_text(st, read_symbols_c_name);
+        for (unsigned i = 0; i < EVENT_N_REASONS; i++) {
+            if (strcmp(name, waits_marker_name(i)) == 0) {
+                r->markers[i] = (uint32_t)in->n_symbols;
+            }
+        }
     }
     st = db_stmt(r->store.db, &sql_read_frames);
     while (stmt_next(st)) {
@@ -120,14 +135,19 @@ static void clear(struct rebuild *r)
                                                      &sql_clear_symbol_thread_sum,
                                                      &sql_clear_stack};
     static const struct sql_block *const with_all_rows[] = {
-        &sql_clear_frame_sum,   &sql_clear_callsite_sum, &sql_clear_thread_sum,
-        &sql_clear_time_bucket, &sql_rebuild_thread_sum, &sql_rebuild_time_bucket};
+        &sql_clear_frame_sum, &sql_clear_callsite_sum, &sql_clear_time_bucket,
+        &sql_rebuild_time_bucket};
+    static const struct sql_block *const without_off_cpu[] = {&sql_clear_thread_sum,
+                                                              &sql_rebuild_thread_sum};
     for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++) {
         stmt_run(db_stmt(r->store.db, always[i]));
     }
     for (size_t i = 0; r->raw_from_ts == 0 && i < sizeof(with_all_rows) / sizeof(with_all_rows[0]);
          i++) {
         stmt_run(db_stmt(r->store.db, with_all_rows[i]));
+    }
+    for (size_t i = 0; r->raw_from_ts == 0 && !r->has_off_cpu && i < 2; i++) {
+        stmt_run(db_stmt(r->store.db, without_off_cpu[i]));
     }
     struct stmt *st = db_stmt(r->store.db, &sql_clear_snapshots);
     stmt_bind_int(st, clear_snapshots_p_ts, r->raw_from_ts);
@@ -167,6 +187,91 @@ static void replay_samples(struct rebuild *r)
     }
 }
 
+static uint8_t reason_at(struct rebuild *r, struct stmt *st, int column)
+{
+    static const char *const reasons[] = {
+#define X(name, text) text,
+        EVENT_REASONS(X)
+#undef X
+    };
+    for (uint8_t i = 0; i < EVENT_N_REASONS; i++) {
+        if (strcmp(stmt_text(st, column), reasons[i]) == 0) {
+            return i;
+        }
+    }
+    r->is_corrupt = true;
+    return EVENT_REASON_OTHER;
+}
+
+static void replay_wait(struct rebuild *r, uint8_t reason, uint32_t callsite, uint64_t n,
+                        int64_t dur_ns)
+{
+    if (!r->markers[reason]) {
+        r->is_corrupt = true;
+    }
+    if (!r->is_corrupt) {
+        intern_waits(&r->intern, callsite, r->markers[reason], n, dur_ns);
+    }
+}
+
+static void replay_states(struct rebuild *r)
+{
+    size_t n_callsites = r->intern.n_callsites;
+    struct stmt *st = db_stmt(r->store.db, &sql_read_states);
+    while (stmt_next(st)) {
+        struct state_row row = {.ts = stmt_int(st, read_states_c_ts),
+                                .dur_ns = stmt_int(st, read_states_c_dur),
+                                .utid = (uint32_t)stmt_int(st, read_states_c_utid),
+                                .state = EVENT_STATE_RUNNABLE};
+        if (stmt_int(st, read_states_c_is_blocked)) {
+            row.state = EVENT_STATE_BLOCKED;
+            row.reason = reason_at(r, st, read_states_c_reason);
+            replay_wait(r, row.reason, id_at(r, st, read_states_c_callsite, 1, n_callsites), 1,
+                        row.dur_ns);
+        }
+        if (r->raw_from_ts == 0) {
+            store_add_off_cpu(&r->store, r->start_ts, &row);
+        }
+    }
+}
+
+static void replay_folded(struct rebuild *r)
+{
+    size_t n_callsites = r->intern.n_callsites;
+    struct stmt *st = db_stmt(r->store.db, &sql_read_folded_states);
+    while (stmt_next(st)) {
+        struct folded_row row = {.bucket = stmt_int(st, read_folded_states_c_bucket),
+                                 .utid = (uint32_t)stmt_int(st, read_folded_states_c_utid),
+                                 .n = (uint64_t)stmt_int(st, read_folded_states_c_n_intervals),
+                                 .dur_ns = stmt_int(st, read_folded_states_c_dur),
+                                 .state = EVENT_STATE_RUNNABLE};
+        if (stmt_int(st, read_folded_states_c_is_blocked)) {
+            row.state = EVENT_STATE_BLOCKED;
+            row.reason = reason_at(r, st, read_folded_states_c_reason);
+            replay_wait(r, row.reason, id_at(r, st, read_folded_states_c_callsite, 1, n_callsites),
+                        row.n, row.dur_ns);
+        }
+        if (r->raw_from_ts == 0) {
+            store_add_folded(&r->store, &row);
+        }
+    }
+}
+
+/* Intervals once more through the call tree and the time buckets; sums of threads in SQL. */
+static void replay_waits(struct rebuild *r)
+{
+    if (!r->has_off_cpu) {
+        return;
+    }
+    replay_states(r);
+    replay_folded(r);
+    store_off_cpu(&r->store);
+    if (r->raw_from_ts == 0) {
+        stmt_run(db_stmt(r->store.db, &sql_rebuild_thread_samples));
+    }
+    stmt_run(db_stmt(r->store.db, &sql_rebuild_thread_waits));
+}
+
 static void write_all(struct rebuild *r)
 {
     store_identities(&r->store, &r->intern);
@@ -204,6 +309,7 @@ int ingest_rebuild(const char *path, const char *stop_reason_if_recording, struc
         load_base(&r);
     }
     replay_samples(&r);
+    replay_waits(&r);
     write_all(&r);
     rc = db_status(r.store.db, e);
     if (rc == 0 && r.is_corrupt) {

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -18,6 +19,32 @@ enum {
     LATE_SHARE = 50,
     SNAPSHOT_SAMPLES_MIN = 50000, /* between two snapshots */
     SNAPSHOT_STACK_FACTOR = 4     /* ... and at least so many times the stacks */
+};
+/* From here on an interval has a row for certain and is left out of the buckets (schema.sql). */
+static const int64_t OFF_CPU_LONG_NS = 10000000000;
+
+static const char *const state_texts[] = {
+#define X(name, text) text,
+    EVENT_STATES(X)
+#undef X
+};
+
+static const char *const reason_texts[] = {
+#define X(name, text) text,
+    EVENT_REASONS(X)
+#undef X
+};
+
+static const char *const reason_source_texts[] = {
+#define X(name, text) text,
+    EVENT_REASON_SOURCES(X)
+#undef X
+};
+
+static const char *const stack_source_texts[] = {
+#define X(name, text) text,
+    EVENT_STACK_SOURCES(X)
+#undef X
 };
 
 /* Writing a statement row by row: the wrapper counts rows. */
@@ -66,7 +93,7 @@ static void insert_run(struct store *s, const struct ingest_run *run)
     stmt_bind_text(st, insert_run_p_arch, host.machine);
     stmt_bind_int(st, insert_run_p_n_cpus, sysconf(_SC_NPROCESSORS_ONLN));
     stmt_bind_text(st, insert_run_p_stax_version, run->stax_version);
-    stmt_bind_int(st, insert_run_p_has_off_cpu, run->has_off_cpu);
+    stmt_bind_int(st, insert_run_p_has_off_cpu, s->has_off_cpu);
     run_row(s, st);
 }
 
@@ -77,6 +104,9 @@ int store_create(struct store *s, const char *path, const struct ingest_run *run
     int rc = db_open(&s->db, path, DB_CREATE, e);
     if (rc) {
         return rc;
+    }
+    for (size_t i = 0; i < n_abilities; i++) {
+        s->has_off_cpu |= abilities[i].is_available && strcmp(abilities[i].name, "off_cpu") == 0;
     }
     db_begin(s->db);
     insert_run(s, run);
@@ -99,6 +129,9 @@ void store_fini(struct store *s)
     free(s->mappings);
     free(s->losses);
     free(s->buckets);
+    free(s->states);
+    free(s->folded);
+    free(s->off_cpu);
     *s = (struct store){0};
 }
 
@@ -124,6 +157,41 @@ void store_add_bucket(struct store *s, uint32_t utid, const struct bucket *sums)
 {
     mem_reserve(&s->buckets, &s->cap_buckets, s->n_buckets + 1, sizeof(*s->buckets));
     s->buckets[s->n_buckets++] = (struct bucket_row){.utid = utid, .sums = *sums};
+}
+
+void store_add_state(struct store *s, const struct state_row *row)
+{
+    mem_reserve(&s->states, &s->cap_states, s->n_states + 1, sizeof(*s->states));
+    s->states[s->n_states++] = *row;
+}
+
+static void add_off_cpu(struct store *s, uint32_t utid, int64_t bucket, uint8_t state, int64_t ns)
+{
+    mem_reserve(&s->off_cpu, &s->cap_off_cpu, s->n_off_cpu + 1, sizeof(*s->off_cpu));
+    bool is_blocked = state == EVENT_STATE_BLOCKED;
+    s->off_cpu[s->n_off_cpu++] = (struct off_cpu_row){.utid = utid,
+                                                      .bucket = bucket,
+                                                      .runnable_ns = is_blocked ? 0 : ns,
+                                                      .blocked_ns = is_blocked ? ns : 0};
+}
+
+void store_add_folded(struct store *s, const struct folded_row *row)
+{
+    mem_reserve(&s->folded, &s->cap_folded, s->n_folded + 1, sizeof(*s->folded));
+    s->folded[s->n_folded++] = *row;
+    add_off_cpu(s, row->utid, row->bucket, row->state, row->dur_ns);
+}
+
+void store_add_off_cpu(struct store *s, int64_t start_ts, const struct state_row *row)
+{
+    int64_t at = row->ts > start_ts ? row->ts - start_ts : 0;
+    int64_t end = row->ts + row->dur_ns - start_ts;
+    while (row->dur_ns < OFF_CPU_LONG_NS && at < end) {
+        int64_t bucket = at / BUCKET_NS, next = (bucket + 1) * BUCKET_NS;
+        next = next < end ? next : end;
+        add_off_cpu(s, row->utid, bucket, row->state, next - at);
+        at = next;
+    }
 }
 
 static void write_processes(struct store *s, struct tasks *t)
@@ -222,6 +290,66 @@ static void write_samples(struct store *s)
     s->n_samples = 0;
 }
 
+static void write_states(struct store *s)
+{
+    struct stmt *st = db_stmt(s->db, &sql_insert_thread_state);
+    for (size_t i = 0; i < s->n_states; i++) {
+        const struct state_row *row = &s->states[i];
+        bool is_blocked = row->state == EVENT_STATE_BLOCKED;
+        stmt_bind_int(st, insert_thread_state_p_ts, row->ts);
+        stmt_bind_int(st, insert_thread_state_p_dur, row->dur_ns);
+        stmt_bind_int(st, insert_thread_state_p_utid, row->utid);
+        stmt_bind_text(st, insert_thread_state_p_state, state_texts[row->state]);
+        stmt_bind_text(st, insert_thread_state_p_reason,
+                       is_blocked ? reason_texts[row->reason] : NULL);
+        stmt_bind_text(st, insert_thread_state_p_reason_from,
+                       is_blocked ? reason_source_texts[row->reason_from] : NULL);
+        bind_id(st, insert_thread_state_p_callsite, row->callsite);
+        stmt_bind_text(st, insert_thread_state_p_stack_from,
+                       is_blocked ? stack_source_texts[row->stack_from] : NULL);
+        run_row(s, st);
+    }
+    s->n_states = 0;
+}
+
+static void write_folded(struct store *s)
+{
+    struct stmt *st = db_stmt(s->db, &sql_add_folded_state);
+    for (size_t i = 0; i < s->n_folded; i++) {
+        const struct folded_row *row = &s->folded[i];
+        stmt_bind_int(st, add_folded_state_p_bucket, row->bucket);
+        stmt_bind_int(st, add_folded_state_p_utid, row->utid);
+        stmt_bind_text(st, add_folded_state_p_state, state_texts[row->state]);
+        stmt_bind_text(st, add_folded_state_p_reason,
+                       row->state == EVENT_STATE_BLOCKED ? reason_texts[row->reason] : "");
+        stmt_bind_int(st, add_folded_state_p_callsite, row->callsite);
+        stmt_bind_int(st, add_folded_state_p_n_intervals, (int64_t)row->n);
+        stmt_bind_int(st, add_folded_state_p_dur, row->dur_ns);
+        run_row(s, st);
+    }
+    s->n_folded = 0;
+}
+
+void store_off_cpu(struct store *s)
+{
+    struct stmt *st = db_stmt(s->db, &sql_add_off_cpu);
+    for (size_t i = 0; i < s->n_off_cpu;) {
+        struct off_cpu_row sum = s->off_cpu[i++];
+        for (; i < s->n_off_cpu && s->off_cpu[i].utid == sum.utid &&
+               s->off_cpu[i].bucket == sum.bucket;
+             i++) {
+            sum.runnable_ns += s->off_cpu[i].runnable_ns;
+            sum.blocked_ns += s->off_cpu[i].blocked_ns;
+        }
+        stmt_bind_int(st, add_off_cpu_p_bucket, sum.bucket);
+        stmt_bind_int(st, add_off_cpu_p_utid, sum.utid);
+        stmt_bind_int(st, add_off_cpu_p_runnable_ns, sum.runnable_ns);
+        stmt_bind_int(st, add_off_cpu_p_blocked_ns, sum.blocked_ns);
+        run_row(s, st);
+    }
+    s->n_off_cpu = 0;
+}
+
 static void write_losses(struct store *s)
 {
     static const char *const kinds[] = {
@@ -245,19 +373,74 @@ static void write_losses(struct store *s)
     s->n_losses = 0;
 }
 
+static void bind_time(struct stmt *st, const struct thread_time *time)
+{
+    static const int columns[EVENT_N_REASONS] = {
+        [EVENT_REASON_IDLE] = put_thread_sum_p_idle_ns,
+        [EVENT_REASON_LOCK] = put_thread_sum_p_lock_ns,
+        [EVENT_REASON_SEM] = put_thread_sum_p_sem_ns,
+        [EVENT_REASON_IPC] = put_thread_sum_p_ipc_ns,
+        [EVENT_REASON_IO_R] = put_thread_sum_p_io_r_ns,
+        [EVENT_REASON_IO_W] = put_thread_sum_p_io_w_ns,
+        [EVENT_REASON_READY] = put_thread_sum_p_ready_ns,
+        [EVENT_REASON_SLEEP] = put_thread_sum_p_sleep_ns,
+        [EVENT_REASON_CONN] = put_thread_sum_p_conn_ns,
+        [EVENT_REASON_OTHER] = put_thread_sum_p_other_ns,
+    };
+    bool is_blocked = time->open_state == EVENT_STATE_BLOCKED && !time->has_ended;
+    for (size_t i = 0; i < EVENT_N_REASONS; i++) {
+        stmt_bind_int(st, columns[i], time->reasons_ns[i]);
+    }
+    stmt_bind_int(st, put_thread_sum_p_runnable_ns, time->runnable_ns);
+    stmt_bind_int(st, put_thread_sum_p_unknown_ns, time->unknown_ns);
+    stmt_bind_int(st, put_thread_sum_p_n_switches, (int64_t)time->n_switches);
+    stmt_bind_text(st, put_thread_sum_p_open_state,
+                   time->has_ended ? NULL : state_texts[time->open_state]);
+    stmt_bind_text(st, put_thread_sum_p_open_reason,
+                   is_blocked ? reason_texts[time->open_reason] : NULL);
+    bind_ts(st, put_thread_sum_p_open_ts, time->has_ended ? 0 : time->open_ts);
+}
+
+static void bind_no_time(struct stmt *st)
+{
+    for (int p = put_thread_sum_p_runnable_ns; p <= put_thread_sum_p_open_ts; p++) {
+        stmt_bind_null(st, p);
+    }
+}
+
+static void write_thread_sum(struct store *s, uint32_t utid, const struct thread *th)
+{
+    struct stmt *st = db_stmt(s->db, &sql_put_thread_sum);
+    int64_t on_cpu_ns = th->on_cpu_ns;
+    stmt_bind_int(st, put_thread_sum_p_utid, utid);
+    stmt_bind_int(st, put_thread_sum_p_n_samples, (int64_t)th->n_samples);
+    if (th->time.is_known) {
+        /* Exact, also where no sample was; newer samples may be ahead of it. */
+        on_cpu_ns = th->time.on_cpu_ns > on_cpu_ns ? th->time.on_cpu_ns : on_cpu_ns;
+        bind_time(st, &th->time);
+    } else {
+        bind_no_time(st);
+    }
+    stmt_bind_int(st, put_thread_sum_p_on_cpu_ns, on_cpu_ns);
+    run_row(s, st);
+}
+
 static void write_bucket(struct store *s, struct stmt *st, uint32_t utid, const struct bucket *b)
 {
+    if (b->bucket < 0) {
+        return; /* it was never sampled */
+    }
     stmt_bind_int(st, put_time_bucket_p_bucket, b->bucket);
     stmt_bind_int(st, put_time_bucket_p_utid, utid);
     stmt_bind_int(st, put_time_bucket_p_n_samples, (int64_t)b->n_samples);
     stmt_bind_int(st, put_time_bucket_p_on_cpu_ns, b->on_cpu_ns);
+    stmt_bind_int(st, put_time_bucket_p_has_off_cpu, s->has_off_cpu);
     run_row(s, st);
 }
 
 /* Sums of the threads that ran since the last commit, and their buckets. */
 static void write_thread_sums(struct store *s, struct tasks *t)
 {
-    struct stmt *sum = db_stmt(s->db, &sql_put_thread_sum);
     struct stmt *bucket = db_stmt(s->db, &sql_put_time_bucket);
     for (size_t i = 0; i < s->n_buckets; i++) {
         write_bucket(s, bucket, s->buckets[i].utid, &s->buckets[i].sums);
@@ -266,10 +449,7 @@ static void write_thread_sums(struct store *s, struct tasks *t)
     for (size_t i = 0; i < t->n_touched; i++) {
         struct thread *th = tasks_thread(t, t->touched[i]);
         th->has_new_sums = false;
-        stmt_bind_int(sum, put_thread_sum_p_utid, t->touched[i]);
-        stmt_bind_int(sum, put_thread_sum_p_n_samples, (int64_t)th->n_samples);
-        stmt_bind_int(sum, put_thread_sum_p_on_cpu_ns, th->on_cpu_ns);
-        run_row(s, sum);
+        write_thread_sum(s, t->touched[i], th);
         write_bucket(s, bucket, t->touched[i], &th->bucket);
     }
     t->n_touched = 0;
@@ -519,7 +699,10 @@ int store_commit(struct store *s, struct intern *in, struct binaries *b, struct 
     write_losses(s);
     store_identities(s, in);
     write_samples(s);
+    write_states(s);
+    write_folded(s);
     write_thread_sums(s, t);
+    store_off_cpu(s);
     store_sums(s, in, is_final);
     write_due_snapshot(s, in, is_final);
     update_run(s, in);
@@ -581,6 +764,12 @@ bool store_drop_raw(struct store *s, const struct intern *in, size_t limit)
     if (is_possible) {
         struct stmt *st = db_stmt(s->db, &sql_drop_raw_samples);
         stmt_bind_int(st, drop_raw_samples_p_limit, (int64_t)limit);
+        stmt_run(st);
+        st = db_stmt(s->db, &sql_fold_raw_states);
+        stmt_bind_int(st, fold_raw_states_p_limit, (int64_t)limit);
+        stmt_run(st);
+        st = db_stmt(s->db, &sql_drop_raw_states);
+        stmt_bind_int(st, drop_raw_states_p_limit, (int64_t)limit);
         stmt_run(st);
     }
     db_commit(s->db);

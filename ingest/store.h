@@ -42,6 +42,27 @@ struct bucket_row {
     struct bucket sums;
 };
 
+/* An off-CPU interval; enums of capture/event.h. */
+struct state_row {
+    int64_t ts, dur_ns;
+    uint32_t utid, callsite; /* callsite 0: runnable */
+    uint8_t state, reason, reason_from, stack_from;
+};
+
+/* Intervals without rows of their own. */
+struct folded_row {
+    int64_t bucket, dur_ns;
+    uint64_t n;
+    uint32_t utid, callsite;
+    uint8_t state, reason;
+};
+
+/* Off-CPU time in a bucket, to be added to what it has. */
+struct off_cpu_row {
+    int64_t bucket, runnable_ns, blocked_ns;
+    uint32_t utid;
+};
+
 /* The counts of the run row. */
 struct run_counts {
     int64_t data_ts;   /* newest event */
@@ -61,6 +82,13 @@ struct store {
     size_t n_losses, cap_losses;
     struct bucket_row *buckets; /* that were left behind since the last commit */
     size_t n_buckets, cap_buckets;
+    struct state_row *states;
+    size_t n_states, cap_states;
+    struct folded_row *folded;
+    size_t n_folded, cap_folded;
+    struct off_cpu_row *off_cpu;
+    size_t n_off_cpu, cap_off_cpu;
+    bool has_off_cpu; /* run.has_off_cpu */
     struct run_counts counts;
     uint64_t n_rows; /* written so far */
     uint32_t n_snapshots;
@@ -75,6 +103,11 @@ void store_add_sample(struct store *s, const struct sample_row *row);
 void store_add_mapping(struct store *s, const struct mapping_row *row);
 void store_add_loss(struct store *s, int64_t ts, int64_t cpu, uint32_t kind, uint64_t n);
 void store_add_bucket(struct store *s, uint32_t utid, const struct bucket *sums);
+
+void store_add_state(struct store *s, const struct state_row *row);
+void store_add_folded(struct store *s, const struct folded_row *row);
+/* Spreads an interval over time buckets; start_ts: of the run. Long ones are left out. */
+void store_add_off_cpu(struct store *s, int64_t start_ts, const struct state_row *row);
 
 /* Writes everything buffered and due in one transaction. is_final: also every late summary row and
  * a last snapshot. Returns 0, or STAX_EFULL / STAX_ESYSTEM with nothing of this commit written. */
@@ -95,6 +128,8 @@ bool store_is_snapshot_due(const struct store *s, const struct intern *in);
 void store_snapshot(struct store *s, const struct intern *in, int64_t ts);
 /* The summary rows that are due, or all of them. */
 void store_sums(struct store *s, struct intern *in, bool all);
+/* Off-CPU time by bucket that was added since the last time. */
+void store_off_cpu(struct store *s);
 /* New symbols, frames, callsites, nodes and stacks. */
 void store_identities(struct store *s, struct intern *in);
 

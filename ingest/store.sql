@@ -119,14 +119,47 @@ ON CONFLICT (callsite, utid) DO UPDATE
    SET n_samples = excluded.n_samples, on_cpu_ns = excluded.on_cpu_ns;
 
 --@ put_thread_sum
-INSERT INTO thread_sum (utid, n_samples, on_cpu_ns) VALUES (:utid, :n_samples, :on_cpu_ns)
-ON CONFLICT (utid) DO UPDATE SET n_samples = excluded.n_samples, on_cpu_ns = excluded.on_cpu_ns;
+-- Columns as in thread_sum
+INSERT INTO thread_sum (utid, n_samples, on_cpu_ns, runnable_ns, idle_ns, lock_ns, sem_ns,
+                        ipc_ns, io_r_ns, io_w_ns, ready_ns, sleep_ns, conn_ns, other_ns,
+                        unknown_ns, n_switches, open_state, open_reason, open_ts)
+VALUES (:utid, :n_samples, :on_cpu_ns, :runnable_ns, :idle_ns, :lock_ns, :sem_ns, :ipc_ns,
+        :io_r_ns, :io_w_ns, :ready_ns, :sleep_ns, :conn_ns, :other_ns, :unknown_ns, :n_switches,
+        :open_state, :open_reason, :open_ts)
+ON CONFLICT (utid) DO UPDATE
+   SET n_samples = excluded.n_samples, on_cpu_ns = excluded.on_cpu_ns,
+       runnable_ns = excluded.runnable_ns, idle_ns = excluded.idle_ns,
+       lock_ns = excluded.lock_ns, sem_ns = excluded.sem_ns, ipc_ns = excluded.ipc_ns,
+       io_r_ns = excluded.io_r_ns, io_w_ns = excluded.io_w_ns, ready_ns = excluded.ready_ns,
+       sleep_ns = excluded.sleep_ns, conn_ns = excluded.conn_ns, other_ns = excluded.other_ns,
+       unknown_ns = excluded.unknown_ns, n_switches = excluded.n_switches,
+       open_state = excluded.open_state, open_reason = excluded.open_reason,
+       open_ts = excluded.open_ts;
 
 --@ put_time_bucket
-INSERT INTO time_bucket (bucket, utid, n_samples, on_cpu_ns)
-VALUES (:bucket, :utid, :n_samples, :on_cpu_ns)
+-- :has_off_cpu of the run; what its threads waited is added by add_off_cpu
+INSERT INTO time_bucket (bucket, utid, n_samples, on_cpu_ns, runnable_ns, blocked_ns)
+VALUES (:bucket, :utid, :n_samples, :on_cpu_ns, iif(:has_off_cpu, 0, NULL),
+        iif(:has_off_cpu, 0, NULL))
 ON CONFLICT (bucket, utid) DO UPDATE
    SET n_samples = excluded.n_samples, on_cpu_ns = excluded.on_cpu_ns;
+
+--@ add_off_cpu
+INSERT INTO time_bucket (bucket, utid, n_samples, on_cpu_ns, runnable_ns, blocked_ns)
+VALUES (:bucket, :utid, 0, 0, :runnable_ns, :blocked_ns)
+ON CONFLICT (bucket, utid) DO UPDATE
+   SET runnable_ns = ifnull(runnable_ns, 0) + excluded.runnable_ns,
+       blocked_ns = ifnull(blocked_ns, 0) + excluded.blocked_ns;
+
+--@ insert_thread_state
+INSERT INTO thread_state (ts, dur, utid, state, reason, reason_from, callsite, stack_from)
+VALUES (:ts, :dur, :utid, :state, :reason, :reason_from, :callsite, :stack_from);
+
+--@ add_folded_state
+INSERT INTO folded_state (bucket, utid, state, reason, callsite, n_intervals, dur)
+VALUES (:bucket, :utid, :state, :reason, :callsite, :n_intervals, :dur)
+ON CONFLICT (bucket, utid, state, reason, callsite) DO UPDATE
+   SET n_intervals = n_intervals + excluded.n_intervals, dur = dur + excluded.dur;
 
 --@ insert_stack
 INSERT INTO stack (id, utid, node) VALUES (:id, :utid, :node);
@@ -139,15 +172,35 @@ INSERT INTO stack_sum (snapshot, stack, n_samples, on_cpu_ns)
 VALUES (:snapshot, :stack, :n_samples, :on_cpu_ns);
 
 --@ has_raw_to_drop
--- Whether rows of sample from before run.raw_from_ts are still there
+-- Whether rows of sample or thread_state from before run.raw_from_ts are still there
 -- => is_there
-SELECT EXISTS (SELECT 1 FROM sample WHERE ts < (SELECT raw_from_ts FROM run)) AS is_there;
+SELECT EXISTS (SELECT 1 FROM sample WHERE ts < (SELECT raw_from_ts FROM run))
+    OR EXISTS (SELECT 1 FROM thread_state
+                WHERE id = (SELECT min(id) FROM thread_state)
+                  AND ts + dur < (SELECT raw_from_ts FROM run)) AS is_there;
 
 --@ drop_raw_samples
 -- Gives back up to :limit of those rows
 DELETE FROM sample
  WHERE ts IN (SELECT ts FROM sample WHERE ts < (SELECT raw_from_ts FROM run)
                ORDER BY ts LIMIT :limit);
+
+--@ fold_raw_states
+-- What the next statement gives back, added up
+INSERT INTO folded_state (bucket, utid, state, reason, callsite, n_intervals, dur)
+SELECT (t.ts + t.dur - r.start_ts) / 100000000, t.utid, t.state, ifnull(t.reason, ''),
+       ifnull(t.callsite, 0), count(*), sum(t.dur)
+  FROM (SELECT * FROM thread_state ORDER BY id LIMIT :limit) AS t, run AS r
+ WHERE t.ts + t.dur < r.raw_from_ts
+ GROUP BY 1, 2, 3, 4, 5
+ON CONFLICT (bucket, utid, state, reason, callsite) DO UPDATE
+   SET n_intervals = n_intervals + excluded.n_intervals, dur = dur + excluded.dur;
+
+--@ drop_raw_states
+-- Gives back those of the first :limit intervals that ended before run.raw_from_ts
+DELETE FROM thread_state
+ WHERE id IN (SELECT id FROM thread_state ORDER BY id LIMIT :limit)
+   AND ts + dur < (SELECT raw_from_ts FROM run);
 
 --@ oldest_snapshot
 -- The first snapshot whose sample rows are still there
@@ -169,11 +222,11 @@ UPDATE run SET raw_from_ts = :ts + 1;
 
 --@ read_run
 -- => columns of run that rebuild needs
-SELECT id, state, start_ts, end_ts, data_ts, raw_from_ts, n_samples FROM run;
+SELECT id, state, start_ts, end_ts, data_ts, raw_from_ts, n_samples, has_off_cpu FROM run;
 
 --@ read_symbols
--- => id, kind
-SELECT id, kind FROM symbol ORDER BY id;
+-- => id, kind, name (of markers)
+SELECT id, kind, iif(kind = 'marker', name, NULL) AS name FROM symbol ORDER BY id;
 
 --@ read_frames
 -- => id, binary, rel_address, symbol
@@ -205,6 +258,17 @@ SELECT ts, utid, callsite, frame, on_cpu_ns
   FROM sample
  WHERE ts >= (SELECT raw_from_ts FROM run)
  ORDER BY ts;
+
+--@ read_states
+-- => ts, dur, utid, is_blocked, reason, callsite (0: runnable)
+SELECT ts, dur, utid, state = 'blocked' AS is_blocked, reason, ifnull(callsite, 0) AS callsite
+  FROM thread_state
+ ORDER BY id;
+
+--@ read_folded_states
+-- => bucket, utid, is_blocked, reason, callsite, n_intervals, dur
+SELECT bucket, utid, state = 'blocked' AS is_blocked, reason, callsite, n_intervals, dur
+  FROM folded_state;
 
 --@ read_last_snapshot
 -- => id (0: none)
@@ -245,12 +309,51 @@ DELETE FROM stack_sum WHERE snapshot NOT IN (SELECT id FROM snapshot);
 UPDATE callsite SET node = :node WHERE id = :id;
 
 --@ rebuild_thread_sum
+-- Of a run without off-CPU time
 INSERT INTO thread_sum (utid, n_samples, on_cpu_ns)
 SELECT utid, count(*), sum(on_cpu_ns) FROM sample GROUP BY utid;
 
+--@ rebuild_thread_samples
+-- Of a run with off-CPU time: on-CPU time is then a fact
+UPDATE thread_sum
+   SET n_samples = (SELECT count(*) FROM sample WHERE sample.utid = thread_sum.utid);
+
+--@ rebuild_thread_waits
+UPDATE thread_sum
+   SET runnable_ns = w.runnable_ns,
+       idle_ns = w.idle_ns,
+       lock_ns = w.lock_ns,
+       sem_ns = w.sem_ns,
+       ipc_ns = w.ipc_ns,
+       io_r_ns = w.io_r_ns,
+       io_w_ns = w.io_w_ns,
+       ready_ns = w.ready_ns,
+       sleep_ns = w.sleep_ns,
+       conn_ns = w.conn_ns,
+       other_ns = w.other_ns
+  FROM (SELECT t.utid,
+               ifnull(sum(s.dur) FILTER (WHERE s.state = 'runnable'), 0) AS runnable_ns,
+               ifnull(sum(s.dur) FILTER (WHERE s.reason = 'idle'), 0) AS idle_ns,
+               ifnull(sum(s.dur) FILTER (WHERE s.reason = 'lock'), 0) AS lock_ns,
+               ifnull(sum(s.dur) FILTER (WHERE s.reason = 'sem'), 0) AS sem_ns,
+               ifnull(sum(s.dur) FILTER (WHERE s.reason = 'ipc'), 0) AS ipc_ns,
+               ifnull(sum(s.dur) FILTER (WHERE s.reason = 'ioR'), 0) AS io_r_ns,
+               ifnull(sum(s.dur) FILTER (WHERE s.reason = 'ioW'), 0) AS io_w_ns,
+               ifnull(sum(s.dur) FILTER (WHERE s.reason = 'ready'), 0) AS ready_ns,
+               ifnull(sum(s.dur) FILTER (WHERE s.reason = 'sleep'), 0) AS sleep_ns,
+               ifnull(sum(s.dur) FILTER (WHERE s.reason = 'conn'), 0) AS conn_ns,
+               ifnull(sum(s.dur) FILTER (WHERE s.reason = 'other'), 0) AS other_ns
+          FROM thread_sum AS t
+          LEFT JOIN (SELECT utid, state, reason, dur FROM thread_state
+                      UNION ALL SELECT utid, state, reason, dur FROM folded_state) AS s
+            ON s.utid = t.utid
+         GROUP BY t.utid) AS w
+ WHERE w.utid = thread_sum.utid;
+
 --@ rebuild_time_bucket
-INSERT INTO time_bucket (bucket, utid, n_samples, on_cpu_ns)
-SELECT (s.ts - r.start_ts) / 100000000 AS bucket, s.utid, count(*), sum(s.on_cpu_ns)
+INSERT INTO time_bucket (bucket, utid, n_samples, on_cpu_ns, runnable_ns, blocked_ns)
+SELECT (s.ts - r.start_ts) / 100000000 AS bucket, s.utid, count(*), sum(s.on_cpu_ns),
+       iif(r.has_off_cpu, 0, NULL), iif(r.has_off_cpu, 0, NULL)
   FROM sample AS s, run AS r
  GROUP BY 1, 2;
 

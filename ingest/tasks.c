@@ -34,6 +34,16 @@ void tasks_free(struct tasks *t)
     *t = (struct tasks){0};
 }
 
+void tasks_touch(struct tasks *t, uint32_t utid)
+{
+    struct thread *th = tasks_thread(t, utid);
+    if (!th->has_new_sums) {
+        th->has_new_sums = true;
+        mem_reserve(&t->touched, &t->cap_touched, t->n_touched + 1, sizeof(*t->touched));
+        t->touched[t->n_touched++] = utid;
+    }
+}
+
 static uint64_t tid_key(int32_t pid, int32_t tid)
 {
     return map_pair((uint32_t)pid, (uint32_t)tid);

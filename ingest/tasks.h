@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/map.h"
+#include "capture/event.h"
 #include "ingest/space.h"
 
 struct process {
@@ -41,6 +42,18 @@ struct last_stack {
     uint32_t *callsites;
 };
 
+/* A thread's ledger beside its samples: see thread_sum. */
+struct thread_time {
+    bool is_known;     /* capture told of it */
+    int64_t on_cpu_ns; /* exact, up to open_ts */
+    int64_t runnable_ns, unknown_ns;
+    int64_t reasons_ns[EVENT_N_REASONS];
+    uint64_t n_switches;
+    int64_t open_ts;
+    uint8_t open_state, open_reason;
+    bool has_ended;
+};
+
 struct thread {
     uint32_t upid;
     int32_t tid;
@@ -50,8 +63,12 @@ struct thread {
     int64_t on_cpu_ns;
     struct bucket bucket;
     struct last_stack last;
-    bool is_changed;   /* name or end */
-    bool has_new_sums; /* stands in tasks.touched */
+    uint32_t sample_callsite, sample_frame; /* of its last sample, 0: none */
+    struct thread_time time;
+    uint32_t wait_callsites[EVENT_N_REASONS]; /* where it last waited with a stack, 0: nowhere */
+    uint8_t futex_reason; /* what its last futex was part of + 1, 0: not known */
+    bool is_changed;      /* name, start or end */
+    bool has_new_sums;    /* stands in tasks.touched */
 };
 
 struct tasks {
@@ -61,7 +78,7 @@ struct tasks {
     size_t n_threads, threads_written, cap_threads;
     struct map by_pid; /* pid -> upid */
     struct map by_tid; /* (pid, tid) -> utid */
-    uint32_t *touched; /* threads with samples since the last commit */
+    uint32_t *touched; /* threads with news since the last commit */
     size_t n_touched, cap_touched;
 };
 
@@ -75,6 +92,9 @@ static inline struct thread *tasks_thread(const struct tasks *t, uint32_t utid)
 {
     return &t->threads[utid - 1];
 }
+
+/* The thread's sums are to be written by the next commit. */
+void tasks_touch(struct tasks *t, uint32_t utid);
 
 /* A process appears; its space is its parent's when that is known. Returns its upid. */
 uint32_t tasks_start_process(struct tasks *t, int64_t ts, int32_t pid, int32_t parent_pid,

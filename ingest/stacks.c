@@ -1,0 +1,100 @@
+/* stacks.c - see stacks.h. */
+#include "ingest/stacks.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+
+/* The frame of a user address; is_return: a return address, whose call lies one byte before it. */
+static uint32_t user_frame(struct binaries *b, struct space *space, uint64_t address,
+                           bool is_return)
+{
+    uint32_t *id = map_put(is_return ? &space->returns : &space->pcs, address);
+    if (*id) {
+        return *id;
+    }
+    uint64_t at = address - is_return;
+    const struct space_mapping *m = space_find(space, at);
+    if (!m) {
+        *id = binaries_frame(b, binaries_unknown(b), at);
+        return *id;
+    }
+    const char *kind = b->items[m->binary - 1].kind;
+    bool is_by_address = strcmp(kind, "jit") == 0 || strcmp(kind, "unknown") == 0;
+    *id = binaries_frame(b, m->binary, is_by_address ? at : at - m->start + m->file_offset);
+    return *id;
+}
+
+/* Caller number i of a sample (leaf first): what kind of address it is follows from where it
+ * stands: the innermost user address below kernel frames is where the kernel was entered, a pc. */
+static uint32_t caller_frame(struct binaries *b, struct space *space, const struct stack_text *s,
+                             size_t i)
+{
+    if (i < s->n_kernel) {
+        return binaries_kernel_frame(b, s->addresses[i], true);
+    }
+    return user_frame(b, space, s->addresses[i], i != s->n_kernel);
+}
+
+uint32_t stacks_process_root(struct binaries *b, struct process *p)
+{
+    if (!p->root) {
+        uint32_t frame = binaries_marker_frame(b, p->name, strlen(p->name), SYMBOL_PROCESS);
+        p->root = intern_callsite(b->intern, 0, frame);
+    }
+    return p->root;
+}
+
+uint32_t stacks_root(struct binaries *b, struct process *p, bool is_truncated)
+{
+    static const char marker[] = "[truncated stack]";
+    uint32_t root = stacks_process_root(b, p);
+    if (!is_truncated) {
+        return root;
+    }
+    uint32_t frame = binaries_marker_frame(b, marker, sizeof(marker) - 1, SYMBOL_MARKER);
+    return intern_callsite(b->intern, root, frame);
+}
+
+/* How many callers, from the root, are the same as in the thread's last stack. */
+static uint32_t common_callers(const struct last_stack *last, uint32_t root,
+                               const struct space *space, const struct stack_text *s)
+{
+    if (last->root != root || last->space != space) {
+        return 0;
+    }
+    uint32_t n = s->n_addresses - 1u < last->n ? s->n_addresses - 1u : last->n, i = 0;
+    while (i < n && last->addresses[i] == s->addresses[s->n_addresses - 1 - i]) {
+        i++;
+    }
+    return i;
+}
+
+uint32_t stacks_callers(struct binaries *b, struct thread *th, struct space *space, uint32_t root,
+                        const struct stack_text *s)
+{
+    struct last_stack *last = &th->last;
+    uint32_t n = s->n_addresses - 1u, i = common_callers(last, root, space, s);
+    if (n > last->cap) {
+        last->cap = n < 32 ? 32 : n;
+        last->addresses = mem_grow(last->addresses, last->cap, sizeof(*last->addresses));
+        last->callsites = mem_grow(last->callsites, last->cap, sizeof(*last->callsites));
+    }
+    uint32_t callsite = i ? last->callsites[i - 1] : root;
+    for (; i < n; i++) {
+        size_t at = s->n_addresses - 1u - i;
+        callsite = intern_callsite(b->intern, callsite, caller_frame(b, space, s, at));
+        last->addresses[i] = s->addresses[at];
+        last->callsites[i] = callsite;
+    }
+    last->n = n;
+    last->root = root;
+    last->space = space;
+    return callsite;
+}
+
+uint32_t stacks_leaf(struct binaries *b, struct space *space, const struct stack_text *s)
+{
+    return s->n_kernel ? binaries_kernel_frame(b, s->addresses[0], false)
+                       : user_frame(b, space, s->addresses[0], false);
+}

@@ -1,0 +1,29 @@
+/*
+ * stacks.h - from the addresses of a stack to its callsite and frame. One thread.
+ */
+#ifndef STAX_INGEST_STACKS_H
+#define STAX_INGEST_STACKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ingest/binaries.h"
+#include "ingest/tasks.h"
+
+/* Addresses as in struct event_sample; at least 1. */
+struct stack_text {
+    const uint64_t *addresses;
+    uint16_t n_kernel, n_addresses;
+};
+
+/* The callsite of the process's name, from which all its stacks start. */
+uint32_t stacks_process_root(struct binaries *b, struct process *p);
+/* The same, or the marker below it that says that the stack is cut. */
+uint32_t stacks_root(struct binaries *b, struct process *p, bool is_truncated);
+/* The callsite of a stack's callers; reuses what the thread's last stack shares with it. */
+uint32_t stacks_callers(struct binaries *b, struct thread *th, struct space *space, uint32_t root,
+                        const struct stack_text *s);
+/* The frame of its innermost address. */
+uint32_t stacks_leaf(struct binaries *b, struct space *space, const struct stack_text *s);
+
+#endif

@@ -1,0 +1,153 @@
+/* waits.c - see waits.h. */
+#include "ingest/waits.h"
+
+#include <string.h>
+
+#include "ingest/stacks.h"
+
+enum { FUTEX_DEPTH = 24 }; /* how far up a stack the library function of a futex may be */
+
+const char *waits_marker_name(enum event_reason reason)
+{
+    static const char *const names[] = {
+#define X(name, text) "[" text "]",
+        EVENT_REASONS(X)
+#undef X
+    };
+    return names[reason];
+}
+
+static uint32_t marker_symbol(struct waits *w, enum event_reason reason)
+{
+    const char *name = waits_marker_name(reason);
+    uint32_t frame = binaries_marker_frame(w->binaries, name, strlen(name), SYMBOL_MARKER);
+    return w->binaries->intern->frames[frame - 1].symbol;
+}
+
+/* What a library function on the stack says a futex is part of, + 1; 0: none does. */
+static uint8_t futex_reason(const struct intern *in, uint32_t callsite)
+{
+    for (int i = 0; callsite && i < FUTEX_DEPTH; i++) {
+        const struct callsite *c = &in->callsites[callsite - 1];
+        uint8_t reason = in->symbol_reasons[in->frames[c->frame - 1].symbol - 1];
+        if (reason) {
+            return reason;
+        }
+        callsite = c->parent;
+    }
+    return 0;
+}
+
+/* The callsite of a wait, its innermost function included; *from: how it was got. */
+static uint32_t wait_callsite(struct waits *w, struct thread *th, const struct event_off_cpu *o,
+                              uint8_t *from)
+{
+    struct process *p = tasks_process(w->tasks, th->upid);
+    const struct stack_text text = {o->addresses, o->n_kernel, o->n_addresses};
+    *from = o->stack_from;
+    if (text.n_addresses) {
+        uint32_t root = stacks_root(w->binaries, p, o->head.flags & EVENT_F_WAIT_TRUNCATED);
+        uint32_t callsite = stacks_callers(w->binaries, th, p->space, root, &text);
+        return intern_callsite(w->binaries->intern, callsite,
+                               stacks_leaf(w->binaries, p->space, &text));
+    }
+    if (th->sample_callsite) {
+        *from = EVENT_STACK_LAST_SAMPLE;
+        return intern_callsite(w->binaries->intern, th->sample_callsite, th->sample_frame);
+    }
+    *from = EVENT_STACK_NONE;
+    return stacks_process_root(w->binaries, p);
+}
+
+/* Why it waited: a futex is what a function on its own stack, or on that of an earlier wait, says.
+ */
+static void refine(struct waits *w, struct thread *th, const struct event_off_cpu *o,
+                   struct state_row *row)
+{
+    if (!(o->head.flags & EVENT_F_WAIT_IS_VAGUE)) {
+        return;
+    }
+    uint8_t reason = o->n_addresses ? futex_reason(w->binaries->intern, row->callsite) : 0;
+    if (reason) {
+        th->futex_reason = reason;
+        row->reason_from = EVENT_FROM_USER_FUNCTION;
+    } else if (th->futex_reason && o->reason_from != EVENT_FROM_EARLIER) {
+        row->reason_from = EVENT_FROM_EARLIER;
+        reason = th->futex_reason;
+    }
+    row->reason = reason ? (uint8_t)(reason - 1) : row->reason;
+}
+
+void waits_take(struct waits *w, const struct event_off_cpu *o)
+{
+    uint32_t utid = tasks_utid(w->tasks, o->head.ts, o->pid, o->tid);
+    struct thread *th = tasks_thread(w->tasks, utid);
+    struct state_row row = {.ts = o->start_ts,
+                            .dur_ns = o->dur_ns,
+                            .utid = utid,
+                            .state = o->state,
+                            .reason = o->reason,
+                            .reason_from = o->reason_from};
+    if (o->state == EVENT_STATE_BLOCKED) {
+        row.callsite = wait_callsite(w, th, o, &row.stack_from);
+        refine(w, th, o, &row);
+        th->time.reasons_ns[row.reason] += row.dur_ns;
+        if (row.stack_from == EVENT_STACK_SWITCH || row.stack_from == EVENT_STACK_PARKED) {
+            th->wait_callsites[row.reason] = row.callsite;
+        }
+        intern_waits(w->binaries->intern, row.callsite,
+                     marker_symbol(w, (enum event_reason)row.reason), 1, row.dur_ns);
+    } else {
+        th->time.runnable_ns += row.dur_ns;
+    }
+    tasks_touch(w->tasks, utid);
+    store_add_state(w->store, &row);
+    store_add_off_cpu(w->store, w->start_ts, &row);
+}
+
+void waits_take_folded(struct waits *w, const struct event_off_cpu_folded *o)
+{
+    uint32_t utid = tasks_utid(w->tasks, o->head.ts, o->pid, o->tid);
+    struct thread *th = tasks_thread(w->tasks, utid);
+    struct folded_row row = {.bucket = (o->head.ts - w->start_ts) / BUCKET_NS,
+                             .utid = utid,
+                             .state = o->state,
+                             .reason = o->reason,
+                             .n = o->n_intervals,
+                             .dur_ns = o->dur_ns};
+    if (o->state == EVENT_STATE_BLOCKED) {
+        if ((o->head.flags & EVENT_F_WAIT_IS_VAGUE) && th->futex_reason) {
+            row.reason = (uint8_t)(th->futex_reason - 1);
+        }
+        row.callsite = th->wait_callsites[row.reason];
+        if (!row.callsite) {
+            row.callsite = stacks_process_root(w->binaries, tasks_process(w->tasks, th->upid));
+        }
+        th->time.reasons_ns[row.reason] += row.dur_ns;
+        intern_waits(w->binaries->intern, row.callsite,
+                     marker_symbol(w, (enum event_reason)row.reason), row.n, row.dur_ns);
+    } else {
+        th->time.runnable_ns += row.dur_ns;
+    }
+    tasks_touch(w->tasks, utid);
+    store_add_folded(w->store, &row);
+}
+
+void waits_take_time(struct waits *w, const struct event_thread_time *t)
+{
+    uint32_t utid = tasks_utid(w->tasks, t->head.ts, t->pid, t->tid);
+    struct thread *th = tasks_thread(w->tasks, utid);
+    th->time.is_known = true;
+    th->time.on_cpu_ns = t->on_cpu_ns;
+    th->time.unknown_ns = t->unknown_ns;
+    th->time.n_switches = t->n_switches;
+    th->time.open_ts = t->open_ts;
+    th->time.open_state = t->open_state;
+    th->time.open_reason = t->open_reason;
+    th->time.has_ended = t->is_end;
+    if (t->start_ts > th->start_ts) {
+        th->start_ts = t->start_ts; /* its time is accounted for from there on */
+        th->is_changed = true;
+    }
+    tasks_touch(w->tasks, utid);
+}
