@@ -6,7 +6,8 @@
 #include "query/run.sql.h"
 #include "query/waits.sql.h"
 
-#define BUCKET_NS 100000000LL /* of folded_state */
+#define BUCKET_NS   100000000LL  /* of folded_state */
+#define DISORDER_NS 1000000000LL /* far more than rows stand apart from the order of their ends */
 
 struct scan {
     struct query *q;
@@ -45,10 +46,42 @@ static bool is_accepted(const struct query *q, int64_t utid)
     return utid > 0 && (uint64_t)utid < q->fold.n_threads && q->fold.threads[utid].is_accepted;
 }
 
+/* Rows stand in the order in which intervals ended, so those of a late range are found without
+ * reading what was before. */
+static int64_t first_row(struct query *q, int64_t from)
+{
+    struct stmt *s = db_stmt(q->db, &sql_wait_ids);
+    int64_t since = add_saturating(from, -DISORDER_NS);
+    int64_t low = INT64_MIN, high = INT64_MIN;
+
+    if (from == INT64_MIN) {
+        return INT64_MIN;
+    }
+    if (stmt_next(s)) {
+        low = stmt_int(s, wait_ids_c_first);
+        high = stmt_int(s, wait_ids_c_last);
+    }
+    stmt_reset(s);
+    while (low < high) {
+        int64_t middle = low + (int64_t)(((uint64_t)high - (uint64_t)low) / 2);
+        s = db_stmt(q->db, &sql_wait_at);
+        stmt_bind_int(s, wait_at_p_id, middle);
+        if (!stmt_next(s) || stmt_int(s, wait_at_c_end_ts) > since) {
+            high = middle;
+        } else {
+            low = stmt_int(s, wait_at_c_id) + 1; /* not the last row, else low was high */
+        }
+        stmt_reset(s);
+    }
+    return low;
+}
+
 static void each_row(const struct scan *scan)
 {
+    int64_t first = first_row(scan->q, scan->from);
     struct stmt *s = db_stmt(scan->q->db, &sql_wait_rows);
 
+    stmt_bind_int(s, wait_rows_p_first, first);
     stmt_bind_int(s, wait_rows_p_from, scan->from);
     stmt_bind_int(s, wait_rows_p_to, scan->to);
     while (stmt_next(s)) {

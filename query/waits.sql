@@ -1,7 +1,29 @@
 -- Time off the CPU: single intervals, those folded away, and those still open.
 
+--@ wait_ids
+-- Where the single intervals begin and end.
+-- => first, last
+SELECT
+    min(id) AS first,
+    max(id) AS last
+FROM thread_state
+HAVING min(id) IS NOT NULL;
+
+--@ wait_at
+-- The first single interval from an id on.
+-- :id INTEGER  thread_state.id
+-- => id, end_ts (ns)
+SELECT
+    id,
+    ts + dur AS end_ts
+FROM thread_state
+WHERE id >= :id
+ORDER BY id
+LIMIT 1;
+
 --@ wait_rows
 -- Single intervals that reach into a range.
+-- :first INTEGER  thread_state.id; none before it reaches that far
 -- :from INTEGER  ns
 -- :to INTEGER  ns, exclusive
 -- => id, utid, state, reason, ts (ns), dur (ns), callsite
@@ -14,7 +36,8 @@ SELECT
     dur,
     coalesce(callsite, 0) AS callsite
 FROM thread_state
-WHERE ts < :to
+WHERE id >= :first
+    AND ts < :to
     AND ts + dur > :from;
 
 --@ wait_folded

@@ -45,6 +45,33 @@ static const char *const lies[] = {
     "UPDATE run SET end_ts = 9223372036854775807, start_ts = 0",
     "UPDATE run SET raw_from_ts = 9223372036854775807",
     "UPDATE run SET raw_from_ts = -9223372036854775807, n_samples = -1, on_cpu_ns = 0",
+    "UPDATE thread_state SET ts = -9223372036854775807, dur = 9223372036854775807",
+    "UPDATE thread_state SET ts = 9223372036854775807, dur = -9223372036854775807",
+    "UPDATE thread_state SET dur = 9223372036854775807",
+    "UPDATE thread_state SET utid = 9223372036854775807 WHERE id = 1",
+    "UPDATE thread_state SET utid = -1, state = 'x', reason = 'y', reason_from = char(27)",
+    "UPDATE thread_state SET callsite = 9223372036854775807",
+    "UPDATE thread_state SET callsite = -1, stack_from = NULL",
+    "UPDATE thread_state SET id = 9223372036854775807 WHERE id = 2",
+    "UPDATE thread_state SET id = -9223372036854775807 WHERE id = 1",
+    "UPDATE folded_state SET bucket = 9223372036854775807",
+    "UPDATE folded_state SET bucket = -9223372036854775807, dur = 9223372036854775807",
+    "UPDATE folded_state SET n_intervals = -1, utid = 99999999, callsite = 77777777",
+    "UPDATE folded_state SET state = 'runnable', reason = 'nonsense'",
+    "UPDATE thread_sum SET open_state = 'blocked', open_reason = 'zzz', open_ts = "
+    "-9223372036854775807",
+    "UPDATE thread_sum SET open_state = 'running', open_ts = 9223372036854775807",
+    "UPDATE thread_sum SET open_state = 'nonsense', open_ts = 1, n_switches = -1",
+    "UPDATE call_tree SET total_off_cpu_ns = 9223372036854775807, n_total_waits = -1",
+    "UPDATE call_tree SET self_off_cpu_ns = -9223372036854775807, n_self_waits = "
+    "9223372036854775807",
+    "UPDATE call_tree SET symbol = 4294967296 WHERE n_self_waits > 0",
+    "UPDATE call_tree SET n_total_waits = 1, parent = id",
+    "UPDATE symbol SET kind = 'marker'",
+    "UPDATE symbol SET kind = 'function' WHERE kind = 'marker'",
+    "UPDATE symbol_sum SET total_off_cpu_ns = 9223372036854775807, n_total_waits = -1",
+    "UPDATE run SET has_off_cpu = -5",
+    "UPDATE run SET has_off_cpu = 0",
     "DELETE FROM run",
     "DELETE FROM thread",
     "DELETE FROM process",
@@ -61,6 +88,16 @@ static const char *const requests[] = {
     "{\"exclude\": [\"b\"], \"from_ns\": 15000000, \"tid\": 100}",
 };
 
+/* For views that add up stacks. */
+static const char *const off_cpu_requests[] = {
+    "{\"off_cpu\": true}",
+    "{\"off_cpu\": true, \"threshold_pct\": 0}",
+    "{\"off_cpu\": true, \"tid\": 101}",
+    "{\"reason\": \"lock\"}",
+    "{\"off_cpu\": true, \"from_ns\": 20000000, \"to_ns\": 95000000}",
+    "{\"off_cpu\": true, \"to_ns\": 1000000000000000000, \"exclude\": [\"b\"]}",
+};
+
 static void write_run(const char *path, const char *lie)
 {
     struct model m = {0};
@@ -74,7 +111,12 @@ static void write_run(const char *path, const char *lie)
     model_read_line(&m, "snapshot");
     model_read_line(&m, "sample 101 b;c;lib.so!d x30");
     model_read_line(&m, "snapshot");
+    model_read_line(&m, "wait 101 b;c;nap sleep 20");
+    model_read_line(&m, "wait 101 - runnable 2");
+    model_read_line(&m, "wait 100 a;b;lib.so!d;[k]futex lock 15");
+    model_read_line(&m, "wait 100 - ioW 1 folded");
     model_read_line(&m, "sample 100 a;c;e x40");
+    model_read_line(&m, "open 101 idle");
     model_write(&m, path);
     assert_int_equal(db_open(&db, path, DB_WRITE, &e), 0);
     stmt_run(db_stmt(db, &block));
@@ -90,28 +132,43 @@ static bool is_known_error(int rc)
     return rc == STAX_ECORRUPT || rc == STAX_ENOTFOUND || rc == STAX_ESQL;
 }
 
+static void ask(struct query *q, const char *lie, const char *view, const char *request)
+{
+    struct err e = {0};
+    json_t *document = NULL;
+    json_t *parameters = json_loads(request, 0, NULL);
+
+    if (strcmp(view, "neighbors") == 0) {
+        json_object_set_new(parameters, "symbol", json_string("c"));
+    }
+    if (strcmp(view, "top") == 0) {
+        json_object_del(parameters, "threshold_pct");
+    }
+    int rc = query_view(q, view, parameters, &document, &e);
+    if (rc == 0) {
+        char *text = json_dumps(document, JSON_COMPACT);
+        assert_non_null(text);
+        free(text);
+    } else if (!is_known_error(rc) || !*e.msg) {
+        fail_msg("%s: %s %s: %d %s", lie, view, request, rc, e.msg);
+    }
+    json_decref(document);
+    json_decref(parameters);
+}
+
 static void ask_everything(struct query *q, const char *lie)
 {
     for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
         for (const struct view *v = query_views; v->name; v++) {
-            struct err e = {0};
-            json_t *document = NULL;
-            json_t *parameters = json_loads(requests[i], 0, NULL);
-            if (strcmp(v->name, "neighbors") == 0) {
-                json_object_set_new(parameters, "symbol", json_string("c"));
-            }
-            int rc = query_view(q, v->name, parameters, &document, &e);
-            if (rc == 0) {
-                char *text = json_dumps(document, JSON_COMPACT);
-                assert_non_null(text);
-                free(text);
-            } else if (!is_known_error(rc) || !*e.msg) {
-                fail_msg("%s: %s %s: %d %s", lie, v->name, requests[i], rc, e.msg);
-            }
-            json_decref(document);
-            json_decref(parameters);
+            ask(q, lie, v->name, requests[i]);
         }
     }
+    for (size_t i = 0; i < sizeof(off_cpu_requests) / sizeof(off_cpu_requests[0]); i++) {
+        ask(q, lie, "top", off_cpu_requests[i]);
+        ask(q, lie, "flamegraph", off_cpu_requests[i]);
+    }
+    ask(q, lie, "intervals", "{\"limit\": 1}");
+    ask(q, lie, "intervals", "{\"reason\": \"runnable\", \"from_ns\": 1}");
     json_decref(query_run(q));
     json_decref(query_quality(q));
 }
