@@ -63,6 +63,14 @@ for when in live stopped archive; do
         valid $when $view "${run[@]}"
         valid $when $view "${run[@]}" --from 0.1 --to 0.6 --exclude burn_gamma
     done
+    for view in top flame waits; do
+        if [[ $view != waits ]]; then
+            valid $when $view "${run[@]}" --off-cpu
+        fi
+        valid $when $view "${run[@]}" --reason sleep --from 0.1
+    done
+    valid $when waits "${run[@]}" -n 5
+    valid $when waits "${run[@]}" --reason runnable
     valid $when top "${run[@]}" --sort total --tid "$(stax threads --json | jq '.data.threads[0].tid')"
     valid $when sql "${run[@]}" 'SELECT * FROM sample LIMIT 5'
     if [[ $when == stopped ]]; then
