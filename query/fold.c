@@ -178,15 +178,10 @@ static void cover_sums(struct fold *f)
     }
 }
 
-void fold_add(struct fold *f, int64_t utid, uint32_t node, uint64_t n, uint64_t ns)
+void fold_add_node(struct fold *f, uint32_t node, uint64_t n, uint64_t ns)
 {
-    if (!fold_accepts(f, utid, node)) {
-        return;
-    }
     f->n += n;
     f->ns += ns;
-    f->threads[utid].n += n;
-    f->threads[utid].ns += ns;
     if (!f->has_nodes) {
         return;
     }
@@ -195,6 +190,16 @@ void fold_add(struct fold *f, int64_t utid, uint32_t node, uint64_t n, uint64_t 
     }
     f->nodes[node].n_self += n;
     f->nodes[node].self_ns += ns;
+}
+
+void fold_add(struct fold *f, int64_t utid, uint32_t node, uint64_t n, uint64_t ns)
+{
+    if (!fold_accepts(f, utid, node)) {
+        return;
+    }
+    f->threads[utid].n += n;
+    f->threads[utid].ns += ns;
+    fold_add_node(f, node, n, ns);
 }
 
 /* sign, here and below: 1, or -1 as a two's complement number. */

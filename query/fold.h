@@ -74,6 +74,8 @@ int fold_samples(struct fold *f, struct db *db, const struct fold_run *run,
 int fold_begin(struct fold *f, struct db *db, const struct fold_run *run,
                const struct filter *filter, bool with_nodes, struct err *e);
 void fold_add(struct fold *f, int64_t utid, uint32_t node, uint64_t n, uint64_t ns);
+/* The same for all threads at once: f->threads has no part of it. */
+void fold_add_node(struct fold *f, uint32_t node, uint64_t n, uint64_t ns);
 void fold_end(struct fold *f);
 
 /* Whether a sample counts: its thread accepted, its stack free of excluded functions. */

@@ -57,7 +57,7 @@ static int64_t first_row(struct query *q, int64_t from)
     if (from == INT64_MIN) {
         return INT64_MIN;
     }
-    if (stmt_next(s)) {
+    if (stmt_next(s) && !stmt_is_null(s, wait_ids_c_first)) {
         low = stmt_int(s, wait_ids_c_first);
         high = stmt_int(s, wait_ids_c_last);
     }
@@ -250,6 +250,48 @@ static uint64_t sum_stackless(const struct fold *f)
     return ns;
 }
 
+static void open_piece(void *context, const struct wait_piece *piece)
+{
+    struct fold_waits *w = context;
+    w->rest->open_ns += piece->reason == w->reason ? (uint64_t)piece->ns : 0;
+}
+
+/* All waits of one reason, from the call tree. False: it has nodes that are not in memory. */
+static bool add_leaves(struct fold_waits *w)
+{
+    struct fold *f = &w->q->fold;
+    struct stmt *s = db_stmt(w->q->db, &sql_wait_leaves);
+    bool is_known = true;
+
+    stmt_bind_int(s, wait_leaves_p_marker, w->markers.symbols[w->reason]);
+    while (is_known && stmt_next(s)) {
+        int64_t id = stmt_int(s, wait_leaves_c_id);
+        is_known = id > 0 && (uint64_t)id < f->tree.n_real && tree_has(&f->tree, (uint32_t)id);
+        if (is_known) {
+            fold_add_node(f, (uint32_t)id, (uint64_t)stmt_int(s, wait_leaves_c_n_waits),
+                          (uint64_t)stmt_int(s, wait_leaves_c_off_cpu_ns));
+        }
+    }
+    stmt_reset(s);
+    return is_known;
+}
+
+/* The whole run needs no single intervals, which are many more than nodes. */
+static int fold_leaves(struct fold_waits *w, const struct filter *everything, struct err *e)
+{
+    struct query *q = w->q;
+
+    if (!add_leaves(w)) {
+        q->fold.tree.is_read = false;
+        int rc = fold_begin(&q->fold, q->db, &q->run.fold, everything, true, e);
+        if (rc < 0 || !add_leaves(w)) {
+            return rc < 0 ? rc : err_set(e, STAX_ECORRUPT, "the call tree of this run is cut");
+        }
+    }
+    waits_open(q, everything, open_piece, w);
+    return db_status(q->db, e);
+}
+
 int waits_fold(struct query *q, const struct filter *filter, int reason, struct waits_rest *rest,
                struct err *e)
 {
@@ -259,7 +301,8 @@ int waits_fold(struct query *q, const struct filter *filter, int reason, struct 
     *rest = (struct waits_rest){0};
     if (rc == 0) {
         w.markers = waits_markers(q);
-        rc = waits_each(q, filter, fold_piece, &w, e);
+        rc = reason >= 0 && !filter_is_any(filter) ? fold_leaves(&w, filter, e)
+                                                   : waits_each(q, filter, fold_piece, &w, e);
     }
     if (rc == 0) {
         fold_end(&q->fold);

@@ -4,10 +4,8 @@
 -- Where the single intervals begin and end.
 -- => first, last
 SELECT
-    min(id) AS first,
-    max(id) AS last
-FROM thread_state
-HAVING min(id) IS NOT NULL;
+    (SELECT min(id) FROM thread_state) AS first,
+    (SELECT max(id) FROM thread_state) AS last;
 
 --@ wait_at
 -- The first single interval from an id on.
@@ -96,6 +94,18 @@ SELECT coalesce(sum(leaf.self_off_cpu_ns), 0) AS off_cpu_ns
 FROM call_tree AS root
 JOIN call_tree AS leaf ON leaf.parent = root.id
 WHERE root.parent = 0;
+
+--@ wait_leaves
+-- Finished waits of one reason, of all threads, by where they stand in the call tree.
+-- :marker INTEGER  symbol.id of the reason
+-- => id, n_waits, off_cpu_ns (ns)
+SELECT
+    id,
+    n_self_waits AS n_waits,
+    self_off_cpu_ns AS off_cpu_ns
+FROM call_tree
+WHERE symbol = :marker
+    AND n_self_waits > 0;
 
 --@ wait_children
 -- Children of a call tree node below which somebody waited.
