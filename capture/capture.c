@@ -39,6 +39,8 @@ enum {
     N_ABILITIES = 3,
     KALLSYMS_BYTES_MAX = 128 << 20,
     NO_REASON = -1,
+    STACKS_HZ = 2000,     /* stacks of context switches, in the long run */
+    STACKS_AT_ONCE = 800, /* ... and in a burst */
 };
 /* A record is stamped before it is written; this long at most, a stolen CPU apart. */
 static const int64_t SLACK_NS = 10000000;
@@ -62,6 +64,9 @@ struct capture {
     int64_t main_gone_ts;    /* ns, when the main process was seen to be gone; 0: it is there */
     int64_t verified_ts;
     uint64_t n_late_told, n_malformed;
+    int64_t stacks_left; /* that may still be taken; below 0 they are switched off */
+    int64_t stacks_ts;   /* when more were last allowed */
+    bool has_stacks_off;
     pthread_mutex_t lock;       /* of stats */
     struct capture_stats stats; /* as of the last drain */
 };
@@ -90,6 +95,9 @@ static void drain_ring(struct capture *c, struct ring *ring, int64_t now)
             c->n_malformed++;
         } else if (r.kind != RECORD_OTHER) {
             order_add(&c->order, r.ts, bytes, size);
+            bool is_stack = r.kind == RECORD_SAMPLE &&
+                            (map_get(&c->events.sources, r.id) & EVENTS_SWITCH_STACK);
+            c->stacks_left -= is_stack;
         }
     }
     c->n_malformed += ring->is_bad;
@@ -102,6 +110,23 @@ static void drain(void *ctx)
     int64_t now = clock_monotonic_ns();
     for (size_t i = 0; i < c->events.cpus.n; i++) {
         drain_ring(c, &c->events.rings[i], now);
+    }
+}
+
+/* Switches the stacks of context switches off while there are more than the host should pay for.
+ * Durations stay exact; so does the account of what has a stack and what has not. */
+static void bound_stacks(struct capture *c, int64_t now)
+{
+    int64_t more = (now - c->stacks_ts) * STACKS_HZ / 1000000000;
+    if (more > 0) {
+        c->stacks_ts = now;
+        c->stacks_left += more;
+        c->stacks_left = c->stacks_left < STACKS_AT_ONCE ? c->stacks_left : STACKS_AT_ONCE;
+    }
+    bool is_off = c->stacks_left < (c->has_stacks_off ? STACKS_AT_ONCE / 2 : 0);
+    if (is_off != c->has_stacks_off) {
+        c->has_stacks_off = is_off;
+        events_set_stacks(&c->events, !is_off);
     }
 }
 
@@ -192,6 +217,7 @@ static int step(struct capture *c)
     int64_t now = clock_monotonic_ns();
     int64_t limit_ts = now - SLACK_NS;
     drain(c);
+    bound_stacks(c, now);
     tell(c, limit_ts);
     tell_losses(c, limit_ts);
     look_for_end(c, now);
@@ -227,6 +253,8 @@ static void *run(void *ctx)
     int reason = NO_REASON;
     follow_flush(c->follow); /* what was found at the start */
     read_kernel(c);
+    c->stacks_ts = clock_monotonic_ns();
+    c->stacks_left = STACKS_AT_ONCE;
     while (reason == NO_REASON) {
         reason = step(c);
     }

@@ -21,7 +21,6 @@
 enum {
     RING_BYTES_MIN = 32 << 10,
     SPARE_FDS = 256, /* left to the rest of this process */
-    STACKS_HZ = 250, /* stacks of context switches at most, per thread and CPU */
     CPU_LIST_BYTES_MAX = 65536,
     PATH_BYTES = 64,
 };
@@ -246,16 +245,16 @@ static int open_clock(const struct events *ev, pid_t tid, int cpu)
     return perf_event_open(&attr, tid, cpu);
 }
 
-/* Stacks of context switches. The kernel adapts the period of every thread to the rate, starting
- * with each switch, so that rare ones all have theirs and a storm costs little. */
+/* Stacks of context switches, each of them: events_set_stacks() bounds the rate. The kernel's own
+ * ways do not: a frequency takes one burst for the rate and then leaves rare switches out for good,
+ * and PERF_EVENT_IOC_PERIOD does not reach inherited events, as PERF_EVENT_IOC_DISABLE does. */
 static int open_stacks(const struct events *ev, pid_t tid, int cpu)
 {
     struct perf_event_attr attr = {
         .type = PERF_TYPE_SOFTWARE,
         .size = sizeof(attr),
         .config = PERF_COUNT_SW_CONTEXT_SWITCHES,
-        .freq = 1,
-        .sample_freq = STACKS_HZ,
+        .sample_period = 1,
         .sample_type = RECORD_SAMPLE_TYPE,
         .sample_id_all = 1,
         .disabled = ev->is_on_exec,
@@ -315,7 +314,12 @@ static void add_stacks(struct events *ev, pid_t tid, size_t cpu_index)
         rc = open_stacks(ev, tid, ev->cpus.pids[cpu_index]);
     }
     if (rc >= 0) {
-        rc = keep_event(ev, rc, cpu_index, (uint32_t)tid | EVENTS_SWITCH_STACK);
+        int fd = rc;
+        rc = keep_event(ev, fd, cpu_index, (uint32_t)tid | EVENTS_SWITCH_STACK);
+        if (rc == 0) {
+            mem_reserve(&ev->stack_fds, &ev->cap_stack_fds, ev->n_stack_fds + 1, sizeof(int));
+            ev->stack_fds[ev->n_stack_fds++] = fd;
+        }
     }
     if (rc < 0 && rc != -ESRCH && rc != -ENODEV && rc != -ENXIO) {
         ev->has_stacks = false;
@@ -346,6 +350,9 @@ static void discard(struct events *ev, size_t n_keep)
     while (ev->n_fds > n_keep) {
         int fd = ev->fds[--ev->n_fds];
         uint64_t id;
+        if (ev->n_stack_fds && ev->stack_fds[ev->n_stack_fds - 1] == fd) {
+            ev->n_stack_fds--;
+        }
         if (ioctl(fd, PERF_EVENT_IOC_ID, &id) == 0) {
             *map_put(&ev->sources, id) = EVENTS_DISCARDED;
         }
@@ -367,6 +374,14 @@ int events_add_thread(struct events *ev, pid_t tid, struct err *e)
     return 0;
 }
 
+void events_set_stacks(struct events *ev, bool is_on)
+{
+    for (size_t i = 0; i < ev->n_stack_fds; i++) {
+        /* A thread that is gone has nothing to switch off. */
+        (void)ioctl(ev->stack_fds[i], is_on ? PERF_EVENT_IOC_ENABLE : PERF_EVENT_IOC_DISABLE, 0);
+    }
+}
+
 size_t events_n_open(const struct events *ev)
 {
     return ev->n_fds + ev->cpus.n;
@@ -379,6 +394,7 @@ void events_close(struct events *ev)
     }
     close_rings(ev);
     free(ev->fds);
+    free(ev->stack_fds);
     free(ev->anchors);
     free(ev->rings);
     map_free(&ev->sources);

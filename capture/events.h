@@ -34,6 +34,8 @@ struct events {
     size_t ring_bytes;     /* data area of each */
     int *fds;              /* of all threads */
     size_t n_fds, cap_fds, max_fds;
+    int *stack_fds; /* those of fds that take stacks of context switches */
+    size_t n_stack_fds, cap_stack_fds;
     struct map sources; /* event id -> tid it was opened on, or EVENTS_DISCARDED */
     bool has_switches;  /* context switches are recorded */
     bool has_stacks;    /* ... with stacks, as long as descriptors last */
@@ -52,6 +54,9 @@ int events_open(struct events *ev, size_t ring_bytes, struct err *e);
 /* Opens the events of one thread on all CPUs, or none. STAX_ENOTFOUND: the thread is gone;
  * STAX_EPERMISSION, STAX_ELIMIT, STAX_ESYSTEM with the way out in *e. */
 int events_add_thread(struct events *ev, pid_t tid, struct err *e);
+
+/* Whether context switches take stacks for now, on all threads. */
+void events_set_stacks(struct events *ev, bool is_on);
 
 /* How many descriptors are held. */
 size_t events_n_open(const struct events *ev);

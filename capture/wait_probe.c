@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -67,13 +68,31 @@ static void refine_futex(pid_t pid, const struct wait_call *call, struct wait_se
                                         is_thread(pid, value), &seen->reason);
 }
 
-/* read and write say nothing of what is at the other end. */
-static bool is_pipe(pid_t pid, uint64_t fd)
+/* read and write say nothing of what is at the other end: its link in /proc/PID/fd does. */
+static enum event_reason file_reason(pid_t pid, uint64_t fd, enum event_reason fallback)
 {
-    char path[PATH_BYTES];
+    static const struct {
+        const char *kind;
+        enum event_reason reason;
+    } kinds[] = {{"pipe:", EVENT_REASON_IPC},
+                 {"anon_inode:[eventfd]", EVENT_REASON_IPC},
+                 {"anon_inode:[timerfd]", EVENT_REASON_SLEEP},
+                 {"anon_inode:[signalfd]", EVENT_REASON_IDLE},
+                 {"anon_inode:inotify", EVENT_REASON_IDLE},
+                 {"anon_inode:[fanotify]", EVENT_REASON_IDLE}};
+    char path[PATH_BYTES], target[PATH_BYTES] = "";
     struct stat st;
     snprintf(path, sizeof(path), "/proc/%d/fd/%" PRIu64, pid, fd);
-    return stat(path, &st) == 0 && S_ISFIFO(st.st_mode);
+    if (stat(path, &st) == 0 && S_ISFIFO(st.st_mode)) {
+        return EVENT_REASON_IPC;
+    }
+    ssize_t n = readlink(path, target, sizeof(target) - 1);
+    for (size_t i = 0; n > 0 && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (strncmp(target, kinds[i].kind, strlen(kinds[i].kind)) == 0) {
+            return kinds[i].reason;
+        }
+    }
+    return fallback;
 }
 
 static bool by_syscall(pid_t pid, const struct wait_call *call, struct wait_seen *seen)
@@ -88,10 +107,9 @@ static bool by_syscall(pid_t pid, const struct wait_call *call, struct wait_seen
     seen->is_futex = row->is_vague;
     if (call->number == SYS_futex) {
         refine_futex(pid, call, seen);
-    } else if ((call->number == SYS_read || call->number == SYS_write ||
-                call->number == SYS_readv || call->number == SYS_writev) &&
-               is_pipe(pid, call->arguments[0])) {
-        seen->reason = EVENT_REASON_IPC;
+    } else if (call->number == SYS_read || call->number == SYS_write || call->number == SYS_readv ||
+               call->number == SYS_writev) {
+        seen->reason = file_reason(pid, call->arguments[0], seen->reason);
     }
     return true;
 }

@@ -53,8 +53,8 @@ static const struct wait_row rows[] = {
      "unix_stream_connect unix_wait_for_peer __sys_connect wait_for_partner fifo_open",
      "accept, connect, opening a fifo"},
     {WAIT_KERNEL_FUNCTION, R(IO_R), false,
-     "unix_stream_data_wait unix_stream_read_generic __skb_wait_for_more_packets "
-     "__skb_recv_datagram __skb_recv_udp sk_wait_data tcp_recvmsg tcp_recvmsg_locked "
+     "unix_stream_data_wait unix_stream_read_generic unix_dgram_recvmsg __unix_dgram_recvmsg "
+     "udp_recvmsg udpv6_recvmsg packet_recvmsg tcp_recvmsg tcp_recvmsg_locked "
      "sock_recvmsg sock_read_iter __sys_recvfrom netlink_recvmsg",
      "reading from a socket"},
     {WAIT_KERNEL_FUNCTION, R(IO_W), false,

@@ -41,7 +41,7 @@ ON CONFLICT (upid) DO UPDATE
 INSERT INTO thread (utid, upid, tid, name, is_main_thread, start_ts, end_ts)
 VALUES (:utid, :upid, :tid, :name, :is_main_thread, :start_ts, :end_ts)
 ON CONFLICT (utid) DO UPDATE
-   SET name = excluded.name, end_ts = excluded.end_ts;
+   SET name = excluded.name, start_ts = excluded.start_ts, end_ts = excluded.end_ts;
 
 --@ put_binary
 INSERT INTO binary (id, path, name, kind, build_id, has_addresses, names_from, note)

@@ -1,12 +1,13 @@
 /*
  * waits.c - one thread per kind of wait, each of which measures itself.
  *
- *   waits [--rounds N=12] [--wait-ms MS=60] [--work-ms MS=15]
+ *   waits [--rounds N=20] [--wait-ms MS=60] [--work-ms MS=8]
  *
  * Every thread takes turns: it burns CPU for a while and then waits, in one way only, for something
  * that lasts --wait-ms. It prints one JSON document: per thread the reason its waits belong to, its
- * CPU time, and the wall time that passed in the waiting calls without the CPU time used in them.
- * Helper threads, named help-*, end the waits of those that cannot end by themselves.
+ * CPU time, and the wall time that passed in the waiting calls without the CPU time used in them;
+ * how much of that it may have been waiting for a CPU instead (delay_ns, an upper bound) the kernel
+ * says. Helper threads, named help-*, end the waits of those that cannot end by themselves.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -55,7 +56,8 @@ struct waiter {
     uint32_t futex;
     bool is_signalled;
     int tid;
-    int64_t cpu_ns, start_ns, end_ns, wait_wall_ns, barrier_ns;
+    int64_t cpu_ns, start_ns, end_ns, wait_wall_ns, barrier_ns, delay_ns;
+    int schedstat;
 };
 
 static void burn(int64_t ns)
@@ -390,13 +392,25 @@ static int64_t off_cpu_ns(void)
     return wall_ns() - thread_cpu_ns();
 }
 
+/* How long the thread has waited for a CPU so far, also after it was woken. */
+static int64_t delay_ns(const struct waiter *w)
+{
+    char text[128];
+    ssize_t n = pread(w->schedstat, text, sizeof(text) - 1, 0);
+    text[n > 0 ? n : 0] = 0;
+    char *rest;
+    strtoll(text, &rest, 10);
+    return strtoll(rest, NULL, 10);
+}
+
 /* Meets the helper; that is a wait for a lock as well. */
 static void meet(struct waiter *w)
 {
     if (w->end) {
-        int64_t before = off_cpu_ns();
+        int64_t delay = delay_ns(w), before = off_cpu_ns();
         pthread_barrier_wait(&w->turn);
         w->barrier_ns += off_cpu_ns() - before;
+        w->delay_ns += delay_ns(w) - delay;
     }
 }
 
@@ -405,13 +419,15 @@ static void *run(void *arg)
     struct waiter *w = arg;
     pthread_setname_np(pthread_self(), w->name);
     w->tid = current_tid();
+    w->schedstat = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
     w->start_ns = wall_ns();
     for (long i = 0; i < w->settings->rounds; i++) {
         burn(w->settings->work_ns);
         meet(w);
-        int64_t before = off_cpu_ns();
+        int64_t delay = delay_ns(w), before = off_cpu_ns();
         w->wait(w);
         w->wait_wall_ns += off_cpu_ns() - before;
+        w->delay_ns += delay_ns(w) - delay;
         meet(w);
     }
     w->cpu_ns = thread_cpu_ns();
@@ -489,9 +505,9 @@ static void start(struct waiter *w, const struct settings *settings)
 
 int main(int argc, char **argv)
 {
-    struct settings settings = {.rounds = (long)option(argc, argv, "--rounds", 12),
+    struct settings settings = {.rounds = (long)option(argc, argv, "--rounds", 20),
                                 .wait_ns = (int64_t)(option(argc, argv, "--wait-ms", 60) * 1e6),
-                                .work_ns = (int64_t)(option(argc, argv, "--work-ms", 15) * 1e6)};
+                                .work_ns = (int64_t)(option(argc, argv, "--work-ms", 8) * 1e6)};
     for (int i = 0; i < N_WAITERS; i++) {
         start(&waiters[i], &settings);
     }
@@ -503,9 +519,9 @@ int main(int argc, char **argv)
             pthread_join(w->helper, NULL);
         }
         printf("%s{\"name\":\"%s\",\"tid\":%d,\"reason\":\"%s\",\"cpu_ns\":%lld,\"wait_ns\":%lld,"
-               "\"barrier_ns\":%lld,\"wall_ns\":%lld}",
+               "\"barrier_ns\":%lld,\"delay_ns\":%lld,\"wall_ns\":%lld}",
                i ? "," : "", w->name, w->tid, w->reason, (long long)w->cpu_ns,
-               (long long)w->wait_wall_ns, (long long)w->barrier_ns,
+               (long long)w->wait_wall_ns, (long long)w->barrier_ns, (long long)w->delay_ns,
                (long long)(w->end_ns - w->start_ns));
     }
     printf("]}\n");
