@@ -414,7 +414,7 @@ void waits_warnings(struct query *q, const struct params *p, bool is_empty, int6
         if (!warn_of_lack(q, "off_cpu", "no time off the CPU")) {
             view_warn(q, "time off the CPU was not recorded in this run");
         }
-    } else if (is_empty) {
+    } else if (is_empty && !(rest && rest->open_ns)) {
         view_warn(q, is_filtered ? "no wait passes the filter" : "no thread has waited so far");
     }
     if (rest) {

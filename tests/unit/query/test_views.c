@@ -386,6 +386,40 @@ static void a_live_run_says_how_old_its_data_is(void **state)
     model_free(&m);
 }
 
+/* An idle program makes no events; its threads' waits grow all the same. */
+static void an_open_wait_grows_without_events(void **state)
+{
+    struct model m = {.is_recording = true};
+    struct query *q = NULL;
+    struct err e = {0};
+    json_t *document = NULL;
+    char path[512];
+
+    (void)state;
+    fixture_path(path, sizeof(path));
+    model_read_line(&m, "process 100 app");
+    model_read_line(&m, "sample 100 main");
+    model_read_line(&m, "wait 100 main;nap sleep 2");
+    model_read_line(&m, "at 3");
+    model_read_line(&m, "open 100 idle");
+    model_write(&m, path);
+    assert_int_equal(query_open(&q, path, false, &e), 0);
+    int64_t least = clock_monotonic_ns() - START_TS - 3 * MS - 250 * MS;
+    assert_int_equal(query_view(q, "threads", NULL, &document, &e), 0);
+    const json_t *thread =
+        json_array_get(json_object_get(json_object_get(document, "data"), "threads"), 0);
+    const json_t *reasons = json_object_get(thread, "reasons");
+    int64_t idle_ns = json_int_at(reasons, "idle_ns", 0);
+    assert_true(idle_ns >= least && idle_ns <= least + 250 * MS);
+    assert_int_equal(json_int_at(thread, "wall_ns", 0),
+                     json_int_at(thread, "on_cpu_ns", 0) + json_int_at(thread, "unknown_ns", 0) +
+                         json_int_at(reasons, "sleep_ns", 0) + idle_ns);
+    json_decref(document);
+    query_close(q);
+    fixture_remove(path);
+    model_free(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -395,6 +429,7 @@ int main(void)
         cmocka_unit_test(a_timeout_ends_a_view),
         cmocka_unit_test(an_archive_answers_as_the_run_did),
         cmocka_unit_test(a_live_run_says_how_old_its_data_is),
+        cmocka_unit_test(an_open_wait_grows_without_events),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
