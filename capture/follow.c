@@ -418,6 +418,7 @@ void follow_flush(struct follow *f)
 void follow_end(struct follow *f, int64_t ts, enum event_end_reason reason)
 {
     ts = ts > f->ts ? ts : f->ts;
+    f->ts = ts;
     follow_waits_end(f, ts);
     follow_flush(f);
     event_add_end(&f->batch, ts, reason);

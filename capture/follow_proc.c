@@ -112,6 +112,7 @@ void follow_adopt_thread(struct follow *f, int32_t pid, int32_t tid, int32_t sou
     if (source) {
         follow_waits_start(f, t, seen_ts, false);
     }
+    f->ts = ts > f->ts ? ts : f->ts;
     f->has_blind |= source == 0;
 }
 

@@ -346,7 +346,7 @@ static bool has_kernel(const struct recording *r)
 {
     size_t n;
     const struct capture_ability *abilities = capture_abilities(r->capture, &n);
-    assert_int_equal(n, 1);
+    assert_int_equal(n, 3);
     assert_string_equal(abilities[0].name, "kernel_stacks");
     assert_true(abilities[0].is_available == (abilities[0].reason[0] == '\0'));
     return abilities[0].is_available;
