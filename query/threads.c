@@ -174,6 +174,9 @@ static int show_summed(struct query *q, const struct params *p, int64_t limit, j
         if (rc < 0) {
             return rc;
         }
+    }
+    if (filter_is_thread(&p->filter) || q->run.has_off_cpu) {
+        /* Exact; what the run has is what samples stand for. */
         view_threads_total(q, &p->filter, &n_samples, &on_cpu_ns);
     }
     s = db_stmt(q->db, &sql_threads_count);

@@ -179,7 +179,8 @@ SELECT
     process.pid                                                                                  AS pid,            -- process id
     process.name                                                                                 AS process,        -- process name
     round(coalesce(thread_sum.on_cpu_ns, 0) / 1e6, 3)                                            AS on_cpu_ms,      -- on a CPU
-    round(100.0 * coalesce(thread_sum.on_cpu_ns, 0) / nullif((SELECT on_cpu_ns FROM run), 0), 2) AS on_cpu_pct,     -- ... of the run
+    round(100.0 * coalesce(thread_sum.on_cpu_ns, 0)
+        / nullif((SELECT sum(on_cpu_ns) FROM thread_sum), 0), 2)                                 AS on_cpu_pct,     -- ... of all threads
     coalesce(thread_sum.n_samples, 0)                                                            AS n_samples,      -- samples
     round(thread_sum.runnable_ns / 1e6, 3)                                                       AS runnable_ms,    -- waiting for a CPU
     round((thread_sum.idle_ns + thread_sum.lock_ns + thread_sum.sem_ns + thread_sum.ipc_ns
@@ -303,7 +304,8 @@ SELECT
     process.cmdline                                                                     AS cmdline,    -- arguments
     parent.pid                                                                          AS parent_pid, -- process that forked it, NULL for the target itself
     round(coalesce(sum(thread_sum.on_cpu_ns), 0) / 1e6, 3)                              AS on_cpu_ms,  -- of all its threads
-    round(100.0 * coalesce(sum(thread_sum.on_cpu_ns), 0) / nullif(run.on_cpu_ns, 0), 2) AS on_cpu_pct, -- ... of the run
+    round(100.0 * coalesce(sum(thread_sum.on_cpu_ns), 0)
+        / nullif((SELECT sum(on_cpu_ns) FROM thread_sum), 0), 2)                        AS on_cpu_pct, -- ... of all processes
     coalesce(sum(thread_sum.n_samples), 0)                                              AS n_samples,  -- samples
     count(thread.utid)                                                                  AS n_threads,  -- threads it ever had
     round((process.start_ts - run.start_ts) / 1e9, 3)                                   AS start_s,    -- first seen

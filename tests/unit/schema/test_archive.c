@@ -435,23 +435,24 @@ static void make_older(struct fixture *f, const char *path)
 {
     make_run(f->run);
     save(f->run, path);
-    run_sql(path, "DROP VIEW v_top; CREATE VIEW v_old AS SELECT id FROM run;"
-                  "DROP VIEW v_waits; DROP TABLE folded_state;"
-                  "ALTER TABLE run DROP COLUMN has_off_cpu;"
-                  "ALTER TABLE thread_state DROP COLUMN reason_from;"
-                  "ALTER TABLE call_tree DROP COLUMN n_self_waits;"
-                  "ALTER TABLE call_tree DROP COLUMN self_off_cpu_ns;"
-                  "ALTER TABLE call_tree DROP COLUMN n_total_waits;"
-                  "ALTER TABLE call_tree DROP COLUMN total_off_cpu_ns;"
-                  "ALTER TABLE symbol_sum DROP COLUMN n_self_waits;"
-                  "ALTER TABLE symbol_sum DROP COLUMN self_off_cpu_ns;"
-                  "ALTER TABLE symbol_sum DROP COLUMN n_total_waits;"
-                  "ALTER TABLE symbol_sum DROP COLUMN total_off_cpu_ns;"
-                  "ALTER TABLE thread_sum DROP COLUMN n_switches;"
-                  "ALTER TABLE thread_sum DROP COLUMN open_state;"
-                  "ALTER TABLE thread_sum DROP COLUMN open_reason;"
-                  "ALTER TABLE thread_sum DROP COLUMN open_ts;"
-                  "PRAGMA user_version = 1");
+    run_sql(path,
+            "DROP VIEW v_top; CREATE VIEW v_old AS SELECT id FROM run;"
+            "DROP VIEW v_waits; DROP VIEW v_ledger; DROP VIEW v_call_tree; DROP TABLE folded_state;"
+            "ALTER TABLE run DROP COLUMN has_off_cpu;"
+            "ALTER TABLE thread_state DROP COLUMN reason_from;"
+            "ALTER TABLE call_tree DROP COLUMN n_self_waits;"
+            "ALTER TABLE call_tree DROP COLUMN self_off_cpu_ns;"
+            "ALTER TABLE call_tree DROP COLUMN n_total_waits;"
+            "ALTER TABLE call_tree DROP COLUMN total_off_cpu_ns;"
+            "ALTER TABLE symbol_sum DROP COLUMN n_self_waits;"
+            "ALTER TABLE symbol_sum DROP COLUMN self_off_cpu_ns;"
+            "ALTER TABLE symbol_sum DROP COLUMN n_total_waits;"
+            "ALTER TABLE symbol_sum DROP COLUMN total_off_cpu_ns;"
+            "ALTER TABLE thread_sum DROP COLUMN n_switches;"
+            "ALTER TABLE thread_sum DROP COLUMN open_state;"
+            "ALTER TABLE thread_sum DROP COLUMN open_reason;"
+            "ALTER TABLE thread_sum DROP COLUMN open_ts;"
+            "PRAGMA user_version = 1");
 }
 
 static void test_older_file_is_migrated(void **state)

@@ -68,6 +68,44 @@ static void test_threads_and_processes(void **state)
     assert_rows(f->run, "SELECT * FROM v_loss", "0.006|ring_full|3|1\n");
 }
 
+/* 11 ms of one thread, blocked since 9 ms; 10 ms of another, which ended. */
+static void test_ledger(void **state)
+{
+    struct fixture *f = *state;
+    make_run(f->run);
+    assert_rows(f->run, "SELECT count(*) FROM v_ledger", "0\n");
+    run_sql(f->run, "UPDATE run SET has_off_cpu = 1;"
+                    "UPDATE thread_sum SET runnable_ns = 500000, lock_ns = 1000000, open_state ="
+                    " 'blocked', open_reason = 'ioW', open_ts = 1009000000 WHERE utid = 1;"
+                    "UPDATE thread_sum SET sleep_ns = 6500000, unknown_ns = 500000 WHERE utid = 2");
+    assert_rows(f->run,
+                "SELECT tid, wall_ms, on_cpu_ms, runnable_ms, lock_ms, sleep_ms, io_w_ms, idle_ms,"
+                " unknown_ms FROM v_ledger",
+                "100|11.0|7.0|0.5|1.0|0.0|2.0|0.0|0.5\n101|10.0|3.0|0.0|0.0|6.5|0.0|0.0|0.5\n");
+}
+
+/* The innermost function outside the kernel is named: app > main > work > [k]futex_wait. */
+static void test_waits(void **state)
+{
+    struct fixture *f = *state;
+    make_run(f->run);
+    run_sql(f->run,
+            "INSERT INTO binary VALUES"
+            " (4, '[kernel]', '[kernel]', 'kernel', NULL, 1, 'kallsyms', NULL);"
+            "INSERT INTO symbol VALUES (6, 'function', 'futex_wait', NULL, 4, 64, 64, 'kallsyms');"
+            "INSERT INTO frame VALUES (7, 4, 70, 6);"
+            "INSERT INTO callsite VALUES (4, 3, 7, 3, 6);"
+            "INSERT INTO thread_state VALUES"
+            " (1, 1002000000, 1000000, 1, 'blocked', 'lock', 'syscall', 4, 'switch', NULL, NULL),"
+            " (2, 1004000000, 3000000, 2, 'runnable', NULL, NULL, NULL, NULL, NULL, NULL),"
+            " (3, 1005000000, 2000000, 2, 'blocked', 'idle', 'none', 1, 'none', NULL, NULL)");
+    assert_rows(f->run,
+                "SELECT start_s, dur_ms, state, reason, function, stack_from, tid FROM v_waits",
+                "0.004|3.0|runnable|NULL|NULL|NULL|101\n"
+                "0.005|2.0|blocked|idle|NULL|none|101\n"
+                "0.002|1.0|blocked|lock|work|switch|100\n");
+}
+
 static void test_binaries(void **state)
 {
     struct fixture *f = *state;
@@ -138,7 +176,7 @@ static void test_every_view_is_commented(void **state)
 {
     struct fixture *f = *state;
     make_run(f->run);
-    assert_rows(f->run, "SELECT count(*) FROM sqlite_schema WHERE type = 'view'", "19\n");
+    assert_rows(f->run, "SELECT count(*) FROM sqlite_schema WHERE type = 'view'", "21\n");
     /* Views with fewer lines of comment than one each for itself and its columns. */
     assert_rows(f->run,
                 "SELECT v.name FROM sqlite_schema AS v WHERE v.type = 'view' AND"
@@ -158,6 +196,8 @@ int main(void)
         T(test_trees),
         T(test_flame_leaves_out_what_is_small),
         T(test_threads_and_processes),
+        T(test_ledger),
+        T(test_waits),
         T(test_binaries),
         T(test_samples),
         T(test_perfetto),
