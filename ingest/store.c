@@ -387,18 +387,18 @@ static void bind_time(struct stmt *st, const struct thread_time *time)
         [EVENT_REASON_CONN] = put_thread_sum_p_conn_ns,
         [EVENT_REASON_OTHER] = put_thread_sum_p_other_ns,
     };
-    bool is_blocked = time->open_state == EVENT_STATE_BLOCKED && !time->has_ended;
+    bool is_open = time->is_known && !time->has_ended;
+    bool is_blocked = is_open && time->open_state == EVENT_STATE_BLOCKED;
     for (size_t i = 0; i < EVENT_N_REASONS; i++) {
         stmt_bind_int(st, columns[i], time->reasons_ns[i]);
     }
     stmt_bind_int(st, put_thread_sum_p_runnable_ns, time->runnable_ns);
     stmt_bind_int(st, put_thread_sum_p_unknown_ns, time->unknown_ns);
     stmt_bind_int(st, put_thread_sum_p_n_switches, (int64_t)time->n_switches);
-    stmt_bind_text(st, put_thread_sum_p_open_state,
-                   time->has_ended ? NULL : state_texts[time->open_state]);
+    stmt_bind_text(st, put_thread_sum_p_open_state, is_open ? state_texts[time->open_state] : NULL);
     stmt_bind_text(st, put_thread_sum_p_open_reason,
                    is_blocked ? reason_texts[time->open_reason] : NULL);
-    bind_ts(st, put_thread_sum_p_open_ts, time->has_ended ? 0 : time->open_ts);
+    bind_ts(st, put_thread_sum_p_open_ts, is_open ? time->open_ts : 0);
 }
 
 static void bind_no_time(struct stmt *st)
@@ -414,7 +414,7 @@ static void write_thread_sum(struct store *s, uint32_t utid, const struct thread
     int64_t on_cpu_ns = th->on_cpu_ns;
     stmt_bind_int(st, put_thread_sum_p_utid, utid);
     stmt_bind_int(st, put_thread_sum_p_n_samples, (int64_t)th->n_samples);
-    if (th->time.is_known) {
+    if (s->has_off_cpu) {
         /* Exact, also where no sample was; newer samples may be ahead of it. */
         on_cpu_ns = th->time.on_cpu_ns > on_cpu_ns ? th->time.on_cpu_ns : on_cpu_ns;
         bind_time(st, &th->time);

@@ -23,6 +23,8 @@ struct world {
     unsigned seed;
     int64_t ts;
     unsigned n_deepest; /* addresses of a stack */
+    bool has_off_cpu;
+    int64_t totals[4][3][4]; /* by process and thread: on-CPU, runnable, blocked, unknown ns */
     struct buf batch;
     struct ingest *in;
     char path[64];
@@ -49,7 +51,10 @@ static void open_run(struct world *w, unsigned seed, int64_t max_bytes)
                              .period_ns = 1000,
                              .stax_version = "test"};
     struct err e;
-    assert_int_equal(ingest_open(&w->in, &options, &run, NULL, 0, &e), 0);
+    const struct ingest_ability off_cpu = {
+        .name = "off_cpu", .is_available = seed % 4 != 0, .reason = "", .unlock = ""};
+    w->has_off_cpu = off_cpu.is_available;
+    assert_int_equal(ingest_open(&w->in, &options, &run, &off_cpu, 1, &e), 0);
 }
 
 static void remove_run(struct world *w)
@@ -76,6 +81,12 @@ static void add_mapping(struct world *w, int32_t pid, unsigned file)
     event_add_mapping(&w->batch, &m, path, pick(w, 16) ? (size_t)n : 0);
 }
 
+static void put_address(struct world *w, uint64_t *at, unsigned i, unsigned n_kernel)
+{
+    at[i] = i < n_kernel ? 0xffffffff81000000u + pick(w, 8) * 16
+                         : 0x10000 + (uint64_t)pick(w, 4) * 0x1000 + pick(w, 4) * 0x20;
+}
+
 /* Stacks over few addresses: shared prefixes, recursion, leaf-only samples and kernel frames. */
 static void add_sample(struct world *w)
 {
@@ -89,9 +100,58 @@ static void add_sample(struct world *w)
     s.head.ts = w->ts - (pick(w, 10) ? 0 : (int64_t)pick(w, 5000)); /* also late, also equal */
     uint64_t *at = event_add_sample(&w->batch, &s);
     for (unsigned i = 0; i < s.n_addresses; i++) {
-        at[i] = i < s.n_kernel ? 0xffffffff81000000u + pick(w, 8) * 16
-                               : 0x10000 + (uint64_t)pick(w, 4) * 0x1000 + pick(w, 4) * 0x20;
+        put_address(w, at, i, s.n_kernel);
     }
+}
+
+/* Single intervals, with and without stacks, vague and not, some of them longer than 10 s; folded
+ * ones; and the thread's sums, which say what the others add up to. */
+static void add_wait(struct world *w)
+{
+    unsigned p = pick(w, 4), t = pick(w, 3), i = 0;
+    struct event_off_cpu o = {.pid = 100 + (int32_t)p,
+                              .state = pick(w, 3) ? EVENT_STATE_BLOCKED : EVENT_STATE_RUNNABLE,
+                              .reason = (uint8_t)pick(w, EVENT_N_REASONS),
+                              .reason_from = (uint8_t)pick(w, EVENT_N_REASON_SOURCES),
+                              .dur_ns = pick(w, 20) ? (int64_t)pick(w, 1u << 28) : 12000000000};
+    o.tid = o.pid + (int32_t)(t * 10);
+    o.start_ts = w->ts - o.dur_ns;
+    o.head.ts = w->ts;
+    o.head.flags = (uint16_t)pick(w, 4);
+    int64_t *totals = w->totals[p][t];
+    if (pick(w, 4) == 0) {
+        struct event_off_cpu_folded f = {.head = o.head,
+                                         .pid = o.pid,
+                                         .tid = o.tid,
+                                         .state = o.state,
+                                         .reason = o.reason,
+                                         .n_intervals = 1 + pick(w, 1000),
+                                         .dur_ns = o.dur_ns};
+        event_add_off_cpu_folded(&w->batch, &f);
+    } else {
+        bool has_stack = o.state == EVENT_STATE_BLOCKED && pick(w, 3);
+        o.n_addresses = (uint16_t)(has_stack ? 1 + pick(w, w->n_deepest) : 0);
+        o.n_kernel = (uint16_t)pick(w, o.n_addresses + 1u);
+        o.stack_from = has_stack ? EVENT_STACK_SWITCH : EVENT_STACK_NONE;
+        uint64_t *at = event_add_off_cpu(&w->batch, &o);
+        for (; i < o.n_addresses; i++) {
+            put_address(w, at, i, o.n_kernel);
+        }
+    }
+    totals[o.state == EVENT_STATE_BLOCKED ? 2 : 1] += o.dur_ns;
+    totals[0] += 1000;
+    totals[3] += pick(w, 10);
+    struct event_thread_time time = {.head.ts = w->ts,
+                                     .pid = o.pid,
+                                     .tid = o.tid,
+                                     .on_cpu_ns = totals[0],
+                                     .runnable_ns = totals[1],
+                                     .blocked_ns = totals[2],
+                                     .unknown_ns = totals[3],
+                                     .open_ts = w->ts,
+                                     .open_state = (uint8_t)pick(w, EVENT_N_STATES),
+                                     .open_reason = (uint8_t)pick(w, EVENT_N_REASONS)};
+    event_add_thread_time(&w->batch, &time);
 }
 
 static void add_task_event(struct world *w)
@@ -139,6 +199,8 @@ static void play(struct world *w, unsigned n_events)
             add_mapping(w, 100 + (int32_t)pick(w, 4), pick(w, 4));
         } else if (what == 8) {
             event_add_loss(&w->batch, w->ts, pick(w, 2), EVENT_LOSS_RING_FULL, 3);
+        } else if (what < 25 && w->has_off_cpu) {
+            add_wait(w);
         } else {
             add_sample(w);
         }
@@ -212,6 +274,33 @@ static const char tree_is_consistent[] =
     "SELECT count(*) FROM call_tree p WHERE p.n_total_samples <> p.n_self_samples + "
     "(SELECT ifnull(sum(c.n_total_samples), 0) FROM call_tree c WHERE c.parent = p.id)";
 
+static const char waits_are_consistent[] =
+    "SELECT count(*) FROM call_tree p WHERE p.n_total_waits <> p.n_self_waits + "
+    "(SELECT ifnull(sum(c.n_total_waits), 0) FROM call_tree c WHERE c.parent = p.id)";
+
+/* Every interval once, by thread and reason and in all, from rows and folded rows by SQL alone. */
+#define ALL_WAITS                                                                                  \
+    "(SELECT utid, state, ifnull(reason, '') AS reason, 1 AS n, dur FROM thread_state UNION ALL "  \
+    "SELECT utid, state, reason, n_intervals, dur FROM folded_state)"
+static const char from_waits[] = "SELECT reason, sum(n), sum(dur) FROM " ALL_WAITS
+                                 " WHERE state = 'blocked' GROUP BY 1 ORDER BY 1";
+static const char from_markers[] =
+    "SELECT trim(s.name, '[]'), n_self_waits, self_off_cpu_ns FROM symbol_sum JOIN symbol s ON "
+    "s.id = symbol WHERE n_self_waits > 0 ORDER BY 1";
+static const char thread_waits[] =
+    "SELECT utid, sum(dur) FILTER (WHERE state = 'runnable'), ifnull(sum(dur) FILTER (WHERE "
+    "reason = 'ioR'), 0), ifnull(sum(dur) FILTER (WHERE state = 'blocked'), 0) FROM " ALL_WAITS
+    " GROUP BY 1 HAVING sum(dur) FILTER (WHERE state = 'runnable') > 0 ORDER BY 1";
+static const char thread_sums[] =
+    "SELECT utid, runnable_ns, io_r_ns, idle_ns + lock_ns + sem_ns + ipc_ns + io_r_ns + io_w_ns + "
+    "ready_ns + sleep_ns + conn_ns + other_ns FROM thread_sum WHERE runnable_ns > 0 ORDER BY utid";
+static const char waits_in_buckets[] = "SELECT sum(runnable_ns), sum(blocked_ns) FROM time_bucket";
+/* What lies before the start of the run is in the first bucket's rows, but not in the buckets. */
+static const char short_waits[] =
+    "SELECT sum(dur) FILTER (WHERE state = 'runnable'), sum(dur) FILTER (WHERE state = 'blocked') "
+    "FROM (SELECT state, min(dur, max(0, ts + dur - (SELECT start_ts FROM run))) AS dur FROM "
+    "thread_state WHERE dur < 10000000000 UNION ALL SELECT state, dur FROM folded_state)";
+
 static void assert_same_query(sqlite3 *db, const char *a, const char *b)
 {
     char *x = dump(db, a), *y = dump(db, b);
@@ -227,6 +316,12 @@ static void check_against_rebuild(struct world *w)
     sqlite3 *db = open_file(w);
     assert_same_query(db, from_samples, from_summary);
     assert_same_query(db, tree_is_consistent, "SELECT 0");
+    assert_same_query(db, waits_are_consistent, "SELECT 0");
+    if (w->has_off_cpu) {
+        assert_same_query(db, from_waits, from_markers);
+        assert_same_query(db, thread_waits, thread_sums);
+        assert_same_query(db, waits_in_buckets, short_waits);
+    }
     assert_same_query(db, "SELECT sum(n_total_samples) FROM call_tree WHERE parent = 0",
                       "SELECT n_samples FROM run");
     assert_same_query(db, "SELECT count(*), sum(on_cpu_ns), max(ts) - min(ts) >= 0 FROM sample",
