@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -39,9 +40,20 @@ enum {
     N_ABILITIES = 3,
     KALLSYMS_BYTES_MAX = 128 << 20,
     NO_REASON = -1,
+    FULL_BYTES = 256,     /* a ring with no more room than this may have lost records */
     STACKS_HZ = 2000,     /* stacks of context switches, in the long run */
     STACKS_AT_ONCE = 800, /* ... and in a burst */
 };
+/* struct sched_attr of sched_setattr(2), which glibc has no header for. */
+struct sched_attributes {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime_ns, deadline_ns, period_ns;
+};
+static const uint64_t SLICE_NS = 100000;
+
 /* A record is stamped before it is written; this long at most, a stolen CPU apart. */
 static const int64_t SLACK_NS = 10000000;
 static const int64_t VERIFY_NS = 500000000;
@@ -67,6 +79,7 @@ struct capture {
     int64_t stacks_left; /* that may still be taken; below 0 they are switched off */
     int64_t stacks_ts;   /* when more were last allowed */
     bool has_stacks_off;
+    bool is_ending;             /* the last drain */
     pthread_mutex_t lock;       /* of stats */
     struct capture_stats stats; /* as of the last drain */
 };
@@ -81,8 +94,10 @@ int64_t capture_max_frequency_hz(void)
 }
 
 /* Moves the records of one ring into the order buffer. */
-static void drain_ring(struct capture *c, struct ring *ring, int64_t now)
+static void drain_ring(struct capture *c, size_t index, int64_t now)
 {
+    struct ring *ring = &c->events.rings[index];
+    int64_t last_ts = 0;
     size_t waiting = ring_begin(ring), size;
     if (waiting > c->stats.peak_ring_bytes) {
         pthread_mutex_lock(&c->lock);
@@ -95,6 +110,7 @@ static void drain_ring(struct capture *c, struct ring *ring, int64_t now)
             c->n_malformed++;
         } else if (r.kind != RECORD_OTHER) {
             order_add(&c->order, r.ts, bytes, size);
+            last_ts = r.ts;
             bool is_stack = r.kind == RECORD_SAMPLE &&
                             (map_get(&c->events.sources, r.id) & EVENTS_SWITCH_STACK);
             c->stacks_left -= is_stack;
@@ -102,6 +118,13 @@ static void drain_ring(struct capture *c, struct ring *ring, int64_t now)
     }
     c->n_malformed += ring->is_bad;
     ring_end(ring);
+    if (last_ts && waiting + FULL_BYTES >= ring->data_bytes) {
+        /* The kernel tells of what it lost with the next record only; time that nothing is known
+         * of begins now. At the end there is no next record. */
+        uint64_t lost[RECORD_LOST_WORDS];
+        record_make_lost(lost, last_ts, (uint32_t)c->events.cpus.pids[index], c->is_ending);
+        order_add(&c->order, last_ts, lost, sizeof(lost));
+    }
 }
 
 static void drain(void *ctx)
@@ -109,7 +132,7 @@ static void drain(void *ctx)
     struct capture *c = ctx;
     int64_t now = clock_monotonic_ns();
     for (size_t i = 0; i < c->events.cpus.n; i++) {
-        drain_ring(c, &c->events.rings[i], now);
+        drain_ring(c, i, now);
     }
 }
 
@@ -247,10 +270,23 @@ static void read_kernel(struct capture *c)
     buf_free(&text);
 }
 
+/* A ring fills in milliseconds when the target switches a million times a second, and such a target
+ * can keep an ordinary thread off the CPU for a second. So this one asks for a short slice, which
+ * anybody may (since 6.12; it is woken earlier, and gets no more CPU time for it), and for
+ * real-time priority, which is granted to root. */
+static void ask_for_priority(void)
+{
+    struct sched_attributes attributes = {.size = sizeof(attributes), .runtime_ns = SLICE_NS};
+    struct sched_param low = {.sched_priority = 1};
+    (void)syscall(SYS_sched_setattr, 0, &attributes, 0);
+    (void)sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &low);
+}
+
 static void *run(void *ctx)
 {
     struct capture *c = ctx;
     int reason = NO_REASON;
+    ask_for_priority();
     follow_flush(c->follow); /* what was found at the start */
     read_kernel(c);
     c->stacks_ts = clock_monotonic_ns();
@@ -258,6 +294,7 @@ static void *run(void *ctx)
     while (reason == NO_REASON) {
         reason = step(c);
     }
+    c->is_ending = true;
     drain(c);
     tell(c, INT64_MAX);
     int64_t now = clock_monotonic_ns();

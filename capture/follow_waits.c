@@ -16,8 +16,9 @@
 #include "capture/wait_probe.h"
 
 enum {
-    INTERVALS_HZ = 2000,    /* told singly */
-    LONG_PER_DRAIN = 1000,  /* ... and so many of the long ones */
+    INTERVALS_HZ = 2000,   /* told singly */
+    LONG_PER_DRAIN = 1000, /* ... and so many of the long ones */
+    SHOWN_PER_DRAIN = 20,
     PROBES_PER_DRAIN = 32,  /* threads that /proc is asked about */
     LOOKS_PER_DRAIN = 1024, /* threads that are considered for it */
     CPUS_MAX = 8192,
@@ -212,7 +213,11 @@ static void end_interval(struct follow *f, struct target_thread *t,
         c.mark = mark_of(&t->waits, interval->start_ts, interval->end_ts);
         learn(&t->waits, &c.mark);
     }
-    bool is_long = dur_ns >= LONG_NS && w->n_long < LONG_PER_DRAIN;
+    /* Some of the short ones with a stack of their own show where the folded ones wait. */
+    bool is_shown = t->waits.has_stack && interval->state == EVENT_STATE_BLOCKED &&
+                    w->n_shown < SHOWN_PER_DRAIN;
+    w->n_shown += is_shown;
+    bool is_long = (dur_ns >= LONG_NS && w->n_long < LONG_PER_DRAIN) || is_shown;
     bool is_full = w->n_candidates >= w->n_candidates_max;
     if (!is_long && is_full && (!w->n_candidates || dur_ns <= candidate_ns(w, 0))) {
         fold(f, &c);
@@ -535,6 +540,7 @@ void follow_waits_tick(struct follow *f, int64_t limit_ts)
                           : budget < CANDIDATES_MAX ? (size_t)budget
                                                     : CANDIDATES_MAX;
     w->n_long = is_full ? LONG_PER_DRAIN : 0;
+    w->n_shown = is_full ? SHOWN_PER_DRAIN : 0;
     w->drained_ts = limit_ts;
 }
 

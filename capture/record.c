@@ -208,6 +208,19 @@ int record_parse(const void *bytes, size_t size, struct record *r)
     return c.is_overrun || r->ts < 0 ? STAX_ECORRUPT : 0;
 }
 
+void record_make_lost(uint64_t words[RECORD_LOST_WORDS], int64_t ts, uint32_t cpu, uint64_t n)
+{
+    const struct {
+        struct perf_event_header head;
+        uint64_t id, n;
+        struct trailer trailer;
+    } record = {.head = {.type = PERF_RECORD_LOST, .size = sizeof(record)},
+                .n = n,
+                .trailer = {.time = (uint64_t)ts, .cpu = cpu}};
+    _Static_assert(sizeof(record) == RECORD_LOST_WORDS * sizeof(uint64_t), "its size");
+    memcpy(words, &record, sizeof(record));
+}
+
 static bool is_context(uint64_t address)
 {
     return address >= (uint64_t)PERF_CONTEXT_MAX;

@@ -71,6 +71,10 @@ struct record {
 /* Takes one record of size bytes apart; bytes must be aligned to 8. 0 or STAX_ECORRUPT. */
 int record_parse(const void *bytes, size_t size, struct record *r);
 
+/* Writes a record that says n records of a CPU were lost, after ts. */
+enum { RECORD_LOST_WORDS = 7 };
+void record_make_lost(uint64_t words[RECORD_LOST_WORDS], int64_t ts, uint32_t cpu, uint64_t n);
+
 /* The addresses of a sample without the kernel's context markers: the sampled pc, then its callers.
  * At most max (at least 1) are written; *n_kernel of them, the first, are kernel addresses.
  * Returns how many were written, at least 1. */

@@ -80,7 +80,8 @@ struct waits {
     struct thread_list wanting; /* blocked, and /proc may know why */
     struct wait_candidate candidates[CANDIDATES_MAX]; /* a heap, the shortest on top */
     size_t n_candidates, n_candidates_max;
-    size_t n_long; /* intervals that are told whatever the rate, in this drain */
+    size_t n_long;  /* intervals that are told whatever the rate, in this drain */
+    size_t n_shown; /* short ones with stacks, in this drain */
     struct buf stacks;
     int64_t drained_ts;
     struct wait_kernel kernel;
