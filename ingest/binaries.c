@@ -91,7 +91,10 @@ static uint32_t special_binary(struct binaries *b, const char *name, const char 
 
 uint32_t binaries_unknown(struct binaries *b)
 {
-    return special_binary(b, "[unknown]", "unknown");
+    if (!b->unknown) {
+        b->unknown = special_binary(b, "[unknown]", "unknown");
+    }
+    return b->unknown;
 }
 
 /* Opens path as a regular file that is the mapped one; -1 with *note saying why not. Inodes decide:
@@ -202,8 +205,10 @@ static void take_names(struct binary *bin, struct names *names)
     if (names_build_id(names)) {
         bin->build_id = mem_strdup(names_build_id(names));
     }
-    if (names_best_source(names) == NAMES_NONE || names_best_source(names) == NAMES_EH_FRAME) {
+    if (names_best_source(names) < NAMES_DYNSYM) {
         bin->note = "stripped";
+    } else if (names_best_source(names) == NAMES_DYNSYM) {
+        bin->note = "stripped to its dynamic symbols";
     }
 }
 

@@ -155,19 +155,17 @@ static uint32_t process_root(struct ingest *in, struct process *p)
     return p->root;
 }
 
-static uint32_t stack_root(struct ingest *in, struct process *p, bool is_truncated)
+/* Where a stack starts whose outer part is not known. */
+static uint32_t cut_root(struct ingest *in, uint32_t root)
 {
     static const char marker[] = "[truncated stack]";
-    uint32_t root = process_root(in, p);
-    if (!is_truncated) {
-        return root;
-    }
     uint32_t frame =
         binaries_marker_frame(&in->binaries, marker, sizeof(marker) - 1, SYMBOL_MARKER);
     return intern_callsite(&in->intern, root, frame);
 }
 
-/* How many callers, from the root, are the same as in the thread's last stack. */
+/* How many callers, from the root, are the same as in the thread's last stack and were found good
+ * or bad as they would be now. */
 static uint32_t common_callers(const struct last_stack *last, uint32_t root,
                                const struct space *space, const struct event_sample *s)
 {
@@ -178,24 +176,35 @@ static uint32_t common_callers(const struct last_stack *last, uint32_t root,
     while (i < n && last->addresses[i] == s->addresses[s->n_addresses - 1 - i]) {
         i++;
     }
-    return i;
+    return i >= last->n_cut ? i : 0;
 }
 
-/* The callsite of a sample's callers; reuses what the thread's last stack shares with it. */
+/* The callsite of a sample's callers; reuses what the thread's last stack shares with it. A caller
+ * in no mapping is no caller: code without frame pointers left something else there. What lies
+ * beyond it is cut off (last.n_cut). */
 static uint32_t callers(struct ingest *in, struct thread *th, struct space *space, uint32_t root,
                         const struct event_sample *s)
 {
+    bool is_truncated = s->head.flags & EVENT_F_SAMPLE_TRUNCATED;
     struct last_stack *last = &th->last;
     uint32_t n = s->n_addresses - 1u, i = common_callers(last, root, space, s);
+    uint32_t unknown = binaries_unknown(&in->binaries);
     if (n > last->cap) {
         last->cap = n < 32 ? 32 : n;
         last->addresses = mem_grow(last->addresses, last->cap, sizeof(*last->addresses));
         last->callsites = mem_grow(last->callsites, last->cap, sizeof(*last->callsites));
     }
+    last->n_cut = i ? last->n_cut : 0;
     uint32_t callsite = i ? last->callsites[i - 1] : root;
     for (; i < n; i++) {
         size_t at = s->n_addresses - 1u - i;
-        callsite = intern_callsite(&in->intern, callsite, caller_frame(in, space, s, at));
+        uint32_t frame = caller_frame(in, space, s, at);
+        if (in->intern.frames[frame - 1].binary == unknown) {
+            callsite = is_truncated ? root : cut_root(in, root);
+            last->n_cut = i + 1;
+        } else {
+            callsite = intern_callsite(&in->intern, callsite, frame);
+        }
         last->addresses[i] = s->addresses[at];
         last->callsites[i] = callsite;
     }
@@ -249,8 +258,9 @@ static void take_sample(struct ingest *in, const struct event_sample *s)
     struct process *p = tasks_process(&in->tasks, th->upid);
     struct space *space = p->space;
     bool is_truncated = s->head.flags & EVENT_F_SAMPLE_TRUNCATED;
-    uint32_t root = stack_root(in, p, is_truncated);
-    uint32_t callsite = callers(in, th, space, root, s);
+    uint32_t root = process_root(in, p);
+    uint32_t callsite = callers(in, th, space, is_truncated ? cut_root(in, root) : root, s);
+    is_truncated |= th->last.n_cut > 0;
     uint32_t frame = s->n_kernel ? binaries_kernel_frame(&in->binaries, s->addresses[0], false)
                                  : user_frame(in, space, s->addresses[0], false);
     intern_sample(&in->intern, callsite, frame, utid, s->on_cpu_ns);

@@ -37,6 +37,7 @@ struct last_stack {
     struct space *space; /* compared only, never followed */
     uint32_t n;
     uint32_t cap;
+    uint32_t n_cut; /* levels up to the last that was no caller; 0: none */
     uint64_t *addresses;
     uint32_t *callsites;
 };
