@@ -301,6 +301,10 @@ static void on_tick(lws_sorted_usec_list_t *sul)
         if (c->deadline_ns && c->deadline_ns <= now_ns) {
             kill_conn(c);
         }
+        if (c->state == CONN_WS && c->wsi && c->is_rx_off) {
+            /* We do not read, so its answers to pings cannot be seen: no reason to hang up. */
+            lws_validity_confirmed(c->wsi);
+        }
     }
     if (s->is_ticking_registry && ++s->n_ticks % 2 == 0) {
         registry_tick(s->t.server->registry);
