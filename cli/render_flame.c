@@ -133,9 +133,11 @@ void render_flame(struct out *out, const json_t *document, const struct args *ar
     add_nodes(out, &c, roots, on_cpu_ns, 0);
     add_cut(out, &c, json_object_get(data, "cut"), on_cpu_ns, 0);
     if (c.n_hidden) {
-        buf_addf(&out->text, "%s%*.1f  %7.1f  %*s  in %" PRId64 " small subtrees not listed%s\n",
-                 out_style(out, STYLE_DIM), c.total_width, c.hidden_ns / 1e6,
-                 on_cpu_ns > 0 ? 100 * c.hidden_ns / on_cpu_ns : 0, c.self_width, "", c.n_hidden,
-                 out_style(out, STYLE_PLAIN));
+        bool is_narrow = c.name_width && c.name_width < MIN_SUFFIXED + 12;
+        buf_addf(&out->text, "%s%*.1f  %7.1f  %*s  %s%" PRId64 "%s%s\n", out_style(out, STYLE_DIM),
+                 c.total_width, c.hidden_ns / 1e6,
+                 on_cpu_ns > 0 ? 100 * c.hidden_ns / on_cpu_ns : 0, c.self_width, "",
+                 is_narrow ? "... " : "in ", c.n_hidden,
+                 is_narrow ? " small" : " small subtrees not listed", out_style(out, STYLE_PLAIN));
     }
 }
