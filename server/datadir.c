@@ -122,8 +122,8 @@ static int take_lock(struct datadir *d, struct err *e)
     if (flock(d->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         struct buf pid = {0};
         fd_read_all(d->lock_fd, 32, &pid);
-        err_set(e, STAX_EBUSY, "another stax-server (pid %d) owns the data directory %s",
-                atoi(buf_str(&pid)), d->path);
+        err_set(e, STAX_EBUSY, "another stax-server (pid %ld) owns the data directory %s",
+                strtol(buf_str(&pid), NULL, 10), d->path);
         err_hint(e, "use that one, stop it, or set STAX_DATA_DIR to another directory");
         buf_free(&pid);
         return STAX_EBUSY;

@@ -209,7 +209,8 @@ static void inherit(struct listeners *l)
 {
     const char *pid = getenv("LISTEN_PID");
     const char *count = getenv("LISTEN_FDS");
-    int n = pid && count && atol(pid) == (long)getpid() ? atoi(count) : 0;
+    bool is_ours = pid && count && strtol(pid, NULL, 10) == (long)getpid();
+    long n = is_ours ? strtol(count, NULL, 10) : 0;
     for (int fd = FIRST_INHERITED_FD; fd < FIRST_INHERITED_FD + n && n < 16; fd++) {
         struct sockaddr_storage storage = {0};
         socklen_t size = sizeof(storage);

@@ -139,9 +139,9 @@ static int check(const char *host, const char *origin, const char *token, bool n
 {
     struct access_rules rules = {.token = TOKEN, .host = "127.0.0.1", .port = 8080};
     struct http_head h = {.has_origin = origin != NULL};
-    strcpy(h.host, host);
-    strcpy(h.origin, origin ? origin : "");
-    strcpy(h.token, token);
+    snprintf(h.host, sizeof(h.host), "%s", host);
+    snprintf(h.origin, sizeof(h.origin), "%s", origin ? origin : "");
+    snprintf(h.token, sizeof(h.token), "%s", token);
     struct err e;
     return access_check(&rules, &h, needs_token, &e);
 }
