@@ -103,6 +103,8 @@ static void take_mapping(struct ingest *in, const struct event_mapping *m)
     }
     struct space_mapping mapping = {
         .start = m->start, .end = end, .file_offset = m->file_offset, .binary = binary};
+    p->version++;
+    p->space = p->space ? p->space : space_new();
     if (space_map(&p->space, &mapping) == 0) {
         uint32_t upid = (uint32_t)(p - in->tasks.processes) + 1;
         store_add_mapping(&in->store, &(struct mapping_row){.ts = m->head.ts,
@@ -114,24 +116,30 @@ static void take_mapping(struct ingest *in, const struct event_mapping *m)
     }
 }
 
-/* The frame of a user address; is_return: a return address, whose call lies one byte before it. */
+/* The frame of a user address; is_return: a return address, whose call lies one byte before it. 0:
+ * a return address that no mapping holds, which is none. */
 static uint32_t user_frame(struct ingest *in, struct space *space, uint64_t address, bool is_return)
 {
-    uint32_t *id = map_put(is_return ? &space->returns : &space->pcs, address);
-    if (*id) {
-        return *id;
+    struct map *known = is_return ? &space->returns : &space->pcs;
+    uint32_t id = map_get(known, address);
+    if (id) {
+        return id;
     }
     uint64_t at = address - is_return;
     const struct space_mapping *m = space_find(space, at);
-    if (!m) {
-        *id = binaries_frame(&in->binaries, binaries_unknown(&in->binaries), at);
-        return *id;
+    if (!m && is_return) {
+        return 0;
     }
-    const char *kind = in->binaries.items[m->binary - 1].kind;
-    bool is_by_address = strcmp(kind, "jit") == 0 || strcmp(kind, "unknown") == 0;
-    *id = binaries_frame(&in->binaries, m->binary,
-                         is_by_address ? at : at - m->start + m->file_offset);
-    return *id;
+    if (!m) {
+        id = binaries_frame(&in->binaries, binaries_unknown(&in->binaries), at);
+    } else {
+        const char *kind = in->binaries.items[m->binary - 1].kind;
+        bool is_by_address = strcmp(kind, "jit") == 0 || strcmp(kind, "unknown") == 0;
+        id = binaries_frame(&in->binaries, m->binary,
+                            is_by_address ? at : at - m->start + m->file_offset);
+    }
+    *map_put(known, address) = id;
+    return id;
 }
 
 /* Caller number i of a sample (leaf first): what kind of address it is follows from where it
@@ -164,15 +172,28 @@ static uint32_t cut_root(struct ingest *in, uint32_t root)
     return intern_callsite(&in->intern, root, frame);
 }
 
-/* How many callers, from the root, are the same as in the thread's last stack and were found good
- * or bad as they would be now. */
-static uint32_t common_callers(const struct last_stack *last, uint32_t root,
-                               const struct space *space, const struct event_sample *s)
+/* The level, from the root, of the user pc at which the kernel was entered. */
+static uint32_t entry_level(const struct event_sample *s)
 {
-    if (last->root != root || last->space != space) {
+    bool has_entry = s->n_kernel > 0 && s->n_kernel < s->n_addresses;
+    return has_entry ? s->n_addresses - 1u - s->n_kernel : UINT32_MAX;
+}
+
+/* How many callers, from the root, are the same as in the thread's last stack and mean the same:
+ * the same mappings, no pc where a return address stood, and none beyond the level that was cut at.
+ */
+static uint32_t common_callers(const struct last_stack *last, uint32_t root, uint32_t version,
+                               const struct event_sample *s)
+{
+    if (last->root != root || last->version != version) {
         return 0;
     }
-    uint32_t n = s->n_addresses - 1u < last->n ? s->n_addresses - 1u : last->n, i = 0;
+    uint32_t n = s->n_addresses - 1u < last->n ? s->n_addresses - 1u : last->n;
+    uint32_t entry = entry_level(s), i = 0;
+    if (entry != last->entry) {
+        uint32_t first = entry < last->entry ? entry : last->entry;
+        n = n < first ? n : first;
+    }
     while (i < n && last->addresses[i] == s->addresses[s->n_addresses - 1 - i]) {
         i++;
     }
@@ -182,13 +203,12 @@ static uint32_t common_callers(const struct last_stack *last, uint32_t root,
 /* The callsite of a sample's callers; reuses what the thread's last stack shares with it. A caller
  * in no mapping is no caller: code without frame pointers left something else there. What lies
  * beyond it is cut off (last.n_cut). */
-static uint32_t callers(struct ingest *in, struct thread *th, struct space *space, uint32_t root,
-                        const struct event_sample *s)
+static uint32_t callers(struct ingest *in, struct thread *th, const struct process *p,
+                        uint32_t root, const struct event_sample *s)
 {
     bool is_truncated = s->head.flags & EVENT_F_SAMPLE_TRUNCATED;
     struct last_stack *last = &th->last;
-    uint32_t n = s->n_addresses - 1u, i = common_callers(last, root, space, s);
-    uint32_t unknown = binaries_unknown(&in->binaries);
+    uint32_t n = s->n_addresses - 1u, i = common_callers(last, root, p->version, s);
     if (n > last->cap) {
         last->cap = n < 32 ? 32 : n;
         last->addresses = mem_grow(last->addresses, last->cap, sizeof(*last->addresses));
@@ -198,8 +218,8 @@ static uint32_t callers(struct ingest *in, struct thread *th, struct space *spac
     uint32_t callsite = i ? last->callsites[i - 1] : root;
     for (; i < n; i++) {
         size_t at = s->n_addresses - 1u - i;
-        uint32_t frame = caller_frame(in, space, s, at);
-        if (in->intern.frames[frame - 1].binary == unknown) {
+        uint32_t frame = caller_frame(in, p->space, s, at);
+        if (!frame) {
             callsite = is_truncated ? root : cut_root(in, root);
             last->n_cut = i + 1;
         } else {
@@ -210,7 +230,8 @@ static uint32_t callers(struct ingest *in, struct thread *th, struct space *spac
     }
     last->n = n;
     last->root = root;
-    last->space = space;
+    last->version = p->version;
+    last->entry = entry_level(s);
     return callsite;
 }
 
@@ -256,13 +277,13 @@ static void take_sample(struct ingest *in, const struct event_sample *s)
     uint32_t utid = tasks_utid(&in->tasks, ts, s->pid, s->tid);
     struct thread *th = tasks_thread(&in->tasks, utid);
     struct process *p = tasks_process(&in->tasks, th->upid);
-    struct space *space = p->space;
+    p->space = p->space ? p->space : space_new();
     bool is_truncated = s->head.flags & EVENT_F_SAMPLE_TRUNCATED;
     uint32_t root = process_root(in, p);
-    uint32_t callsite = callers(in, th, space, is_truncated ? cut_root(in, root) : root, s);
+    uint32_t callsite = callers(in, th, p, is_truncated ? cut_root(in, root) : root, s);
     is_truncated |= th->last.n_cut > 0;
     uint32_t frame = s->n_kernel ? binaries_kernel_frame(&in->binaries, s->addresses[0], false)
-                                 : user_frame(in, space, s->addresses[0], false);
+                                 : user_frame(in, p->space, s->addresses[0], false);
     intern_sample(&in->intern, callsite, frame, utid, s->on_cpu_ns);
     add_to_thread(in, utid, ts, s->on_cpu_ns);
     struct sample_row row = {.ts = ts,
@@ -284,7 +305,8 @@ static void take_loss(struct ingest *in, const struct event_loss *l)
 {
     int64_t cpu = l->cpu == UINT32_MAX ? -1 : (int64_t)l->cpu;
     store_add_loss(&in->store, l->head.ts, cpu, l->kind, l->n);
-    if (l->kind != EVENT_LOSS_THROTTLED && l->kind != EVENT_LOSS_LATE) {
+    if (l->kind == EVENT_LOSS_RING_FULL || l->kind == EVENT_LOSS_QUEUE_FULL ||
+        l->kind == EVENT_LOSS_MALFORMED) {
         in->store.counts.n_lost += l->n;
     }
 }
@@ -427,14 +449,19 @@ static void fail(struct ingest *in, const struct err *e, bool is_torn)
  * give back is full. */
 static int keep_small(struct ingest *in, struct err *e)
 {
-    int64_t wal = db_wal_bytes(in->path);
-    if (wal >= CHECKPOINT_WAL_BYTES) {
-        db_checkpoint(in->store.db, wal >= TRUNCATE_WAL_BYTES);
+    int64_t wal = db_wal_bytes(in->path), share = in->max_bytes / 8;
+    bool is_large = in->max_bytes && wal >= share;
+    if (wal >= CHECKPOINT_WAL_BYTES || is_large) {
+        db_checkpoint(in->store.db, wal >= TRUNCATE_WAL_BYTES || is_large);
+        wal = db_wal_bytes(in->path);
     }
     int64_t used = in->max_bytes ? store_used_bytes(&in->store) : 0;
     bool is_over = in->max_bytes && used >= in->max_bytes;
-    if (is_over && !store_drop_raw(&in->store, &in->intern, DROP_ROWS) &&
-        used >= in->max_bytes + in->max_bytes / 4) {
+    if (is_over) {
+        store_drop_raw(&in->store, &in->intern, DROP_ROWS);
+    }
+    /* Also a WAL that a reader keeps from being copied back counts: it is memory all the same. */
+    if (in->max_bytes && used + wal >= in->max_bytes + in->max_bytes / 4) {
         return err_set(e, STAX_EFULL, "the run reached its size bound of %lld MiB",
                        (long long)(in->max_bytes >> 20));
     }

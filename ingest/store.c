@@ -125,46 +125,61 @@ void store_add_bucket(struct store *s, uint32_t utid, const struct bucket *sums)
     s->buckets[s->n_buckets++] = (struct bucket_row){.utid = utid, .sums = *sums};
 }
 
+static void write_process(struct store *s, struct stmt *st, uint32_t upid, struct process *p)
+{
+    p->is_changed = false;
+    stmt_bind_int(st, put_process_p_upid, upid);
+    stmt_bind_int(st, put_process_p_pid, p->pid);
+    bind_id(st, put_process_p_parent_upid, p->parent_upid);
+    stmt_bind_text(st, put_process_p_name, p->name);
+    stmt_bind_text(st, put_process_p_cmdline, p->cmdline);
+    stmt_bind_int(st, put_process_p_start_ts, p->start_ts);
+    bind_ts(st, put_process_p_end_ts, p->end_ts);
+    run_row(s, st);
+}
+
 static void write_processes(struct store *s, struct tasks *t)
 {
     struct stmt *st = db_stmt(s->db, &sql_put_process);
-    for (size_t i = 0; i < t->n_processes; i++) {
-        struct process *p = &t->processes[i];
-        if (i < t->processes_written && !p->is_changed) {
-            continue;
+    for (size_t i = 0; i < t->n_changed_processes; i++) {
+        uint32_t upid = t->changed_processes[i];
+        if (upid <= t->processes_written) {
+            write_process(s, st, upid, tasks_process(t, upid));
         }
-        p->is_changed = false;
-        stmt_bind_int(st, put_process_p_upid, (int64_t)i + 1);
-        stmt_bind_int(st, put_process_p_pid, p->pid);
-        bind_id(st, put_process_p_parent_upid, p->parent_upid);
-        stmt_bind_text(st, put_process_p_name, p->name);
-        stmt_bind_text(st, put_process_p_cmdline, p->cmdline);
-        stmt_bind_int(st, put_process_p_start_ts, p->start_ts);
-        bind_ts(st, put_process_p_end_ts, p->end_ts);
-        run_row(s, st);
     }
-    t->processes_written = t->n_processes;
+    t->n_changed_processes = 0;
+    while (t->processes_written < t->n_processes) {
+        uint32_t upid = (uint32_t)++t->processes_written;
+        write_process(s, st, upid, tasks_process(t, upid));
+    }
+}
+
+static void write_thread(struct store *s, struct stmt *st, const struct tasks *t, uint32_t utid)
+{
+    struct thread *th = tasks_thread(t, utid);
+    th->is_changed = false;
+    stmt_bind_int(st, put_thread_p_utid, utid);
+    stmt_bind_int(st, put_thread_p_upid, th->upid);
+    stmt_bind_int(st, put_thread_p_tid, th->tid);
+    stmt_bind_text(st, put_thread_p_name, th->name);
+    stmt_bind_int(st, put_thread_p_is_main_thread, tasks_process(t, th->upid)->pid == th->tid);
+    stmt_bind_int(st, put_thread_p_start_ts, th->start_ts);
+    bind_ts(st, put_thread_p_end_ts, th->end_ts);
+    run_row(s, st);
 }
 
 static void write_threads(struct store *s, struct tasks *t)
 {
     struct stmt *st = db_stmt(s->db, &sql_put_thread);
-    for (size_t i = 0; i < t->n_threads; i++) {
-        struct thread *th = &t->threads[i];
-        if (i < t->threads_written && !th->is_changed) {
-            continue;
+    for (size_t i = 0; i < t->n_changed_threads; i++) {
+        if (t->changed_threads[i] <= t->threads_written) {
+            write_thread(s, st, t, t->changed_threads[i]);
         }
-        th->is_changed = false;
-        stmt_bind_int(st, put_thread_p_utid, (int64_t)i + 1);
-        stmt_bind_int(st, put_thread_p_upid, th->upid);
-        stmt_bind_int(st, put_thread_p_tid, th->tid);
-        stmt_bind_text(st, put_thread_p_name, th->name);
-        stmt_bind_int(st, put_thread_p_is_main_thread, tasks_process(t, th->upid)->pid == th->tid);
-        stmt_bind_int(st, put_thread_p_start_ts, th->start_ts);
-        bind_ts(st, put_thread_p_end_ts, th->end_ts);
-        run_row(s, st);
     }
-    t->threads_written = t->n_threads;
+    t->n_changed_threads = 0;
+    while (t->threads_written < t->n_threads) {
+        write_thread(s, st, t, (uint32_t)++t->threads_written);
+    }
 }
 
 static void write_binaries(struct store *s, struct binaries *b)
