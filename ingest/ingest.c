@@ -28,7 +28,7 @@ enum {
     CHECKPOINT_WAL_BYTES = 16 << 20, /* copy the WAL back from this size on */
     TRUNCATE_WAL_BYTES = 256 << 20,  /* ... and make it small again when readers allow */
     DROP_ROWS = 20000,               /* sample rows given back a commit when over the bound */
-    RESERVE_BYTES = 1 << 20          /* kept beside the file so that a full disk can be noted */
+    RESERVE_BYTES = 128 << 10        /* kept beside the file so that a full disk can be noted */
 };
 
 struct ingest {
@@ -58,7 +58,9 @@ static void make_reserve(struct ingest *in)
 {
     int fd = open(in->reserve_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd >= 0) {
-        (void)!posix_fallocate(fd, 0, RESERVE_BYTES);
+        if (posix_fallocate(fd, 0, RESERVE_BYTES) != 0) {
+            unlink(in->reserve_path);
+        }
         close(fd);
     }
 }

@@ -21,7 +21,7 @@ while [[ -e $TMP/block-$((n + 1)) ]]; do
     # Another "busy" on this machine is none of ours: pgrep is asked for children of this shell only.
     sed "s/pgrep -n busy/pgrep -P $$ busy/" "$TMP/block-$n" >"$TMP/run-$n"
     # stdout and stderr are files: a recorder left in the background must not keep a pipe open
-    if bash -euo pipefail "$TMP/run-$n" >"$TMP/out-$n" 2>"$TMP/err-$n" && ! grep -q '^stax: [^sr]' "$TMP/err-$n"; then
+    if bash -euo pipefail "$TMP/run-$n" >"$TMP/out-$n" 2>"$TMP/err-$n" && ! grep -qE '^stax: (cannot|no |there is no)' "$TMP/err-$n"; then
         ok "block $n: $(head -1 "$TMP/block-$n")"
     else
         fail "block $n: $(head -1 "$TMP/block-$n")" "$(tail -n 5 "$TMP/out-$n")" "$(tail -n 5 "$TMP/err-$n")"
