@@ -116,6 +116,16 @@ void query_set_timeout_ms(struct query *q, int64_t timeout_ms)
     q->timeout_ms = timeout_ms;
 }
 
+void query_cancel(struct query *q)
+{
+    struct sandbox *sandbox = q->sandbox;
+
+    db_cancel(q->db);
+    if (sandbox) {
+        sandbox_cancel(sandbox);
+    }
+}
+
 /* One snapshot: everything a document says is from one commit. */
 static int begin(struct query *q, struct err *e)
 {
@@ -154,6 +164,15 @@ static int find_view(const char *name, size_t *index, struct err *e)
         }
     }
     return err_set(e, STAX_EUSAGE, "there is no view of that name");
+}
+
+int query_check(const char *view, const json_t *parameters, struct err *e)
+{
+    struct params params;
+    size_t index = 0;
+    int rc = find_view(view, &index, e);
+
+    return rc < 0 ? rc : params_check(&params, &query_views[index], parameters, e);
 }
 
 int query_view(struct query *q, const char *view, const json_t *parameters, json_t **document,
@@ -272,7 +291,9 @@ int query_sql(struct query *q, const char *sql, const json_t *limits, json_t **d
 
     *document = NULL;
     if (rc == 0 && !q->sandbox) {
-        rc = sandbox_open(&q->sandbox, q->path, q->is_archive, e);
+        struct sandbox *opened = NULL;
+        rc = sandbox_open(&opened, q->path, q->is_archive, e);
+        q->sandbox = opened; /* at once, for query_cancel() */
     }
     if (rc == 0) {
         rc = sandbox_query(q->sandbox, sql, &bounds, &result, e);

@@ -23,7 +23,7 @@ struct query {
     char *path;
     bool is_archive, is_migrated;
     int64_t timeout_ms;
-    struct sandbox *sandbox; /* opened by the first query_sql() */
+    _Atomic(struct sandbox *) sandbox; /* opened by the first query_sql() */
     struct fold fold;
     struct run_row run; /* of the snapshot being read */
     json_t *warnings;   /* of the document being made; owned by it */
