@@ -12,12 +12,14 @@
 #include "schema/db.h"
 
 enum {
-    /* Rows of late summaries a commit writes besides the big changes: about 2 ms of work. A backlog
-     * raises it to a fiftieth of itself, so that no change waits longer than some 5 s. */
-    LATE_ROWS = 1500,
-    LATE_SHARE = 50,
+    /* Rows of late summaries a commit writes besides the big changes: together some 15 ms of work.
+     * An ordinary load stays below them, so that nothing is late; under any other the backlog grows
+     * and the cost of a commit does not. */
+    LATE_NODES = 8000,
+    LATE_SYMBOLS = 4000,
+    LATE_LOCATIONS = 2000,
     SNAPSHOT_SAMPLES_MIN = 50000, /* between two snapshots */
-    SNAPSHOT_STACK_FACTOR = 4     /* ... and at least so many times the stacks */
+    SNAPSHOT_STACK_FACTOR = 2     /* ... and at least so many times the stacks */
 };
 
 /* Writing a statement row by row: the wrapper counts rows. */
@@ -442,19 +444,13 @@ static void write_callsite_sum(void *ctx, uint32_t id, const struct lazy_row *ro
     run_row(s, st);
 }
 
-static size_t budget(const struct lazy_table *t, bool all)
-{
-    size_t waiting = lazy_n_changes(t), share = waiting / LATE_SHARE;
-    return all ? waiting : share > LATE_ROWS ? share : LATE_ROWS;
-}
-
 void store_sums(struct store *s, struct intern *in, bool all)
 {
-    lazy_flush(&in->tree, budget(&in->tree, all), write_node, s);
-    lazy_flush(&in->symbol_sums, budget(&in->symbol_sums, all), write_symbol_sum, s);
-    lazy_flush(&in->thread_sums, budget(&in->thread_sums, all), write_symbol_thread_sum, s);
-    lazy_flush(&in->frame_sums, budget(&in->frame_sums, all), write_frame_sum, s);
-    lazy_flush(&in->callsite_sums, budget(&in->callsite_sums, all), write_callsite_sum, s);
+    lazy_flush(&in->tree, all ? SIZE_MAX : LATE_NODES, write_node, s);
+    lazy_flush(&in->symbol_sums, all ? SIZE_MAX : LATE_SYMBOLS, write_symbol_sum, s);
+    lazy_flush(&in->thread_sums, all ? SIZE_MAX : LATE_SYMBOLS, write_symbol_thread_sum, s);
+    lazy_flush(&in->frame_sums, all ? SIZE_MAX : LATE_LOCATIONS, write_frame_sum, s);
+    lazy_flush(&in->callsite_sums, all ? SIZE_MAX : LATE_LOCATIONS, write_callsite_sum, s);
 }
 
 void store_snapshot(struct store *s, const struct intern *in, int64_t ts)
