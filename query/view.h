@@ -15,7 +15,8 @@ struct run_row {
     struct fold_run fold;
     int64_t on_cpu_ns, elapsed_ns, end_ns; /* end_ns: where a range without end ends */
     int64_t n_lost, n_truncated, n_unnamed, n_pending;
-    bool is_recording;
+    int64_t frequency_hz;
+    bool is_recording, is_cut_short; /* is_cut_short: it ended by a failure */
 };
 
 struct query {
