@@ -121,6 +121,73 @@ void text_cut_middle(struct buf *out, const char *s, size_t width)
     buf_add(out, s + i, len - i);
 }
 
+/* Bytes of a bracketed group that begins at s, its closing bracket included; 0 if it never closes.
+ * An arrow's '>' closes nothing. */
+static size_t group_len(const char *s)
+{
+    size_t depth = 0;
+    for (size_t i = 0; s[i]; i++) {
+        if (s[i] == '<' || s[i] == '(') {
+            depth++;
+        } else if (s[i] == ')' || (s[i] == '>' && (i == 0 || s[i - 1] != '-'))) {
+            if (--depth == 0) {
+                return i + 1;
+            }
+        }
+    }
+    return 0;
+}
+
+/* Bytes of an operator's name at s, whose brackets are no groups: operator<<, operator(), ... */
+static size_t operator_len(const char *s)
+{
+    static const char word[] = "operator";
+    size_t n = sizeof(word) - 1;
+    if (strncmp(s, word, n) != 0) {
+        return 0;
+    }
+    if (strncmp(s + n, "()", 2) == 0) {
+        return n + 2;
+    }
+    return n + strspn(s + n, "<>=-!");
+}
+
+static void shrink_groups(struct buf *out, const char *s)
+{
+    static const char anonymous[] = "(anonymous namespace)";
+    while (*s) {
+        size_t n = operator_len(s);
+        if (n == 0 && strncmp(s, anonymous, sizeof(anonymous) - 1) == 0) {
+            n = sizeof(anonymous) - 1;
+        }
+        size_t group = n == 0 && (*s == '<' || *s == '(') ? group_len(s) : 0;
+        if (group > 2) {
+            buf_addf(out, "%c…%c", s[0], s[group - 1]);
+            s += group;
+        } else {
+            n = n ? n : 1;
+            buf_add(out, s, n);
+            s += n;
+        }
+    }
+}
+
+void text_cut_name(struct buf *out, const char *name, size_t width)
+{
+    struct buf shrunk = {0};
+    if (text_width(name) <= width) {
+        buf_addstr(out, name);
+        return;
+    }
+    shrink_groups(&shrunk, name);
+    char *clone = strstr(shrunk.data, " [clone ");
+    if (clone && text_width(shrunk.data) > width) {
+        *clone = '\0';
+    }
+    text_cut_middle(out, shrunk.data, width);
+    buf_free(&shrunk);
+}
+
 static size_t min3(size_t a, size_t b, size_t c)
 {
     size_t m = a < b ? a : b;

@@ -20,6 +20,11 @@ size_t text_width(const char *s);
 /* Appends s cut to at most width columns, the middle replaced by "…" when it does not fit. */
 void text_cut_middle(struct buf *out, const char *s, size_t width);
 
+/* Appends a function's demangled name cut to at most width columns. When it does not fit, template
+ * arguments and parameter lists shrink to <…> and (…) first, since two long names differ elsewhere,
+ * then a compiler's [clone .x] goes; only then is the middle cut. */
+void text_cut_name(struct buf *out, const char *name, size_t width);
+
 /* Edit distance between two short words (Damerau-Levenshtein, restricted), for "did you mean". */
 size_t text_distance(const char *a, const char *b);
 

@@ -1,17 +1,24 @@
 /* attach.c - see attach.h. */
 #include "capture/attach.h"
 
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/map.h"
+#include "base/mem.h"
 #include "capture/proc.h"
 
 enum { PASSES_MAX = 8, DRAIN_EVERY = 128 };
 /* A thread inherits early in its creation and shows its start time late in it; this much lies
  * between at most, with the 10 ms that start times are rounded to. */
 static const int64_t CREATION_NS = 30000000;
+
+struct candidate {
+    pid_t pid, tid;
+    uint64_t cpu_ticks;
+};
 
 struct pass {
     const struct attach *a;
@@ -38,7 +45,7 @@ static bool has_inherited(const struct pass *p, pid_t pid, pid_t tid)
     return start_ns > p->armed_ns + CREATION_NS;
 }
 
-static void tell(struct pass *p, pid_t pid, pid_t tid, pid_t source)
+static void tell_process(struct pass *p, pid_t pid)
 {
     const struct attach *a = p->a;
     struct proc_stat stat;
@@ -48,6 +55,12 @@ static void tell(struct pass *p, pid_t pid, pid_t tid, pid_t source)
     }
     /* Mappings are read once events tell of new ones, so that none falls in between. */
     follow_adopt_process(a->follow, pid, parent_pid, true, a->ts);
+}
+
+static void tell(struct pass *p, pid_t pid, pid_t tid, pid_t source)
+{
+    const struct attach *a = p->a;
+    tell_process(p, pid);
     follow_adopt_thread(a->follow, pid, tid, source, a->ts, clock_monotonic_ns());
 }
 
@@ -81,29 +94,55 @@ static int arm_thread(struct pass *p, pid_t pid, pid_t tid, struct err *e)
     return 0;
 }
 
-static int arm_process(struct pass *p, pid_t pid, struct err *e)
+static int compare_ticks(const void *left, const void *right)
 {
-    struct pid_list threads = {0};
-    int rc = 0;
-    proc_list_threads(pid, &threads); /* a process that is gone has none */
-    for (size_t i = 0; i < threads.n && rc == 0; i++) {
-        rc = arm_thread(p, pid, threads.pids[i], e);
+    const struct candidate *a = left, *b = right;
+    return (a->cpu_ticks < b->cpu_ticks) - (a->cpu_ticks > b->cpu_ticks);
+}
+
+/* Descriptors will not do for all: first those that have used the most CPU time. list is ordered by
+ * process, parents first, and that is the order in which processes must be told of. */
+static void sort_by_cpu_time(struct pass *p, struct candidate *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct proc_stat stat;
+        if (i == 0 || list[i].pid != list[i - 1].pid) {
+            tell_process(p, list[i].pid);
+        }
+        if (proc_read_stat(list[i].pid, list[i].tid, &stat) == 0) {
+            list[i].cpu_ticks = stat.cpu_ticks;
+        }
     }
-    pid_list_free(&threads);
-    return rc;
+    qsort(list, n, sizeof(*list), compare_ticks);
 }
 
 static int arm_once(struct pass *p, struct err *e)
 {
     const struct attach *a = p->a;
-    struct pid_list pids = {0};
-    int rc = arm_process(p, a->pid, e);
-    if (a->with_children && rc == 0) {
+    struct pid_list pids = {0}, threads = {0};
+    struct candidate *list = NULL;
+    size_t n = 0, cap = 0;
+    int rc = 0;
+    if (a->with_children) {
         proc_list_descendants(a->pid, &pids);
     }
-    for (size_t i = 1; i < pids.n && rc == 0; i++) {
-        rc = arm_process(p, pids.pids[i], e);
+    for (size_t i = 0; i == 0 || i < pids.n; i++) {
+        pid_t pid = i ? pids.pids[i] : a->pid;
+        threads.n = 0;
+        proc_list_threads(pid, &threads); /* a process that is gone has none */
+        mem_reserve(&list, &cap, n + threads.n, sizeof(*list));
+        for (size_t k = 0; k < threads.n; k++) {
+            list[n++] = (struct candidate){.pid = pid, .tid = threads.pids[k]};
+        }
     }
+    if (n > events_n_room(a->events)) {
+        sort_by_cpu_time(p, list, n);
+    }
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        rc = arm_thread(p, list[i].pid, list[i].tid, e);
+    }
+    free(list);
+    pid_list_free(&threads);
     pid_list_free(&pids);
     return rc;
 }

@@ -34,8 +34,8 @@
 enum {
     RING_BYTES = 512 << 10, /* what an unprivileged user may lock per CPU by default */
     DRAIN_MS = 40,
-    END_MS = 12,               /* the last drains: as soon as the slack has passed */
-    MAX_FREQUENCY_HZ = 100000, /* the kernel's clock never fires more often */
+    END_MS = 12,              /* the last drains: as soon as the slack has passed */
+    MAX_FREQUENCY_HZ = 50000, /* beyond, the kernel's clock skips more and more ticks, silently */
     MAX_STACK = 127,
     N_ABILITIES = 3,
     KALLSYMS_BYTES_MAX = 128 << 20,
@@ -57,7 +57,12 @@ static const uint64_t SLICE_NS = 100000;
 /* A record is stamped before it is written; this long at most, a stolen CPU apart. */
 static const int64_t SLACK_NS = 10000000;
 static const int64_t VERIFY_NS = 500000000;
-static const int64_t FUTURE_NS = 1000000000; /* a stamp further ahead is no time at all */
+static const int64_t FUTURE_NS = 1000000000;      /* a stamp further ahead is no time at all */
+static const int64_t LINGER_NS = 100000000;       /* descendants that outlive the main process */
+static const int64_t PERIOD_MAX_NS = 10000000000; /* a longer period is not one of ours */
+/* CPU time without samples that is worth a warning: more than this and one part of so many. */
+static const int64_t UNSAMPLED_NS = 50000000;
+enum { UNSAMPLED_PART = 20 };
 
 struct capture {
     struct capture_options options;
@@ -80,6 +85,8 @@ struct capture {
     int64_t stacks_ts;   /* when more were last allowed */
     bool has_stacks_off;
     bool is_ending;             /* the last drain */
+    int64_t sampled_ns;         /* that samples stood for, those left out later included */
+    uint64_t n_ring_lost;       /* records that the rings said they lost */
     pthread_mutex_t lock;       /* of stats */
     struct capture_stats stats; /* as of the last drain */
 };
@@ -91,6 +98,18 @@ int64_t capture_max_frequency_hz(void)
         return MAX_FREQUENCY_HZ;
     }
     return hz < MAX_FREQUENCY_HZ ? hz : MAX_FREQUENCY_HZ;
+}
+
+/* What events_read() is compared with at the end. */
+static void count(struct capture *c, const struct record *r)
+{
+    if (r->kind == RECORD_LOST) {
+        c->n_ring_lost += r->n_lost;
+    } else if (r->kind == RECORD_SAMPLE && r->sample.period <= (uint64_t)PERIOD_MAX_NS) {
+        uint32_t source = map_get(&c->events.sources, r->id);
+        bool is_open = source != 0 && source != EVENTS_DISCARDED && !(source & EVENTS_SWITCH_STACK);
+        c->sampled_ns += is_open ? (int64_t)r->sample.period : 0;
+    }
 }
 
 /* Moves the records of one ring into the order buffer. */
@@ -109,6 +128,7 @@ static void drain_ring(struct capture *c, size_t index, int64_t now)
         if (record_parse(bytes, size, &r) != 0 || r.ts > now + FUTURE_NS) {
             c->n_malformed++;
         } else if (r.kind != RECORD_OTHER) {
+            count(c, &r);
             order_add(&c->order, r.ts, bytes, size);
             last_ts = r.ts;
             bool is_stack = r.kind == RECORD_SAMPLE &&
@@ -120,9 +140,11 @@ static void drain_ring(struct capture *c, size_t index, int64_t now)
     ring_end(ring);
     if (last_ts && waiting + FULL_BYTES >= ring->data_bytes) {
         /* The kernel tells of what it lost with the next record only; time that nothing is known
-         * of begins now. At the end there is no next record. */
+         * of begins now. At the end there is no next record: one at least, if nobody counts them.
+         */
+        bool is_told = c->is_ending && !c->events.counts_lost;
         uint64_t lost[RECORD_LOST_WORDS];
-        record_make_lost(lost, last_ts, (uint32_t)c->events.cpus.pids[index], c->is_ending);
+        record_make_lost(lost, last_ts, (uint32_t)c->events.cpus.pids[index], is_told);
         order_add(&c->order, last_ts, lost, sizeof(lost));
     }
 }
@@ -175,6 +197,32 @@ static void tell_losses(struct capture *c, int64_t ts)
     c->n_malformed = 0;
 }
 
+/* At the end: what is missing although no ring said so. Records lost since a ring was written last;
+ * and CPU time without a sample, since the clock of a thread starts with a whole period, on each
+ * CPU it comes to, and a short-lived thread ends before that. */
+static void tell_missing(struct capture *c, int64_t ts, const struct events_totals *totals)
+{
+    if (totals->n_lost > c->n_ring_lost) {
+        uint64_t n = totals->n_lost - c->n_ring_lost;
+        c->n_ring_lost += n;
+        follow_loss(c->follow, ts, UINT32_MAX, EVENT_LOSS_RING_FULL, n);
+    }
+    int64_t lost_ns = 0; /* as much as it can have been: that loss is told already */
+    if (__builtin_mul_overflow((int64_t)c->n_ring_lost, c->period_ns, &lost_ns)) {
+        return;
+    }
+    /* The weights of samples reach back to the thread's last one, so they cover at least as much as
+     * the periods, except what two events saw of a thread. */
+    struct follow_stats f;
+    follow_stats(c->follow, &f);
+    int64_t sampled_ns = f.sampled_ns > c->sampled_ns ? f.sampled_ns : c->sampled_ns;
+    int64_t missing_ns = totals->on_cpu_ns - sampled_ns - lost_ns;
+    if (missing_ns > UNSAMPLED_NS && missing_ns > totals->on_cpu_ns / UNSAMPLED_PART) {
+        follow_loss(c->follow, ts, UINT32_MAX, EVENT_LOSS_UNSAMPLED,
+                    (uint64_t)missing_ns / 1000000);
+    }
+}
+
 static void update_stats(struct capture *c)
 {
     struct follow_stats f;
@@ -199,9 +247,11 @@ static void update_stats(struct capture *c)
 /* fds: the wake-up, the main process, then the rings. */
 static void wait_for_work(struct capture *c)
 {
-    int64_t timeout_ms = c->main_gone_ts ? END_MS : DRAIN_MS;
+    int64_t now = clock_monotonic_ns();
+    bool is_ending = c->main_gone_ts && now - c->main_gone_ts < LINGER_NS;
+    int64_t timeout_ms = is_ending ? END_MS : DRAIN_MS;
     if (c->deadline_ns) {
-        int64_t left_ms = (c->deadline_ns - clock_monotonic_ns()) / 1000000 + 1;
+        int64_t left_ms = (c->deadline_ns - now) / 1000000 + 1;
         timeout_ms = left_ms < 0 ? 0 : left_ms < timeout_ms ? left_ms : timeout_ms;
     }
     c->fds[0] = (struct pollfd){.fd = c->wake_fd, .events = POLLIN};
@@ -295,12 +345,15 @@ static void *run(void *ctx)
         reason = step(c);
     }
     c->is_ending = true;
+    struct events_totals totals;
+    events_read(&c->events, &totals);
     drain(c);
     tell(c, INT64_MAX);
     int64_t now = clock_monotonic_ns();
     tell_losses(c, now);
+    tell_missing(c, now, &totals);
+    update_stats(c); /* before anybody hears of the end and asks */
     follow_end(c->follow, now, (enum event_end_reason)reason);
-    update_stats(c);
     /* Not left to capture_close(): the target need not pay for events that nobody reads, and the
      * locked memory of the rings may be all that this user has for the next run. */
     events_close(&c->events);
@@ -357,10 +410,14 @@ static int check_options(const struct capture_options *o, struct err *e)
         return err_set(e, STAX_EUSAGE, "a frequency of 0 Hz takes no samples");
     }
     if (o->frequency_hz > max_hz) {
-        err_set(e, STAX_EUSAGE, "%u Hz is above what this host allows, %lld Hz", o->frequency_hz,
-                (long long)max_hz);
         if (max_hz < MAX_FREQUENCY_HZ) {
+            err_set(e, STAX_EUSAGE, "%u Hz is above what this host allows, %lld Hz",
+                    o->frequency_hz, (long long)max_hz);
             err_hint(e, "sudo sysctl kernel.perf_event_max_sample_rate=%d", MAX_FREQUENCY_HZ);
+        } else {
+            err_set(e, STAX_EUSAGE,
+                    "%u Hz is above %d Hz: the kernel's sampling clock could not keep up",
+                    o->frequency_hz, MAX_FREQUENCY_HZ);
         }
         return STAX_EUSAGE;
     }

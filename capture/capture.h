@@ -67,7 +67,8 @@ const struct capture_ability *capture_abilities(const struct capture *c, size_t 
 /* The sampling period in ns that the samples' weights are based on. */
 int64_t capture_period_ns(const struct capture *c);
 
-/* The largest frequency this host allows (kernel.perf_event_max_sample_rate). */
+/* The largest frequency that this host allows (kernel.perf_event_max_sample_rate) and that the
+ * kernel's sampling clock keeps up with. */
 int64_t capture_max_frequency_hz(void);
 
 #endif

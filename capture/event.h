@@ -208,14 +208,16 @@ struct event_thread_time {
     uint8_t pad[5];
 };
 
-/* Kinds of loss; the names go into loss.kind. */
+/* Kinds of loss; the names go into loss.kind. Recorded and then lost (n_lost) are ring_full,
+ * queue_full and malformed alone: the others say what was kept in disorder or never recorded. */
 #define EVENT_LOSS_KINDS(X)                                                                        \
     X(RING_FULL, "ring_full")   /* the kernel found no room in a ring: n records */                \
-    X(QUEUE_FULL, "queue_full") /* ingest was behind: n samples dropped by capture */              \
+    X(QUEUE_FULL, "queue_full") /* ingest was behind: n samples, mappings or names dropped */      \
     X(THROTTLED, "throttled")   /* the kernel paused sampling: n times */                          \
     X(MALFORMED, "malformed")   /* n records that could not be parsed */                           \
     X(LATE, "late")             /* n records, kept, that came too late to be put in order */       \
-    X(NO_EVENTS, "no_events")   /* n threads on which events could not be opened */
+    X(NO_EVENTS, "no_events")   /* n threads on which events could not be opened */                \
+    X(UNSAMPLED, "unsampled")   /* at the end: n ms of CPU time that no sample stands for */
 
 enum event_loss_kind {
 #define X(name, text) EVENT_LOSS_##name,

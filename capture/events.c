@@ -22,6 +22,7 @@ enum {
     RING_BYTES_MIN = 32 << 10,
     SPARE_FDS = 256, /* left to the rest of this process */
     CPU_LIST_BYTES_MAX = 65536,
+    STATUS_BYTES_MAX = 16384,
     PATH_BYTES = 64,
 };
 
@@ -37,15 +38,56 @@ static int64_t paranoid_level(void)
     return fd_read_int("/proc/sys/kernel/perf_event_paranoid", &level) == 0 ? level : INT64_MIN;
 }
 
-/* Says why perf_event_open() on a thread was refused and what would help. */
+/* Whether this process runs behind a seccomp filter. */
+static bool is_filtered(void)
+{
+    struct buf text = {0};
+    bool is_filtered = fd_read_file("/proc/self/status", STATUS_BYTES_MAX, &text) == 0 &&
+                       strstr(buf_str(&text), "\nSeccomp:\t2");
+    buf_free(&text);
+    return is_filtered;
+}
+
+/* The host says no: which of its settings does, and what would help. */
+static int explain_refusal(int os_errno, struct err *e)
+{
+    char setting[2 * PATH_BYTES] = "kernel.perf_event_paranoid is not readable";
+    int64_t level = paranoid_level();
+    bool is_root = geteuid() == 0, is_closed = level > 2 && !is_root;
+    if (level != INT64_MIN) {
+        snprintf(setting, sizeof(setting), "kernel.perf_event_paranoid is %lld%s", (long long)level,
+                 is_closed ? "" : ", not what forbids it");
+    }
+    err_set(e, STAX_EPERMISSION, "the host forbids perf events (perf_event_open: %s; %s)",
+            strerror(os_errno), setting);
+    if (is_closed) {
+        err_hint(e,
+                 "sudo sysctl kernel.perf_event_paranoid=2 (1 adds kernel stacks), or run as root");
+    } else if (is_filtered()) {
+        err_hint(e, "a seccomp filter, as containers and services have, is in the way: let it "
+                    "allow perf_event_open, or start the container with --cap-add PERFMON");
+    } else {
+        err_hint(e,
+                 "give stax-server CAP_PERFMON%s; a program that is not dumpable (setuid) can "
+                 "be recorded by root only",
+                 is_root ? "" : " or run it as root");
+    }
+    return STAX_EPERMISSION;
+}
+
+/* Says why perf_event_open() on a thread was refused and what would help. tid 0: our own. */
 static int explain(int os_errno, pid_t tid, struct err *e)
 {
+    char of[PATH_BYTES] = "stax-server itself";
+    if (tid) {
+        snprintf(of, sizeof(of), "thread %d", tid);
+    }
     switch (os_errno) {
     case ESRCH:
         return err_set(e, STAX_ENOTFOUND, "thread %d is gone", tid);
     case EMFILE:
     case ENFILE:
-        err_set(e, STAX_ELIMIT, "no descriptors left for the events of thread %d", tid);
+        err_set(e, STAX_ELIMIT, "no descriptors left for the events of %s", of);
         err_hint(e, "raise the limit of open files for stax-server: ulimit -n, or LimitNOFILE= in "
                     "its systemd unit");
         return STAX_ELIMIT;
@@ -59,7 +101,7 @@ static int explain(int os_errno, pid_t tid, struct err *e)
     case EPERM:
         break;
     default:
-        return err_set_errno(e, os_errno, "cannot open a perf event on thread %d", tid);
+        return err_set_errno(e, os_errno, "cannot open a perf event on %s", of);
     }
     char path[PATH_BYTES];
     struct stat owner;
@@ -70,21 +112,7 @@ static int explain(int os_errno, pid_t tid, struct err *e)
         err_hint(e, "record it as that user or as root");
         return STAX_EPERMISSION;
     }
-    int64_t level = paranoid_level();
-    if (os_errno == EACCES && level > 2) {
-        err_set(e, STAX_EPERMISSION,
-                "the host forbids perf events: kernel.perf_event_paranoid is %lld",
-                (long long)level);
-        err_hint(e,
-                 "sudo sysctl kernel.perf_event_paranoid=2 (1 adds kernel stacks), or run as root");
-        return STAX_EPERMISSION;
-    }
-    err_set(e, STAX_EPERMISSION, "the host forbids perf events on thread %d: %s", tid,
-            strerror(os_errno));
-    err_hint(e,
-             "in a container allow perf_event_open (seccomp) and add CAP_PERFMON; a program that "
-             "is not dumpable (setuid) can be recorded by root only");
-    return STAX_EPERMISSION;
+    return explain_refusal(os_errno, e);
 }
 
 /* The descriptors this process may hold, as many as the host allows at all. */
@@ -119,8 +147,8 @@ static int find_cpus(struct pid_list *cpus)
 }
 
 /* An event that owns the ring of a CPU. It sits on our own main thread, disabled, and asks to be
- * woken when a quarter of the ring is full. */
-static int open_anchor(int cpu, size_t ring_bytes)
+ * woken when a quarter of the ring is full. The first one also finds out what can be counted. */
+static int open_anchor(struct events *ev, int cpu, size_t ring_bytes)
 {
     struct perf_event_attr attr = {
         .type = PERF_TYPE_SOFTWARE,
@@ -135,8 +163,14 @@ static int open_anchor(int cpu, size_t ring_bytes)
         .clockid = CLOCK_MONOTONIC,
         .watermark = 1,
         .wakeup_watermark = (uint32_t)(ring_bytes / 4),
+        .read_format = ev->counts_lost ? PERF_FORMAT_LOST : 0,
     };
-    return perf_event_open(&attr, getpid(), cpu);
+    int fd = perf_event_open(&attr, getpid(), cpu);
+    if (fd == -EINVAL && ev->counts_lost) {
+        ev->counts_lost = false;
+        return open_anchor(ev, cpu, ring_bytes);
+    }
+    return fd;
 }
 
 static void close_rings(struct events *ev)
@@ -152,7 +186,7 @@ static int open_rings(struct events *ev, size_t ring_bytes, bool *is_map)
 {
     *is_map = false;
     for (size_t i = 0; i < ev->cpus.n; i++) {
-        int fd = open_anchor(ev->cpus.pids[i], ring_bytes);
+        int fd = open_anchor(ev, ev->cpus.pids[i], ring_bytes);
         if (fd < 0) {
             return fd;
         }
@@ -196,6 +230,7 @@ int events_open(struct events *ev, size_t ring_bytes, struct err *e)
     ev->inherits_threads = true;
     ev->has_switches = true;
     ev->has_stacks = true;
+    ev->counts_lost = true;
     if (find_cpus(&ev->cpus) != 0) {
         return err_set(e, STAX_ESYSTEM, "cannot tell which CPUs are online");
     }
@@ -225,6 +260,7 @@ static int open_clock(const struct events *ev, pid_t tid, int cpu)
         .config = PERF_COUNT_SW_CPU_CLOCK,
         .sample_period = (uint64_t)ev->period_ns,
         .sample_type = RECORD_SAMPLE_TYPE,
+        .read_format = ev->counts_lost ? PERF_FORMAT_LOST : 0,
         .sample_id_all = 1,
         .disabled = ev->is_on_exec,
         .enable_on_exec = ev->is_on_exec,
@@ -256,6 +292,7 @@ static int open_stacks(const struct events *ev, pid_t tid, int cpu)
         .config = PERF_COUNT_SW_CONTEXT_SWITCHES,
         .sample_period = 1,
         .sample_type = RECORD_SAMPLE_TYPE,
+        .read_format = ev->counts_lost ? PERF_FORMAT_LOST : 0,
         .sample_id_all = 1,
         .disabled = ev->is_on_exec,
         .enable_on_exec = ev->is_on_exec,
@@ -379,6 +416,27 @@ void events_set_stacks(struct events *ev, bool is_on)
     for (size_t i = 0; i < ev->n_stack_fds; i++) {
         /* A thread that is gone has nothing to switch off. */
         (void)ioctl(ev->stack_fds[i], is_on ? PERF_EVENT_IOC_ENABLE : PERF_EVENT_IOC_DISABLE, 0);
+    }
+}
+
+size_t events_n_room(const struct events *ev)
+{
+    size_t n_used = events_n_open(ev);
+    return ev->max_fds > n_used ? (ev->max_fds - n_used) / ev->cpus.n : 0;
+}
+
+void events_read(const struct events *ev, struct events_totals *totals)
+{
+    *totals = (struct events_totals){0};
+    size_t n_stacks = 0; /* stack_fds is a part of fds, in the same order */
+    for (size_t i = 0; i < ev->n_fds; i++) {
+        uint64_t values[2] = {0}; /* ns (of the clock) or context switches, lost records */
+        bool is_stack = n_stacks < ev->n_stack_fds && ev->stack_fds[n_stacks] == ev->fds[i];
+        n_stacks += is_stack;
+        if (read(ev->fds[i], values, sizeof(values)) > 0) {
+            totals->on_cpu_ns += is_stack ? 0 : (int64_t)values[0];
+            totals->n_lost += values[1];
+        }
     }
 }
 

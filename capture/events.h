@@ -28,6 +28,7 @@ struct events {
     bool has_kernel;       /* the kernel's part of time and stacks is recorded */
     int kernel_errno;      /* why not, if it is not */
     bool inherits_threads; /* the kernel can tell threads from processes (since 5.13) */
+    bool counts_lost;      /* the kernel counts lost records per event (since 6.0) */
     struct pid_list cpus;  /* online when the run began */
     int *anchors;          /* per CPU */
     struct ring *rings;    /* per CPU */
@@ -57,6 +58,18 @@ int events_add_thread(struct events *ev, pid_t tid, struct err *e);
 
 /* Whether context switches take stacks for now, on all threads. */
 void events_set_stacks(struct events *ev, bool is_on);
+
+/* How many threads can still be armed. */
+size_t events_n_room(const struct events *ev);
+
+struct events_totals {
+    int64_t on_cpu_ns; /* CPU time of all that is and was recorded, sampled or not */
+    uint64_t n_lost;   /* records that found no room, 0 if the kernel does not count them */
+};
+
+/* What the kernel counted so far on all events and on those that inherited them. A ring tells of
+ * its losses with the next record only, which may never come; this knows them all. */
+void events_read(const struct events *ev, struct events_totals *totals);
 
 /* How many descriptors are held. */
 size_t events_n_open(const struct events *ev);

@@ -11,6 +11,7 @@
 enum {
     BATCH_BYTES = 64 << 10, /* from here on a batch is handed over within a drain */
     PROC_READS_PER_TICK = 32,
+    HARD_BOUND = 4, /* mappings and names are dropped when so many times the queue's bound waits */
 };
 static const int64_t REREAD_NS = 1000000000;      /* between two readings of one maps file */
 static const int64_t PERIOD_MAX_NS = 10000000000; /* a longer period is not one of ours */
@@ -21,7 +22,7 @@ struct follow *follow_new(const struct follow_options *options)
     f->options = *options;
     f->n_proc_reads = PROC_READS_PER_TICK;
     atomic_init(&f->pause_ts, INT64_MAX);
-    atomic_init(&f->resume_ts, INT64_MAX);
+    pthread_mutex_init(&f->pause_lock, NULL);
     return f;
 }
 
@@ -33,13 +34,29 @@ void follow_free(struct follow *f)
     target_clear(&f->target);
     follow_waits_free(f);
     buf_free(&f->batch);
+    pthread_mutex_destroy(&f->pause_lock);
+    free(f->pauses);
     free(f);
+}
+
+/* Whether so many bytes may be added while at most n_bounds times the queue's bound waits; what may
+ * not is dropped, and counted here. */
+static bool has_room(struct follow *f, size_t size, size_t n_bounds)
+{
+    if ((f->queued_bytes + f->batch.len + size) / n_bounds > queue_max_bytes(f->options.out)) {
+        f->n_dropped++;
+        return false;
+    }
+    return true;
 }
 
 void follow_tell_thread(struct follow *f, enum event_type type, const struct target_thread *t,
                         int64_t ts)
 {
     const struct target_name *name = &t->name;
+    if (type == EVENT_THREAD_NAME && !has_room(f, sizeof(struct event_thread), HARD_BOUND)) {
+        return;
+    }
     event_add_thread(&f->batch, type, ts, t->process->pid, t->tid, name->text,
                      type == EVENT_THREAD_END ? 0 : name->len);
 }
@@ -96,6 +113,9 @@ void follow_tell_mapping(struct follow *f, struct event_mapping *m, const char *
         path = anonymous;
         len = sizeof(anonymous) - 1;
     }
+    if (!has_room(f, sizeof(*m) + len, HARD_BOUND)) {
+        return;
+    }
     if (m->inode == 0) {
         m->device = 0;
     }
@@ -116,6 +136,7 @@ static struct target_process *process_of(struct follow *f, int32_t pid, int64_t 
         return p;
     }
     p = target_add_process(&f->target, pid);
+    p->seen_ts = ts;
     follow_name_by_pid(&p->name, pid);
     int32_t parent_pid = 0;
     bool is_known = follow_may_read_proc(f);
@@ -157,6 +178,23 @@ static struct target_thread *thread_of(struct follow *f, int32_t pid, int32_t ti
     return t;
 }
 
+/* Pausing and resuming, as of ts. */
+static bool is_paused_at(struct follow *f, int64_t ts)
+{
+    if (ts >= atomic_load(&f->pause_ts)) {
+        size_t n = 0;
+        pthread_mutex_lock(&f->pause_lock);
+        while (n < f->n_pauses && f->pauses[n].ts <= ts) {
+            f->is_paused = f->pauses[n++].is_paused;
+        }
+        f->n_pauses -= n;
+        memmove(f->pauses, f->pauses + n, f->n_pauses * sizeof(*f->pauses));
+        atomic_store(&f->pause_ts, f->n_pauses ? f->pauses[0].ts : INT64_MAX);
+        pthread_mutex_unlock(&f->pause_lock);
+    }
+    return f->is_paused;
+}
+
 static void on_sample(struct follow *f, const struct record *r, int32_t source, int64_t ts)
 {
     struct target_thread *t = thread_of(f, r->pid, r->tid, source, ts);
@@ -169,7 +207,8 @@ static void on_sample(struct follow *f, const struct record *r, int32_t source, 
         period_ns = (int64_t)r->sample.period;
     }
     int64_t on_cpu_ns = follow_waits_sample(f, t, ts, period_ns);
-    if (ts >= atomic_load(&f->pause_ts) && ts < atomic_load(&f->resume_ts)) {
+    f->stats.sampled_ns += on_cpu_ns;
+    if (is_paused_at(f, ts)) {
         return;
     }
     size_t n_kernel;
@@ -184,9 +223,7 @@ static void on_sample(struct follow *f, const struct record *r, int32_t source, 
         .n_addresses = (uint16_t)n,
         .on_cpu_ns = on_cpu_ns,
     };
-    size_t size = sizeof(body) + n * sizeof(uint64_t);
-    if (f->queued_bytes + f->batch.len + size > queue_max_bytes(f->options.out)) {
-        f->n_dropped++;
+    if (!has_room(f, sizeof(body) + n * sizeof(uint64_t), 1)) {
         return;
     }
     memcpy(event_add_sample(&f->batch, &body), f->addresses, n * sizeof(uint64_t));
@@ -254,6 +291,7 @@ static struct target_process *start_forked(struct follow *f, const struct record
     }
     struct target_process *parent = process_of(f, r->fork.parent_pid, ts);
     struct target_process *p = target_add_process(&f->target, r->pid);
+    p->seen_ts = ts;
     p->name = parent->name;
     p->maps_ts = parent->maps_ts;
     target_set_cmdline(p, parent->cmdline, parent->cmdline_len);
@@ -398,6 +436,7 @@ void follow_tick(struct follow *f, int64_t limit_ts)
     if (limit_ts > f->ts) {
         f->ts = limit_ts;
     }
+    is_paused_at(f, limit_ts); /* the list of pauses stays short without samples, too */
     end_gone(f, limit_ts);
     follow_waits_tick(f, f->ts);
 }
@@ -427,13 +466,13 @@ void follow_end(struct follow *f, int64_t ts, enum event_end_reason reason)
 
 void follow_set_paused(struct follow *f, bool is_paused, int64_t now_ts)
 {
-    if (is_paused) {
-        /* In this order the old and the new interval never merge into one. */
-        atomic_store(&f->pause_ts, now_ts);
-        atomic_store(&f->resume_ts, INT64_MAX);
-    } else {
-        atomic_store(&f->resume_ts, now_ts);
-    }
+    pthread_mutex_lock(&f->pause_lock);
+    mem_reserve(&f->pauses, &f->cap_pauses, f->n_pauses + 1, sizeof(*f->pauses));
+    int64_t last_ts = f->n_pauses ? f->pauses[f->n_pauses - 1].ts : now_ts;
+    f->pauses[f->n_pauses++] =
+        (struct follow_pause){now_ts > last_ts ? now_ts : last_ts, is_paused};
+    atomic_store(&f->pause_ts, f->pauses[0].ts);
+    pthread_mutex_unlock(&f->pause_lock);
 }
 
 void follow_stats(const struct follow *f, struct follow_stats *stats)

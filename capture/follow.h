@@ -5,7 +5,8 @@
  * is handed on by a fork, and nothing is told twice when a thread is covered by its own events and
  * by inherited ones. What records leave open (the state at attach, arguments, what was lost) it
  * looks up in /proc, a bounded number of times per drain. Batches go to the queue: samples only
- * while it has room, the rest always. One thread at a time, except follow_set_paused().
+ * while it has room, mappings and names while it is not several times over its bound, the rest
+ * always. One thread at a time, except follow_set_paused().
  */
 #ifndef STAX_CAPTURE_FOLLOW_H
 #define STAX_CAPTURE_FOLLOW_H
@@ -37,6 +38,7 @@ struct follow_stats {
     uint64_t n_throttled; /* pauses */
     uint64_t n_threads;   /* alive */
     uint64_t n_processes; /* alive */
+    int64_t sampled_ns;   /* that samples stood for, those left out included */
 };
 
 struct follow;
@@ -66,14 +68,15 @@ void follow_read_kernel(struct follow *f, const char *kallsyms, size_t len);
 void follow_tick(struct follow *f, int64_t limit_ts);
 /* The target's main process was reaped or turned zombie at now_ts. */
 void follow_main_gone(struct follow *f, int64_t now_ts);
-/* Compares some of the table with /proc, since exit records can be lost. */
+/* Compares some of the table with /proc, since exit records can be lost: a process is gone when
+ * there is none of its pid, or one that began later. */
 void follow_verify(struct follow *f, int64_t now_ts);
 /* Hands the batch to the queue. */
 void follow_flush(struct follow *f);
 /* The last event of the run; flushes. */
 void follow_end(struct follow *f, int64_t ts, enum event_end_reason reason);
 
-/* Samples from now_ts on are left out until resumed. Any thread. */
+/* Samples taken from now_ts on are left out until resumed. Any thread. */
 void follow_set_paused(struct follow *f, bool is_paused, int64_t now_ts);
 
 void follow_stats(const struct follow *f, struct follow_stats *stats);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/fd.h"
 #include "capture/proc.h"
 
 enum {
@@ -11,6 +12,7 @@ enum {
     CMDLINE_BYTES_MAX = 1024,
 };
 static const int64_t THREAD_CHECK_NS = 1000000;  /* a thread, between two looks at all of them */
+static const int64_t START_NS = 200000000;       /* start times are rounded to 10 ms */
 static const int64_t LOSS_CHECK_NS = 5000000000; /* so long after a loss threads are compared */
 
 bool follow_may_read_proc(struct follow *f)
@@ -88,6 +90,7 @@ void follow_adopt_process(struct follow *f, int32_t pid, int32_t parent_pid, boo
         return;
     }
     struct target_process *p = target_add_process(&f->target, pid);
+    p->seen_ts = f->options.has_proc ? clock_monotonic_ns() : ts;
     follow_name_by_pid(&p->name, pid);
     follow_read_name(f, pid, 0, &p->name);
     follow_read_cmdline(f, p);
@@ -164,6 +167,16 @@ static bool needs_thread_check(const struct follow *f, const struct target_proce
     return f->has_blind || (f->loss_ts && p->threads_ts < f->loss_ts + LOSS_CHECK_NS);
 }
 
+/* Whether the process is alive, and not another one that was given its pid since. */
+static bool is_there(const struct target_process *p)
+{
+    struct proc_stat stat;
+    if (!proc_is_alive(p->pid) || proc_read_stat(p->pid, 0, &stat) != 0) {
+        return false;
+    }
+    return clock_monotonic_ns() - proc_age_ns(&stat) <= p->seen_ts + START_NS;
+}
+
 void follow_verify(struct follow *f, int64_t now_ts)
 {
     if (!f->options.has_proc) {
@@ -175,7 +188,7 @@ void follow_verify(struct follow *f, int64_t now_ts)
             f->verify_slot = 0;
             return;
         }
-        if (!proc_is_alive(p->pid)) {
+        if (!is_there(p)) {
             mark_gone(f, p, now_ts);
         } else if (needs_thread_check(f, p, now_ts)) {
             p->threads_ts = now_ts;

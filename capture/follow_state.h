@@ -4,6 +4,7 @@
 #ifndef STAX_CAPTURE_FOLLOW_STATE_H
 #define STAX_CAPTURE_FOLLOW_STATE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/buf.h"
@@ -12,12 +13,17 @@
 
 enum { FOLLOW_ADDRESSES_MAX = RECORD_BYTES_MAX / 8 };
 
+struct follow_pause {
+    int64_t ts; /* ns */
+    bool is_paused;
+};
+
 struct follow {
     struct follow_options options;
     struct target target;
     struct buf batch;
     size_t queued_bytes; /* at most this much waits in the queue */
-    uint64_t n_dropped;  /* samples since the last flush */
+    uint64_t n_dropped;  /* samples, mappings and names since the last flush */
     int64_t ts;          /* time of the last event */
     int64_t loss_ts;     /* ns, when records were lost last; 0: never */
     bool has_blind;      /* threads without events: their end is seen in /proc only */
@@ -25,8 +31,12 @@ struct follow {
     size_t verify_slot;
     int n_proc_reads; /* left until the next tick */
     struct follow_stats stats;
-    _Atomic int64_t pause_ts, resume_ts; /* samples in between are left out */
     struct waits waits;
+    bool is_paused;              /* as of the last sample */
+    _Atomic int64_t pause_ts;    /* of the first of pauses, INT64_MAX: there are none */
+    pthread_mutex_t pause_lock;  /* of pauses */
+    struct follow_pause *pauses; /* still to come, in time order */
+    size_t n_pauses, cap_pauses;
     uint64_t addresses[FOLLOW_ADDRESSES_MAX];
 };
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -79,12 +80,18 @@ int proc_parse_stat(const char *text, size_t len, struct proc_stat *stat)
     scan_skip(&s, 1);
     uint64_t parent = scan_number(&s, 10);
     scan_char(&s, ' ');
-    scan_skip(&s, 17); /* fields 5 to 21 */
+    scan_skip(&s, 9); /* fields 5 to 13 */
+    uint64_t user = scan_number(&s, 10);
+    scan_char(&s, ' ');
+    uint64_t system = scan_number(&s, 10);
+    scan_char(&s, ' ');
+    scan_skip(&s, 6); /* fields 16 to 21 */
     uint64_t start = scan_number(&s, 10);
     if (s.is_bad || parent > INT32_MAX || start > INT64_MAX) {
         return STAX_ECORRUPT;
     }
     stat->parent_pid = (pid_t)parent;
+    stat->cpu_ticks = user + system;
     stat->start_ticks = (int64_t)start;
     return 0;
 }
@@ -114,6 +121,14 @@ int proc_read_stat(pid_t pid, pid_t tid, struct proc_stat *stat)
     }
     buf_free(&text);
     return rc;
+}
+
+int64_t proc_age_ns(const struct proc_stat *stat)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return now.tv_sec * 1000000000LL + now.tv_nsec -
+           stat->start_ticks * (1000000000LL / sysconf(_SC_CLK_TCK));
 }
 
 static bool parse_mapping_line(const char *line, size_t len, struct proc_mapping *m)

@@ -18,13 +18,16 @@
 struct proc_stat {
     char state;          /* 'R', 'S', 'Z' (zombie), 'X' (dead), ... */
     pid_t parent_pid;    /* */
-    int64_t start_ticks; /* since boot, in 1 / sysconf(_SC_CLK_TCK) s */
+    uint64_t cpu_ticks;  /* used so far, user's and kernel's */
+    int64_t start_ticks; /* since boot; both in 1 / sysconf(_SC_CLK_TCK) s */
 };
 
 /* Parses /proc/PID/stat, whose second field may hold any bytes. 0 or STAX_ECORRUPT. */
 int proc_parse_stat(const char *text, size_t len, struct proc_stat *stat);
 /* tid 0: of the process. */
 int proc_read_stat(pid_t pid, pid_t tid, struct proc_stat *stat);
+/* How long ago it was, ns, that a process or thread was created; rounded to 10 ms. */
+int64_t proc_age_ns(const struct proc_stat *stat);
 /* Whether a process is there and not a zombie. */
 bool proc_is_alive(pid_t pid);
 

@@ -2,10 +2,11 @@
 #include "cli/client.h"
 
 #include <curl/curl.h>
-#include <fcntl.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -20,6 +21,8 @@ struct client {
     struct buf socket;
     struct buf answer;
     char why[CURL_ERROR_SIZE];
+    int fd;             /* of the connection that curl opened last: there is one at a time */
+    struct err refused; /* why the connection of this call is not used; code 0: it is */
     client_tick *tick;
     void *tick_ctx;
 };
@@ -58,10 +61,30 @@ static int progress(void *ctx, curl_off_t n_down, curl_off_t down, curl_off_t n_
 }
 
 /* The connection must not leak into a launched target. */
-static int close_on_exec(void *ctx, curl_socket_t fd, curlsocktype type)
+static curl_socket_t open_socket(void *ctx, curlsocktype type, struct curl_sockaddr *address)
 {
-    (void)ctx, (void)type;
-    return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? CURL_SOCKOPT_ERROR : CURL_SOCKOPT_OK;
+    struct client *c = ctx;
+    (void)type;
+    c->fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    return c->fd < 0 ? CURL_SOCKET_BAD : c->fd;
+}
+
+/* Before a request is sent: the socket may be in a folder where anybody can make one. */
+static int check_peer(void *ctx, char *ip, char *local_ip, int port, int local_port)
+{
+    struct client *c = ctx;
+    struct ucred peer = {0};
+    socklen_t size = sizeof peer;
+    (void)ip, (void)local_ip, (void)port, (void)local_port;
+    if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) {
+        err_set_errno(&c->refused, errno, "cannot tell who answers on %.200s", buf_str(&c->socket));
+    } else if (peer.uid != geteuid() && peer.uid != 0) {
+        err_set(&c->refused, STAX_EPERMISSION, "the socket %.200s belongs to uid %u, not to you",
+                buf_str(&c->socket), (unsigned)peer.uid);
+        err_hint(&c->refused, "set STAX_SERVER_SOCKET to a path in a folder of your own, for the "
+                              "server too");
+    }
+    return c->refused.code ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
 int client_open(struct client **out, struct err *e)
@@ -95,7 +118,10 @@ int client_open(struct client **out, struct err *e)
     curl_easy_setopt(c->curl, CURLOPT_XFERINFOFUNCTION, progress);
     curl_easy_setopt(c->curl, CURLOPT_XFERINFODATA, c);
     curl_easy_setopt(c->curl, CURLOPT_NOPROGRESS, 0L);
-    curl_easy_setopt(c->curl, CURLOPT_SOCKOPTFUNCTION, close_on_exec);
+    curl_easy_setopt(c->curl, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    curl_easy_setopt(c->curl, CURLOPT_OPENSOCKETDATA, c);
+    curl_easy_setopt(c->curl, CURLOPT_PREREQFUNCTION, check_peer);
+    curl_easy_setopt(c->curl, CURLOPT_PREREQDATA, c);
     curl_easy_setopt(c->curl, CURLOPT_ERRORBUFFER, c->why);
     curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
     *out = c;
@@ -174,6 +200,10 @@ int client_result(const char *body, size_t n_bytes, long http_status, json_t **r
 
 static int transport_error(const struct client *c, CURLcode code, const char *method, struct err *e)
 {
+    if (c->refused.code) {
+        *(e ? e : &(struct err){0}) = c->refused;
+        return c->refused.code;
+    }
     if (code == CURLE_OPERATION_TIMEDOUT) {
         return err_set(e, STAX_ETIMEOUT, "stax-server did not answer '%s' in time", method);
     }
@@ -211,6 +241,7 @@ int client_call(struct client *c, const char *method, json_t *parameters, int64_
     }
     buf_clear(&c->answer);
     c->why[0] = '\0';
+    c->refused = (struct err){0};
     curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
     curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, body);
     curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);

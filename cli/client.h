@@ -2,8 +2,8 @@
  * client.h - calls to stax-server: JSON-RPC 2.0 over HTTP on its Unix socket (DESIGN §6).
  *
  * One call at a time, one thread. Errors: STAX_EUNREACHABLE when nothing answers (with the socket
- * tried and how to start a server), STAX_EUSAGE when the socket's path is unusable, else what the
- * server answered.
+ * tried and how to start a server), STAX_EPERMISSION when another user (but root) answers,
+ * STAX_EUSAGE when the socket's path is unusable, else what the server answered.
  */
 #ifndef STAX_CLI_CLIENT_H
 #define STAX_CLI_CLIENT_H

@@ -1,4 +1,7 @@
 /* cmd_wait.c - stax wait. */
+#include <time.h>
+
+#include "base/fd.h"
 #include "cli/ask.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
@@ -56,6 +59,27 @@ static int add_condition(const struct args *args, json_t *parameters, struct err
     return 0;
 }
 
+/* `stax record ... &` followed by `stax wait` is a race that the reader of a script does not see: a
+ * run that is about to start is given this long (or the timeout) to be there. */
+enum { START_GRACE_MS = 2000, RETRY_MS = 50 };
+
+/* Calls wait_active; takes parameters. */
+static int ask(json_t *parameters, int64_t grace_ms, json_t **document, struct err *e)
+{
+    int64_t until_ns = clock_monotonic_ns() + grace_ms * 1000000;
+    int rc;
+    for (;;) {
+        rc = ask_server("wait_active", json_incref(parameters), 0, document, e);
+        bool may_come = rc == STAX_ENORUN || rc == STAX_EUNREACHABLE;
+        if (!may_come || clock_monotonic_ns() >= until_ns) {
+            break;
+        }
+        nanosleep(&(struct timespec){.tv_nsec = RETRY_MS * 1000000L}, NULL);
+    }
+    json_decref(parameters);
+    return rc;
+}
+
 static int run(struct cli *cli, const struct args *args)
 {
     struct err e = {0};
@@ -65,11 +89,13 @@ static int run(struct cli *cli, const struct args *args)
         json_decref(parameters);
         return cli_fail(cli, &e);
     }
+    int64_t grace_ms = json_object_size(parameters) ? START_GRACE_MS : 0;
     if (args_has(args, "timeout-ms")) {
-        json_object_set_new(parameters, "timeout_ms",
-                            json_integer(args_int(args, "timeout-ms", 0)));
+        int64_t timeout_ms = args_int(args, "timeout-ms", 0);
+        json_object_set_new(parameters, "timeout_ms", json_integer(timeout_ms));
+        grace_ms = timeout_ms < grace_ms ? timeout_ms : grace_ms;
     }
-    if (ask_server("wait_active", parameters, 0, &document, &e)) {
+    if (ask(parameters, grace_ms, &document, &e)) {
         return cli_fail(cli, &e);
     }
     return cli_show(cli, args, document, render_wait);
@@ -80,7 +106,8 @@ const struct command command_wait = {
     .summary = "wait until the active run has something, or stops",
     .operands = "",
     .description = "Returns when the condition holds, or when the run stops. At most one "
-                   "condition; without one, when the run stops.",
+                   "condition; without one, when the run stops. With a condition, a run that "
+                   "is just being started is given 2 s to begin.",
     .examples = "stax wait --for-samples 1000\n"
                 "stax wait --until-symbol parse_expr --timeout-ms 30000\n"
                 "stax wait --sql 'SELECT count(*) >= 4 FROM thread'",

@@ -16,7 +16,8 @@ static int check_file(const char *path)
 {
     struct stat st;
     if (stat(path, &st) < 0) {
-        return errno;
+        /* A folder of $PATH that may not be searched holds no program for us. */
+        return errno == EACCES ? ENOENT : errno;
     }
     if (S_ISDIR(st.st_mode)) {
         return EISDIR;

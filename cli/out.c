@@ -64,7 +64,7 @@ void out_foreign_cut(struct out *o, const char *s, size_t width)
     }
     struct buf clean = {0};
     text_clean(&clean, s, strlen(s));
-    text_cut_middle(&o->text, buf_str(&clean), width);
+    text_cut_name(&o->text, buf_str(&clean), width);
     buf_free(&clean);
 }
 

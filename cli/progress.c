@@ -20,7 +20,7 @@ void progress_line(struct buf *line, const json_t *active, size_t width)
     buf_addf(&whole, "  %" PRId64 " samples  %" PRId64 " threads  %" PRId64 " lost",
              json_int_at(active, "n_samples", 0), json_int_at(active, "n_threads", 0),
              json_int_at(active, "n_lost", 0));
-    text_cut_middle(line, buf_str(&whole), width);
+    text_cut_name(line, buf_str(&whole), width);
     buf_free(&whole);
 }
 

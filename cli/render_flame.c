@@ -22,7 +22,11 @@ struct columns {
     int total_width; /* of the widest "total ms" and "self ms" */
     int self_width;
     size_t name_width; /* what is left for indentation and name, 0: no limit */
+    int64_t n_hidden;  /* children left out whose line was left out too */
+    double hidden_ns;
 };
+
+#define CUT_SHOWN_PCT 0.5 /* children left out get a line from this share of the run on */
 
 static int ms_width(int64_t ns, const char *title)
 {
@@ -79,21 +83,28 @@ static void add_name(struct out *out, const struct columns *c, const json_t *nod
     buf_addf(&out->text, "%s%s\n", out_style(out, STYLE_PLAIN), suffix);
 }
 
-static void add_cut(struct out *out, const struct columns *c, const json_t *cut, double all_ns,
-                    int depth)
+/* One line for the children left out; those that hardly matter are only counted, since a line of
+ * 0.1 % under every function would drown the tree. */
+static void add_cut(struct out *out, struct columns *c, const json_t *cut, double all_ns, int depth)
 {
     int64_t n = json_int_at(cut, "n_nodes", 0);
     double cut_ns = (double)json_int_at(cut, c->keys->total, 0);
+    double pct = all_ns > 0 ? 100 * cut_ns / all_ns : 0;
     if (n == 0) {
         return;
     }
+    if (pct < CUT_SHOWN_PCT) {
+        c->n_hidden += n;
+        c->hidden_ns += cut_ns;
+        return;
+    }
     buf_addf(&out->text, "%s%*.1f  %7.1f  %*s  ", out_style(out, STYLE_DIM), c->total_width,
-             cut_ns / 1e6, all_ns > 0 ? 100 * cut_ns / all_ns : 0, c->self_width, "");
+             cut_ns / 1e6, pct, c->self_width, "");
     add_indent(out, c, depth, MIN_CUT);
     buf_addf(&out->text, "... %" PRId64 " more%s\n", n, out_style(out, STYLE_PLAIN));
 }
 
-static void add_nodes(struct out *out, const struct columns *c, const json_t *nodes, double all_ns,
+static void add_nodes(struct out *out, struct columns *c, const json_t *nodes, double all_ns,
                       int depth)
 {
     size_t i;
@@ -132,4 +143,11 @@ void render_flame(struct out *out, const json_t *document, const struct args *ar
     double all_ns = (double)json_int_at(data, c.keys->all, 0);
     add_nodes(out, &c, roots, all_ns, 0);
     add_cut(out, &c, json_object_get(data, "cut"), all_ns, 0);
+    if (c.n_hidden) {
+        bool is_narrow = c.name_width && c.name_width < MIN_SUFFIXED + 12;
+        buf_addf(&out->text, "%s%*.1f  %7.1f  %*s  %s%" PRId64 "%s%s\n", out_style(out, STYLE_DIM),
+                 c.total_width, c.hidden_ns / 1e6, all_ns > 0 ? 100 * c.hidden_ns / all_ns : 0,
+                 c.self_width, "", is_narrow ? "... " : "in ", c.n_hidden,
+                 is_narrow ? " small" : " small subtrees not listed", out_style(out, STYLE_PLAIN));
+    }
 }

@@ -168,7 +168,7 @@ static void print_cell(const struct table *t, size_t column, const char *cell, e
     }
     struct buf cut = {0};
     size_t width = t->widths[column];
-    text_cut_middle(&cut, cell, width);
+    text_cut_name(&cut, cell, width);
     size_t n_pad = width - text_width(buf_str(&cut));
     bool is_last = column + 1 == t->n_columns;
     if (t->columns[column].kind == COLUMN_NUMBER) {

@@ -91,7 +91,10 @@ static uint32_t special_binary(struct binaries *b, const char *name, const char 
 
 uint32_t binaries_unknown(struct binaries *b)
 {
-    return special_binary(b, "[unknown]", "unknown");
+    if (!b->unknown) {
+        b->unknown = special_binary(b, "[unknown]", "unknown");
+    }
+    return b->unknown;
 }
 
 /* Opens path as a regular file that is the mapped one; -1 with *note saying why not. Inodes decide:
@@ -161,13 +164,40 @@ static void open_now(struct binaries *b, struct binary *bin, const struct event_
     }
 }
 
+static bool is_anonymous(const struct event_mapping *m)
+{
+    static const char anon[] = "[anon]";
+    return m->path_len == 0 || (m->path_len >= 2 && memcmp(m->path, "//", 2) == 0) ||
+           (m->path_len == sizeof(anon) - 1 && memcmp(m->path, anon, sizeof(anon) - 1) == 0);
+}
+
+/* What tells a file from another that got the same inode or was written over it: its size and
+ * times. Nothing is added when the file cannot be seen any more. */
+static void add_generation(struct buf *identity, const struct event_mapping *m)
+{
+    struct buf path = {0};
+    struct stat st;
+    buf_addf(&path, "/proc/%d/root%.*s", m->pid, (int)m->path_len, m->path);
+    int rc = stat(buf_str(&path), &st);
+    if (rc != 0) {
+        buf_clear(&path);
+        buf_add(&path, m->path, m->path_len);
+        rc = stat(buf_str(&path), &st);
+    }
+    if (rc == 0 && st.st_ino == m->inode) {
+        buf_addf(identity, "%lld:%lld.%09ld:", (long long)st.st_size, (long long)st.st_mtim.tv_sec,
+                 st.st_mtim.tv_nsec);
+    }
+    buf_free(&path);
+}
+
 uint32_t binaries_of_mapping(struct binaries *b, const struct event_mapping *m, bool is_main)
 {
     if (m->path_len >= 6 && memcmp(m->path, "[vdso]", 6) == 0) {
         bool is_vdso_new;
         return binary_id(b, "[vdso]", 6, "[vdso]", 6, "vdso", &is_vdso_new);
     }
-    if (m->path_len == 0 || memcmp(m->path, "//", m->path_len < 2 ? m->path_len : 2) == 0) {
+    if (is_anonymous(m)) {
         return special_binary(b, "[anon]", "jit");
     }
     if (m->inode == 0 && m->path[0] == '[') {
@@ -181,6 +211,9 @@ uint32_t binaries_of_mapping(struct binaries *b, const struct event_mapping *m, 
     }
     struct buf identity = {0};
     buf_addf(&identity, "%" PRIx64 ":%" PRIx64 ":", m->device, m->inode);
+    if (!b->without_files) {
+        add_generation(&identity, m);
+    }
     buf_add(&identity, m->path, m->path_len);
     bool is_new;
     uint32_t id = binary_id(b, identity.data, identity.len, m->path, m->path_len,
@@ -202,8 +235,10 @@ static void take_names(struct binary *bin, struct names *names)
     if (names_build_id(names)) {
         bin->build_id = mem_strdup(names_build_id(names));
     }
-    if (names_best_source(names) == NAMES_NONE || names_best_source(names) == NAMES_EH_FRAME) {
+    if (names_best_source(names) < NAMES_DYNSYM) {
         bin->note = "stripped";
+    } else if (names_best_source(names) == NAMES_DYNSYM) {
+        bin->note = "stripped to its dynamic symbols";
     }
 }
 

@@ -46,7 +46,8 @@ struct binaries {
     const char *kallsyms;  /* path, "" for none */
     bool without_files;
     size_t n_fds;
-    uint32_t kernel; /* binary id, 0 until needed */
+    uint32_t unknown; /* binary id, 0 until needed */
+    uint32_t kernel;  /* binary id, 0 until needed */
     uint64_t kernel_base;
     struct names *kernel_names;
     struct map kernel_pcs, kernel_returns; /* address -> frame id */

@@ -31,7 +31,7 @@ enum {
     CHECKPOINT_WAL_BYTES = 16 << 20, /* copy the WAL back from this size on */
     TRUNCATE_WAL_BYTES = 256 << 20,  /* ... and make it small again when readers allow */
     DROP_ROWS = 20000,               /* sample rows given back a commit when over the bound */
-    RESERVE_BYTES = 1 << 20          /* kept beside the file so that a full disk can be noted */
+    RESERVE_BYTES = 128 << 10        /* kept beside the file so that a full disk can be noted */
 };
 
 struct ingest {
@@ -62,7 +62,9 @@ static void make_reserve(struct ingest *in)
 {
     int fd = open(in->reserve_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd >= 0) {
-        (void)!posix_fallocate(fd, 0, RESERVE_BYTES);
+        if (posix_fallocate(fd, 0, RESERVE_BYTES) != 0) {
+            unlink(in->reserve_path);
+        }
         close(fd);
     }
 }
@@ -111,6 +113,8 @@ static void take_mapping(struct ingest *in, const struct event_mapping *m)
     }
     struct space_mapping mapping = {
         .start = m->start, .end = end, .file_offset = m->file_offset, .binary = binary};
+    p->version++;
+    p->space = p->space ? p->space : space_new();
     if (space_map(&p->space, &mapping) == 0) {
         uint32_t upid = (uint32_t)(p - in->tasks.processes) + 1;
         store_add_mapping(&in->store, &(struct mapping_row){.ts = m->head.ts,
@@ -160,12 +164,12 @@ static void take_sample(struct ingest *in, const struct event_sample *s)
     uint32_t utid = tasks_utid(&in->tasks, ts, s->pid, s->tid);
     struct thread *th = tasks_thread(&in->tasks, utid);
     struct process *p = tasks_process(&in->tasks, th->upid);
-    struct space *space = p->space;
+    p->space = p->space ? p->space : space_new();
     bool is_truncated = s->head.flags & EVENT_F_SAMPLE_TRUNCATED;
     const struct stack_text text = {s->addresses, s->n_kernel, s->n_addresses};
-    uint32_t root = stacks_root(&in->binaries, p, is_truncated);
-    uint32_t callsite = stacks_callers(&in->binaries, th, space, root, &text);
-    uint32_t frame = stacks_leaf(&in->binaries, space, &text);
+    uint32_t callsite = stacks_callers(&in->binaries, th, p, is_truncated, &text);
+    is_truncated |= th->last.n_cut > 0;
+    uint32_t frame = stacks_leaf(&in->binaries, p->space, &text);
     th->sample_callsite = callsite;
     th->sample_frame = frame;
     intern_sample(&in->intern, callsite, frame, utid, s->on_cpu_ns);
@@ -189,7 +193,8 @@ static void take_loss(struct ingest *in, const struct event_loss *l)
 {
     int64_t cpu = l->cpu == UINT32_MAX ? -1 : (int64_t)l->cpu;
     store_add_loss(&in->store, l->head.ts, cpu, l->kind, l->n);
-    if (l->kind != EVENT_LOSS_THROTTLED && l->kind != EVENT_LOSS_LATE) {
+    if (l->kind == EVENT_LOSS_RING_FULL || l->kind == EVENT_LOSS_QUEUE_FULL ||
+        l->kind == EVENT_LOSS_MALFORMED) {
         in->store.counts.n_lost += l->n;
     }
 }
@@ -341,14 +346,19 @@ static void fail(struct ingest *in, const struct err *e, bool is_torn)
  * give back is full. */
 static int keep_small(struct ingest *in, struct err *e)
 {
-    int64_t wal = db_wal_bytes(in->path);
-    if (wal >= CHECKPOINT_WAL_BYTES) {
-        db_checkpoint(in->store.db, wal >= TRUNCATE_WAL_BYTES);
+    int64_t wal = db_wal_bytes(in->path), share = in->max_bytes / 8;
+    bool is_large = in->max_bytes && wal >= share;
+    if (wal >= CHECKPOINT_WAL_BYTES || is_large) {
+        db_checkpoint(in->store.db, wal >= TRUNCATE_WAL_BYTES || is_large);
+        wal = db_wal_bytes(in->path);
     }
     int64_t used = in->max_bytes ? store_used_bytes(&in->store) : 0;
     bool is_over = in->max_bytes && used >= in->max_bytes;
-    if (is_over && !store_drop_raw(&in->store, &in->intern, DROP_ROWS) &&
-        used >= in->max_bytes + in->max_bytes / 4) {
+    if (is_over) {
+        store_drop_raw(&in->store, &in->intern, DROP_ROWS);
+    }
+    /* Also a WAL that a reader keeps from being copied back counts: it is memory all the same. */
+    if (in->max_bytes && used + wal >= in->max_bytes + in->max_bytes / 4) {
         return err_set(e, STAX_EFULL, "the run reached its size bound of %lld MiB",
                        (long long)(in->max_bytes >> 20));
     }

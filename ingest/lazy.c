@@ -123,11 +123,6 @@ uint64_t lazy_clean_until(const struct lazy_table *t, uint64_t n_samples)
     return t->first_change < t->n_changes ? t->changes[t->first_change].since : n_samples;
 }
 
-size_t lazy_n_changes(const struct lazy_table *t)
-{
-    return t->n_changes - t->first_change;
-}
-
 size_t lazy_bytes(const struct lazy_table *t)
 {
     return t->cap_rows * sizeof(*t->rows) + map_bytes(&t->index) +

@@ -71,7 +71,6 @@ void lazy_mark_written(struct lazy_table *t, uint32_t id);
 
 /* Samples of the run when the oldest unwritten change was made; n_samples if there is none. */
 uint64_t lazy_clean_until(const struct lazy_table *t, uint64_t n_samples);
-size_t lazy_n_changes(const struct lazy_table *t);
 size_t lazy_bytes(const struct lazy_table *t);
 
 #endif

@@ -5,24 +5,30 @@
 
 #include "base/mem.h"
 
-/* The frame of a user address; is_return: a return address, whose call lies one byte before it. */
+/* The frame of a user address; is_return: a return address, whose call lies one byte before it. 0:
+ * a return address that no mapping holds, which is none. */
 static uint32_t user_frame(struct binaries *b, struct space *space, uint64_t address,
                            bool is_return)
 {
-    uint32_t *id = map_put(is_return ? &space->returns : &space->pcs, address);
-    if (*id) {
-        return *id;
+    struct map *known = is_return ? &space->returns : &space->pcs;
+    uint32_t id = map_get(known, address);
+    if (id) {
+        return id;
     }
     uint64_t at = address - is_return;
     const struct space_mapping *m = space_find(space, at);
-    if (!m) {
-        *id = binaries_frame(b, binaries_unknown(b), at);
-        return *id;
+    if (!m && is_return) {
+        return 0;
     }
-    const char *kind = b->items[m->binary - 1].kind;
-    bool is_by_address = strcmp(kind, "jit") == 0 || strcmp(kind, "unknown") == 0;
-    *id = binaries_frame(b, m->binary, is_by_address ? at : at - m->start + m->file_offset);
-    return *id;
+    if (!m) {
+        id = binaries_frame(b, binaries_unknown(b), at);
+    } else {
+        const char *kind = b->items[m->binary - 1].kind;
+        bool is_by_address = strcmp(kind, "jit") == 0 || strcmp(kind, "unknown") == 0;
+        id = binaries_frame(b, m->binary, is_by_address ? at : at - m->start + m->file_offset);
+    }
+    *map_put(known, address) = id;
+    return id;
 }
 
 /* Caller number i of a sample (leaf first): what kind of address it is follows from where it
@@ -45,51 +51,73 @@ uint32_t stacks_process_root(struct binaries *b, struct process *p)
     return p->root;
 }
 
-uint32_t stacks_root(struct binaries *b, struct process *p, bool is_truncated)
+/* Where a stack starts whose outer part is not known. */
+static uint32_t cut_root(struct binaries *b, uint32_t root)
 {
     static const char marker[] = "[truncated stack]";
-    uint32_t root = stacks_process_root(b, p);
-    if (!is_truncated) {
-        return root;
-    }
     uint32_t frame = binaries_marker_frame(b, marker, sizeof(marker) - 1, SYMBOL_MARKER);
     return intern_callsite(b->intern, root, frame);
 }
 
-/* How many callers, from the root, are the same as in the thread's last stack. */
-static uint32_t common_callers(const struct last_stack *last, uint32_t root,
-                               const struct space *space, const struct stack_text *s)
+/* The level, from the root, of the user pc at which the kernel was entered. */
+static uint32_t entry_level(const struct stack_text *s)
 {
-    if (last->root != root || last->space != space) {
+    bool has_entry = s->n_kernel > 0 && s->n_kernel < s->n_addresses;
+    return has_entry ? s->n_addresses - 1u - s->n_kernel : UINT32_MAX;
+}
+
+/* How many callers, from the root, are the same as in the thread's last stack and mean the same:
+ * the same mappings, no pc where a return address stood, and none beyond the level that was cut at.
+ */
+static uint32_t common_callers(const struct last_stack *last, uint32_t root, uint32_t version,
+                               const struct stack_text *s)
+{
+    if (last->root != root || last->version != version) {
         return 0;
     }
-    uint32_t n = s->n_addresses - 1u < last->n ? s->n_addresses - 1u : last->n, i = 0;
+    uint32_t n = s->n_addresses - 1u < last->n ? s->n_addresses - 1u : last->n;
+    uint32_t entry = entry_level(s), i = 0;
+    if (entry != last->entry) {
+        uint32_t first = entry < last->entry ? entry : last->entry;
+        n = n < first ? n : first;
+    }
     while (i < n && last->addresses[i] == s->addresses[s->n_addresses - 1 - i]) {
         i++;
     }
-    return i;
+    return i >= last->n_cut ? i : 0;
 }
 
-uint32_t stacks_callers(struct binaries *b, struct thread *th, struct space *space, uint32_t root,
+uint32_t stacks_callers(struct binaries *b, struct thread *th, struct process *p, bool is_truncated,
                         const struct stack_text *s)
 {
     struct last_stack *last = &th->last;
-    uint32_t n = s->n_addresses - 1u, i = common_callers(last, root, space, s);
+    uint32_t root = stacks_process_root(b, p);
+    root = is_truncated ? cut_root(b, root) : root;
+    p->space = p->space ? p->space : space_new(); /* it has ended */
+    uint32_t n = s->n_addresses - 1u, i = common_callers(last, root, p->version, s);
     if (n > last->cap) {
         last->cap = n < 32 ? 32 : n;
         last->addresses = mem_grow(last->addresses, last->cap, sizeof(*last->addresses));
         last->callsites = mem_grow(last->callsites, last->cap, sizeof(*last->callsites));
     }
+    last->n_cut = i ? last->n_cut : 0;
     uint32_t callsite = i ? last->callsites[i - 1] : root;
     for (; i < n; i++) {
         size_t at = s->n_addresses - 1u - i;
-        callsite = intern_callsite(b->intern, callsite, caller_frame(b, space, s, at));
+        uint32_t frame = caller_frame(b, p->space, s, at);
+        if (!frame) {
+            callsite = is_truncated ? root : cut_root(b, root);
+            last->n_cut = i + 1;
+        } else {
+            callsite = intern_callsite(b->intern, callsite, frame);
+        }
         last->addresses[i] = s->addresses[at];
         last->callsites[i] = callsite;
     }
     last->n = n;
     last->root = root;
-    last->space = space;
+    last->version = p->version;
+    last->entry = entry_level(s);
     return callsite;
 }
 

@@ -18,12 +18,12 @@ struct stack_text {
 
 /* The callsite of the process's name, from which all its stacks start. */
 uint32_t stacks_process_root(struct binaries *b, struct process *p);
-/* The same, or the marker below it that says that the stack is cut. */
-uint32_t stacks_root(struct binaries *b, struct process *p, bool is_truncated);
-/* The callsite of a stack's callers; reuses what the thread's last stack shares with it. */
-uint32_t stacks_callers(struct binaries *b, struct thread *th, struct space *space, uint32_t root,
+/* The callsite of a stack's callers; reuses what the thread's last stack shares with it. A caller
+ * in no mapping is no caller: code without frame pointers left something else there. What lies
+ * beyond it is cut off (th->last.n_cut > 0) and marked as what capture knows to be truncated. */
+uint32_t stacks_callers(struct binaries *b, struct thread *th, struct process *p, bool is_truncated,
                         const struct stack_text *s);
-/* The frame of its innermost address. */
+/* The frame of its innermost address; after stacks_callers(). */
 uint32_t stacks_leaf(struct binaries *b, struct space *space, const struct stack_text *s);
 
 #endif

@@ -13,12 +13,14 @@
 #include "schema/db.h"
 
 enum {
-    /* Rows of late summaries a commit writes besides the big changes: about 2 ms of work. A backlog
-     * raises it to a fiftieth of itself, so that no change waits longer than some 5 s. */
-    LATE_ROWS = 1500,
-    LATE_SHARE = 50,
+    /* Rows of late summaries a commit writes besides the big changes: together some 15 ms of work.
+     * An ordinary load stays below them, so that nothing is late; under any other the backlog grows
+     * and the cost of a commit does not. */
+    LATE_NODES = 8000,
+    LATE_SYMBOLS = 4000,
+    LATE_LOCATIONS = 2000,
     SNAPSHOT_SAMPLES_MIN = 50000, /* between two snapshots */
-    SNAPSHOT_STACK_FACTOR = 4     /* ... and at least so many times the stacks */
+    SNAPSHOT_STACK_FACTOR = 2     /* ... and at least so many times the stacks */
 };
 /* From here on an interval has a row for certain and is left out of the buckets (schema.sql). */
 static const int64_t OFF_CPU_LONG_NS = 10000000000;
@@ -194,46 +196,61 @@ void store_add_off_cpu(struct store *s, int64_t start_ts, const struct state_row
     }
 }
 
+static void write_process(struct store *s, struct stmt *st, uint32_t upid, struct process *p)
+{
+    p->is_changed = false;
+    stmt_bind_int(st, put_process_p_upid, upid);
+    stmt_bind_int(st, put_process_p_pid, p->pid);
+    bind_id(st, put_process_p_parent_upid, p->parent_upid);
+    stmt_bind_text(st, put_process_p_name, p->name);
+    stmt_bind_text(st, put_process_p_cmdline, p->cmdline);
+    stmt_bind_int(st, put_process_p_start_ts, p->start_ts);
+    bind_ts(st, put_process_p_end_ts, p->end_ts);
+    run_row(s, st);
+}
+
 static void write_processes(struct store *s, struct tasks *t)
 {
     struct stmt *st = db_stmt(s->db, &sql_put_process);
-    for (size_t i = 0; i < t->n_processes; i++) {
-        struct process *p = &t->processes[i];
-        if (i < t->processes_written && !p->is_changed) {
-            continue;
+    for (size_t i = 0; i < t->n_changed_processes; i++) {
+        uint32_t upid = t->changed_processes[i];
+        if (upid <= t->processes_written) {
+            write_process(s, st, upid, tasks_process(t, upid));
         }
-        p->is_changed = false;
-        stmt_bind_int(st, put_process_p_upid, (int64_t)i + 1);
-        stmt_bind_int(st, put_process_p_pid, p->pid);
-        bind_id(st, put_process_p_parent_upid, p->parent_upid);
-        stmt_bind_text(st, put_process_p_name, p->name);
-        stmt_bind_text(st, put_process_p_cmdline, p->cmdline);
-        stmt_bind_int(st, put_process_p_start_ts, p->start_ts);
-        bind_ts(st, put_process_p_end_ts, p->end_ts);
-        run_row(s, st);
     }
-    t->processes_written = t->n_processes;
+    t->n_changed_processes = 0;
+    while (t->processes_written < t->n_processes) {
+        uint32_t upid = (uint32_t)++t->processes_written;
+        write_process(s, st, upid, tasks_process(t, upid));
+    }
+}
+
+static void write_thread(struct store *s, struct stmt *st, const struct tasks *t, uint32_t utid)
+{
+    struct thread *th = tasks_thread(t, utid);
+    th->is_changed = false;
+    stmt_bind_int(st, put_thread_p_utid, utid);
+    stmt_bind_int(st, put_thread_p_upid, th->upid);
+    stmt_bind_int(st, put_thread_p_tid, th->tid);
+    stmt_bind_text(st, put_thread_p_name, th->name);
+    stmt_bind_int(st, put_thread_p_is_main_thread, tasks_process(t, th->upid)->pid == th->tid);
+    stmt_bind_int(st, put_thread_p_start_ts, th->start_ts);
+    bind_ts(st, put_thread_p_end_ts, th->end_ts);
+    run_row(s, st);
 }
 
 static void write_threads(struct store *s, struct tasks *t)
 {
     struct stmt *st = db_stmt(s->db, &sql_put_thread);
-    for (size_t i = 0; i < t->n_threads; i++) {
-        struct thread *th = &t->threads[i];
-        if (i < t->threads_written && !th->is_changed) {
-            continue;
+    for (size_t i = 0; i < t->n_changed_threads; i++) {
+        if (t->changed_threads[i] <= t->threads_written) {
+            write_thread(s, st, t, t->changed_threads[i]);
         }
-        th->is_changed = false;
-        stmt_bind_int(st, put_thread_p_utid, (int64_t)i + 1);
-        stmt_bind_int(st, put_thread_p_upid, th->upid);
-        stmt_bind_int(st, put_thread_p_tid, th->tid);
-        stmt_bind_text(st, put_thread_p_name, th->name);
-        stmt_bind_int(st, put_thread_p_is_main_thread, tasks_process(t, th->upid)->pid == th->tid);
-        stmt_bind_int(st, put_thread_p_start_ts, th->start_ts);
-        bind_ts(st, put_thread_p_end_ts, th->end_ts);
-        run_row(s, st);
     }
-    t->threads_written = t->n_threads;
+    t->n_changed_threads = 0;
+    while (t->threads_written < t->n_threads) {
+        write_thread(s, st, t, (uint32_t)++t->threads_written);
+    }
 }
 
 static void write_binaries(struct store *s, struct binaries *b)
@@ -620,19 +637,13 @@ static void write_callsite_sum(void *ctx, uint32_t id, const struct lazy_row *ro
     run_row(s, st);
 }
 
-static size_t budget(const struct lazy_table *t, bool all)
-{
-    size_t waiting = lazy_n_changes(t), share = waiting / LATE_SHARE;
-    return all ? waiting : share > LATE_ROWS ? share : LATE_ROWS;
-}
-
 void store_sums(struct store *s, struct intern *in, bool all)
 {
-    lazy_flush(&in->tree, budget(&in->tree, all), write_node, s);
-    lazy_flush(&in->symbol_sums, budget(&in->symbol_sums, all), write_symbol_sum, s);
-    lazy_flush(&in->thread_sums, budget(&in->thread_sums, all), write_symbol_thread_sum, s);
-    lazy_flush(&in->frame_sums, budget(&in->frame_sums, all), write_frame_sum, s);
-    lazy_flush(&in->callsite_sums, budget(&in->callsite_sums, all), write_callsite_sum, s);
+    lazy_flush(&in->tree, all ? SIZE_MAX : LATE_NODES, write_node, s);
+    lazy_flush(&in->symbol_sums, all ? SIZE_MAX : LATE_SYMBOLS, write_symbol_sum, s);
+    lazy_flush(&in->thread_sums, all ? SIZE_MAX : LATE_SYMBOLS, write_symbol_thread_sum, s);
+    lazy_flush(&in->frame_sums, all ? SIZE_MAX : LATE_LOCATIONS, write_frame_sum, s);
+    lazy_flush(&in->callsite_sums, all ? SIZE_MAX : LATE_LOCATIONS, write_callsite_sum, s);
 }
 
 void store_snapshot(struct store *s, const struct intern *in, int64_t ts)

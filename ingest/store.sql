@@ -362,5 +362,5 @@ SELECT (s.ts - r.start_ts) / 100000000 AS bucket, s.utid, count(*), sum(s.on_cpu
 UPDATE run
    SET n_samples = :n_samples,
        on_cpu_ns = :on_cpu_ns,
-       n_pending = 0,
+       n_pending = CASE raw_from_ts WHEN 0 THEN 0 ELSE n_pending END,
        data_ts = max(data_ts, ifnull((SELECT max(ts) FROM sample), 0));

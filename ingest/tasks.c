@@ -29,6 +29,8 @@ void tasks_free(struct tasks *t)
     free(t->processes);
     free(t->threads);
     free(t->touched);
+    free(t->changed_processes);
+    free(t->changed_threads);
     map_free(&t->by_pid);
     map_free(&t->by_tid);
     *t = (struct tasks){0};
@@ -41,6 +43,28 @@ void tasks_touch(struct tasks *t, uint32_t utid)
         th->has_new_sums = true;
         mem_reserve(&t->touched, &t->cap_touched, t->n_touched + 1, sizeof(*t->touched));
         t->touched[t->n_touched++] = utid;
+    }
+}
+
+static void change_process(struct tasks *t, uint32_t upid)
+{
+    struct process *p = tasks_process(t, upid);
+    if (!p->is_changed) {
+        p->is_changed = true;
+        mem_reserve(&t->changed_processes, &t->cap_changed_processes, t->n_changed_processes + 1,
+                    sizeof(*t->changed_processes));
+        t->changed_processes[t->n_changed_processes++] = upid;
+    }
+}
+
+static void change_thread(struct tasks *t, uint32_t utid)
+{
+    struct thread *th = tasks_thread(t, utid);
+    if (!th->is_changed) {
+        th->is_changed = true;
+        mem_reserve(&t->changed_threads, &t->cap_changed_threads, t->n_changed_threads + 1,
+                    sizeof(*t->changed_threads));
+        t->changed_threads[t->n_changed_threads++] = utid;
     }
 }
 
@@ -103,8 +127,12 @@ void tasks_end_process(struct tasks *t, int64_t ts, int32_t pid)
 {
     uint32_t upid = map_get(&t->by_pid, (uint64_t)(uint32_t)pid);
     if (upid) {
-        tasks_process(t, upid)->end_ts = ts;
-        tasks_process(t, upid)->is_changed = true;
+        struct process *p = tasks_process(t, upid);
+        p->end_ts = ts;
+        space_unref(p->space);
+        p->space = NULL;
+        p->version++;
+        change_process(t, upid);
     }
 }
 
@@ -117,16 +145,16 @@ uint32_t tasks_upid(struct tasks *t, int64_t ts, int32_t pid)
 void tasks_exec(struct tasks *t, int64_t ts, int32_t pid, const char *name, size_t name_len,
                 const char *cmdline, size_t cmdline_len)
 {
-    struct process *p = tasks_process(t, tasks_upid(t, ts, pid));
+    uint32_t upid = tasks_upid(t, ts, pid);
+    struct process *p = tasks_process(t, upid);
     set_text(&p->name, clean(name, name_len));
-    if (cmdline_len) {
-        set_text(&p->cmdline, clean_cmdline(cmdline, cmdline_len));
-    }
+    set_text(&p->cmdline, clean_cmdline(cmdline, cmdline_len));
     space_unref(p->space);
     p->space = space_new();
+    p->version++;
     p->root = 0;
     p->has_file = false;
-    p->is_changed = true;
+    change_process(t, upid);
 }
 
 uint32_t tasks_start_thread(struct tasks *t, int64_t ts, int32_t pid, int32_t tid, const char *name,
@@ -154,7 +182,7 @@ void tasks_end_thread(struct tasks *t, int64_t ts, int32_t pid, int32_t tid)
     if (utid) {
         struct thread *th = tasks_thread(t, utid);
         th->end_ts = ts;
-        th->is_changed = true;
+        change_thread(t, utid);
         last_stack_free(&th->last);
     }
 }
@@ -162,7 +190,7 @@ void tasks_end_thread(struct tasks *t, int64_t ts, int32_t pid, int32_t tid)
 void tasks_name_thread(struct tasks *t, int64_t ts, int32_t pid, int32_t tid, const char *name,
                        size_t name_len)
 {
-    struct thread *th = tasks_thread(t, tasks_utid(t, ts, pid, tid));
-    set_text(&th->name, clean(name, name_len));
-    th->is_changed = true;
+    uint32_t utid = tasks_utid(t, ts, pid, tid);
+    set_text(&tasks_thread(t, utid)->name, clean(name, name_len));
+    change_thread(t, utid);
 }

@@ -19,9 +19,10 @@ struct process {
     char *name;               /* clean text */
     char *cmdline;            /* clean text, or NULL */
     int64_t start_ts, end_ts; /* end_ts 0: alive */
-    struct space *space;
-    uint32_t root; /* callsite of the process's name, 0: not made since the last exec */
-    bool has_file; /* a file was mapped since the last exec */
+    struct space *space;      /* NULL after its end */
+    uint32_t version; /* of its mappings: raised whenever an address may mean something else */
+    uint32_t root;    /* callsite of the process's name, 0: not made since the last exec */
+    bool has_file;    /* a file was mapped since the last exec */
     bool is_changed;
 };
 
@@ -34,10 +35,12 @@ struct bucket {
 
 /* The stack a thread was last sampled in, root first, with what its levels were interned to. */
 struct last_stack {
-    uint32_t root;       /* callsite it starts from */
-    struct space *space; /* compared only, never followed */
+    uint32_t root;    /* callsite it starts from */
+    uint32_t version; /* of the process's mappings then */
+    uint32_t entry;   /* level at which the kernel was entered, a pc; UINT32_MAX: none */
     uint32_t n;
     uint32_t cap;
+    uint32_t n_cut; /* levels up to the last that was no caller; 0: none */
     uint64_t *addresses;
     uint32_t *callsites;
 };
@@ -76,6 +79,10 @@ struct tasks {
     size_t n_processes, processes_written, cap_processes;
     struct thread *threads; /* utid is index + 1 */
     size_t n_threads, threads_written, cap_threads;
+    uint32_t *changed_processes; /* rows to be written again */
+    size_t n_changed_processes, cap_changed_processes;
+    uint32_t *changed_threads;
+    size_t n_changed_threads, cap_changed_threads;
     struct map by_pid; /* pid -> upid */
     struct map by_tid; /* (pid, tid) -> utid */
     uint32_t *touched; /* threads with news since the last commit */

@@ -46,8 +46,8 @@ static uint32_t wait_callsite(struct waits *w, struct thread *th, const struct e
     const struct stack_text text = {o->addresses, o->n_kernel, o->n_addresses};
     *from = o->stack_from;
     if (text.n_addresses) {
-        uint32_t root = stacks_root(w->binaries, p, o->head.flags & EVENT_F_WAIT_TRUNCATED);
-        uint32_t callsite = stacks_callers(w->binaries, th, p->space, root, &text);
+        bool is_truncated = o->head.flags & EVENT_F_WAIT_TRUNCATED;
+        uint32_t callsite = stacks_callers(w->binaries, th, p, is_truncated, &text);
         return intern_callsite(w->binaries->intern, callsite,
                                stacks_leaf(w->binaries, p->space, &text));
     }

@@ -142,11 +142,26 @@ void query_set_timeout_ms(struct query *q, int64_t timeout_ms)
     q->timeout_ms = timeout_ms;
 }
 
+void query_cancel(struct query *q)
+{
+    struct sandbox *sandbox = q->sandbox;
+
+    db_cancel(q->db);
+    if (sandbox) {
+        sandbox_cancel(sandbox);
+    }
+}
+
+static void set_deadline(struct query *q)
+{
+    db_set_deadline(q->db, q->timeout_ms > 0 ? clock_monotonic_ns() + q->timeout_ms * 1000000 : 0);
+}
+
 /* One snapshot: everything a document says is from one commit. */
 static int begin(struct query *q, struct err *e)
 {
     db_clear_error(q->db);
-    db_set_deadline(q->db, q->timeout_ms > 0 ? clock_monotonic_ns() + q->timeout_ms * 1000000 : 0);
+    set_deadline(q);
     db_begin(q->db);
     return run_read(q, e);
 }
@@ -180,6 +195,15 @@ static int find_view(const char *name, size_t *index, struct err *e)
         }
     }
     return err_set(e, STAX_EUSAGE, "there is no view of that name");
+}
+
+int query_check(const char *view, const json_t *parameters, struct err *e)
+{
+    struct params params;
+    size_t index = 0;
+    int rc = find_view(view, &index, e);
+
+    return rc < 0 ? rc : params_check(&params, &query_views[index], parameters, e);
 }
 
 int query_view(struct query *q, const char *view, const json_t *parameters, json_t **document,
@@ -274,6 +298,9 @@ static int read_limits(const json_t *limits, struct sandbox_limits *out, struct 
         }
         *known[i].value = json_integer_value(value);
     }
+    if (out->max_bytes > SANDBOX_MAX_BYTES) {
+        out->max_bytes = SANDBOX_MAX_BYTES;
+    }
     return 0;
 }
 
@@ -289,31 +316,58 @@ static void warn_of_limit(struct query *q, const json_t *result,
     }
 }
 
-int query_sql(struct query *q, const char *sql, const json_t *limits, json_t **document,
-              struct err *e)
+/* in reads through the connection of the sandbox. */
+static int answer_sql(struct query *in, struct sandbox *sandbox, const char *sql,
+                      const struct sandbox_limits *limits, json_t **document, struct err *e)
 {
-    struct sandbox_limits bounds;
     json_t *result = NULL;
-    int rc = read_limits(limits, &bounds, e);
+    int rc = run_read(in, e); /* first: this begins the snapshot that the query sees */
 
-    *document = NULL;
-    if (rc == 0 && !q->sandbox) {
-        rc = sandbox_open(&q->sandbox, q->path, q->is_archive, e);
-    }
     if (rc == 0) {
-        rc = sandbox_query(q->sandbox, sql, &bounds, &result, e);
+        rc = sandbox_query(sandbox, sql, limits, &result, e);
     }
     if (rc < 0) {
         return rc;
     }
-    rc = begin(q, e);
-    if (rc == 0) {
-        *document = new_document(q, "stax.sql/1", result);
-        warn_of_limit(q, result, &bounds);
-        run_warnings(q, false, false, NULL);
-        q->warnings = NULL;
-    }
-    end(q);
+    set_deadline(in);
+    json_t *made = new_document(in, "stax.sql/1", result);
+    warn_of_limit(in, result, limits);
+    run_warnings(in, false, false, NULL);
     json_decref(result);
+    rc = db_status(in->db, e);
+    if (rc == 0) {
+        *document = made;
+    } else {
+        json_decref(made);
+    }
+    return rc;
+}
+
+int query_sql(struct query *q, const char *sql, const json_t *limits, json_t **document,
+              struct err *e)
+{
+    struct sandbox_limits bounds;
+    struct sandbox *sandbox = q->sandbox;
+    int rc = read_limits(limits, &bounds, e);
+
+    *document = NULL;
+    if (rc == 0 && !sandbox) {
+        rc = sandbox_open(&sandbox, q->path, q->is_archive, e);
+        q->sandbox = sandbox; /* at once, for query_cancel() */
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    /* q's own connection may be at another commit than the sandbox. */
+    struct query in = {
+        .db = sandbox_begin(sandbox),
+        .path = q->path,
+        .is_archive = q->is_archive,
+        .is_migrated = q->is_migrated,
+        .timeout_ms = q->timeout_ms,
+    };
+    rc = answer_sql(&in, sandbox, sql, &bounds, document, e);
+    db_set_deadline(in.db, 0);
+    sandbox_end(sandbox);
     return rc;
 }

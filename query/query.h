@@ -22,6 +22,10 @@ void query_close(struct query *q);
 /* Statements of later calls give up (STAX_ETIMEOUT) after this long; 0: never. */
 void query_set_timeout_ms(struct query *q, int64_t timeout_ms);
 
+/* Makes what another thread asks q right now give up with STAX_ECANCELLED. A call that is only
+ * about to read may miss it: say it again until the call is back. Any thread, while q is open. */
+void query_cancel(struct query *q);
+
 /* One parameter of a view, as the method table, --help and docs print it. */
 struct view_parameter {
     const char *name; /* JSON key */
@@ -46,6 +50,9 @@ extern const struct view query_views[];
  * STAX_ECORRUPT. */
 int query_view(struct query *q, const char *view, const json_t *parameters, json_t **document,
                struct err *e);
+
+/* Checks parameters as query_view() does, without a run. 0 or STAX_EUSAGE. */
+int query_check(const char *view, const json_t *parameters, struct err *e);
 
 /* The "run" and "quality" members alone, as every document carries them. New references. */
 json_t *query_run(struct query *q);

@@ -6,12 +6,19 @@
 #include "query/run.sql.h"
 #include "query/view.h"
 
+enum { HIGH_FREQUENCY_HZ = 10000 }; /* from here on the kernel's clock itself skips ticks */
+
 /* Up to when this file knows what threads do. Nothing newer than its newest event may have happened
  * for long (everybody waits), but what has happened is here within 250 ms (DESIGN §8). */
 static int64_t known_until(int64_t data_ts, int64_t now)
 {
     int64_t settled = now - 250000000;
     return data_ts > settled ? data_ts : settled;
+}
+
+static bool is_any_of(const char *text, const char *a, const char *b, const char *c)
+{
+    return strcmp(text, a) == 0 || strcmp(text, b) == 0 || strcmp(text, c) == 0;
 }
 
 int run_read(struct query *q, struct err *e)
@@ -38,6 +45,9 @@ int run_read(struct query *q, struct err *e)
         .n_unnamed = stmt_int(s, run_row_c_n_unnamed),
         .n_pending = stmt_int(s, run_row_c_n_pending),
         .has_off_cpu = stmt_int(s, run_row_c_has_off_cpu) != 0,
+        .frequency_hz = stmt_int(s, run_row_c_frequency_hz),
+        .is_cut_short = is_any_of(stmt_text(s, run_row_c_stop_reason), "storage_full",
+                                  "capture_failed", "server_died"),
         .is_recording = strcmp(stmt_text(s, run_row_c_state), "recording") == 0 && !q->is_archive,
     };
     int64_t end =
@@ -109,15 +119,87 @@ json_t *run_quality(struct query *q)
     return quality;
 }
 
+/* An integer of the one row of a block without parameters. */
+static int64_t read_one(struct query *q, const struct sql_block *block)
+{
+    struct stmt *s = db_stmt(q->db, block);
+    int64_t value = stmt_next(s) ? stmt_int(s, 0) : 0;
+
+    stmt_reset(s);
+    return value;
+}
+
+static bool lacks_kernel(struct query *q)
+{
+    struct stmt *s = db_stmt(q->db, &sql_run_missing_ability);
+
+    stmt_bind_text(s, run_missing_ability_p_name, "kernel_stacks");
+    bool is_missing = stmt_next(s);
+    stmt_reset(s);
+    return is_missing;
+}
+
+static void warn_of_unsampled(struct query *q, int64_t n_ms)
+{
+    double ms = (double)n_ms, all_ms = ms + (double)q->run.on_cpu_ns / 1e6;
+    const char *why = "fell between samples: short-lived threads; a higher -F sees more";
+
+    if (q->run.frequency_hz > HIGH_FREQUENCY_HZ) {
+        why = "fell between samples: short-lived threads, or a clock that cannot keep up with so "
+              "high a -F";
+    } else if (lacks_kernel(q)) {
+        why = "is in no sample: time in the kernel, or short-lived threads, of which a higher -F "
+              "sees more";
+    }
+    view_warn(q, "%lld ms of CPU time (%.0f %% of the whole run's) %s", (long long)n_ms,
+              all_ms > 0 ? 100 * ms / all_ms : 0.0, why);
+}
+
+static void warn_of_threads(struct query *q, int64_t n)
+{
+    int64_t n_all = read_one(q, &sql_run_n_threads);
+
+    view_warn(q,
+              "%lld of %lld threads are not recorded: raise ulimit -n of stax-server, or "
+              "LimitNOFILE= in its systemd unit; threads of other users need root",
+              (long long)n, (long long)(n_all > n ? n_all : n));
+}
+
+/* One wording for each kind of loss, about the whole run. */
+static void warn_of_kind(struct query *q, const char *kind, int64_t n)
+{
+    long long count = (long long)n, n_samples = (long long)q->run.fold.n_samples;
+
+    if (strcmp(kind, "ring_full") == 0) {
+        view_warn(q,
+                  "%lld records lost: the kernel's ring was full; the whole run has %lld samples",
+                  count, n_samples);
+    } else if (strcmp(kind, "queue_full") == 0) {
+        view_warn(q,
+                  "%lld samples or mappings lost: storing them was too slow; the whole run has "
+                  "%lld samples",
+                  count, n_samples);
+    } else if (strcmp(kind, "malformed") == 0) {
+        view_warn(q, "%lld records lost: they could not be read", count);
+    } else if (strcmp(kind, "late") == 0) {
+        view_warn(q, "%lld records came too late to be put in order: kept out of order", count);
+    } else if (strcmp(kind, "throttled") == 0) {
+        view_warn(q, "the kernel paused sampling %lld times: a lower -F avoids that", count);
+    } else if (strcmp(kind, "no_events") == 0) {
+        warn_of_threads(q, n);
+    } else if (strcmp(kind, "unsampled") == 0) {
+        warn_of_unsampled(q, n);
+    } else {
+        view_warn(q, "loss of kind %s: %lld", kind, count);
+    }
+}
+
 static void warn_of_loss(struct query *q)
 {
     struct stmt *s = db_stmt(q->db, &sql_run_losses);
-    int64_t n_meant = q->run.fold.n_samples;
 
     while (stmt_next(s)) {
-        int64_t n = stmt_int(s, run_losses_c_n);
-        view_warn(q, "%lld records lost (%s), beside %lld samples", (long long)n,
-                  stmt_text(s, run_losses_c_kind), (long long)n_meant);
+        warn_of_kind(q, stmt_text(s, run_losses_c_kind), stmt_int(s, run_losses_c_n));
     }
 }
 
@@ -126,11 +208,15 @@ static void warn_of_shares(struct query *q)
     double n = (double)q->run.fold.n_samples;
 
     if (n > 0 && (double)q->run.n_truncated > 0.2 * n) {
-        view_warn(q, "%.0f %% of the stacks are cut off: callers above that point are missing",
+        view_warn(q,
+                  "%.0f %% of the whole run's stacks are cut off: callers above that point are "
+                  "missing",
                   100 * (double)q->run.n_truncated / n);
     }
     if (n > 0 && (double)q->run.n_unnamed > 0.2 * n) {
-        view_warn(q, "%.0f %% of the samples have no name: stax diagnose says what would name them",
+        view_warn(q,
+                  "%.0f %% of the whole run's samples have no name: stax diagnose says what would "
+                  "name them",
                   100 * (double)q->run.n_unnamed / n);
     }
 }
@@ -153,6 +239,10 @@ static void warn_of_emptiness(struct query *q, const struct params *p)
     if (q->run.fold.n_samples == 0 && q->run.is_recording) {
         view_warn(q, "no samples yet: the target has not used the CPU so far "
                      "(stax wait --for-samples 1 waits for the first)");
+    } else if (q->run.fold.n_samples == 0 && read_one(q, &sql_run_is_lossy)) {
+        view_warn(q, "no samples, but not all of the target was recorded");
+    } else if (q->run.fold.n_samples == 0 && q->run.is_cut_short) {
+        view_warn(q, "no samples: the recording ended early, stax diagnose says more");
     } else if (q->run.fold.n_samples == 0) {
         view_warn(q, "no samples: the target used no CPU while it was recorded, or ended too soon; "
                      "record for longer or with a higher -F");

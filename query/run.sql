@@ -37,15 +37,27 @@ FROM loss
 WHERE kind = 'throttled';
 
 --@ run_losses
--- What was lost, by kind, the most first.
+-- What is missing or in disorder, by kind, the most first.
 -- => kind, n
 SELECT
     kind,
     sum(n) AS n
 FROM loss
-WHERE kind <> 'throttled'
 GROUP BY kind
-ORDER BY n DESC;
+ORDER BY n DESC, kind;
+
+--@ run_is_lossy
+-- Whether anything is missing that may have held samples.
+-- => is_lossy
+SELECT count(*) > 0 AS is_lossy
+FROM loss
+WHERE kind <> 'late';
+
+--@ run_n_threads
+-- All threads of the run.
+-- => n_threads
+SELECT count(*) AS n_threads
+FROM thread;
 
 --@ run_missing_ability
 -- An ability this run lacks.

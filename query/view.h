@@ -17,7 +17,8 @@ struct run_row {
     int64_t now_ts;                        /* where intervals that are still open end */
     int64_t n_lost, n_truncated, n_unnamed, n_pending;
     bool has_off_cpu;
-    bool is_recording;
+    int64_t frequency_hz;
+    bool is_recording, is_cut_short; /* is_cut_short: it ended by a failure */
 };
 
 struct query {
@@ -25,7 +26,7 @@ struct query {
     char *path;
     bool is_archive, is_migrated;
     int64_t timeout_ms;
-    struct sandbox *sandbox; /* opened by the first query_sql() */
+    _Atomic(struct sandbox *) sandbox; /* opened by the first query_sql() */
     struct fold fold;
     struct run_row run; /* of the snapshot being read */
     json_t *warnings;   /* of the document being made; owned by it */

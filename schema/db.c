@@ -82,7 +82,13 @@ void db_fail(struct db *db, int sqlite_rc, const char *what)
         return;
     }
     const char *text = sqlite3_errmsg(db->handle);
-    err_set(&db->error, code, "%s: %s (%.120s)", db->path, text, what);
+    if (kind == SQLITE_NOTADB) {
+        err_set(&db->error, code, "%s is not a stax run: %s", db->path, text);
+    } else if (kind == SQLITE_CORRUPT) {
+        err_set(&db->error, code, "%s is damaged or cut short: %s", db->path, text);
+    } else {
+        err_set(&db->error, code, "%s: %s (%.120s)", db->path, text, what);
+    }
     db->error.os_errno = os_errno;
     if (code == STAX_EFULL) {
         err_hint(&db->error, "free space on the file system of %s", db->path);

@@ -13,14 +13,17 @@
 #include "schema/archive.h"
 #include "schema/db_internal.h"
 #include "schema/sandbox.sql.h"
+#include "schema/sandbox_internal.h"
 
 enum {
     PROGRESS_STEPS = 1000,
-    MAX_VALUE_BYTES = 16 << 20,
     MAX_SQL_BYTES = 256 << 10,
     MAX_TIMEOUT_MS = 3600 * 1000,
     /* Sorts and materialised views live in memory: how much more than before a query may hold. */
-    MAX_MEMORY_BYTES = 256 << 20
+    MAX_MEMORY_BYTES = 256 << 20,
+    /* What an answer costs beside the bytes of its texts. */
+    ROW_BYTES = 100,
+    VALUE_BYTES = 64
 };
 
 const struct sandbox_limits sandbox_default_limits = {
@@ -28,16 +31,19 @@ const struct sandbox_limits sandbox_default_limits = {
 
 struct sandbox {
     struct db *db;
-    json_t *names;         /* as sandbox_names() gives them */
-    char refused[160];     /* what the authorizer refused last, "" if nothing */
-    int64_t memory_before; /* bytes SQLite held when the query began */
-    bool is_out_of_memory;
+    json_t *names;     /* as sandbox_names() gives them */
+    char refused[160]; /* what the authorizer refused last, "" if nothing */
+    struct sandbox_watch watch;
+    bool is_ours; /* the statement being prepared is not the user's */
 };
 
 /* Functions that reach outside a query or take addresses; the rest of SQLite's computes only. */
 static const char *const refused_functions[] = {"load_extension", "fts3_tokenizer",    "fts5",
                                                 "rtreecheck",     "rtreenode",         "rtreedepth",
                                                 "sqlite_log",     "icu_load_collation"};
+
+/* One call compares every key of one value with every key of the other. */
+static const char *const slow_functions[] = {"json_patch"};
 
 /* Pragmas that only tell; those with an argument take the name of a table. */
 static const char *const table_pragmas[] = {"table_info",      "table_xinfo", "table_list",
@@ -97,10 +103,11 @@ static int authorize(void *ctx, int action, const char *a, const char *b, const 
     struct sandbox *s = ctx;
     (void)database;
     (void)view;
-    bool is_allowed = action == SQLITE_SELECT || action == SQLITE_READ ||
+    bool is_allowed = s->is_ours || action == SQLITE_SELECT || action == SQLITE_READ ||
                       action == SQLITE_RECURSIVE ||
                       (action == SQLITE_FUNCTION &&
-                       !is_one_of(b, refused_functions, N_ITEMS(refused_functions))) ||
+                       !is_one_of(b, refused_functions, N_ITEMS(refused_functions)) &&
+                       !is_one_of(b, slow_functions, N_ITEMS(slow_functions))) ||
                       (action == SQLITE_PRAGMA && is_allowed_pragma(a, b));
     if (is_allowed) {
         return SQLITE_OK;
@@ -114,20 +121,21 @@ static int authorize(void *ctx, int action, const char *a, const char *b, const 
     return SQLITE_DENY;
 }
 
-static int on_progress(void *ctx)
+static bool must_stop(void *ctx)
 {
-    struct sandbox *s = ctx;
-    if (sqlite3_memory_used() - s->memory_before > MAX_MEMORY_BYTES) {
-        s->is_out_of_memory = true;
-        return 1;
-    }
+    const struct sandbox *s = ctx;
     return atomic_load(&s->db->is_cancelled) ||
            (s->db->deadline_ns && clock_monotonic_ns() >= s->db->deadline_ns);
 }
 
+static int on_progress(void *ctx)
+{
+    return must_stop(ctx);
+}
+
 static void limit(sqlite3 *handle)
 {
-    sqlite3_limit(handle, SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES);
+    sqlite3_limit(handle, SQLITE_LIMIT_LENGTH, SANDBOX_VALUE_BYTES);
     sqlite3_limit(handle, SQLITE_LIMIT_SQL_LENGTH, MAX_SQL_BYTES);
     sqlite3_limit(handle, SQLITE_LIMIT_COLUMN, 1000);
     sqlite3_limit(handle, SQLITE_LIMIT_EXPR_DEPTH, 200);
@@ -174,6 +182,12 @@ int sandbox_open(struct sandbox **out, const char *path, bool is_archive, struct
     stmt_run(db_stmt(db, &sql_sandbox_connect));
     db_harden(db->handle);
     limit(db->handle);
+    s->watch =
+        (struct sandbox_watch){.must_stop = must_stop, .ctx = s, .max_bytes = MAX_MEMORY_BYTES};
+    int sqlite_rc = sandbox_functions_add(db->handle, &s->watch);
+    if (sqlite_rc != SQLITE_OK) {
+        db_fail(db, sqlite_rc, "adding functions");
+    }
     sqlite3_set_authorizer(db->handle, authorize, s);
     sqlite3_progress_handler(db->handle, PROGRESS_STEPS, on_progress, s);
     rc = db_status(db, e);
@@ -197,6 +211,22 @@ void sandbox_close(struct sandbox *s)
 void sandbox_cancel(struct sandbox *s)
 {
     db_cancel(s->db);
+}
+
+struct db *sandbox_begin(struct sandbox *s)
+{
+    db_clear_error(s->db);
+    s->is_ours = true;
+    db_begin(s->db);
+    s->is_ours = false;
+    return s->db;
+}
+
+void sandbox_end(struct sandbox *s)
+{
+    s->is_ours = true;
+    db_rollback(s->db);
+    s->is_ours = false;
 }
 
 json_t *sandbox_names(struct sandbox *s)
@@ -250,21 +280,22 @@ static void add_hint(const struct sandbox *s, const char *message, struct err *e
 static int fail(struct sandbox *s, int sqlite_rc, struct err *e)
 {
     int kind = sqlite_rc & 0xff;
-    if (s->is_out_of_memory) {
+    bool is_stopped = kind == SQLITE_INTERRUPT || s->watch.is_stopped;
+    if (s->watch.is_over_memory) {
         err_set(e, STAX_ELIMIT, "the query needs more than %d MB of memory",
                 MAX_MEMORY_BYTES >> 20);
         err_hint(e, "sort or group fewer rows: filter them first");
         return STAX_ELIMIT;
     }
-    if (kind == SQLITE_INTERRUPT && atomic_load(&s->db->is_cancelled)) {
+    if (is_stopped && atomic_load(&s->db->is_cancelled)) {
         return err_set(e, STAX_ECANCELLED, "the query was cancelled");
     }
-    if (kind == SQLITE_INTERRUPT) {
+    if (is_stopped) {
         err_set(e, STAX_ETIMEOUT, "the query took longer than it may and was stopped");
         err_hint(e, "read fewer rows, or use the summary tables, or ask for a longer timeout");
         return STAX_ETIMEOUT;
     }
-    if (kind != SQLITE_INTERRUPT && *s->refused) {
+    if (*s->refused) {
         err_set(e, STAX_ESQL, "not allowed here: %s", s->refused);
         err_hint(e, "queries are read-only: one SELECT on the tables that stax sql --schema lists");
         return STAX_ESQL;
@@ -280,10 +311,27 @@ static int fail(struct sandbox *s, int sqlite_rc, struct err *e)
     return is_of_query ? STAX_ESQL : (int)code;
 }
 
-static bool is_blank(sqlite3 *handle, const char *sql)
+static int prepare_watched(struct sandbox *s, const char *sql, sqlite3_stmt **stmt,
+                           const char **tail)
+{
+    sandbox_watch_begin(&s->watch);
+    int rc = sqlite3_prepare_v2(s->db->handle, sql, -1, stmt, tail);
+    sandbox_watch_end();
+    return rc;
+}
+
+static int step_watched(struct sandbox *s, sqlite3_stmt *stmt)
+{
+    sandbox_watch_begin(&s->watch);
+    int rc = sqlite3_step(stmt);
+    sandbox_watch_end();
+    return rc;
+}
+
+static bool is_blank(struct sandbox *s, const char *sql)
 {
     sqlite3_stmt *more = NULL;
-    int rc = sqlite3_prepare_v2(handle, sql, -1, &more, NULL);
+    int rc = prepare_watched(s, sql, &more, NULL);
     bool is_nothing = rc == SQLITE_OK && !more;
     sqlite3_finalize(more);
     return is_nothing;
@@ -292,7 +340,7 @@ static bool is_blank(sqlite3 *handle, const char *sql)
 static int prepare(struct sandbox *s, const char *sql, sqlite3_stmt **stmt, struct err *e)
 {
     const char *tail = NULL;
-    int rc = sqlite3_prepare_v2(s->db->handle, sql, -1, stmt, &tail);
+    int rc = prepare_watched(s, sql, stmt, &tail);
     if (rc != SQLITE_OK) {
         return fail(s, rc, e);
     }
@@ -300,7 +348,7 @@ static int prepare(struct sandbox *s, const char *sql, sqlite3_stmt **stmt, stru
     if (!*stmt) {
         code = err_set(e, STAX_ESQL, "there is no statement");
         add_hint(s, "", e);
-    } else if (!is_blank(s->db->handle, tail)) {
+    } else if (!is_blank(s, tail)) {
         code = err_set(e, STAX_ESQL, "only one statement at a time");
         err_hint(e, "send the statements one after the other");
     } else if (!sqlite3_stmt_readonly(*stmt)) {
@@ -347,7 +395,7 @@ static json_t *text_value(const char *text, size_t n)
 static json_t *value_at(sqlite3_stmt *stmt, int column, int64_t *bytes)
 {
     int type = sqlite3_column_type(stmt, column);
-    *bytes += 8;
+    *bytes += VALUE_BYTES;
     if (type == SQLITE_INTEGER) {
         return json_integer(sqlite3_column_int64(stmt, column));
     }
@@ -381,21 +429,24 @@ static json_t *columns_of(sqlite3_stmt *stmt)
 }
 
 /* Fills rows up to the limits; *hit names the one that ended it. Returns the SQLite result. */
-static int read_rows(sqlite3_stmt *stmt, const struct sandbox_limits *limits, json_t *rows,
-                     const char **hit)
+static int read_rows(struct sandbox *s, sqlite3_stmt *stmt, const struct sandbox_limits *limits,
+                     json_t *rows, const char **hit)
 {
+    int64_t max_bytes =
+        limits->max_bytes < SANDBOX_MAX_BYTES ? limits->max_bytes : SANDBOX_MAX_BYTES;
     int64_t bytes = 0;
     int rc;
-    while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+    while ((rc = step_watched(s, stmt)) == SQLITE_ROW) {
         if ((int64_t)json_array_size(rows) >= limits->max_rows) {
             *hit = "rows";
             return SQLITE_DONE;
         }
         json_t *row = json_array();
-        for (int i = 0; i < sqlite3_column_count(stmt) && bytes <= limits->max_bytes; i++) {
+        bytes += ROW_BYTES;
+        for (int i = 0; i < sqlite3_column_count(stmt) && bytes <= max_bytes; i++) {
             json_array_append_new(row, value_at(stmt, i, &bytes));
         }
-        if (bytes > limits->max_bytes) {
+        if (bytes > max_bytes) {
             json_decref(row);
             *hit = "bytes";
             return SQLITE_DONE;
@@ -416,18 +467,20 @@ int sandbox_query(struct sandbox *s, const char *sql, const struct sandbox_limit
     *result = NULL;
     db_clear_error(s->db);
     s->refused[0] = '\0';
-    s->is_out_of_memory = false;
-    s->memory_before = sqlite3_memory_used();
+    s->watch.bytes = 0;
+    s->watch.is_over_memory = false;
+    s->watch.is_stopped = false;
     int64_t timeout_ms = l->timeout_ms < MAX_TIMEOUT_MS ? l->timeout_ms : MAX_TIMEOUT_MS;
     db_set_deadline(s->db, start + timeout_ms * 1000000);
     int rc = prepare(s, sql, &stmt, e);
     if (rc < 0) {
+        db_set_deadline(s->db, 0);
         return rc;
     }
     json_t *columns = columns_of(stmt);
     json_t *rows = json_array();
     const char *hit = NULL;
-    int sqlite_rc = read_rows(stmt, l, rows, &hit);
+    int sqlite_rc = read_rows(s, stmt, l, rows, &hit);
     if (sqlite_rc != SQLITE_DONE) {
         rc = fail(s, sqlite_rc, e);
         json_decref(columns);
@@ -439,5 +492,6 @@ int sandbox_query(struct sandbox *s, const char *sql, const struct sandbox_limit
                       "elapsed_ms", (double)(clock_monotonic_ns() - start) / 1e6);
     }
     sqlite3_finalize(stmt);
+    db_set_deadline(s->db, 0);
     return rc;
 }

@@ -13,14 +13,17 @@
 
 #include "base/err.h"
 #include "base/json.h"
+#include "schema/db.h"
 
 struct sandbox;
 
 struct sandbox_limits {
     int64_t max_rows;   /* result rows kept */
-    int64_t max_bytes;  /* bytes of result values kept */
+    int64_t max_bytes;  /* result kept, by what it takes in memory: SANDBOX_MAX_BYTES at most */
     int64_t timeout_ms; /* wall time */
 };
+
+enum { SANDBOX_MAX_BYTES = 64 << 20 };
 
 /* 10,000 rows, 16 MiB, 10 s. */
 extern const struct sandbox_limits sandbox_default_limits;
@@ -37,6 +40,12 @@ void sandbox_close(struct sandbox *s);
 int sandbox_query(struct sandbox *s, const char *sql, const struct sandbox_limits *limits,
                   json_t **result, struct err *e);
 void sandbox_cancel(struct sandbox *s);
+
+/* One snapshot for the queries between the two, and for what is read through the connection that
+ * sandbox_begin() returns: queries then answer from one commit. Borrowed; statements on it pass the
+ * same checks as any query. */
+struct db *sandbox_begin(struct sandbox *s);
+void sandbox_end(struct sandbox *s);
 
 /* Table, view and column names for completion: ["sample","sample.ts",...]. Caller owns. */
 json_t *sandbox_names(struct sandbox *s);

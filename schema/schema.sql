@@ -30,12 +30,12 @@ CREATE TABLE run (
     stax_version     TEXT    NOT NULL,    -- version that recorded it
     n_samples        INTEGER NOT NULL,    -- samples recorded, also those whose rows were dropped since
     on_cpu_ns        INTEGER NOT NULL,    -- sum of all sample weights
-    n_lost           INTEGER NOT NULL,    -- sum of loss.n without throttled and late
+    n_lost           INTEGER NOT NULL,    -- sum of loss.n of ring_full, queue_full and malformed
     n_truncated      INTEGER NOT NULL,    -- samples whose stack is known to be cut
     n_unnamed        INTEGER NOT NULL,    -- samples whose sampled pc has no symbol
     n_moved          INTEGER NOT NULL,    -- samples whose ts was moved up to keep ts unique and ascending
     max_moved_ns     INTEGER NOT NULL,    -- the farthest of those moves
-    n_pending        INTEGER NOT NULL,    -- samples that slow summaries (call_tree, *_sum) may still lack; 0 when stopped
+    n_pending        INTEGER NOT NULL,    -- samples that slow summaries (call_tree, *_sum) may still lack; 0 when stopped, unless the server died after rows were dropped
     raw_from_ts      INTEGER NOT NULL,    -- sample rows before this were dropped to stay within the size bound (a snapshot's ts + 1, or 0)
     n_renames        INTEGER NOT NULL,    -- how often names were replaced since the recording
     has_off_cpu      INTEGER NOT NULL     -- 1: context switches were recorded, so that every thread's wall time is accounted for

@@ -149,7 +149,7 @@ CREATE VIEW v_folded AS -- Stacks in the folded form that flame graph tools read
 WITH RECURSIVE walk (node, path, n_self_samples, self_on_cpu_ns) AS (
     SELECT
         call_tree.id,
-        symbol.name,
+        replace(symbol.name, ';', ':'),
         call_tree.n_self_samples,
         call_tree.self_on_cpu_ns
     FROM call_tree

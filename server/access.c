@@ -16,11 +16,14 @@ static bool same_token(const char *expected, const char *given)
     return difference == 0;
 }
 
-static bool is_our_host(const struct access_rules *rules, const char *host)
+static bool is_our_host(const struct access_rules *rules, const char *local, const char *host)
 {
-    const char *names[] = {"127.0.0.1", "localhost", "[::1]", rules->host};
+    const char *names[] = {"127.0.0.1", "localhost", "[::1]", local};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         char with_port[160];
+        if (!names[i][0]) {
+            continue; /* not known */
+        }
         snprintf(with_port, sizeof(with_port), "%s:%d", names[i], rules->port);
         if (strcasecmp(host, with_port) == 0) {
             return true;
@@ -32,12 +35,12 @@ static bool is_our_host(const struct access_rules *rules, const char *host)
     return false;
 }
 
-int access_check(const struct access_rules *rules, const struct http_head *head, bool needs_token,
-                 struct err *e)
+int access_check(const struct access_rules *rules, const char *local, const struct http_head *head,
+                 bool needs_token, struct err *e)
 {
-    if (!is_our_host(rules, head->host)) {
+    if (!is_our_host(rules, local, head->host)) {
         err_set(e, STAX_EPERMISSION, "the Host header names another server");
-        err_hint(e, "use http://127.0.0.1:%d", rules->port);
+        err_hint(e, "use http://%s:%d", local, rules->port);
         return 403;
     }
     if (head->has_origin) {

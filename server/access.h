@@ -18,13 +18,13 @@
 
 struct access_rules {
     char token[ACCESS_TOKEN_CHARS + 1];
-    char host[128]; /* address the TCP socket is bound to, as text */
     int port;
 };
 
 /* 0 when the request may go on, else the HTTP status to refuse it with and *e saying why.
- * needs_token is false only for pages that hold nothing of the user's. */
-int access_check(const struct access_rules *rules, const struct http_head *head, bool needs_token,
-                 struct err *e);
+ * local: the address of ours the connection came in on, as a Host names it. needs_token is false
+ * only for pages that hold nothing of the user's. */
+int access_check(const struct access_rules *rules, const char *local, const struct http_head *head,
+                 bool needs_token, struct err *e);
 
 #endif

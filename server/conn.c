@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/json.h"
+#include "server/listen.h"
 
 /* What a client may send ahead of its turn before reading stops. */
 enum { READ_BYTES = 65536, MAX_AHEAD_BYTES = 65536 };
@@ -213,7 +214,9 @@ static bool route(struct conn *c)
     struct err e;
     c->keep_alive = h->keep_alive;
     if (!c->is_unix) {
-        int status = access_check(t->rules, h, !is_page, &e);
+        char local[LISTEN_HOST_BYTES];
+        listen_local_host(c->fd, local);
+        int status = access_check(t->rules, local, h, !is_page, &e);
         if (status) {
             return refuse(c, status, &e);
         }

@@ -44,6 +44,16 @@ static int check_folder(struct datadir *d, struct err *e)
     return 0;
 }
 
+static int refuse_parent(const char *path, int os_errno, struct err *e)
+{
+    const char *slash = strrchr(path, '/');
+    int n = slash > path ? (int)(slash - path) : 1;
+    err_set_errno(e, os_errno, "cannot make the data directory %s", path);
+    err_hint(e, "%s the folder %.*s, or set STAX_DATA_DIR to another path",
+             os_errno == ENOENT ? "make" : "look at", n, path);
+    return e ? e->code : STAX_ESYSTEM;
+}
+
 /* Opens or makes one folder and checks it. */
 static int open_folder(struct datadir *d, const char *path, struct err *e)
 {
@@ -53,8 +63,14 @@ static int open_folder(struct datadir *d, const char *path, struct err *e)
     if (path[0] != '/') {
         return err_set(e, STAX_EUSAGE, "STAX_DATA_DIR must be an absolute path, not '%s'", path);
     }
+    /* With a slash at its end a symlink would be followed. */
+    size_t n = strlen(d->path);
+    while (n > 1 && d->path[n - 1] == '/') {
+        d->path[--n] = '\0';
+    }
+    path = d->path;
     if (mkdir(path, 0700) != 0 && errno != EEXIST) {
-        return err_set_errno(e, errno, "cannot make the data directory %s", path);
+        return refuse_parent(path, errno, e);
     }
     d->fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (d->fd < 0 && (errno == ELOOP || errno == ENOTDIR)) {
@@ -122,8 +138,8 @@ static int take_lock(struct datadir *d, struct err *e)
     if (flock(d->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         struct buf pid = {0};
         fd_read_all(d->lock_fd, 32, &pid);
-        err_set(e, STAX_EBUSY, "another stax-server (pid %d) owns the data directory %s",
-                atoi(buf_str(&pid)), d->path);
+        err_set(e, STAX_EBUSY, "another stax-server (pid %ld) owns the data directory %s",
+                strtol(buf_str(&pid), NULL, 10), d->path);
         err_hint(e, "use that one, stop it, or set STAX_DATA_DIR to another directory");
         buf_free(&pid);
         return STAX_EBUSY;

@@ -115,8 +115,8 @@ int method_start_attach(struct call *c, struct readers *readers, json_t **docume
     const json_t *p = c->parameters;
     double limit_s = json_real_at(p, "time_limit_s", 0);
     int64_t frequency_hz = json_int_at(p, "frequency_hz", 900);
-    if (!(limit_s >= 0 && limit_s < 1e9)) {
-        return err_set(e, STAX_EUSAGE, "parameter 'time_limit_s' must be at least 0");
+    if (!(limit_s >= 0 && limit_s <= 1e9)) {
+        return err_set(e, STAX_EUSAGE, "parameter 'time_limit_s' must be between 0 and 1000000000");
     }
     if (frequency_hz > capture_max_frequency_hz()) {
         err_set(e, STAX_EUSAGE, "this host allows at most %lld Hz",
@@ -218,8 +218,7 @@ int method_wait_active(struct call *c, struct readers *readers, json_t **documen
 static bool save_goes_on(void *ctx, int64_t n_done, int64_t n_total)
 {
     struct call *c = ctx;
-    server_save_progress(c->server, c, n_done, n_total);
-    return !call_is_cancelled(c);
+    return server_save_progress(c->server, c, n_done, n_total);
 }
 
 static int check_save_path(struct call *c, const char *path, struct err *e)

@@ -5,7 +5,6 @@
 #include "base/fd.h"
 #include "schema/db.h"
 #include "server/handlers.h"
-#include "server/jobs.h"
 #include "server/readers.h"
 #include "server/server.h"
 #include "server/watch.h"
@@ -34,6 +33,10 @@ int method_view(struct call *c, struct readers *readers, json_t **document, stru
     if (rc) {
         return rc;
     }
+    rc = call_reads(c, q, e);
+    if (rc) {
+        return rc;
+    }
     json_t *parameters = without_run(c->parameters);
     rc = query_view(q, c->method->name, parameters, document, e);
     json_decref(parameters);
@@ -48,6 +51,10 @@ int method_sql(struct call *c, struct readers *readers, json_t **document, struc
     struct query *q;
     struct run_info info;
     int rc = readers_get(readers, json_int_at(c->parameters, "run", 0), &q, &info, e);
+    if (rc) {
+        return rc;
+    }
+    rc = call_reads(c, q, e);
     if (rc) {
         return rc;
     }
@@ -93,7 +100,7 @@ static json_t *process_member(struct server *s)
     return json_pack("{s:I,s:f,s:I,s:I}", "cpu_time_ns", (json_int_t)cpu_ns, "cpu_pct",
                      uptime_ns > 0 ? 100.0 * (double)cpu_ns / (double)uptime_ns : 0.0,
                      "peak_memory_bytes", (json_int_t)usage.ru_maxrss * 1024, "n_requests_waiting",
-                     (json_int_t)jobs_waiting(s->workers));
+                     (json_int_t)server_n_waiting(s));
 }
 
 /* Members that only the active run has. */
@@ -120,7 +127,8 @@ int method_diagnostics(struct call *c, struct readers *readers, json_t **documen
     if (rc) {
         return rc;
     }
-    rc = query_diagnose(q, document, e);
+    rc = call_reads(c, q, e);
+    rc = rc ? rc : query_diagnose(q, document, e);
     if (rc) {
         return rc;
     }
@@ -148,9 +156,9 @@ int method_subscribe(struct call *c, struct readers *readers, json_t **document,
         return STAX_EUSAGE;
     }
     const json_t *parameters = json_object_get(c->parameters, "parameters");
-    const json_t *run = json_object_get(parameters, "run");
-    if (run && (!json_is_integer(run) || json_integer_value(run) < 1)) {
-        return err_set(e, STAX_EUSAGE, "parameter 'run' must be the number of a run");
+    int rc = check_view_parameters(view, parameters, e);
+    if (rc) {
+        return rc;
     }
     int64_t id = watch_subscribe(s->watch, c, view, parameters);
     if (!id) {

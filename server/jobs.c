@@ -46,16 +46,16 @@ static void *run(void *ctx)
     pthread_mutex_lock(&j->lock);
     unsigned refreshed = j->refresh;
     for (;;) {
-        struct job *job = take(j);
-        if (job) {
-            pthread_mutex_unlock(&j->lock);
-            job->fn(job->ctx, readers);
-            free(job);
-            pthread_mutex_lock(&j->lock);
-        } else if (refreshed != j->refresh) {
+        struct job *job;
+        if (refreshed != j->refresh) {
             refreshed = j->refresh;
             pthread_mutex_unlock(&j->lock);
             readers_refresh(readers);
+            pthread_mutex_lock(&j->lock);
+        } else if ((job = take(j)) != NULL) {
+            pthread_mutex_unlock(&j->lock);
+            job->fn(job->ctx, readers);
+            free(job);
             pthread_mutex_lock(&j->lock);
         } else if (j->is_ending) {
             break;
@@ -97,7 +97,7 @@ bool jobs_submit(struct jobs *j, job_function *fn, void *ctx, bool must_run)
     struct job *job = mem_new(1, sizeof(*job));
     *job = (struct job){.fn = fn, .ctx = ctx};
     pthread_mutex_lock(&j->lock);
-    bool fits = must_run || j->n_waiting < j->max_waiting;
+    bool fits = must_run || (j->n_waiting < j->max_waiting && !j->is_ending);
     if (fits) {
         if (j->last) {
             j->last->next = job;

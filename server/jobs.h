@@ -19,7 +19,8 @@ typedef void job_function(void *ctx, struct readers *readers);
 /* max_waiting: jobs in line beyond those running. registry is borrowed for the threads' readers. */
 struct jobs *jobs_new(const char *name, int n_threads, size_t max_waiting,
                       struct registry *registry);
-/* False when the line is full; must_run ignores the bound, for the server's own work. */
+/* False when the line is full or the pool ends; must_run ignores the bound, for the server's own
+ * work. */
 bool jobs_submit(struct jobs *j, job_function *fn, void *ctx, bool must_run);
 /* Lets every thread drop readers of runs that are gone. */
 void jobs_refresh(struct jobs *j);

@@ -64,6 +64,22 @@ static int busy(const struct listeners *l, struct err *e)
     return STAX_EBUSY;
 }
 
+/* The folder of the socket cannot hold one. */
+static int refuse_folder(const char *path, int os_errno, struct err *e)
+{
+    const char *slash = strrchr(path, '/');
+    int n = slash ? (int)(slash - path) : 0;
+    const char *variable = getenv("STAX_SERVER_SOCKET");
+    err_set_errno(e, os_errno, "cannot make the socket %s", path);
+    err_hint(e, "%s the folder %.*s%s, or set STAX_SERVER_SOCKET to a path in another one",
+             os_errno == ENOENT ? "make" : "look at", n ? n : 1,
+             n       ? path
+             : slash ? "/"
+                     : ".",
+             !(variable && variable[0]) && getenv("XDG_RUNTIME_DIR") ? " ($XDG_RUNTIME_DIR)" : "");
+    return e ? e->code : STAX_ESYSTEM;
+}
+
 /* Two servers that start at once must not unlink each other's socket. */
 static int lock_path(struct listeners *l, struct err *e)
 {
@@ -71,7 +87,7 @@ static int lock_path(struct listeners *l, struct err *e)
     snprintf(path, sizeof(path), "%s.lock", l->unix_path);
     l->lock_fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (l->lock_fd < 0) {
-        return err_set_errno(e, errno, "cannot make %s", path);
+        return refuse_folder(l->unix_path, errno, e);
     }
     return flock(l->lock_fd, LOCK_EX | LOCK_NB) == 0 ? 0 : busy(l, e);
 }
@@ -194,12 +210,15 @@ static int open_tcp(struct listeners *l, const char *bind_to, struct err *e)
         return e ? e->code : STAX_ESYSTEM;
     }
     l->tcp_port = bound_port(l->tcp_fd);
-    if (wanted && l->tcp_port != wanted) {
-        snprintf(l->note, sizeof(l->note), "port %d is taken, using %d", wanted, l->tcp_port);
-    } else if (strcmp(l->tcp_host, "127.0.0.1") != 0 && strcmp(l->tcp_host, "::1") != 0) {
-        snprintf(l->note, sizeof(l->note),
-                 "listening on %s: other machines can reach it, and the token travels in clear",
-                 l->tcp_host);
+    bool has_moved = wanted && l->tcp_port != wanted;
+    int n = 0;
+    if (has_moved) {
+        n = snprintf(l->note, sizeof(l->note), "port %d is taken, using %d", wanted, l->tcp_port);
+    }
+    if (strncmp(l->tcp_host, "127.", 4) != 0 && strcmp(l->tcp_host, "::1") != 0) {
+        snprintf(l->note + n, sizeof(l->note) - (size_t)n,
+                 "%slistening on %s: other machines can reach it, and the token travels in clear",
+                 has_moved ? "; " : "", l->tcp_host);
     }
     return 0;
 }
@@ -209,7 +228,8 @@ static void inherit(struct listeners *l)
 {
     const char *pid = getenv("LISTEN_PID");
     const char *count = getenv("LISTEN_FDS");
-    int n = pid && count && atol(pid) == (long)getpid() ? atoi(count) : 0;
+    bool is_ours = pid && count && strtol(pid, NULL, 10) == (long)getpid();
+    long n = is_ours ? strtol(count, NULL, 10) : 0;
     for (int fd = FIRST_INHERITED_FD; fd < FIRST_INHERITED_FD + n && n < 16; fd++) {
         struct sockaddr_storage storage = {0};
         socklen_t size = sizeof(storage);
@@ -273,6 +293,27 @@ void listen_close(struct listeners *l)
     fd_close(&l->unix_fd);
     fd_close(&l->tcp_fd);
     fd_close(&l->lock_fd);
+}
+
+void listen_local_host(int fd, char out[LISTEN_HOST_BYTES])
+{
+    struct sockaddr_storage storage = {0};
+    socklen_t size = sizeof(storage);
+    char text[INET6_ADDRSTRLEN] = "";
+    out[0] = '\0';
+    if (getsockname(fd, (struct sockaddr *)&storage, &size) != 0) {
+        return;
+    }
+    if (storage.ss_family == AF_INET) {
+        inet_ntop(AF_INET, &((struct sockaddr_in *)&storage)->sin_addr, text, sizeof(text));
+        snprintf(out, LISTEN_HOST_BYTES, "%s", text);
+    } else if (storage.ss_family == AF_INET6) {
+        const struct in6_addr *address = &((struct sockaddr_in6 *)&storage)->sin6_addr;
+        bool is_v4 = IN6_IS_ADDR_V4MAPPED(address);
+        inet_ntop(is_v4 ? AF_INET : AF_INET6, address->s6_addr + (is_v4 ? 12 : 0), text,
+                  sizeof(text));
+        snprintf(out, LISTEN_HOST_BYTES, is_v4 ? "%s" : "[%s]", text);
+    }
 }
 
 bool listen_is_peer_trusted(int fd)

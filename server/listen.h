@@ -19,7 +19,7 @@ struct listeners {
     bool is_inherited; /* the path belongs to the service manager: not to be unlinked */
     char tcp_host[128];
     int tcp_port;
-    char note[256]; /* what is not as asked for, "" if nothing */
+    char note[512]; /* what is not as asked for, "" if nothing */
 };
 
 /* Where clients look: $STAX_SERVER_SOCKET, else $XDG_RUNTIME_DIR/stax-server.sock, else
@@ -36,6 +36,11 @@ void listen_unlink(struct listeners *l);
 
 /* Parses HOST:PORT, [HOST]:PORT or PORT (host 127.0.0.1 then). */
 bool listen_parse_address(const char *text, char *host, unsigned long size, int *port);
+
+enum { LISTEN_HOST_BYTES = 64 };
+/* The address of ours that an accepted TCP connection came in on, as a Host header names it: in
+ * brackets if it is one of IPv6, "" if it cannot be told. */
+void listen_local_host(int fd, char out[LISTEN_HOST_BYTES]);
 
 /* Whether the peer of an accepted Unix connection runs as our user. */
 bool listen_is_peer_trusted(int fd);

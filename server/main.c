@@ -152,7 +152,6 @@ static int serve(struct program *p, struct err *e)
         listen_close(&p->listeners);
         return rc;
     }
-    snprintf(p->rules.host, sizeof(p->rules.host), "%s", p->listeners.tcp_host);
     p->rules.port = p->listeners.tcp_port;
     set_addresses(p);
     rc = datadir_token(&p->server.datadir, p->rules.token, e);

@@ -89,6 +89,7 @@ struct methods *methods_new(void)
             .example = example_of(view->name),
             .parameters = copy_parameters(view),
             .handler = method_view,
+            .lane = LANE_VIEW,
             .is_view = true,
         };
     }
@@ -219,4 +220,13 @@ int parameters_check(const struct parameter *list, const json_t *parameters, str
         }
     }
     return 0;
+}
+
+int check_view_parameters(const struct method *view, const json_t *parameters, struct err *e)
+{
+    const json_t *run = json_object_get(parameters, "run");
+    if (run && (!json_is_integer(run) || json_integer_value(run) < 1)) {
+        return err_set(e, STAX_EUSAGE, "parameter 'run' must be the number of a run");
+    }
+    return query_check(view->name, parameters, e);
 }

@@ -17,6 +17,15 @@
 struct call;
 struct readers;
 
+/* Each lane has threads of its own, so that nothing slow holds up another kind of request. */
+enum lane {
+    LANE_CONTROL, /* start, stop, status: quick */
+    LANE_VIEW,    /* reads of our own */
+    LANE_SQL,     /* other people's queries */
+    LANE_FILE,    /* copies and checks of whole archives */
+    N_LANES,
+};
+
 struct parameter {
     const char *name; /* NULL ends a list */
     const char *type; /* "integer" "number" "string" "boolean" "string[]" "object" */
@@ -42,6 +51,7 @@ struct method {
     const char *example;                /* parameters of an example call, JSON */
     const struct parameter *parameters; /* own ones */
     method_handler *handler;
+    enum lane lane;
     bool is_control; /* RunControl, else Profiler */
     bool is_view;    /* can be subscribed to; query/ checks its parameters */
     bool is_ws_only;
@@ -60,6 +70,9 @@ const char *methods_nearest(const struct methods *m, const char *name);
 /* Checks parameters (an object or NULL) against a list: unknown keys, types, ranges, required ones.
  * Returns 0 or STAX_EUSAGE with the key named. */
 int parameters_check(const struct parameter *list, const json_t *parameters, struct err *e);
+
+/* The same for a view, with the parameter "run" it has here; query/ knows the rest. */
+int check_view_parameters(const struct method *view, const json_t *parameters, struct err *e);
 
 /* The static part of the table, ended by a NULL name; and the handler of every view. */
 extern const struct method method_table[];

@@ -66,6 +66,7 @@ int readers_get(struct readers *r, int64_t run, struct query **q, struct run_inf
     struct run_info wanted;
     int rc = registry_find(r->registry, run, &wanted, e);
     if (rc) {
+        readers_refresh(r); /* it may have been removed under us */
         return rc;
     }
     struct reader *reader = NULL;

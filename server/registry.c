@@ -67,8 +67,11 @@ int registry_open(struct registry **out, const struct registry_options *options,
     pthread_cond_init(&r->idle, NULL);
     r->options = *options;
     runs_scan(&r->runs, options->datadir->path, options->datadir->fd);
-    int64_t room = (used_bytes_locked(r) + datadir_free_bytes(options->datadir)) / 10 * 9;
+    int64_t used = used_bytes_locked(r);
+    int64_t room = (used + datadir_free_bytes(options->datadir)) / 10 * 9;
     r->max_bytes = options->max_bytes ? options->max_bytes : default_max_bytes();
+    /* What there is fits, however little is left: a full file system is no reason to remove it. */
+    room = room > used ? room : used;
     if (r->max_bytes > room && room > 0) {
         r->max_bytes = room;
     }
@@ -288,7 +291,7 @@ static int begin_start(struct registry *r, int64_t *id, char *path, size_t size,
         err_hint(e, "stax stop ends it; stax wait waits for its end");
     } else {
         r->is_starting = true;
-        *id = r->runs.next_id++;
+        *id = runs_take_id(&r->runs);
         snprintf(path, size, "%s/run-%" PRId64 ".stax", r->options.datadir->path, *id);
     }
     pthread_mutex_unlock(&r->lock);
@@ -300,8 +303,7 @@ static int finish_start(struct registry *r, int64_t id, const char *path, const 
                         struct recording *recording, struct err *e)
 {
     pthread_mutex_lock(&r->lock);
-    r->runs.next_id = id;
-    struct run *run = runs_add(&r->runs, path, RUN_ACTIVE);
+    struct run *run = runs_add(&r->runs, id, path, RUN_ACTIVE);
     json_object_set_new(run->summary, "state", json_string("recording"));
     json_object_set_new(run->summary, "command", json_clean_string(command));
     r->active = id;
@@ -346,7 +348,8 @@ int registry_start(struct registry *r, const struct capture_options *capture, co
     struct recording_options options = {
         .id = *id,
         .path = path,
-        .max_bytes = r->max_bytes,
+        /* Less than all of it, so that the run does not have to go itself once it has stopped. */
+        .max_bytes = r->max_bytes / 4 * 3,
         .command = command,
         .capture = *capture,
         .committed = committed,
@@ -458,7 +461,7 @@ int64_t registry_add_archive(struct registry *r, const char *path, json_t *run_m
         }
     }
     if (!run) {
-        run = runs_add(&r->runs, path, RUN_STOPPED);
+        run = runs_add(&r->runs, runs_take_id(&r->runs), path, RUN_STOPPED);
         run->is_archive = true;
     }
     json_decref(run->summary);
@@ -530,17 +533,22 @@ const struct datadir *registry_datadir(const struct registry *r)
     return r->options.datadir;
 }
 
-/* The oldest run that may go, or NULL. */
+/* The oldest run that may go, or NULL. The newest one never goes: somebody has just recorded it. */
 static struct run *oldest_removable(struct registry *r)
 {
-    for (size_t i = 0; i < r->runs.n; i++) {
+    struct run *oldest = NULL;
+    bool has_newer = r->active != 0;
+    for (size_t i = r->runs.n; i-- > 0;) {
         struct run *run = &r->runs.items[i];
-        if (!run->is_archive && run->n_holds == 0 && run->id != r->active &&
-            run->state != RUN_INTERRUPTED) {
-            return run;
+        if (run->is_archive || run->id == r->active) {
+            continue;
         }
+        if (has_newer && run->n_holds == 0 && run->state != RUN_INTERRUPTED) {
+            oldest = run;
+        }
+        has_newer = true;
     }
-    return NULL;
+    return oldest;
 }
 
 /* Removes the oldest stopped runs until the bound holds. Upkeep thread. */

@@ -3,7 +3,8 @@
  *
  * Owns the data directory, finds runs again after a restart (interrupted ones are repaired in the
  * background), starts and ends the one active recording, and keeps all of them under a size bound
- * by removing the oldest stopped runs. Any thread may call anything; values come out as copies.
+ * by removing the oldest stopped runs, never the newest. Any thread may call anything; values come
+ * out as copies.
  */
 #ifndef STAX_SERVER_REGISTRY_H
 #define STAX_SERVER_REGISTRY_H

@@ -36,13 +36,7 @@ static int check_parameters(const struct method *method, const json_t *given, st
         return RPC_INVALID_PARAMS;
     }
     if (method->is_view) {
-        /* query/ checks the rest, with its own messages. */
-        const json_t *run = json_object_get(given, "run");
-        if (run && (!json_is_integer(run) || json_integer_value(run) < 1)) {
-            err_set(e, STAX_EUSAGE, "parameter 'run' must be the number of a run");
-            return RPC_INVALID_PARAMS;
-        }
-        return 0;
+        return check_view_parameters(method, given, e) ? RPC_INVALID_PARAMS : 0;
     }
     return parameters_check(method->parameters, given, e) ? RPC_INVALID_PARAMS : 0;
 }

@@ -2,6 +2,7 @@
 #include "server/runs.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -44,7 +45,12 @@ struct run *runs_newest(struct runs *runs)
     return runs->n ? &runs->items[runs->n - 1] : NULL;
 }
 
-static struct run *insert(struct runs *runs, int64_t id, const char *path, enum run_state state)
+int64_t runs_take_id(struct runs *runs)
+{
+    return runs->next_id++;
+}
+
+struct run *runs_add(struct runs *runs, int64_t id, const char *path, enum run_state state)
 {
     mem_reserve(&runs->items, &runs->cap, runs->n + 1, sizeof(runs->items[0]));
     size_t at = runs->n;
@@ -66,11 +72,6 @@ static struct run *insert(struct runs *runs, int64_t id, const char *path, enum 
     return &runs->items[at];
 }
 
-struct run *runs_add(struct runs *runs, const char *path, enum run_state state)
-{
-    return insert(runs, runs->next_id, path, state);
-}
-
 void runs_remove(struct runs *runs, int64_t id)
 {
     struct run *run = runs_find(runs, id);
@@ -82,18 +83,37 @@ void runs_remove(struct runs *runs, int64_t id)
     }
 }
 
-/* The number in "run-<id>.stax", 0 for any other name. */
-static int64_t id_of_name(const char *name)
+/* What lies beside a run file, after its name. */
+static const char *const side_files[] = {"-wal", "-shm", "-journal", "-reserve"};
+enum { N_SIDE_FILES = sizeof(side_files) / sizeof(side_files[0]) };
+
+/* The number in "run-<id>.stax" and what follows it, or 0 for any other name. */
+static int64_t id_of_name(const char *name, const char **rest)
 {
     int64_t id = 0;
     int end = 0;
-    if (strlen(name) > 32 || sscanf(name, "run-%18" SCNd64 ".stax%n", &id, &end) != 1 || !end ||
-        name[end] || id <= 0) {
+    if (strlen(name) > 40 || sscanf(name, "run-%18" SCNd64 ".stax%n", &id, &end) != 1 || !end ||
+        id <= 0) {
         return 0;
     }
     char again[64];
     snprintf(again, sizeof(again), "run-%" PRId64 ".stax", id);
-    return strcmp(name, again) == 0 ? id : 0;
+    *rest = name + end;
+    return strncmp(name, again, strlen(again)) == 0 && (size_t)end == strlen(again) ? id : 0;
+}
+
+/* Removes a file beside a run that nobody will come back for: no run is active while we scan. */
+static void remove_orphan(int dir_fd, int64_t id, const char *name, const char *suffix)
+{
+    char run[64];
+    snprintf(run, sizeof(run), "run-%" PRId64 ".stax", id);
+    for (size_t i = 0; i < N_SIDE_FILES; i++) {
+        if (strcmp(suffix, side_files[i]) == 0 &&
+            (strcmp(suffix, "-reserve") == 0 ||
+             faccessat(dir_fd, run, F_OK, AT_SYMLINK_NOFOLLOW) != 0)) {
+            unlinkat(dir_fd, name, 0);
+        }
+    }
 }
 
 void runs_scan(struct runs *runs, const char *folder, int dir_fd)
@@ -112,11 +132,14 @@ void runs_scan(struct runs *runs, const char *folder, int dir_fd)
     rewinddir(dir);
     const struct dirent *entry;
     while ((entry = readdir(dir)) != NULL) {
-        int64_t id = id_of_name(entry->d_name);
-        if (id) {
+        const char *rest;
+        int64_t id = id_of_name(entry->d_name, &rest);
+        if (id && rest[0]) {
+            remove_orphan(dir_fd, id, entry->d_name, rest);
+        } else if (id) {
             char path[PATH_MAX + 300];
             snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
-            run_read_summary(insert(runs, id, path, RUN_STOPPED));
+            run_read_summary(runs_add(runs, id, path, RUN_STOPPED));
         }
     }
     closedir(dir);
@@ -163,15 +186,17 @@ void run_read_summary(struct run *run)
 
 int64_t run_file_bytes(const char *path)
 {
-    return db_file_bytes(path) + db_wal_bytes(path);
+    char reserve[PATH_MAX + 16];
+    snprintf(reserve, sizeof(reserve), "%s-reserve", path);
+    return db_file_bytes(path) + db_wal_bytes(path) + db_file_bytes(reserve);
 }
 
 void run_unlink(const char *path)
 {
-    static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
-    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+    unlink(path);
+    for (size_t i = 0; i < N_SIDE_FILES; i++) {
         char name[PATH_MAX + 16];
-        snprintf(name, sizeof(name), "%s%s", path, suffixes[i]);
+        snprintf(name, sizeof(name), "%s%s", path, side_files[i]);
         unlink(name);
     }
 }

@@ -38,17 +38,20 @@ void runs_fini(struct runs *runs);
 struct run *runs_find(struct runs *runs, int64_t id);
 /* The newest run, or NULL. */
 struct run *runs_newest(struct runs *runs);
-/* Adds a run with the next id; path is copied. Valid until the next add or remove. */
-struct run *runs_add(struct runs *runs, const char *path, enum run_state state);
+/* Sets an id aside for a run that is added later. */
+int64_t runs_take_id(struct runs *runs);
+/* Adds a run under an id of runs_take_id(); path is copied. Valid until the next add or remove. */
+struct run *runs_add(struct runs *runs, int64_t id, const char *path, enum run_state state);
 void runs_remove(struct runs *runs, int64_t id);
 
-/* Adds every run-<id>.stax of a folder, reading each one's summary. dir_fd is borrowed. */
+/* Adds every run-<id>.stax of a folder, reading each one's summary. Removes what a killed server
+ * left beside them: reserves of space, and side files without a run. dir_fd is borrowed. */
 void runs_scan(struct runs *runs, const char *folder, int dir_fd);
 /* Reads the summary from the file. Replaces summary, note and (from STOPPED) the state.
  * No lock is needed when the run is not in a table yet. */
 void run_read_summary(struct run *run);
 
-/* Bytes on disk of a run file with its WAL; 0 if gone. No lock needed. */
+/* Bytes on disk of a run file with its WAL and reserve; 0 if gone. No lock needed. */
 int64_t run_file_bytes(const char *path);
 /* Removes a run file with all that belongs to it. No lock needed. */
 void run_unlink(const char *path);

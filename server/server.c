@@ -4,19 +4,38 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "query/query.h"
 #include "server/jobs.h"
 #include "server/readers.h"
 #include "server/rpc.h"
 #include "server/watch.h"
 
-enum { N_WORKERS = 3, MAX_WAITING_JOBS = 512 };
+enum { MAX_WAITING_JOBS = 512 };
+
+/* How long a save may go on when the server is to end, and how often running queries are told. */
+#define SAVE_PATIENCE_NS ((int64_t)3 * 1000 * 1000 * 1000)
+#define CANCEL_PERIOD_NS (20L * 1000 * 1000)
+
+static const struct {
+    const char *name;
+    int n_threads;
+} lanes[N_LANES] = {
+    [LANE_CONTROL] = {"control", 2},
+    [LANE_VIEW] = {"view", 2},
+    [LANE_SQL] = {"sql", 2},
+    [LANE_FILE] = {"file", 2},
+};
 
 struct calls {
-    pthread_mutex_t lock; /* the list, and is_cancelled and the page counts of every call in it */
+    /* The list, and is_cancelled, query and the page counts of every call in it. */
+    pthread_mutex_t lock;
     struct call *first;
+    bool is_ending;
+    int64_t saves_end_ns; /* when saves are to give up, once is_ending */
 };
 
 static void on_changed(void *ctx)
@@ -30,9 +49,10 @@ static void on_changed(void *ctx)
 static void on_refresh(void *ctx)
 {
     struct server *s = ctx;
-    if (s->workers) {
-        jobs_refresh(s->workers);
+    for (int i = 0; i < N_LANES; i++) {
+        jobs_refresh(s->lanes[i]);
     }
+    watch_refresh(s->watch);
 }
 
 int server_open(struct server *s, int64_t max_bytes, void (*wake)(void *ctx), void *ctx,
@@ -59,16 +79,56 @@ int server_open(struct server *s, int64_t max_bytes, void (*wake)(void *ctx), vo
     pthread_mutex_init(&s->calls->lock, NULL);
     s->methods = methods_new();
     s->outbox = outbox_new(wake, ctx);
-    s->workers = jobs_new("worker", N_WORKERS, MAX_WAITING_JOBS, s->registry);
+    for (int i = 0; i < N_LANES; i++) {
+        s->lanes[i] = jobs_new(lanes[i].name, lanes[i].n_threads, MAX_WAITING_JOBS, s->registry);
+    }
     s->watch = watch_new(s);
     registry_begin(s->registry);
     return 0;
 }
 
+/* Stops the queries of calls that nobody waits for, or of all; returns how many there are. */
+static int cancel_queries(struct server *s, bool all)
+{
+    int n = 0;
+    pthread_mutex_lock(&s->calls->lock);
+    for (struct call *c = s->calls->first; c; c = c->next) {
+        if (c->query && (all || c->is_cancelled)) {
+            query_cancel(c->query);
+            n++;
+        }
+    }
+    pthread_mutex_unlock(&s->calls->lock);
+    return n;
+}
+
+void server_tick(struct server *s)
+{
+    cancel_queries(s, false);
+}
+
+size_t server_n_waiting(const struct server *s)
+{
+    size_t n = 0;
+    for (int i = 0; i < N_LANES; i++) {
+        n += jobs_waiting(s->lanes[i]);
+    }
+    return n;
+}
+
 void server_shutdown(struct server *s)
 {
+    pthread_mutex_lock(&s->calls->lock);
+    s->calls->is_ending = true;
+    s->calls->saves_end_ns = clock_monotonic_ns() + SAVE_PATIENCE_NS;
+    pthread_mutex_unlock(&s->calls->lock);
+    while (cancel_queries(s, true)) {
+        nanosleep(&(struct timespec){.tv_nsec = CANCEL_PERIOD_NS}, NULL);
+    }
     registry_shutdown(s->registry);
-    jobs_stop(s->workers);
+    for (int i = 0; i < N_LANES; i++) {
+        jobs_stop(s->lanes[i]);
+    }
     watch_stop(s->watch);
 }
 
@@ -89,7 +149,9 @@ void server_close(struct server *s)
     /* Upkeep first: it tells the others of changes. */
     registry_close(s->registry);
     watch_free(s->watch);
-    jobs_free(s->workers);
+    for (int i = 0; i < N_LANES; i++) {
+        jobs_free(s->lanes[i]);
+    }
     free_calls(s);
     outbox_free(s->outbox);
     methods_free(s->methods);
@@ -150,12 +212,32 @@ bool call_is_cancelled(struct call *c)
     return is_cancelled;
 }
 
-void server_save_progress(struct server *s, struct call *c, int64_t n_done, int64_t n_total)
+/* Why a call is not worth going on with, or NULL. Called with the lock. */
+static const char *end_reason(const struct call *c)
+{
+    return c->is_cancelled               ? "the client is gone"
+           : c->server->calls->is_ending ? "the server is shutting down"
+                                         : NULL;
+}
+
+int call_reads(struct call *c, struct query *q, struct err *e)
+{
+    pthread_mutex_lock(&c->server->calls->lock);
+    const char *reason = end_reason(c);
+    c->query = reason ? NULL : q;
+    pthread_mutex_unlock(&c->server->calls->lock);
+    return reason ? err_set(e, STAX_ECANCELLED, "%s", reason) : 0;
+}
+
+bool server_save_progress(struct server *s, struct call *c, int64_t n_done, int64_t n_total)
 {
     pthread_mutex_lock(&s->calls->lock);
     c->n_done_pages = n_done;
     c->n_total_pages = n_total;
+    bool goes_on =
+        !c->is_cancelled && (!s->calls->is_ending || clock_monotonic_ns() < s->calls->saves_end_ns);
     pthread_mutex_unlock(&s->calls->lock);
+    return goes_on;
 }
 
 json_t *server_saves(struct server *s)
@@ -201,15 +283,19 @@ static void run_call(void *ctx, struct readers *readers)
     struct call *c = ctx;
     struct err e = {0};
     json_t *document = NULL;
-    if (call_is_cancelled(c)) {
-        err_set(&e, STAX_ECANCELLED, "the client is gone");
+    if (call_reads(c, NULL, &e) != 0) {
         call_fail(c, &e);
         return;
     }
     int rc = c->method->handler(c, readers, &document, &e);
+    if (rc == METHOD_TAKEN) {
+        return;
+    }
+    int ended = call_reads(c, NULL, rc == STAX_ECANCELLED ? &e : NULL);
+    (void)ended; /* only what it was cancelled for is of interest, and that is in e */
     if (rc == 0) {
         call_answer(c, document);
-    } else if (rc != METHOD_TAKEN) {
+    } else {
         call_fail(c, &e);
     }
 }
@@ -231,7 +317,7 @@ void server_request(struct server *s, uint64_t conn, bool is_ws, const char *tex
     if (c->method->is_ws_only && !is_ws) {
         err_set(&e, STAX_EUSAGE, "%s works on the WebSocket /ws only", c->method->name);
         call_fail(c, &e);
-    } else if (!jobs_submit(s->workers, run_call, c, false)) {
+    } else if (!jobs_submit(s->lanes[c->method->lane], run_call, c, false)) {
         err_set(&e, STAX_EBUSY, "the server has too many requests waiting");
         err_hint(&e, "ask again in a moment");
         call_fail(c, &e);
@@ -247,6 +333,7 @@ void server_forget(struct server *s, uint64_t conn)
         }
     }
     pthread_mutex_unlock(&s->calls->lock);
+    cancel_queries(s, false);
     watch_forget(s->watch, conn);
 }
 

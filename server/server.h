@@ -21,6 +21,7 @@
 
 struct watch;
 struct jobs;
+struct query;
 
 /* What status tells about the transports; fixed once they are open. */
 struct server_addresses {
@@ -32,7 +33,7 @@ struct server {
     struct datadir datadir;
     struct registry *registry;
     struct methods *methods;
-    struct jobs *workers;
+    struct jobs *lanes[N_LANES];
     struct watch *watch;
     struct outbox *outbox;
     struct server_addresses addresses;
@@ -48,6 +49,7 @@ struct call {
     json_t *parameters; /* object */
     uint64_t conn;
     bool is_cancelled;                   /* read with call_is_cancelled() */
+    struct query *query;                 /* what it reads from right now; call_reads() */
     int64_t n_done_pages, n_total_pages; /* of a save under way; server_save_progress() */
 };
 
@@ -55,7 +57,8 @@ struct call {
  * something. max_bytes: bound over all runs, 0 for the default. */
 int server_open(struct server *s, int64_t max_bytes, void (*wake)(void *ctx), void *ctx,
                 struct err *e);
-/* Ends the active run cleanly and answers whatever was asked; new requests get no answer. */
+/* Ends the active run cleanly. What was asked and is not done yet fails, but for saves, which get a
+ * few seconds to finish; new requests get no answer. */
 void server_shutdown(struct server *s);
 /* After server_shutdown(), when the transport is gone. */
 void server_close(struct server *s);
@@ -65,10 +68,18 @@ void server_request(struct server *s, uint64_t conn, bool is_ws, const char *tex
 /* Forgets what a closed connection was waiting for. */
 void server_forget(struct server *s, uint64_t conn);
 
+/* For each look at the clock, about twice a second. */
+void server_tick(struct server *s);
+/* Requests that no thread has begun with. */
+size_t server_n_waiting(const struct server *s);
+
 /* Whether nobody waits for the answer any more. */
 bool call_is_cancelled(struct call *c);
-/* Notes how far a save is, for diagnostics; n_total 0: it is over. */
-void server_save_progress(struct server *s, struct call *c, int64_t n_done, int64_t n_total);
+/* Says what the call is about to read from, so that it can be stopped when its client leaves or the
+ * server ends. It holds until the handler returns. Errors: STAX_ECANCELLED: that has happened. */
+int call_reads(struct call *c, struct query *q, struct err *e);
+/* Notes how far a save is, for diagnostics; n_total 0: it is over. False: it is to give up. */
+bool server_save_progress(struct server *s, struct call *c, int64_t n_done, int64_t n_total);
 /* [{"path","n_done_pages","n_total_pages"}] of the saves under way. New reference. */
 json_t *server_saves(struct server *s);
 /* Answers and frees the call. Takes document. */

@@ -21,7 +21,7 @@ enum { MAX_UNIX = 1200, MAX_TCP = 400, MAX_LWS_FDS = 2048, ACCEPTS_A_TURN = 64, 
 struct service {
     struct transport t; /* first: the context's user pointer is both */
     lws_sorted_usec_list_t tick, upgrade;
-    bool is_ticking_registry;
+    bool is_ticking_server;
     int n_ticks;
 };
 
@@ -301,9 +301,16 @@ static void on_tick(lws_sorted_usec_list_t *sul)
         if (c->deadline_ns && c->deadline_ns <= now_ns) {
             kill_conn(c);
         }
+        if (c->state == CONN_WS && c->wsi && c->is_rx_off) {
+            /* We do not read, so its answers to pings cannot be seen: no reason to hang up. */
+            lws_validity_confirmed(c->wsi);
+        }
     }
-    if (s->is_ticking_registry && ++s->n_ticks % 2 == 0) {
-        registry_tick(s->t.server->registry);
+    if (s->is_ticking_server) {
+        server_tick(s->t.server);
+        if (++s->n_ticks % 2 == 0) {
+            registry_tick(s->t.server->registry);
+        }
     }
     lws_sul_schedule(s->t.context, 0, &s->tick, on_tick, TICK_US);
 }
@@ -410,7 +417,7 @@ int transport_run(struct transport *t, struct server *server, struct err *e)
         return err_set(e, STAX_ESYSTEM, "the event loop cannot take the sockets");
     }
     t->is_accepting = true;
-    s->is_ticking_registry = true;
+    s->is_ticking_server = true;
     lws_sul_schedule(t->context, 0, &s->tick, on_tick, TICK_US);
     int rc = 0;
     while (!t->is_done && rc == 0) {
@@ -421,7 +428,7 @@ int transport_run(struct transport *t, struct server *server, struct err *e)
         poll_writers(t);
     }
     t->is_accepting = false;
-    s->is_ticking_registry = false;
+    s->is_ticking_server = false;
     return rc;
 }
 

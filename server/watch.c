@@ -8,19 +8,22 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "server/condition.h"
 #include "server/readers.h"
 #include "server/rpc.h"
 
-enum { MAX_SUBSCRIPTIONS_A_CONNECTION = 32, SQL_CONDITION_TIMEOUT_MS = 2000 };
+enum { MAX_SUBSCRIPTIONS_A_CONNECTION = 32 };
 
-#define CHECK_PERIOD_NS ((int64_t)100 * 1000 * 1000) /* of waits, when nothing is committed */
-#define PUSH_PERIOD_NS  ((int64_t)250 * 1000 * 1000)
+#define CHECK_PERIOD_NS  ((int64_t)100 * 1000 * 1000) /* of waits, when nothing is committed */
+#define PUSH_PERIOD_NS   ((int64_t)250 * 1000 * 1000)
+#define CANCEL_PERIOD_NS (5L * 1000 * 1000)
 
 /* Items are taken off their lists by the watch thread only; others add and set flags. */
 struct waiter {
     struct waiter *next;
     struct call *call;
     struct wait wait;
+    struct condition *condition; /* of WAIT_SQL only; owned */
     bool is_done;
 };
 
@@ -46,6 +49,8 @@ struct watch {
     int64_t last_id;
     uint64_t generation; /* counts changes */
     bool is_ending;
+    bool is_refresh_due;   /* readers shall let go of runs */
+    struct query *reading; /* what the thread is pushing from right now */
     pthread_t thread;
 };
 
@@ -57,10 +62,21 @@ void watch_notify(struct watch *w)
     pthread_mutex_unlock(&w->lock);
 }
 
+void watch_refresh(struct watch *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->is_refresh_due = true;
+    pthread_cond_signal(&w->changed);
+    pthread_mutex_unlock(&w->lock);
+}
+
 void watch_wait(struct watch *w, struct call *c, const struct wait *wait)
 {
     struct waiter *item = mem_new(1, sizeof(*item));
     *item = (struct waiter){.call = c, .wait = *wait};
+    if (wait->kind == WAIT_SQL) {
+        item->condition = condition_new(w->server, wait->run, wait->text);
+    }
     pthread_mutex_lock(&w->lock);
     item->next = w->waiters;
     w->waiters = item;
@@ -133,29 +149,6 @@ void watch_forget(struct watch *w, uint64_t conn)
     pthread_mutex_unlock(&w->lock);
 }
 
-static bool is_true(const json_t *value)
-{
-    if (json_is_number(value)) {
-        return json_number_value(value) != 0;
-    }
-    return json_is_string(value) && json_string_value(value)[0];
-}
-
-/* Runs the condition's query: 1 true, 0 not, negative: an error. */
-static int check_sql(struct query *q, const char *sql, struct err *e)
-{
-    json_t *limits = json_pack("{s:i,s:i}", "max_rows", 1, "timeout_ms", SQL_CONDITION_TIMEOUT_MS);
-    json_t *document = NULL;
-    int rc = query_sql(q, sql, limits, &document, e);
-    json_decref(limits);
-    if (rc == 0) {
-        const json_t *rows = json_object_get(json_object_get(document, "data"), "rows");
-        rc = is_true(json_array_get(json_array_get(rows, 0), 0));
-        json_decref(document);
-    }
-    return rc;
-}
-
 /* Figures of a run that a wait answers with. */
 struct progress {
     int64_t n_samples, elapsed_ns;
@@ -174,9 +167,6 @@ static bool is_met(struct query *q, const struct wait *wait, const struct progre
     case WAIT_SYMBOL:
         *rc = query_has_symbol(q, wait->text, &found, e);
         return *rc == 0 && found;
-    case WAIT_SQL:
-        *rc = check_sql(q, wait->text, e);
-        return *rc > 0;
     default:
         return false;
     }
@@ -236,6 +226,20 @@ static void read_progress(struct watch *w, struct query *q, const struct run_inf
     }
 }
 
+/* Whether the wait is over, or its run is (*is_active false and it can never be met). */
+static bool look(struct waiter *item, struct query *q, const struct progress *p, bool *is_active,
+                 int *rc, struct err *e)
+{
+    if (item->wait.kind != WAIT_SQL) {
+        return is_met(q, &item->wait, p, rc, e);
+    }
+    enum condition_state state = condition_poll(item->condition, *is_active, e);
+    *rc = state == CONDITION_FAILED ? (int)e->code : 0;
+    /* The last word on a run that is over has its last rows. */
+    *is_active = state != CONDITION_NOT_MET;
+    return state == CONDITION_MET;
+}
+
 /* One look at one waiter. Watch thread, without the lock. */
 static void check_waiter(struct watch *w, struct waiter *item)
 {
@@ -256,7 +260,7 @@ static void check_waiter(struct watch *w, struct waiter *item)
     struct progress p;
     read_progress(w, q, &info, &p);
     int rc = 0;
-    bool met = is_met(q, &item->wait, &p, &rc, &e);
+    bool met = look(item, q, &p, &is_active, &rc, &e);
     if (rc < 0) {
         fail(item, &e);
     } else if (met || !is_active) {
@@ -266,6 +270,13 @@ static void check_waiter(struct watch *w, struct waiter *item)
         fail(item, &e);
     }
     json_decref(p.run);
+}
+
+static void set_reading(struct watch *w, struct query *q)
+{
+    pthread_mutex_lock(&w->lock);
+    w->reading = q;
+    pthread_mutex_unlock(&w->lock);
 }
 
 /* Computes one view and pushes it if its data is new. Watch thread, without the lock; the item
@@ -281,7 +292,9 @@ static bool push(struct watch *w, struct subscription *s)
     json_t *document = NULL;
     int rc = readers_get(w->readers, run, &q, &info, &e);
     if (rc == 0) {
+        set_reading(w, q);
         rc = query_view(q, s->view->name, parameters, &document, &e);
+        set_reading(w, NULL);
     }
     json_decref(parameters);
     if (rc) {
@@ -347,6 +360,7 @@ static void free_done_waiters(struct watch *w)
         struct waiter *item = *at;
         if (item->is_done) {
             *at = item->next;
+            condition_free(item->condition);
             free(item);
         } else {
             at = &item->next;
@@ -390,6 +404,16 @@ static void sleep_until(struct watch *w, int64_t wake_ns)
     pthread_cond_timedwait(&w->changed, &w->lock, &until);
 }
 
+static void refresh_if_due(struct watch *w)
+{
+    if (w->is_refresh_due) {
+        w->is_refresh_due = false;
+        pthread_mutex_unlock(&w->lock);
+        readers_refresh(w->readers);
+        pthread_mutex_lock(&w->lock);
+    }
+}
+
 static void *run(void *ctx)
 {
     struct watch *w = ctx;
@@ -399,6 +423,7 @@ static void *run(void *ctx)
     while (!w->is_ending) {
         int64_t wake_ns = INT64_MAX;
         int64_t now_ns = clock_monotonic_ns();
+        refresh_if_due(w);
         if (w->waiters && (checked != w->generation || now_ns >= next_check_ns)) {
             checked = w->generation;
             check_waiters(w);
@@ -409,7 +434,7 @@ static void *run(void *ctx)
         if (w->waiters && next_check_ns < wake_ns) {
             wake_ns = next_check_ns;
         }
-        if (generation == w->generation && !w->is_ending) {
+        if (generation == w->generation && !w->is_refresh_due && !w->is_ending) {
             sleep_until(w, wake_ns);
         }
     }
@@ -453,6 +478,16 @@ static void answer_last(struct watch *w)
     free_gone_subscriptions(w);
 }
 
+/* A view that takes long shall not hold up the end. */
+static void cancel_reading(struct watch *w)
+{
+    pthread_mutex_lock(&w->lock);
+    if (w->reading) {
+        query_cancel(w->reading);
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
 void watch_stop(struct watch *w)
 {
     pthread_mutex_lock(&w->lock);
@@ -461,7 +496,10 @@ void watch_stop(struct watch *w)
     pthread_cond_signal(&w->changed);
     pthread_mutex_unlock(&w->lock);
     if (!is_stopped) {
-        pthread_join(w->thread, NULL);
+        while (pthread_tryjoin_np(w->thread, NULL) != 0) {
+            cancel_reading(w);
+            nanosleep(&(struct timespec){.tv_nsec = CANCEL_PERIOD_NS}, NULL);
+        }
         answer_last(w);
         readers_free(w->readers);
     }

@@ -2,7 +2,8 @@
  * watch.h - the thread that waits on behalf of clients: long polls and subscriptions.
  *
  * After each commit it looks at what they wait for, one after the other, with readers of its own,
- * so any number of waiting clients holds up no worker. A subscription is answered at most four
+ * so any number of waiting clients holds up no worker. SQL conditions are checked elsewhere
+ * (condition.h). A subscription is answered at most four
  * times a second, only when its data changed, and not while its last update is still unsent.
  */
 #ifndef STAX_SERVER_WATCH_H
@@ -37,6 +38,9 @@ void watch_free(struct watch *w);
 
 /* Something changed: data was committed, a run began or ended. Any thread, quick. */
 void watch_notify(struct watch *w);
+
+/* Runs were removed or replaced: lets go of them. Any thread, quick. */
+void watch_refresh(struct watch *w);
 
 /* Takes the call and answers it when the wait is over. */
 void watch_wait(struct watch *w, struct call *c, const struct wait *wait);

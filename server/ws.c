@@ -11,7 +11,7 @@
 
 /* A connection is not read from while this many of its requests, or this much of its answers, wait:
  * one client shall not fill the line of jobs, nor the memory. Past the bounds it is cut off. */
-enum { PAUSE_IN_FLIGHT = 8, MAX_IN_FLIGHT = 64, FRAGMENT_BYTES = 65536 };
+enum { PAUSE_IN_FLIGHT = 16, MAX_IN_FLIGHT = 64, FRAGMENT_BYTES = 65536 };
 #define PAUSE_QUEUED_BYTES ((size_t)4 << 20)
 #define MAX_QUEUED_BYTES   ((size_t)64 << 20)
 

@@ -363,7 +363,7 @@ static bool add_step(struct buf *header, const char *path, int version)
     const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
     struct buf text = {0};
     bool is_good = read_text(path, &text);
-    if (is_good && atoi(name) != version) {
+    if (is_good && strtol(name, NULL, 10) != version) {
         fprintf(stderr, "%s:1: error: this step should be number %04d\n", path, version);
         is_good = false;
     }

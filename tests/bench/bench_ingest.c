@@ -1,7 +1,8 @@
 /*
  * bench_ingest.c - feeds events to ingest as fast as it takes them, and says how fast that was.
  *
- *   bench_ingest --out RUN.stax [--stream FILE [--samples N]] [--threads T --samples N]
+ *   bench_ingest --out RUN.stax [--stream FILE [--samples N]] [--threads T [--own-stacks 1]
+ * --samples N]
  *                [--rate HZ --seconds S]
  *
  * With --stream a recording of bench_record, names included; otherwise the synthetic worst case:
@@ -43,6 +44,7 @@ struct bench {
     uint64_t (*stacks)[DEPTH]; /* innermost first, as events have them */
     uint64_t random;
     int n_threads;
+    bool has_own_stacks; /* a stack is always met in the same thread */
     int64_t n_samples;
     int64_t ts;
     int64_t last_commit_ns;
@@ -108,7 +110,7 @@ static void feed_synthetic(struct bench *b, int64_t n, int64_t spacing_ns)
         struct event_sample sample = {
             .head = {.ts = b->ts},
             .pid = SYNTHETIC_PID,
-            .tid = SYNTHETIC_PID + (int)(r >> 40) % b->n_threads,
+            .tid = SYNTHETIC_PID + (int)(b->has_own_stacks ? r % N_STACKS : r >> 40) % b->n_threads,
             .cpu = (uint32_t)(r >> 32) & 1,
             .n_addresses = DEPTH,
             .on_cpu_ns = 1000000000 / SYNTHETIC_RATE_HZ,
@@ -227,7 +229,8 @@ int main(int argc, char **argv)
     const char *stream = option_text(argc, argv, "--stream", NULL);
     int64_t n_wanted = option_int(argc, argv, "--samples", stream ? 0 : 1000000);
     int64_t rate_hz = option_int(argc, argv, "--rate", 0);
-    struct bench b = {.n_threads = (int)option_int(argc, argv, "--threads", 1)};
+    struct bench b = {.n_threads = (int)option_int(argc, argv, "--threads", 1),
+                      .has_own_stacks = option_int(argc, argv, "--own-stacks", 0) != 0};
     if (!out || b.n_threads < 1 || (rate_hz && (stream || rate_hz % 100))) {
         fprintf(stderr, "usage: bench_ingest --out RUN.stax [--stream FILE] [--threads T] "
                         "[--samples N] [--rate HZ --seconds S]\n");

@@ -27,28 +27,33 @@ mkdir -m 700 "$XDG_RUNTIME_DIR"
 export STAX_SERVER_WS_BIND=127.0.0.1:$((20000 + $$ % 20000))
 
 n_failed=0
-started=()
-last_pid=
+last_pid= # of the last start, for the test
+export last_pid
 
 server_pid() {
     stax status --json 2>/dev/null | jq -r '.data.server.pid // empty' 2>/dev/null
 }
 cleanup() {
-    local pid
-    for pid in "${started[@]}"; do
-        kill -KILL "$pid" 2>/dev/null
-    done
-    # A stopped process ignores TERM: the server's pid is asked for, and it is given 5 s to drain.
+    local pid status=$?
     pid=$(server_pid)
     if [[ -n $pid ]]; then
         kill -TERM "$pid" 2>/dev/null
         wait_for 5 gone "$pid" || kill -KILL "$pid" 2>/dev/null
+    fi
+    # Only what still runs as a child of this shell: an old pid may be somebody else's by now.
+    for pid in $(jobs -pr); do
+        kill -KILL "$pid" 2>/dev/null
+    done
+    if grep -rqE --include='*.log' --include='*err*' 'Sanitizer|runtime error:' "$TMP"; then
+        fail "no sanitizer reports" "$(grep -rhE -A12 --include='*.log' --include='*err*' 'Sanitizer|runtime error:' "$TMP")"
+        status=1
     fi
     if [[ ${KEEP:-} ]]; then
         echo "# kept: $TMP" >&2
     else
         rm -rf "$TMP"
     fi
+    exit $status
 }
 trap cleanup EXIT
 trap 'exit 129' HUP INT TERM
@@ -57,7 +62,6 @@ trap 'exit 129' HUP INT TERM
 start() {
     "$@" &
     last_pid=$!
-    started+=("$last_pid")
 }
 gone() {
     local state

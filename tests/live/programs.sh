@@ -27,9 +27,13 @@ check_json "C++: a template method by its demangled name" "$TMP/top.json" \
     'any(.data.functions[]; .name | test("shop::inventory::Warehouse<.*>::recount\\(unsigned long, long\\)"))'
 check_json "C++: a lambda and an operator" "$TMP/top.json" \
     'any(.data.functions[]; .name | test("main::\\{lambda")) and any(.data.functions[]; .name | test("::operator\\(\\)\\("))'
-check_json "C++: shares within 3 points" "$TMP/top.json" \
-    '($truth[0] | add) as $sum | ([.data.functions[] | select(.name | test("recount"))] | map(.self_pct) | add) as $got |
-     (100 * $truth[0].template_ns / $sum - $got) | fabs <= 3' --slurpfile truth "$TMP/truth.json"
+if (($(jq .data.n_samples "$TMP/top.json") < 2000)); then
+    skip "C++: shares within 3 points" "this machine is too busy for 2,000 samples"
+else
+    check_json "C++: shares within 3 points" "$TMP/top.json" \
+        '($truth[0] | add) as $sum | ([.data.functions[] | select(.name | test("recount"))] | map(.self_pct) | add) as $got |
+         (100 * $truth[0].template_ns / $sum - $got) | fabs <= 3' --slurpfile truth "$TMP/truth.json"
+fi
 check_status "C++: names are cut in the middle, numbers never" 0 '…' -- env COLUMNS=80 stax top
 check_json "C++: four threads" <(stax threads --json -n 0) '[.data.threads[] | select(.n_samples > 0)] | length >= 4'
 stax save "$TMP/cxx.stax" >/dev/null 2>&1

@@ -23,6 +23,9 @@ error_code "no method" '{"jsonrpc":"2.0","id":1}' -32600
 error_code "unknown method" '{"jsonrpc":"2.0","id":1,"method":"nope"}' -32601
 error_code "unknown parameter" '{"jsonrpc":"2.0","id":1,"method":"top","params":{"nope":1}}' -32602
 error_code "wrong type" '{"jsonrpc":"2.0","id":1,"method":"top","params":{"limit":"ten"}}' -32602
+error_code "wrong type of a view's parameter, whatever runs there are" '{"jsonrpc":"2.0","id":1,"method":"top","params":{"run":999,"limit":"ten"}}' -32602
+check_json "a time limit beyond all bounds names the bound" <(rpc start_attach '{"pid":1,"time_limit_s":1e300}') \
+    '.error | .code == -32602 and (.message | test("1000000000"))'
 error_code "parameters by position" '{"jsonrpc":"2.0","id":1,"method":"top","params":[1]}' -32602
 error_code "deep nesting" "$(printf '[%.0s' {1..100000})" -32700
 check_json "errors carry code, message and hint" <(rpc start_attach '{"pid":4194000}') \

@@ -68,6 +68,27 @@ check "a taken port is said" grep -q "$port" "$TMP/server2.log"
 kill -TERM "$second"
 wait_for 5 gone "$second"
 
+# On all addresses: it says so, and answers on each to those who have the token.
+mkdir -m 700 "$TMP/run4"
+in_open() {
+    env XDG_RUNTIME_DIR="$TMP/run4" STAX_DATA_DIR="$TMP/data4" STAX_SERVER_WS_BIND=0.0.0.0:0 "$@"
+}
+start in_open stax-server 2>"$TMP/server4.log" >&2
+wait_for 5 in_open stax status >/dev/null 2>&1
+fourth=$(in_open stax status --json | jq .data.server.pid)
+port=$(in_open stax status --json | jq -r '.data.server.http | split(":")[-1]')
+in_all() {
+    curl -s -o /dev/null -w '%{http_code}' "http://127.0.0.2:$port/rpc" -d '{"jsonrpc":"2.0","id":1,"method":"status"}' "$@"
+}
+check "a server on all addresses answers on each" test \
+    "$(in_all -H "Authorization: Bearer $(cat "$TMP/data4/token")")" = 200
+check "... to nobody without the token" test "$(in_all)" = 401
+check "... nor under another address's name" test \
+    "$(in_all -H "Authorization: Bearer $(cat "$TMP/data4/token")" -H "Host: 127.0.0.3:$port")" = 403
+check "it warns of that" grep -q 'other machines' "$TMP/server4.log"
+kill -TERM "$fourth"
+wait_for 5 gone "$fourth"
+
 # Folders.
 refused() {
     local name=$1 pattern=$2
@@ -84,11 +105,14 @@ mkdir -m 700 "$TMP/real"
 ln -s "$TMP/real" "$TMP/link"
 refused "a data directory that is a symbolic link" 'link' STAX_DATA_DIR="$TMP/link"
 touch "$TMP/file"
+refused "a symbolic link with a slash behind it" 'link' STAX_DATA_DIR="$TMP/link/"
 refused "a data directory that is a file" 'file|directory' STAX_DATA_DIR="$TMP/file"
-refused "a data directory whose parent is missing" 'no/where' STAX_DATA_DIR="$TMP/no/where/at/all"
+refused "a data directory whose parent is missing" 'make the folder .*/no/where/at,' STAX_DATA_DIR="$TMP/no/where/at/all"
 mkdir -m 777 "$TMP/open"
 chmod 777 "$TMP/open"
 refused "a data directory that others may write" 'open|mode|permission' STAX_DATA_DIR="$TMP/open"
+refused "a socket whose folder is missing" 'make the folder .*/none,' STAX_DATA_DIR="$TMP/real" \
+    STAX_SERVER_SOCKET="$TMP/none/s.sock"
 refused "a socket path that is too long" 'long' STAX_DATA_DIR="$TMP/real" \
     STAX_SERVER_SOCKET="$TMP/$(printf 'x%.0s' {1..120})"
 if is_root; then

@@ -65,6 +65,35 @@ static void cuts_in_the_middle(void **state)
     }
 }
 
+static void shrinks_arguments_of_names(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in;
+        size_t width;
+        const char *expected;
+    } rows[] = {
+        {"shop::Ware<std::map<int, long>>::add(unsigned long, long) const", 40,
+         "shop::Ware<…>::add(…) const"},
+        {"main::{lambda(unsigned long)#1}::operator()(unsigned long) const", 50,
+         "main::{lambda(…)#1}::operator()(…) const"},
+        {"(anonymous namespace)::f(int, int, int, int)", 30, "(anonymous namespace)::f(…)"},
+        {"std::operator<< <char>(std::ostream&, char)", 30, "std::operator<< <…>(…)"},
+        {"a::operator->(int, int, int)", 20, "a::operator->(…)"},
+        {"shop::Ware<int>::recount(long, long) const [clone .isra.0]", 31,
+         "shop::Ware<…>::recount(…) const"},
+        {"fits<int>(long)", 15, "fits<int>(long)"},
+        {"f<unclosed, and, longer", 10, "f<unc…nger"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct buf b = {0};
+        text_cut_name(&b, rows[i].in, rows[i].width);
+        assert_true(text_width(buf_str(&b)) <= rows[i].width);
+        assert_string_equal(buf_str(&b), rows[i].expected);
+        buf_free(&b);
+    }
+}
+
 static void finds_near_words(void **state)
 {
     (void)state;
@@ -81,6 +110,7 @@ int main(void)
         cmocka_unit_test(cleans),
         cmocka_unit_test(measures),
         cmocka_unit_test(cuts_in_the_middle),
+        cmocka_unit_test(shrinks_arguments_of_names),
         cmocka_unit_test(finds_near_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,9 +10,13 @@
 
 #include <cmocka.h>
 #include <linux/perf_event.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/buf.h"
+#include "base/fd.h"
 #include "capture/events.h"
 #include "capture/follow.h"
 #include "capture/records.h"
@@ -292,6 +296,10 @@ static void test_loss(void **state)
     add_other(&f->records, PERF_RECORD_THROTTLE, 0, OWN_ID, 3, body, 3);
     sample(f, OWN_ID, -1, -1, 4);
     check(f, BEGIN "2 loss kind 0 n 17\n3 loss kind 2 n 1\n4 loss kind 3 n 1\n");
+    /* Kept, or never recorded: neither is lost. */
+    follow_loss(f->follow, 5, 0, EVENT_LOSS_LATE, 5);
+    follow_loss(f->follow, 5, 0, EVENT_LOSS_NO_EVENTS, 6);
+    follow_loss(f->follow, 5, 0, EVENT_LOSS_UNSAMPLED, 7);
     follow_stats(f->follow, &stats);
     assert_int_equal(stats.n_lost, 18);
     assert_int_equal(stats.n_throttled, 1);
@@ -326,6 +334,52 @@ static void test_queue_full(void **state)
     buf_clear(&out);
     check(f, "20 sample 10/10 cpu 0 7ns kernel 0: 10 20\n");
     buf_free(&out);
+    free_fixture(f);
+}
+
+/* A target that maps and renames faster than ingest can take is bounded, too, and that is counted;
+ * its processes are still told of. */
+static void test_queue_far_too_full(void **state)
+{
+    (void)state;
+    struct fixture *f = new_fixture(true, 4000);
+    struct bytes *b = &f->records;
+    follow_flush(f->follow);
+    for (int64_t ts = 2; ts < 1002; ts++) {
+        add_mapping(b, OWN_ID, MAIN, 0x400000, 0x1000, 0, PROT_EXEC, "/usr/bin/make", ts);
+        add_name(b, OWN_ID, MAIN, MAIN, false, "other", ts);
+        feed(f);
+        if (ts % 100 == 0) { /* a drain */
+            follow_flush(f->follow);
+        }
+    }
+    assert_in_range(queue_bytes(f->queue), 12000, 20000);
+    add_task(b, PERF_RECORD_FORK, OWN_ID, 20, 20, MAIN, MAIN, 1002);
+    feed(f);
+    struct buf out = {0};
+    take_text(f, &out);
+    assert_non_null(strstr(buf_str(&out), "1002 thread 20/20"));
+    assert_non_null(strstr(buf_str(&out), "loss kind 1 n "));
+    struct follow_stats stats;
+    follow_stats(f->follow, &stats);
+    assert_in_range(stats.n_lost, 1000, 1999);
+    buf_free(&out);
+    free_fixture(f);
+}
+
+/* However short, each pause leaves out its own samples and no others. */
+static void test_paused_twice(void **state)
+{
+    (void)state;
+    struct fixture *f = new_fixture(true, QUEUE_BYTES);
+    follow_set_paused(f->follow, true, 10);
+    follow_set_paused(f->follow, false, 20);
+    follow_set_paused(f->follow, true, 30);
+    for (int64_t ts = 5; ts < 40; ts += 10) {
+        sample(f, OWN_ID, MAIN, MAIN, ts);
+    }
+    check(f, BEGIN "5 sample 10/10 cpu 0 7ns kernel 0: 10 20\n"
+                   "25 sample 10/10 cpu 0 7ns kernel 0: 10 20\n");
     free_fixture(f);
 }
 
@@ -370,6 +424,45 @@ static void test_main_gone(void **state)
     free_fixture(f);
 }
 
+/* The exit of a process was lost and its pid is another's by now, who may live for ever. */
+static void test_reused_pid(void **state)
+{
+    (void)state;
+    struct fixture *f = new_fixture(true, QUEUE_BYTES);
+    struct follow_options options = {.pid = MAIN,
+                                     .with_children = true,
+                                     .has_proc = true,
+                                     .max_stack = 4,
+                                     .period_ns = 1000,
+                                     .out = f->queue,
+                                     .sources = &f->sources};
+    follow_free(f->follow);
+    f->follow = follow_new(&options);
+    follow_adopt_process(f->follow, getpid(), 0, false, 1); /* alive now */
+    follow_adopt_thread(f->follow, getpid(), getpid(), MAIN, 1, 1);
+    pid_t other = fork();
+    if (other == 0) {
+        pause();
+        _exit(0);
+    }
+    /* A process of this pid began 10 s ago, as that says. */
+    int64_t now = clock_monotonic_ns();
+    add_task(&f->records, PERF_RECORD_FORK, OWN_ID, other, other, getpid(), getpid(),
+             now - 10000000000);
+    feed(f);
+    struct follow_stats stats;
+    follow_stats(f->follow, &stats);
+    assert_int_equal(stats.n_processes, 2);
+    follow_verify(f->follow, now);
+    follow_tick(f->follow, now + 1);
+    follow_stats(f->follow, &stats);
+    assert_int_equal(stats.n_processes, 1);
+    assert_true(follow_has_thread(f->follow, getpid()));
+    kill(other, SIGKILL);
+    waitpid(other, NULL, 0);
+    free_fixture(f);
+}
+
 /* 20,000 short processes leave nothing behind. */
 static void test_many_forks(void **state)
 {
@@ -402,7 +495,10 @@ int main(void)
         cmocka_unit_test(test_stacks),
         cmocka_unit_test(test_loss),
         cmocka_unit_test(test_queue_full),
+        cmocka_unit_test(test_queue_far_too_full),
         cmocka_unit_test(test_paused),
+        cmocka_unit_test(test_paused_twice),
+        cmocka_unit_test(test_reused_pid),
         cmocka_unit_test(test_main_gone),
         cmocka_unit_test(test_many_forks),
     };

@@ -65,12 +65,14 @@ static void churn(int n, int ms)
     }
 }
 
-static void fork_often(int n)
+static void fork_often(int n, int ms)
 {
     for (int i = 0; i < n; i++) {
         pid_t pid = fork();
         if (pid == 0) {
-            spin_ms(1);
+            for (volatile int k = 0; k < 200000; k++) {
+            }
+            spin_ms(ms);
             _exit(0);
         }
         waitpid(pid, NULL, 0);
@@ -87,7 +89,9 @@ static int work(const char *workload)
     } else if (strcmp(workload, "churn") == 0) {
         churn(16, 2);
     } else if (strcmp(workload, "forks") == 0) {
-        fork_often(200);
+        fork_often(200, 1);
+    } else if (strcmp(workload, "brief") == 0) {
+        fork_often(1000, 0);
     } else if (strcmp(workload, "parent") == 0) {
         if (fork() == 0) {
             prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -106,6 +110,7 @@ static int work(const char *workload)
 struct seen {
     uint64_t n_samples, n_types[EVENT_N_TYPES], n_outside;
     int64_t on_cpu_ns, first_sample_ts, exec_ts, last_ts;
+    uint64_t n_losses[EVENT_LOSS_N_KINDS];
     bool is_ordered;
     int end_reason;
     struct map tids; /* tid -> samples */
@@ -142,6 +147,9 @@ static void see(struct seen *seen, const struct event_head *head)
         snprintf(seen->last_name, sizeof(seen->last_name), "%.*s", (int)p->name_len, p->text);
     } else if (head->type == EVENT_MAPPING && seen->n_maps < 256) {
         memcpy(&seen->maps[seen->n_maps++], head, sizeof(struct event_mapping));
+    } else if (head->type == EVENT_LOSS) {
+        const struct event_loss *l = (const void *)head;
+        seen->n_losses[l->kind] += l->n;
     } else if (head->type == EVENT_END) {
         seen->end_reason = (int)((const struct event_end *)(const void *)head)->reason;
     }
@@ -454,6 +462,87 @@ static void test_ring_full(void **state)
     finish_recording(r);
 }
 
+/* The ring overflows and nothing is written after that, so that no record tells of the loss. */
+static void test_ring_full_at_the_end(void **state)
+{
+    (void)state;
+    struct recording *r = open_recording(
+        "spin",
+        (struct capture_options){.is_launched = true, .with_children = true, .ring_bytes = 4096});
+    struct err e = {0};
+    siginfo_t info;
+    let_go(r);
+    assert_int_equal(waitid(P_PID, (id_t)r->pid, &info, WEXITED | WNOWAIT), 0);
+    assert_int_equal(capture_start(r->capture, &e), 0);
+    take_events(r->queue, &r->seen, true);
+    struct capture_stats stats;
+    capture_stats(r->capture, &stats);
+    assert_true(r->seen.n_samples < 200); /* 300 ms at 1,000 Hz */
+    assert_true(stats.n_lost > 0);
+    assert_int_equal(stats.n_lost, r->seen.n_losses[EVENT_LOSS_RING_FULL]);
+    assert_true(r->seen.n_samples + stats.n_lost > 250);
+    /* What was lost is told once. */
+    assert_int_equal(r->seen.n_losses[EVENT_LOSS_UNSAMPLED], 0);
+    finish_recording(r);
+}
+
+/* Processes that end within the sampling period have no samples: how much that is, is told. */
+static void test_unsampled(void **state)
+{
+    (void)state;
+    struct recording *r = start_recording(
+        "brief", (struct capture_options){.is_launched = true, .with_children = true});
+    struct rusage use;
+    take_events(r->queue, &r->seen, true);
+    assert_int_equal(wait4(r->pid, NULL, 0, &use), r->pid);
+    int64_t used = (use.ru_utime.tv_sec + use.ru_stime.tv_sec) * 1000000000LL +
+                   (use.ru_utime.tv_usec + use.ru_stime.tv_usec) * 1000LL;
+    int64_t unsampled = (int64_t)r->seen.n_losses[EVENT_LOSS_UNSAMPLED] * 1000000;
+    assert_true(unsampled > 0);
+    /* The end of a process, after its events are gone, is in one and not in the other. */
+    assert_in_range(r->seen.on_cpu_ns + unsampled, used / 2, used + used / 10);
+    finish_recording(r);
+}
+
+/* Descriptors for two threads only: the busiest are recorded, and the others are counted. */
+static void test_few_descriptors(void **state)
+{
+    (void)state;
+    int n_cpus = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    struct recording r = {.queue = queue_new(QUEUE_BYTES)};
+    struct capture_options options = {.with_children = true, .frequency_hz = HZ};
+    struct rlimit limit = {(rlim_t)(256 + 3 * n_cpus), (rlim_t)(256 + 3 * n_cpus)};
+    struct err e = {0};
+    r.pid = options.pid = start_child("threads", &r.hold_fd);
+    let_go(&r);
+    usleep(50000);
+    wait_for_cpu_time(r.pid);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    int rc = capture_open(&r.capture, &options, r.queue, &e);
+    if (rc == 0) {
+        assert_int_equal(capture_start(r.capture, &e), 0);
+        wait_for_cpu_time(r.pid);
+        capture_stop(r.capture, EVENT_END_STOPPED);
+        take_events(r.queue, &r.seen, true);
+        struct capture_stats stats;
+        capture_stats(r.capture, &stats);
+        assert_int_equal(stats.n_lost, 0);
+        assert_int_equal(r.seen.tids.n_used, 2);
+        assert_int_equal(map_get(&r.seen.tids, (uint32_t)r.pid), 0); /* it waits for the others */
+        assert_int_equal(r.seen.n_losses[EVENT_LOSS_NO_EVENTS],
+                         r.seen.n_types[EVENT_THREAD_START] - 2);
+    }
+    capture_close(r.capture);
+    kill(r.pid, SIGKILL);
+    waitpid(r.pid, NULL, 0);
+    queue_free(r.queue);
+    map_free(&r.seen.tids);
+    if (rc != 0) {
+        print_message("not possible here: %s\n", e.msg);
+        skip();
+    }
+}
+
 /* An unprivileged user asks for more locked memory than there is: smaller rings do. */
 static void test_ring_halved(void **state)
 {
@@ -511,6 +600,8 @@ static void test_refused(void **state)
     check_refused(options, STAX_EUSAGE);
     options.frequency_hz = (uint32_t)capture_max_frequency_hz() + 1;
     check_refused(options, STAX_EUSAGE);
+    options.frequency_hz = 100000; /* the kernel's clock would skip every other tick */
+    check_refused(options, STAX_EUSAGE);
     pthread_t thread;
     pid_t tid = 0;
     assert_int_equal(pthread_create(&thread, NULL, wait_for_ever, &tid), 0);
@@ -542,8 +633,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_attached_children),
         cmocka_unit_test(test_paused),
         cmocka_unit_test(test_ring_full),
+        cmocka_unit_test(test_ring_full_at_the_end),
+        cmocka_unit_test(test_unsampled),
         cmocka_unit_test(test_ring_halved),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_few_descriptors), /* the last: the limit stays */
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

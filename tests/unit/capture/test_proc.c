@@ -69,13 +69,15 @@ static void test_hostile_maps(void **state)
     assert_true(n_bad >= 9);
 }
 
-static void check_stat(const char *text, int rc, char letter, pid_t parent_pid, int64_t start_ticks)
+static void check_stat(const char *text, int rc, char letter, pid_t parent_pid, uint64_t cpu_ticks,
+                       int64_t start_ticks)
 {
     struct proc_stat stat;
     assert_int_equal(proc_parse_stat(text, strlen(text), &stat), rc);
     if (rc == 0) {
         assert_int_equal(stat.state, letter);
         assert_int_equal(stat.parent_pid, parent_pid);
+        assert_int_equal(stat.cpu_ticks, cpu_ticks);
         assert_int_equal(stat.start_ticks, start_ticks);
     }
 }
@@ -83,15 +85,16 @@ static void check_stat(const char *text, int rc, char letter, pid_t parent_pid, 
 static void test_stat(void **state)
 {
     (void)state;
-    check_stat("7 (sh) S 3 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 8814 1 1\n", 0, 'S', 3, 8814);
+    check_stat("7 (sh) S 3 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 8814 1 1\n", 0, 'S', 3, 11,
+               8814);
     check_stat("7 (a) Z 9 (b)) R 4 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12 1 1\n", 0, 'R', 4,
-               12);
-    check_stat("", STAX_ECORRUPT, 0, 0, 0);
-    check_stat("7 (sh", STAX_ECORRUPT, 0, 0, 0);
-    check_stat("7 (sh)", STAX_ECORRUPT, 0, 0, 0);
-    check_stat("7 (sh) S x", STAX_ECORRUPT, 0, 0, 0);
-    check_stat("7 (sh) S 3 7 7 0 -1", STAX_ECORRUPT, 0, 0, 0);
-    check_stat("7 (sh) S 99999999999999999999 7", STAX_ECORRUPT, 0, 0, 0);
+               11, 12);
+    check_stat("", STAX_ECORRUPT, 0, 0, 0, 0);
+    check_stat("7 (sh", STAX_ECORRUPT, 0, 0, 0, 0);
+    check_stat("7 (sh)", STAX_ECORRUPT, 0, 0, 0, 0);
+    check_stat("7 (sh) S x", STAX_ECORRUPT, 0, 0, 0, 0);
+    check_stat("7 (sh) S 3 7 7 0 -1", STAX_ECORRUPT, 0, 0, 0, 0);
+    check_stat("7 (sh) S 99999999999999999999 7", STAX_ECORRUPT, 0, 0, 0, 0);
 }
 
 static void check_cpus(const char *text, int rc, size_t n, pid_t last)

@@ -49,13 +49,16 @@ static void test_answers(void **state)
 }
 
 /* A server that reads one request and answers with fixed bytes, or hangs up. */
-static pid_t serve_once(const char *path, const char *answer)
+static pid_t serve_once(const char *path, uid_t uid, const char *answer)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(listen(fd, 1), 0);
+    uid_t own = geteuid();
+    assert_int_equal(seteuid(uid), 0);
+    assert_int_equal(listen(fd, 1), 0); /* whose socket it is for those who connect */
+    assert_int_equal(seteuid(own), 0);
     pid_t pid = fork();
     if (pid == 0) {
         char request[4096];
@@ -68,14 +71,14 @@ static pid_t serve_once(const char *path, const char *answer)
     return pid;
 }
 
-static int call_once(const char *answer, struct err *e)
+static int call_once(const char *answer, uid_t uid, struct err *e)
 {
     char folder[] = "/tmp/stax-test-XXXXXX";
     char path[64];
     assert_non_null(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/s", folder);
     setenv("STAX_SERVER_SOCKET", path, 1);
-    pid_t pid = serve_once(path, answer);
+    pid_t pid = serve_once(path, uid, answer);
     struct client *client = NULL;
     assert_int_equal(client_open(&client, e), 0);
     json_t *document = NULL;
@@ -94,16 +97,31 @@ static void test_calls(void **state)
     struct err e = {0};
     assert_int_equal(call_once("HTTP/1.1 200 OK\r\nContent-Length: 24\r\n\r\n"
                                "{\"id\":1,\"result\":{\"a\":1}}",
-                               &e),
+                               geteuid(), &e),
                      STAX_EVERSION); /* one byte short of its JSON */
     assert_int_equal(call_once("HTTP/1.1 200 OK\r\nContent-Length: 25\r\n\r\n"
                                "{\"id\":1,\"result\":{\"a\":1}}",
-                               &e),
+                               geteuid(), &e),
                      0);
-    assert_int_equal(call_once("", &e), STAX_EUNREACHABLE);
-    assert_int_equal(call_once("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", &e),
+    assert_int_equal(call_once("", geteuid(), &e), STAX_EUNREACHABLE);
+    assert_int_equal(call_once("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", geteuid(), &e),
                      STAX_EUNREACHABLE);
     assert_non_null(strstr(e.hint, "stax list"));
+}
+
+static void test_another_user_answers(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    if (geteuid() != 0) {
+        skip(); /* only root can be somebody else */
+    }
+    const char *answer = "HTTP/1.1 200 OK\r\nContent-Length: 25\r\n\r\n"
+                         "{\"id\":1,\"result\":{\"a\":1}}";
+    assert_int_equal(call_once(answer, 65534, &e), STAX_EPERMISSION);
+    assert_non_null(strstr(e.msg, "belongs to uid 65534"));
+    assert_non_null(strstr(e.hint, "STAX_SERVER_SOCKET"));
+    assert_int_equal(call_once(answer, 0, &e), 0);
 }
 
 static void test_no_server(void **state)
@@ -194,8 +212,11 @@ static void test_find(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answers),   cmocka_unit_test(test_calls),
-        cmocka_unit_test(test_no_server), cmocka_unit_test(test_launch),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_calls),
+        cmocka_unit_test(test_another_user_answers),
+        cmocka_unit_test(test_no_server),
+        cmocka_unit_test(test_launch),
         cmocka_unit_test(test_find),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

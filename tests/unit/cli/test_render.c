@@ -423,7 +423,7 @@ static void test_summary(void **state)
     render_summary(&out, json);
     assert_string_equal(buf_str(&out.text),
                         "\nrun 3 recording for 12.3 s, 100 samples, 111.0 ms on CPU, none lost\n"
-                        "   60.0 %  std::vector<int, std::al…::push_back(int const&)\n"
+                        "   60.0 %  std::vector<…>::push_back(…)\n"
                         "    0.0 %  evil\\x1b[31m\\xe2\\x80\\xaename\n"
                         "try: stax top · stax flame · stax threads · stax sql · stax save "
                         "run-3.stax\n");

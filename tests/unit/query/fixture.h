@@ -12,7 +12,7 @@
  *     open TID REASON            it leaves its CPU now and does not come back; REASON may be
  * running end TID                    it ends now snapshot                   a moment of stack_sum
  * holds everything up to here fold                       raw rows up to the last snapshot are
- * dropped
+ * dropped loss KIND N                a row of loss
  *
  * Functions are name, BINARY!name, [k]name (kernel), ?0x12 (unnamed) or [truncated stack].
  */
@@ -100,6 +100,11 @@ struct model {
     struct model_wait waits[MAX_WAITS];
     size_t n_waits;
     bool has_off_cpu; /* set by the first wait */
+    struct {
+        char kind[32];
+        int64_t n;
+    } losses[8]; /* not written yet */
+    uint32_t n_losses;
     int64_t next_ns;
     bool is_recording;
 };
@@ -333,6 +338,10 @@ static inline bool model_read_line(struct model *m, const char *line)
         m->threads[model_utid(m, a)].end_ts = START_TS + m->next_ns;
     } else if (sscanf(text, "at %lld", &a) == 1) {
         m->next_ns = a * MS;
+    } else if (sscanf(text, "loss %255s %lld", name, &a) == 2) {
+        assert_true(m->n_losses < 8);
+        snprintf(m->losses[m->n_losses].kind, sizeof(m->losses[0].kind), "%.31s", name);
+        m->losses[m->n_losses++].n = a;
     } else if (strcmp(text, "snapshot") == 0) {
         m->snapshots[m->n_snapshots++] = m->n_samples;
     } else if (strcmp(text, "fold") == 0) {
@@ -374,6 +383,7 @@ static const struct sql_block fixture_sql[] = {
      " 1700000000000000000, ?4, 1000, 1000000, 1, 'host', 'Linux 6.18', 'x86_64', 2, '0.1.0',"
      " ?5, ?6, 0, ?7, ?8, 0, 0, 0, ?9, 0, ?10)"},
     {"ability", "INSERT OR IGNORE INTO ability VALUES ('kernel_stacks', 1, '', '')"},
+    {"loss", "INSERT INTO loss VALUES (NULL, 5000000000, NULL, ?2, ?1)"},
     {"binary", "INSERT OR IGNORE INTO binary VALUES"
                " (?1, '/usr/bin/' || ?2, ?2, ?3, NULL, 1, 'symtab', NULL)"},
     {"symbol", "INSERT OR IGNORE INTO symbol VALUES (?1, ?2, ?3, NULL, ?4, ?5, 256, 'symtab')"},
@@ -713,6 +723,10 @@ static inline void model_write(struct model *m, const char *path)
     fixture_put(db, "ability", NULL, 0, NULL, NULL, 0);
     fixture_put(db, "clear_waits", NULL, 0, NULL, NULL, 0);
     fixture_put(db, "clear_folded", NULL, 0, NULL, NULL, 0);
+    for (; m->n_losses > 0; m->n_losses--) {
+        const int64_t n = m->losses[m->n_losses - 1].n;
+        fixture_put(db, "loss", &n, 1, m->losses[m->n_losses - 1].kind, NULL, 2);
+    }
     for (size_t i = 0; i <= m->n_samples; i++) {
         while (which < m->n_snapshots && m->snapshots[which] == i) {
             fixture_snapshot(x, db, m, which++);

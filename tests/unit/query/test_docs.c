@@ -7,6 +7,9 @@
  */
 #include "fixture.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "base/json.h"
 #include "base/text.h"
 
@@ -206,12 +209,76 @@ static void limits_are_checked_and_reported(void **state)
     model_free(&m);
 }
 
+struct committer {
+    const char *path;
+    atomic_bool is_done;
+};
+
+static void *commit_on(void *ctx)
+{
+    static const struct sql_block update = {"update", "UPDATE run SET n_samples = n_samples + 1"};
+    struct committer *c = ctx;
+    struct db *db = NULL;
+    struct err e = {0};
+
+    if (db_open(&db, c->path, DB_WRITE, &e) == 0) {
+        while (!atomic_load(&c->is_done)) {
+            db_begin(db);
+            stmt_run(db_stmt(db, &update));
+            db_commit(db);
+            db_checkpoint(db, true);
+        }
+        db_close(db);
+    }
+    return NULL;
+}
+
+/* What the document says of the run is from the commit that the query read. */
+static void one_document_is_of_one_commit(void **state)
+{
+    struct model m = {.is_recording = true};
+    struct query *q = NULL;
+    struct err e = {0};
+    json_t *document = NULL;
+    char path[512];
+    pthread_t thread;
+
+    (void)state;
+    fixture_path(path, sizeof(path));
+    model_read_line(&m, "process 1 app");
+    model_read_line(&m, "sample 1 main x9");
+    model_write(&m, path);
+    struct committer c = {.path = path};
+    assert_int_equal(query_open(&q, path, false, &e), 0);
+    assert_int_equal(pthread_create(&thread, NULL, commit_on, &c), 0);
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(
+            query_sql(q,
+                      "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 3000)"
+                      " SELECT (SELECT n_samples FROM run), max(i) FROM n",
+                      NULL, &document, &e),
+            0);
+        const json_t *rows = json_object_get(json_object_get(document, "data"), "rows");
+        int64_t n = json_integer_value(json_array_get(json_array_get(rows, 0), 0));
+        assert_true(n >= 9);
+        assert_int_equal(json_int_at(json_object_get(document, "run"), "n_samples", 0), n);
+        assert_int_equal(json_int_at(json_object_get(document, "quality"), "n_samples", 0), n);
+        json_decref(document);
+    }
+    atomic_store(&c.is_done, true);
+    pthread_join(thread, NULL);
+    query_close(q);
+    fixture_remove(path);
+    model_free(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_query_gives_what_is_printed),
         cmocka_unit_test(every_table_and_view_is_named),
         cmocka_unit_test(limits_are_checked_and_reported),
+        cmocka_unit_test(one_document_is_of_one_commit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

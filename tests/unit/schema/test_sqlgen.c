@@ -10,7 +10,7 @@ static void sqlgen_path(char *path, size_t size)
     ssize_t n = readlink("/proc/self/exe", path, size - 16);
     assert_true(n > 0);
     path[n] = '\0';
-    strcpy(strrchr(path, '/') + 1, "sqlgen");
+    memcpy(strrchr(path, '/') + 1, "sqlgen", sizeof("sqlgen"));
 }
 
 static void write_file(const char *path, const char *text)

@@ -36,6 +36,11 @@ static void test_trees(void **state)
                 "app;main;libc.so.6+0x9000|2|2000000\n"
                 "app;main;work|3|3000000\n"
                 "app;main;work;memcpy|4|4000000\n");
+    /* ; separates: it must not stand in a name, the process's included. */
+    run_sql(f->run, "UPDATE symbol SET name = name || ';x' WHERE name IN ('app', 'work')");
+    assert_rows(f->run, "SELECT stack FROM v_folded ORDER BY stack LIMIT 3",
+                "app:x;main\napp:x;main;libc.so.6+0x9000\napp:x;main;work:x\n");
+    run_sql(f->run, "UPDATE symbol SET name = replace(name, ';x', '')");
     assert_rows(f->run, "SELECT caller, callee, total_ms FROM v_calls",
                 "app|main|10.0\nmain|work|7.0\nwork|memcpy|4.0\nmain|libc.so.6+0x9000|2.0\n");
     assert_rows(f->run, "SELECT count(*), sum(self_ms) FROM v_call_tree", "5|10.0\n");

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,7 +52,8 @@ static void test_makes_it_private(void **state)
     assert_int_equal(st.st_mode & 0777, 0700);
     datadir_close(&d);
     assert_int_equal(d.fd, -1);
-    assert_int_equal(open_in(*state, "fresh", &d, &e), 0);
+    assert_int_equal(open_in(*state, "fresh//", &d, &e), 0);
+    assert_string_equal(strrchr(d.path, '/'), "/fresh");
     datadir_close(&d);
 }
 
@@ -83,7 +85,11 @@ static void test_refuses_what_is_not_ours_alone(void **state)
     snprintf(link, sizeof(link), "%s/link", (char *)*state);
     assert_int_equal(symlink(path, link), 0);
     assert_int_equal(open_in(*state, "link", &d, &e), STAX_EPERMISSION);
+    assert_int_equal(open_in(*state, "link/", &d, &e), STAX_EPERMISSION);
+    assert_int_equal(open_in(*state, "link//", &d, &e), STAX_EPERMISSION);
     assert_int_equal(open_in(*state, "missing/below", &d, &e), STAX_ENOTFOUND);
+    assert_non_null(strstr(e.hint, "/missing,"));
+    assert_non_null(strstr(e.hint, "STAX_DATA_DIR"));
     setenv("STAX_DATA_DIR", "relative", 1);
     assert_int_equal(datadir_open(&d, &e), STAX_EUSAGE);
 }
@@ -200,6 +206,47 @@ static void test_long_path_is_explained(void **state)
     assert_non_null(strstr(e.hint, "STAX_SERVER_SOCKET"));
 }
 
+static void test_a_missing_folder_is_named(void **state)
+{
+    struct listeners l;
+    struct err e = {0};
+    char folder[256];
+    set_socket(*state, "nowhere/s");
+    snprintf(folder, sizeof(folder), "%s/nowhere,", (char *)*state);
+    assert_int_equal(listen_open(&l, "off", &e), STAX_ENOTFOUND);
+    assert_null(strstr(e.msg, ".lock"));
+    assert_non_null(strstr(e.hint, folder));
+    assert_non_null(strstr(e.hint, "STAX_SERVER_SOCKET"));
+}
+
+static void test_connections_know_their_address(void **state)
+{
+    struct listeners l;
+    struct err e = {0};
+    set_socket(*state, "any");
+    assert_int_equal(listen_open(&l, "0.0.0.0:0", &e), 0);
+    assert_non_null(strstr(l.note, "other machines"));
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)l.tcp_port)};
+    assert_int_equal(inet_pton(AF_INET, "127.0.0.9", &to.sin_addr), 1);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+    int accepted = accept(l.tcp_fd, NULL, NULL);
+    char local[LISTEN_HOST_BYTES];
+    listen_local_host(accepted, local);
+    assert_string_equal(local, "127.0.0.9");
+    close(accepted);
+    close(fd);
+    char address[64];
+    struct listeners second;
+    snprintf(address, sizeof(address), "0.0.0.0:%d", l.tcp_port);
+    set_socket(*state, "other");
+    assert_int_equal(listen_open(&second, address, &e), 0);
+    assert_non_null(strstr(second.note, "is taken"));
+    assert_non_null(strstr(second.note, "other machines"));
+    listen_close(&second);
+    listen_close(&l);
+}
+
 static void test_taken_port_moves_on(void **state)
 {
     struct listeners first, second;
@@ -227,6 +274,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_socket_is_private_and_unlinked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_only_a_stale_socket_is_replaced, setup, teardown),
         cmocka_unit_test_setup_teardown(test_long_path_is_explained, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_missing_folder_is_named, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_connections_know_their_address, setup, teardown),
         cmocka_unit_test_setup_teardown(test_taken_port_moves_on, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

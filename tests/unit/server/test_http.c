@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -135,15 +136,21 @@ static void test_writes_a_response(void **state)
 
 #define TOKEN "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
+static int check_at(const char *local, const char *host, const char *origin, const char *token,
+                    bool needs_token)
+{
+    struct access_rules rules = {.token = TOKEN, .port = 8080};
+    struct http_head h = {.has_origin = origin != NULL};
+    snprintf(h.host, sizeof(h.host), "%s", host);
+    snprintf(h.origin, sizeof(h.origin), "%s", origin ? origin : "");
+    snprintf(h.token, sizeof(h.token), "%s", token);
+    struct err e;
+    return access_check(&rules, local, &h, needs_token, &e);
+}
+
 static int check(const char *host, const char *origin, const char *token, bool needs_token)
 {
-    struct access_rules rules = {.token = TOKEN, .host = "127.0.0.1", .port = 8080};
-    struct http_head h = {.has_origin = origin != NULL};
-    strcpy(h.host, host);
-    strcpy(h.origin, origin ? origin : "");
-    strcpy(h.token, token);
-    struct err e;
-    return access_check(&rules, &h, needs_token, &e);
+    return check_at("127.0.0.1", host, origin, token, needs_token);
 }
 
 static void test_access(void **state)
@@ -167,6 +174,11 @@ static void test_access(void **state)
     assert_int_equal(check("127.0.0.1:8080", "null", TOKEN, true), 403);
     assert_int_equal(check("127.0.0.1:8080", "https://127.0.0.1:8080", TOKEN, true), 403);
     assert_int_equal(check("127.0.0.1:8080", "", TOKEN, true), 403);
+    /* Another address is ours only on a connection that came in on it. */
+    assert_int_equal(check("192.0.2.1:8080", NULL, TOKEN, true), 403);
+    assert_int_equal(check_at("192.0.2.1", "192.0.2.1:8080", NULL, TOKEN, true), 0);
+    assert_int_equal(check_at("[2001:db8::1]", "[2001:DB8::1]:8080", NULL, TOKEN, true), 0);
+    assert_int_equal(check_at("", ":8080", NULL, TOKEN, true), 403);
 }
 
 int main(void)
