@@ -46,7 +46,7 @@ check "save works beside slow queries" timeout 20 stax save "$TMP/beside.stax"
 check "the slow queries were running all the time" test "$(n_alive)" = 6
 kill -KILL "${clients[@]}"
 wait "${clients[@]}" 2>/dev/null
-check_status "queries end with their clients: there is room for others" 0 '^ *1 *$|1' -- timeout 20 stax sql 'SELECT 1 AS one'
+check_status "queries end with their clients: there is room for others" 0 -- timeout 20 stax sql 'SELECT 1 AS one'
 
 # Waits with a condition that takes two seconds to fail, one after the other for each client.
 clients=()
