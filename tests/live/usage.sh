@@ -25,6 +25,7 @@ check_status "pid 0" 2 -- stax record --pid 0
 check_status "a pid that is none" 2 -- stax record --pid abc
 check_status "frequency 0" 2 -- stax record -F 0 -- true
 limit=$(cat /proc/sys/kernel/perf_event_max_sample_rate)
+((limit < 50000)) || limit=50000 # beyond, the kernel's clock itself is the limit
 check_status "frequency above the kernel's limit" 2 "$limit" -- stax record -F $((limit + 1)) -- true
 check_status "a time limit of 0" 2 -- stax record -l 0 -- true
 start "$STAX_WORKLOADS/zombie" 20 >"$TMP/zombie"
@@ -39,6 +40,17 @@ check_json "errors with --json are JSON" <(stax record --json --pid 4194000 2>&1
     '.error | (.code | type == "string") and (.message | length > 10) and has("hint")'
 check_json "no run yet: JSON" <(stax top --json 2>&1 >/dev/null) '.error.code == "no_such_run"'
 check_status "no run yet" 3 'stax record' -- stax top
+
+# A server that cannot start: its own words, its way out and its exit status.
+other=(env STAX_SERVER_SOCKET="$TMP/other.sock")
+mkdir -m 755 "$TMP/open"
+check_status "a data directory that is open to others" 5 'did not start: the data directory .* open to other users' -- \
+    "${other[@]}" STAX_DATA_DIR="$TMP/open" stax record -- true
+check_status "... and the way out" 5 "^  chmod 700 '$TMP/open'" -- "${other[@]}" STAX_DATA_DIR="$TMP/open" stax record -- true
+check_status "a data directory in a missing folder" 3 "folder $TMP/no/such, or set STAX_DATA_DIR" -- \
+    "${other[@]}" STAX_DATA_DIR="$TMP/no/such/data" stax record -- true
+check_status "a socket in a missing folder" 3 "folder $TMP/no.*STAX_SERVER_SOCKET" -- \
+    env STAX_SERVER_SOCKET="$TMP/no/s.sock" STAX_DATA_DIR="$TMP/data2" stax record -- true
 
 # Hosts that forbid perf: the setting, and what would help.
 stopped=$(server_pid)
