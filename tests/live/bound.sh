@@ -23,10 +23,15 @@ has_let_go() {
 # A run that outgrows the bound, beside an older one that makes room for it.
 bound=1048576
 server_start env STAX_MAX_BYTES=$bound
-start stax record -F 99 -- "$STAX_WORKLOADS/cpu_shares" --threads 1 --seconds 1 >/dev/null 2>&1
+start stax record -F 99 -- "$STAX_WORKLOADS/cpu_shares" --threads 1 --seconds 60 >/dev/null 2>&1
 record=$last_pid
 wait_for 10 is_active
-check_json "a short run" <(rpc wait_active) '.result.data.reason == "stopped"'
+start rpc wait_active >"$TMP/wait.json"
+waiter=$last_pid
+wait_for 10 has_samples 20
+stax stop >/dev/null
+wait_for 10 gone "$waiter"
+check_json "a short run" "$TMP/wait.json" '.result.data.reason == "stopped"'
 wait_for 10 gone "$record"
 start stax record -F 20000 -- "$STAX_WORKLOADS/cpu_shares" --threads 4 --seconds 60 >/dev/null 2>"$TMP/over.err"
 record=$last_pid

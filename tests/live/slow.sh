@@ -20,6 +20,13 @@ begin_slow() {
         clients+=("$last_pid")
     done
 }
+# Sockets of the server.
+n_sockets() {
+    find "/proc/$server/fd" -lname 'socket:*' | wc -l
+}
+has_two_more() {
+    (($(n_sockets) >= sockets + 2))
+}
 # CPU time of the server, in ticks.
 ticks() {
     awk '{ print $14 + $15 }' "/proc/$server/stat"
@@ -66,13 +73,17 @@ done
 wait_for 5 gone "$record"
 
 # The last rows of a run count for a condition, and its end ends the wait.
-start stax record -- "$STAX_WORKLOADS/cpu_shares" --threads 1 --seconds 1 >/dev/null 2>&1
+start stax record -- "$STAX_WORKLOADS/cpu_shares" --threads 1 --seconds 60 >/dev/null 2>&1
 record=$last_pid
-wait_for 10 is_active
+wait_for 10 has_samples 20
+sockets=$(n_sockets)
 start rpc wait_active '{"sql":"SELECT count(*) > 100000000 FROM sample"}' >"$TMP/never.json"
 never=$last_pid
 start rpc wait_active "{\"sql\":\"SELECT state = 'stopped' FROM run\"}" >"$TMP/last.json"
 last=$last_pid
+wait_for 10 has_two_more
+sleep 0.5
+stax stop >/dev/null
 wait_for 20 gone "$never"
 wait_for 20 gone "$last"
 check_json "a condition that never holds ends with the run" "$TMP/never.json" '.result.data | .reason == "stopped" and .is_met == false'
