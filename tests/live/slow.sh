@@ -15,7 +15,7 @@ clients=()
 begin_slow() {
     local i
     clients=()
-    for i in {1..6}; do
+    for _ in {1..6}; do
         start stax sql --timeout-ms 60000 "$slow" >/dev/null 2>&1
         clients+=("$last_pid")
     done
