@@ -13,7 +13,6 @@ wait_for 10 has_samples 50
 
 clients=()
 begin_slow() {
-    local i
     clients=()
     for _ in {1..6}; do
         start stax sql --timeout-ms 60000 "$slow" >/dev/null 2>&1
