@@ -100,6 +100,26 @@ int64_t capture_max_frequency_hz(void)
     return hz < MAX_FREQUENCY_HZ ? hz : MAX_FREQUENCY_HZ;
 }
 
+int capture_check_frequency(int64_t hz, struct err *e)
+{
+    int64_t max_hz = capture_max_frequency_hz();
+    if (hz <= 0) {
+        return err_set(e, STAX_EUSAGE, "a frequency of %lld Hz takes no samples", (long long)hz);
+    }
+    if (hz <= max_hz) {
+        return 0;
+    }
+    if (max_hz == MAX_FREQUENCY_HZ) {
+        return err_set(e, STAX_EUSAGE,
+                       "%lld Hz is above %d Hz: the kernel's sampling clock could not keep up",
+                       (long long)hz, MAX_FREQUENCY_HZ);
+    }
+    err_set(e, STAX_EUSAGE, "%lld Hz is above what this host allows, %lld Hz", (long long)hz,
+            (long long)max_hz);
+    err_hint(e, "sudo sysctl kernel.perf_event_max_sample_rate=%d", MAX_FREQUENCY_HZ);
+    return STAX_EUSAGE;
+}
+
 /* What events_read() is compared with at the end. */
 static void count(struct capture *c, const struct record *r)
 {
@@ -405,21 +425,9 @@ static void note_abilities(struct capture *c)
 /* Whether the options make sense and the target is one that can be recorded. */
 static int check_options(const struct capture_options *o, struct err *e)
 {
-    int64_t max_hz = capture_max_frequency_hz();
-    if (o->frequency_hz == 0) {
-        return err_set(e, STAX_EUSAGE, "a frequency of 0 Hz takes no samples");
-    }
-    if (o->frequency_hz > max_hz) {
-        if (max_hz < MAX_FREQUENCY_HZ) {
-            err_set(e, STAX_EUSAGE, "%u Hz is above what this host allows, %lld Hz",
-                    o->frequency_hz, (long long)max_hz);
-            err_hint(e, "sudo sysctl kernel.perf_event_max_sample_rate=%d", MAX_FREQUENCY_HZ);
-        } else {
-            err_set(e, STAX_EUSAGE,
-                    "%u Hz is above %d Hz: the kernel's sampling clock could not keep up",
-                    o->frequency_hz, MAX_FREQUENCY_HZ);
-        }
-        return STAX_EUSAGE;
+    int rc = capture_check_frequency(o->frequency_hz, e);
+    if (rc != 0) {
+        return rc;
     }
     pid_t group = 0;
     struct proc_stat stat;

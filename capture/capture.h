@@ -70,5 +70,7 @@ int64_t capture_period_ns(const struct capture *c);
 /* The largest frequency that this host allows (kernel.perf_event_max_sample_rate) and that the
  * kernel's sampling clock keeps up with. */
 int64_t capture_max_frequency_hz(void);
+/* 0, or STAX_EUSAGE with what is in the way. */
+int capture_check_frequency(int64_t hz, struct err *e);
 
 #endif

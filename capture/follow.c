@@ -188,7 +188,9 @@ static bool is_paused_at(struct follow *f, int64_t ts)
             f->is_paused = f->pauses[n++].is_paused;
         }
         f->n_pauses -= n;
-        memmove(f->pauses, f->pauses + n, f->n_pauses * sizeof(*f->pauses));
+        if (n > 0) {
+            memmove(f->pauses, f->pauses + n, f->n_pauses * sizeof(*f->pauses));
+        }
         atomic_store(&f->pause_ts, f->n_pauses ? f->pauses[0].ts : INT64_MAX);
         pthread_mutex_unlock(&f->pause_lock);
     }

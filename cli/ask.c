@@ -147,6 +147,8 @@ bool ask_is_foreign(const char *path)
 {
     struct buf name = {0};
     struct stat file, wal, folder;
+    char *real = realpath(path, NULL); /* its log and its folder are where it is, not a link */
+    path = real ? real : path;
     const char *slash = strrchr(path, '/');
     buf_addf(&name, "%s-wal", path);
     bool is_ours = stat(path, &file) == 0 && file.st_uid == geteuid() &&
@@ -159,6 +161,7 @@ bool ask_is_foreign(const char *path)
     is_ours = is_ours && stat(buf_str(&name), &folder) == 0 && folder.st_uid == geteuid() &&
               (folder.st_mode & 077) == 0;
     buf_free(&name);
+    free(real);
     return !is_ours;
 }
 

@@ -105,8 +105,39 @@ static void become_server(const char *path, int log)
     _exit(126);
 }
 
-/* The last line the server wrote before it gave up. */
-static void add_last_line(const char *path, off_t from, struct buf *line)
+int autostart_error(const char *log, int status, struct err *e)
+{
+    static const char name[] = "stax-server: ", indent[] = "  ";
+    const char *message = NULL, *hint = NULL;
+    int n_message = 0, n_hint = 0;
+    const char *line = log;
+    for (bool was_message = false; *line;) {
+        int n = (int)strcspn(line, "\n");
+        bool is_message = strncmp(line, name, sizeof name - 1) == 0;
+        if (is_message) {
+            message = line + sizeof name - 1;
+            n_message = n - (int)(sizeof name - 1);
+            n_hint = 0;
+        } else if (was_message && strncmp(line, indent, sizeof indent - 1) == 0) {
+            hint = line + sizeof indent - 1;
+            n_hint = n - (int)(sizeof indent - 1);
+        }
+        was_message = is_message;
+        line += n + (line[n] == '\n');
+    }
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+    enum stax_err kind = code == EXIT_NOT_PERMITTED ? STAX_EPERMISSION
+                         : code == EXIT_USAGE       ? STAX_EUSAGE
+                                                    : STAX_EUNREACHABLE;
+    err_set(e, kind, "stax-server did not start%s%.*s", n_message ? ": " : "", n_message,
+            n_message ? message : "");
+    if (n_hint) {
+        err_hint(e, "%.*s", n_hint, hint);
+    }
+    return kind;
+}
+
+static int start_failed(const char *path, off_t from, int status, struct err *e)
 {
     struct buf text = {0};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -114,18 +145,12 @@ static void add_last_line(const char *path, off_t from, struct buf *line)
         (void)fd_read_all(fd, LOG_TAIL_BYTES, &text);
     }
     fd_close(&fd);
-    size_t end = text.len;
-    while (end && text.data[end - 1] == '\n') {
-        end--;
-    }
-    size_t start = end;
-    while (start && text.data[start - 1] != '\n') {
-        start--;
-    }
-    if (end > start) {
-        buf_add(line, text.data + start, end - start);
-    }
+    int rc = autostart_error(buf_str(&text), status, e);
     buf_free(&text);
+    if (!e->hint[0]) {
+        err_hint(e, "its log is %s", path);
+    }
+    return rc;
 }
 
 static int check_version(const json_t *document, struct err *e)
@@ -157,24 +182,22 @@ static int ask_version(struct client *client, struct err *e)
 static int wait_for_server(struct client *client, pid_t pid, const char *log, off_t log_start,
                            struct err *e)
 {
-    struct buf why = {0};
     int rc = STAX_EUNREACHABLE;
+    int status = 0;
     bool has_ended = false;
     for (int ms = 0; ms < START_TIMEOUT_MS && rc == STAX_EUNREACHABLE && !has_ended;
          ms += POLL_MS) {
-        int status;
         has_ended = waitpid(pid, &status, WNOHANG) == pid;
         nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
         rc = ask_version(client, e);
     }
+    if (rc == STAX_EUNREACHABLE && has_ended) {
+        return start_failed(log, log_start, status, e);
+    }
     if (rc == STAX_EUNREACHABLE) {
-        add_last_line(log, log_start, &why);
-        err_set(e, STAX_EUNREACHABLE, "stax-server %s%s%.300s",
-                has_ended ? "did not start" : "started but does not answer", why.len ? ": " : "",
-                buf_str(&why));
+        err_set(e, STAX_EUNREACHABLE, "stax-server started but does not answer");
         err_hint(e, "its log is %s", log);
     }
-    buf_free(&why);
     return rc;
 }
 

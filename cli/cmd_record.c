@@ -24,7 +24,9 @@ enum {
     HIDDEN_POLL_MS = 500, /* ... without one */
     FIRST_POLL_MS = 10,   /* ... after the target ended, growing */
     INTERRUPT_MS = 500,   /* for the target to end after Ctrl-C, which reaches it too */
+    LINGER_MS = 500,      /* after the command ended, until descendants that go on are told of */
     STOP_TIMEOUT_MS = 60000,
+    MAX_SENT_HZ = 1000000, /* the protocol's bound; no host allows it, as the answer then says */
 };
 
 static const struct flag flags[] = {
@@ -41,7 +43,7 @@ static const struct flag flags[] = {
      .value = "HZ",
      .help = "Samples per second of CPU time; default 900.",
      .min = 1,
-     .max = INT32_MAX},
+     .max = INT64_MAX},
     {.name = "time-limit",
      .letter = 'l',
      .type = FLAG_SECONDS,
@@ -63,8 +65,10 @@ struct record {
     struct client *client;
     struct launch launch; /* pid 0: attached */
     sigset_t old_mask;
-    int signals; /* signalfd */
-    int64_t run; /* id */
+    int signals;      /* signalfd */
+    int64_t run;      /* id */
+    int64_t ended_ns; /* CLOCK_MONOTONIC, when the command was seen to have ended; 0: it has not */
+    bool has_told_rest;
     bool is_interrupted;
     bool cannot_run; /* the command, as in a shell: exit code 127 or 126 */
     struct progress progress;
@@ -115,11 +119,12 @@ static json_t *start_parameters(const struct record *r)
         buf_addstr(&command, *word);
     }
     json_t *p = json_object();
+    int64_t hz = args_int(args, "frequency", 900);
     int64_t pid = r->launch.pid ? r->launch.pid : args_int(args, "pid", 0);
     json_object_set_new(p, "pid", json_integer(pid));
     json_object_set_new(p, "is_launched", json_boolean(r->launch.pid != 0));
     json_object_set_new(p, "with_children", json_boolean(!args_has(args, "no-children")));
-    json_object_set_new(p, "frequency_hz", json_integer(args_int(args, "frequency", 900)));
+    json_object_set_new(p, "frequency_hz", json_integer(hz < MAX_SENT_HZ ? hz : MAX_SENT_HZ));
     if (args_has(args, "time-limit")) {
         json_object_set_new(p, "time_limit_s", json_real(args_get(args, "time-limit")->number));
     }
@@ -196,6 +201,24 @@ static int begin(struct record *r, struct err *e)
     return rc;
 }
 
+/* The command has ended and the run has not: says why record stays, once. */
+static void tell_rest(struct record *r, const json_t *active)
+{
+    int64_t now = clock_monotonic_ns(), n = json_int_at(active, "n_processes", 0);
+    if (!r->ended_ns) {
+        r->ended_ns = now;
+    }
+    if (r->has_told_rest || n < 1 || now - r->ended_ns < LINGER_MS * 1000000LL) {
+        return;
+    }
+    r->has_told_rest = true;
+    progress_clear(&r->progress, &r->cli->err);
+    cli_note(r->cli,
+             "the command ended with %d; still recording %" PRId64
+             " descendant%s; Ctrl-C or stax stop ends that",
+             launch_exit_code(&r->launch), n, n == 1 ? "" : "s");
+}
+
 /* Whether the run still records; its summary goes to the progress line. */
 static int look(struct record *r, bool *is_active, struct err *e)
 {
@@ -203,6 +226,9 @@ static int look(struct record *r, bool *is_active, struct err *e)
     int rc = client_call(r->client, "status", NULL, STOP_TIMEOUT_MS, &document, e);
     const json_t *active = json_object_get(json_object_get(document, "data"), "active");
     *is_active = rc == 0 && json_int_at(active, "id", 0) == r->run;
+    if (*is_active && r->launch.is_ended) {
+        tell_rest(r, active);
+    }
     if (*is_active) {
         progress_show(&r->progress, &r->cli->err, active);
     }

@@ -57,7 +57,8 @@ static int save(struct cli *cli, const struct args *args, json_t **document, str
     struct buf path = {0};
     json_t *parameters = json_object();
     struct progress p = {.cli = cli, .start_ns = clock_monotonic_ns()};
-    int rc = absolute_path(args->operands[0], &path, e);
+    int rc = args->operands[0][0] ? absolute_path(args->operands[0], &path, e)
+                                  : err_set(e, STAX_EUSAGE, "the name of the file is empty");
     if (rc == 0 && !args_has(args, "force") && access(buf_str(&path), F_OK) == 0) {
         rc = err_set(e, STAX_EUSAGE, "%s is already there", args->operands[0]);
         err_hint(e, "choose another name, or replace it with --force");

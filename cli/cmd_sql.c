@@ -1,4 +1,5 @@
 /* cmd_sql.c - stax sql. */
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -27,13 +28,13 @@ static const struct flag flags[] = {
      .value = "N",
      .help = "Rows to print at most; default 10000.",
      .min = 1,
-     .max = 100000000},
+     .max = 1000000},
     {.name = "timeout-ms",
      .type = FLAG_INT,
      .value = "MS",
      .help = "Give up on a query after this long, with exit status 4; default 10000.",
      .min = 1,
-     .max = 86400000},
+     .max = 60000},
     {.name = "run",
      .type = FLAG_TEXT,
      .value = "ID|FILE",
@@ -47,6 +48,11 @@ static int query(struct cli *cli, const struct args *args, const char *sql)
     struct err e = {0};
     json_t *document = NULL;
     json_t *text = json_string(sql);
+    if (strlen(sql) > SANDBOX_MAX_SQL_BYTES) {
+        json_decref(text);
+        sandbox_refuse_long(strlen(sql), &e);
+        return cli_fail(cli, &e);
+    }
     if (!text) {
         err_set(&e, STAX_EUSAGE, "the query is not valid UTF-8");
         return cli_fail(cli, &e);
@@ -81,6 +87,12 @@ static int query_input(struct cli *cli, const struct args *args)
     int rc = fd_read_all(STDIN_FILENO, MAX_INPUT_BYTES, &input);
     if (rc) {
         err_set_errno(&e, -rc, "cannot read the queries from standard input");
+        if (rc == -EFBIG) {
+            err_set(&e, STAX_EUSAGE, "standard input holds more than %d KiB of SQL",
+                    MAX_INPUT_BYTES >> 10);
+            err_hint(&e, "one query may have %d KiB: send them in parts",
+                     SANDBOX_MAX_SQL_BYTES >> 10);
+        }
         buf_free(&input);
         return cli_fail(cli, &e);
     }
@@ -110,12 +122,9 @@ static int find_path(const struct args *args, struct buf *path, struct err *e)
 {
     const char *file = NULL;
     json_t *document = NULL;
-    if (ask_is_file(args, &file)) {
-        buf_addstr(path, file);
-        return 0;
-    }
-    int rc = ask_view(args, "total_on_cpu_ns", NULL, &document, e);
-    buf_addstr(path, json_text_at(json_object_get(document, "run"), "path", ""));
+    int rc = ask_view(args, "total_on_cpu_ns", NULL, &document, e); /* also: it can be read */
+    bool is_file = ask_is_file(args, &file);
+    buf_addstr(path, is_file ? file : json_text_at(json_object_get(document, "run"), "path", ""));
     json_decref(document);
     return rc;
 }

@@ -65,6 +65,10 @@ static int check_target(struct save *s, const char *source)
     if (statvfs(folder, &fs) != 0) {
         rc = err_set_errno(s->e, errno, "cannot save to %s", s->target);
         err_hint(s->e, "the folder %s must exist and be accessible", folder);
+    } else if (fs.f_blocks == 0) { /* such as /proc */
+        rc = err_set(s->e, STAX_EPERMISSION, "cannot save to %s: no files can be made there",
+                     s->target);
+        err_hint(s->e, "save to another folder");
     } else if ((uint64_t)fs.f_bavail * fs.f_frsize < (uint64_t)from.st_size) {
         rc = err_set(s->e, STAX_EFULL,
                      "cannot save to %s: it needs %lld MB, the file system has %lld MB free",

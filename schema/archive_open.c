@@ -151,13 +151,10 @@ static int open_migrated(struct db **db, const char *path, const struct migratio
     return rc;
 }
 
-int archive_open_with(struct db **out, const char *path, const struct migration_step *steps,
-                      bool *is_migrated, struct err *e)
+static int open_real(struct db **out, const char *path, const struct migration_step *steps,
+                     bool *is_migrated, struct err *e)
 {
     struct db *db = NULL;
-    struct err own = {0};
-    e = e ? e : &own;
-    *out = NULL;
     int rc = check_alone(path, e);
     rc = rc ? rc : db_open(&db, path, DB_ARCHIVE, e);
     if (rc < 0) {
@@ -181,6 +178,20 @@ int archive_open_with(struct db **out, const char *path, const struct migration_
     }
     *out = db;
     return 0;
+}
+
+int archive_open_with(struct db **out, const char *path, const struct migration_step *steps,
+                      bool *is_migrated, struct err *e)
+{
+    struct err own = {0};
+    e = e ? e : &own;
+    *out = NULL;
+    /* The log of a run in use is beside the file itself, not beside a link to it. */
+    char *real = realpath(path, NULL);
+    int rc = real ? open_real(out, real, steps, is_migrated, e)
+                  : err_set_errno(e, errno, "cannot open %s", path);
+    free(real);
+    return rc;
 }
 
 int archive_open(struct db **out, const char *path, bool *is_migrated, struct err *e)

@@ -17,7 +17,6 @@
 
 enum {
     PROGRESS_STEPS = 1000,
-    MAX_SQL_BYTES = 256 << 10,
     MAX_TIMEOUT_MS = 3600 * 1000,
     /* Sorts and materialised views live in memory: how much more than before a query may hold. */
     MAX_MEMORY_BYTES = 256 << 20,
@@ -136,7 +135,7 @@ static int on_progress(void *ctx)
 static void limit(sqlite3 *handle)
 {
     sqlite3_limit(handle, SQLITE_LIMIT_LENGTH, SANDBOX_VALUE_BYTES);
-    sqlite3_limit(handle, SQLITE_LIMIT_SQL_LENGTH, MAX_SQL_BYTES);
+    sqlite3_limit(handle, SQLITE_LIMIT_SQL_LENGTH, SANDBOX_MAX_SQL_BYTES);
     sqlite3_limit(handle, SQLITE_LIMIT_COLUMN, 1000);
     sqlite3_limit(handle, SQLITE_LIMIT_EXPR_DEPTH, 200);
     sqlite3_limit(handle, SQLITE_LIMIT_COMPOUND_SELECT, 100);
@@ -337,9 +336,21 @@ static bool is_blank(struct sandbox *s, const char *sql)
     return is_nothing;
 }
 
+int sandbox_refuse_long(size_t n_bytes, struct err *e)
+{
+    err_set(e, STAX_ESQL, "the query is too big: it has %zu KiB, %d are allowed", n_bytes >> 10,
+            SANDBOX_MAX_SQL_BYTES >> 10);
+    err_hint(e, "split it, or put long lists of values into a file for another SQLite client");
+    return STAX_ESQL;
+}
+
 static int prepare(struct sandbox *s, const char *sql, sqlite3_stmt **stmt, struct err *e)
 {
     const char *tail = NULL;
+    size_t n_bytes = strlen(sql);
+    if (n_bytes > SANDBOX_MAX_SQL_BYTES) {
+        return sandbox_refuse_long(n_bytes, e);
+    }
     int rc = prepare_watched(s, sql, stmt, &tail);
     if (rc != SQLITE_OK) {
         return fail(s, rc, e);

@@ -23,7 +23,7 @@ struct sandbox_limits {
     int64_t timeout_ms; /* wall time */
 };
 
-enum { SANDBOX_MAX_BYTES = 64 << 20 };
+enum { SANDBOX_MAX_BYTES = 64 << 20, SANDBOX_MAX_SQL_BYTES = 256 << 10 };
 
 /* 10,000 rows, 16 MiB, 10 s. */
 extern const struct sandbox_limits sandbox_default_limits;
@@ -40,6 +40,9 @@ void sandbox_close(struct sandbox *s);
 int sandbox_query(struct sandbox *s, const char *sql, const struct sandbox_limits *limits,
                   json_t **result, struct err *e);
 void sandbox_cancel(struct sandbox *s);
+
+/* The error of a query of more than SANDBOX_MAX_SQL_BYTES. Returns its code. */
+int sandbox_refuse_long(size_t n_bytes, struct err *e);
 
 /* One snapshot for the queries between the two, and for what is read through the connection that
  * sandbox_begin() returns: queries then answer from one commit. Borrowed; statements on it pass the

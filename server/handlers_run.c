@@ -118,11 +118,8 @@ int method_start_attach(struct call *c, struct readers *readers, json_t **docume
     if (!(limit_s >= 0 && limit_s <= 1e9)) {
         return err_set(e, STAX_EUSAGE, "parameter 'time_limit_s' must be between 0 and 1000000000");
     }
-    if (frequency_hz > capture_max_frequency_hz()) {
-        err_set(e, STAX_EUSAGE, "this host allows at most %lld Hz",
-                (long long)capture_max_frequency_hz());
-        err_hint(e, "sysctl kernel.perf_event_max_sample_rate holds the limit");
-        return STAX_EUSAGE;
+    if (capture_check_frequency(frequency_hz, e) != 0) {
+        return e->code;
     }
     struct capture_options options = {
         .pid = (pid_t)json_int_at(p, "pid", 0),

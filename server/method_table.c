@@ -77,7 +77,7 @@ static const struct parameter sql_parameters[] = {
     RUN_PARAMETER,
     {"query", "string", "", "one SELECT statement", true, 0, 0},
     {"max_rows", "integer", "", "result rows kept; default 10000", false, 1, 1000000},
-    {"max_bytes", "integer", "bytes", "result bytes kept; default 16777216", false, 1, 1 << 28},
+    {"max_bytes", "integer", "bytes", "result bytes kept; default 16777216", false, 1, 1 << 26},
     {"timeout_ms", "integer", "ms", "time it may take; default 10000", false, 1, 60000},
     {.name = NULL},
 };

@@ -23,6 +23,11 @@ check "plain sqlite3 finds it whole" test "$(sqlite3 -readonly "$TMP/live.stax" 
 check "sums of the copy of a live run agree" test \
     "$(sqlite3 -readonly "$TMP/live.stax" 'SELECT SUM(self_on_cpu_ns) FROM symbol_sum')" = \
     "$(sqlite3 -readonly "$TMP/live.stax" 'SELECT SUM(on_cpu_ns) FROM sample')"
+ln -s "$(stax sql --path)" "$TMP/link.stax"
+check_json "a link to a run in use is that run" <(stax top --json --run "$TMP/link.stax") \
+    '.run.state == "recording" and .run.n_samples >= 1000'
+check_status "... and no archive" 2 "own runs" -- stax open "$TMP/link.stax"
+rm "$TMP/link.stax"
 stax stop >/dev/null
 wait_for 5 gone "$record"
 

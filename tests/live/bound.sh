@@ -13,11 +13,26 @@ server_end() {
 has_run() {
     stax list --json | jq -e "any(.data.runs[]; .id == $1)" >/dev/null
 }
+lacks_run() {
+    ! has_run "$1"
+}
+has_let_go() {
+    ! find "/proc/$(server_pid)/fd" -lname '*run-1.stax*' | grep -q .
+}
 
 # A run that outgrows the bound, beside an older one that makes room for it.
 bound=1048576
 server_start env STAX_MAX_BYTES=$bound
-check "a short run" stax record -F 99 -- "$STAX_WORKLOADS/cpu_shares" --threads 1 --seconds 0.3
+start stax record -F 99 -- "$STAX_WORKLOADS/cpu_shares" --threads 1 --seconds 60 >/dev/null 2>&1
+record=$last_pid
+wait_for 10 is_active
+start rpc wait_active >"$TMP/wait.json"
+waiter=$last_pid
+wait_for 10 has_samples 20
+stax stop >/dev/null
+wait_for 10 gone "$waiter"
+check_json "a short run" "$TMP/wait.json" '.result.data.reason == "stopped"'
+wait_for 10 gone "$record"
 start stax record -F 20000 -- "$STAX_WORKLOADS/cpu_shares" --threads 4 --seconds 60 >/dev/null 2>"$TMP/over.err"
 record=$last_pid
 wait_for 10 is_active
@@ -32,6 +47,8 @@ wait_for 10 gone "$record"
 sleep 1.5 # two looks at the bound
 check "the run that reached the bound is still there" has_run "$run"
 check_status "it answers" 0 burn_alpha -- stax top --run "$run"
+check "the older run made room for it" wait_for 10 lacks_run 1
+check "... and the server let go of it" wait_for 10 has_let_go
 server_end
 server_start env STAX_MAX_BYTES=$bound
 wait_for 5 status_is '.data.server.uptime_ns > 1500000000'
@@ -51,19 +68,18 @@ check "the reserve of a killed server is removed" test -z "$(find "$STAX_DATA_DI
 server_end
 
 # Everything full: a start removes nothing.
-if is_root && mkdir "$TMP/small" && mount -t tmpfs -o size=16m,mode=700 none "$TMP/small" 2>/dev/null; then
+if is_root && mkdir "$TMP/small" && mount -t tmpfs -o size=64m,mode=700 none "$TMP/small" 2>/dev/null; then
     export STAX_DATA_DIR=$TMP/small
     server_start
-    for i in 1 2 3; do
+    for _ in 1 2 3; do
         stax record -F 99 -- "$STAX_WORKLOADS/cpu_shares" --threads 1 --seconds 0.2 >/dev/null 2>&1
     done
-    n=$(stax list --json | jq '.data.runs | length')
     server_end
     cat /dev/zero >"$TMP/small/filler" 2>/dev/null
     server_start
     wait_for 5 status_is '.data.server.uptime_ns > 1500000000'
-    check "a start on a full file system keeps every run" test "$(stax list --json | jq '.data.runs | length')" = "$n"
-    check_status "they answer" 0 burn_alpha -- stax top --run 1
+    check "a start on a full file system keeps every run" test "$(stax list --json | jq '.data.runs | length')" = 3
+    check_status "they answer" 0 'run 1' -- stax top --run 1
     server_end
     umount "$TMP/small" || umount -l "$TMP/small"
 else

@@ -5,6 +5,13 @@
 need_perf
 level=$(cat /proc/sys/kernel/perf_event_paranoid)
 
+# A host that forbids perf events: which setting there is, and what would help.
+server_start "$STAX_WORKLOADS/deny_perf"
+check_status "perf forbidden: the host's setting and its value" 5 "kernel.perf_event_paranoid is $level" -- stax record -- true
+check_status "perf forbidden: what would help" 5 'seccomp.*perf_event_open' -- stax record -- true
+kill -TERM "$last_pid"
+wait_for 5 gone "$last_pid"
+
 # The kernel's part: dd from /dev/zero spends its time in the kernel.
 stax record -- dd if=/dev/zero of=/dev/null bs=4M count=3000 2>/dev/null
 stax diagnose --json >"$TMP/diagnose.json"

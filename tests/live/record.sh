@@ -96,6 +96,36 @@ stax record --no-children -- "${family[@]}" >/dev/null 2>&1
 check_json "--no-children leaves them out" <(stax top --json) 'all(.data.functions[]; .name != "fixed_leaf")'
 check_status "an empty view says why" 0 'no samples|No samples|nothing' -- stax top --from 100
 
+# A command that leaves a process behind: record stays with it, and says so.
+start env --default-signal=INT stax record -- sh -c "sleep 1000 & echo \$! >'$TMP/left'; exit 3" >/dev/null 2>"$TMP/err"
+record=$last_pid
+says_rest() {
+    grep -q 'ended with 3; still recording 1 descendant; ' "$TMP/err"
+}
+check "descendants outlive the command: record says what it waits for" wait_for 10 says_rest
+check "... and waits" alive "$record"
+kill -INT "$record"
+wait_for 5 gone "$record" || fail "... until Ctrl-C"
+wait "$record"
+check "... and passes on the command's status" test $? = 3
+kill -KILL "$(cat "$TMP/left")"
+
+# The server does not get to run while the ring overflows, and the target ends meanwhile: nothing
+# is written that could tell of it, and still the run knows.
+cpu=$(taskset -cp $$ | grep -oE '[0-9]+$') # one ring; a second of CPU time fills it twice
+start stax record -F 20000 -- taskset -c "$cpu" "$STAX_WORKLOADS/fixed_work" --units 30000 --threads 1 >/dev/null 2>"$TMP/err"
+record=$last_pid
+wait_for 10 has_samples 100
+target=$(stax status --json | jq '.data.active.pid')
+server=$(server_pid)
+kill -STOP "$server"
+wait_for 60 gone "$target"
+kill -CONT "$server"
+wait_for 10 gone "$record" || fail "record ends after its server was held up"
+check_json "ring overflow at the very end: counted" <(stax top --json) \
+    '.quality.n_lost > 1000 and any(.warnings[]; test("records lost: the kernel.s ring was full"))'
+check "... and said" test "$(grep -c 'none lost' "$TMP/err")" = 0
+
 # Runs are listed, selected, and asked by number.
 first=$(stax list --json | jq '[.data.runs[].id] | min')
 check_status "--run ID" 0 -- stax threads --run "$first"

@@ -13,12 +13,18 @@ wait_for 10 has_samples 50
 
 clients=()
 begin_slow() {
-    local i
     clients=()
-    for i in {1..6}; do
+    for _ in {1..6}; do
         start stax sql --timeout-ms 60000 "$slow" >/dev/null 2>&1
         clients+=("$last_pid")
     done
+}
+# Sockets of the server.
+n_sockets() {
+    find "/proc/$server/fd" -lname 'socket:*' | wc -l
+}
+has_two_more() {
+    (($(n_sockets) >= sockets + 2))
 }
 # CPU time of the server, in ticks.
 ticks() {
@@ -46,7 +52,7 @@ check "save works beside slow queries" timeout 20 stax save "$TMP/beside.stax"
 check "the slow queries were running all the time" test "$(n_alive)" = 6
 kill -KILL "${clients[@]}"
 wait "${clients[@]}" 2>/dev/null
-check_status "queries end with their clients: there is room for others" 0 '^ *1 *$|1' -- timeout 20 stax sql 'SELECT 1 AS one'
+check_status "queries end with their clients: there is room for others" 0 -- timeout 20 stax sql 'SELECT 1 AS one'
 
 # Waits with a condition that takes two seconds to fail, one after the other for each client.
 clients=()
@@ -66,13 +72,17 @@ done
 wait_for 5 gone "$record"
 
 # The last rows of a run count for a condition, and its end ends the wait.
-start stax record -- "$STAX_WORKLOADS/cpu_shares" --threads 1 --seconds 1 >/dev/null 2>&1
+start stax record -- "$STAX_WORKLOADS/cpu_shares" --threads 1 --seconds 60 >/dev/null 2>&1
 record=$last_pid
-wait_for 10 is_active
+wait_for 10 has_samples 20
+sockets=$(n_sockets)
 start rpc wait_active '{"sql":"SELECT count(*) > 100000000 FROM sample"}' >"$TMP/never.json"
 never=$last_pid
 start rpc wait_active "{\"sql\":\"SELECT state = 'stopped' FROM run\"}" >"$TMP/last.json"
 last=$last_pid
+wait_for 10 has_two_more
+sleep 0.5
+stax stop >/dev/null
 wait_for 20 gone "$never"
 wait_for 20 gone "$last"
 check_json "a condition that never holds ends with the run" "$TMP/never.json" '.result.data | .reason == "stopped" and .is_met == false'

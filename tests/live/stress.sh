@@ -60,6 +60,16 @@ check "5,000 forks: CPU time in child_work within 25 %" near \
     "$(jq .children_cpu_ns "$TMP/forks.json")" 25
 check_json "5,000 forks: one root for all processes of one name" <(stax flame --json) '.data.roots | length == 1'
 
+# At the usual rate most of such a child's time has no sample: then the answer says how much.
+stax record -- "$STAX_WORKLOADS/forks" --count 2000 >"$TMP/forks.json" 2>"$TMP/err" ||
+    fail "2,000 forks at 900 Hz: record" "$(tail -3 "$TMP/err")"
+stax top --json >"$TMP/top.json"
+right_or_said() {
+    near "$(jq .data.on_cpu_ns "$TMP/top.json")" "$(jq .children_cpu_ns "$TMP/forks.json")" 15 ||
+        jq -e 'any(.warnings[]; test("ms of CPU time .*(fell between samples|is in no sample)"))' "$TMP/top.json"
+}
+check "2,000 forks at 900 Hz: the right time, or a warning" right_or_said
+
 stax record -F 2000 -- "$STAX_WORKLOADS/exec_loop" 500 >"$TMP/exec.json" 2>"$TMP/err" ||
     fail "exec loop: record" "$(tail -3 "$TMP/err")"
 check_json "exec loop: one process, one thread" <(stax threads --json -n 0) '.data.threads | length == 1'

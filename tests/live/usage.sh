@@ -25,7 +25,10 @@ check_status "pid 0" 2 -- stax record --pid 0
 check_status "a pid that is none" 2 -- stax record --pid abc
 check_status "frequency 0" 2 -- stax record -F 0 -- true
 limit=$(cat /proc/sys/kernel/perf_event_max_sample_rate)
-check_status "frequency above the kernel's limit" 2 "$limit" -- stax record -F $((limit + 1)) -- true
+((limit < 50000)) || limit=50000 # beyond, the kernel's clock itself is the limit
+for hz in $((limit + 1)) 3000000 3000000000; do
+    check_status "frequency above the kernel's limit: $hz" 2 "$limit" -- stax record -F "$hz" -- true
+done
 check_status "a time limit of 0" 2 -- stax record -l 0 -- true
 start "$STAX_WORKLOADS/zombie" 20 >"$TMP/zombie"
 wait_for 5 test -s "$TMP/zombie"
@@ -39,6 +42,17 @@ check_json "errors with --json are JSON" <(stax record --json --pid 4194000 2>&1
     '.error | (.code | type == "string") and (.message | length > 10) and has("hint")'
 check_json "no run yet: JSON" <(stax top --json 2>&1 >/dev/null) '.error.code == "no_such_run"'
 check_status "no run yet" 3 'stax record' -- stax top
+
+# A server that cannot start: its own words, its way out and its exit status.
+other=(env STAX_SERVER_SOCKET="$TMP/other.sock")
+mkdir -m 755 "$TMP/open"
+check_status "a data directory that is open to others" 5 'did not start: the data directory .* open to other users' -- \
+    "${other[@]}" STAX_DATA_DIR="$TMP/open" stax record -- true
+check_status "... and the way out" 5 "^  chmod 700 '$TMP/open'" -- "${other[@]}" STAX_DATA_DIR="$TMP/open" stax record -- true
+check_status "a data directory in a missing folder" 3 "folder $TMP/no/such, or set STAX_DATA_DIR" -- \
+    "${other[@]}" STAX_DATA_DIR="$TMP/no/such/data" stax record -- true
+check_status "a socket in a missing folder" 3 "folder $TMP/no.*STAX_SERVER_SOCKET" -- \
+    env STAX_SERVER_SOCKET="$TMP/no/s.sock" STAX_DATA_DIR="$TMP/data2" stax record -- true
 
 # Hosts that forbid perf: the setting, and what would help.
 stopped=$(server_pid)
@@ -65,6 +79,18 @@ check_status "SQL: endless recursion ends by its deadline" 4 -- timeout 30 \
     stax sql 'WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT COUNT(*) FROM r'
 check_status "SQL: a million columns" 1 -- stax sql "SELECT $(seq -s, 1 20000)"
 check_status "SQL: a huge value" 1 -- stax sql "SELECT LENGTH(zeroblob(2000000000))"
+check_status "SQL: no function outlasts the deadline" 4 -- timeout 30 stax sql --timeout-ms 300 \
+    "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r)
+     SELECT SUM(instr(hex(zeroblob(500000)), hex(zeroblob(250000)) || x)) FROM r"
+check_status "SQL: more rows than the server gives" 2 '1000000' -- stax sql --max-rows 1000001 'SELECT 1'
+check_status "SQL: more time than the server gives" 2 '60000' -- stax sql --timeout-ms 60001 'SELECT 1'
+head -c 300000 /dev/zero | tr '\0' x >"$TMP/long.sql"
+check_status "SQL: a query that is too long" 1 '256' -- bash -c "stax sql - <'$TMP/long.sql'"
+check_status "SQL: far too much on standard input" 2 'one query may have 256 KiB' -- \
+    bash -c "yes 'SELECT 1;' | head -c 2000000 | stax sql -"
+check_status "SQL: --path of no file" 1 'none.stax' -- stax sql --path --run none.stax
+check_status "save without a name" 2 'empty' -- stax save ''
+check_status "save where no files can be" 5 'no files' -- stax save /proc/x.stax
 check_status "SQL: rows beyond the limit are said to be cut" 0 -- stax sql 'WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r LIMIT 50000) SELECT x FROM r'
 check_status "SQL: --csv" 0 '^a,b$' -- stax sql --csv 'SELECT 1 AS a, 2 AS b'
 check_status "SQL: --schema" 0 'CREATE TABLE sample' -- stax sql --schema

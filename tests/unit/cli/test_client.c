@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cli/autostart.h"
 #include "cli/client.h"
 #include "cli/launch.h"
 
@@ -148,6 +149,28 @@ static void test_no_server(void **state)
     client_close(client);
 }
 
+static void test_a_server_that_does_not_start(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    const int exited_5 = 5 << 8, exited_2 = 2 << 8, exited_1 = 1 << 8;
+    assert_int_equal(autostart_error("stax-server: a note\n"
+                                     "stax-server: the data directory /d is open to others\n"
+                                     "  chmod 700 '/d'\n",
+                                     exited_5, &e),
+                     STAX_EPERMISSION);
+    assert_string_equal(e.msg,
+                        "stax-server did not start: the data directory /d is open to others");
+    assert_string_equal(e.hint, "chmod 700 '/d'");
+    assert_int_equal(autostart_error("stax-server: x\n  y\nstax-server: z", exited_2, &e),
+                     STAX_EUSAGE);
+    assert_string_equal(e.msg, "stax-server did not start: z");
+    assert_string_equal(e.hint, "");
+    assert_int_equal(autostart_error("garbage\n  more\n", exited_1, &e), STAX_EUNREACHABLE);
+    assert_string_equal(e.msg, "stax-server did not start");
+    assert_int_equal(autostart_error("", SIGSEGV, &e), STAX_EUNREACHABLE);
+}
+
 static int launch_code(char *const *argv)
 {
     struct launch l;
@@ -216,6 +239,7 @@ int main(void)
         cmocka_unit_test(test_calls),
         cmocka_unit_test(test_another_user_answers),
         cmocka_unit_test(test_no_server),
+        cmocka_unit_test(test_a_server_that_does_not_start),
         cmocka_unit_test(test_launch),
         cmocka_unit_test(test_find),
     };

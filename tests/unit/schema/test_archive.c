@@ -366,6 +366,10 @@ static void test_a_run_in_use_is_no_archive(void **state)
     assert_int_equal(db_open(&writer, f->run, DB_WRITE, NULL), 0);
     fill(f->run, 0, 10);
     assert_refused(f->run, STAX_EBUSY, "in use");
+    char link[120];
+    snprintf(link, sizeof(link), "%s/link.stax", f->folder);
+    assert_int_equal(symlink(f->run, link), 0);
+    assert_refused(link, STAX_EBUSY, "in use");
     db_close(writer);
     assert_int_equal(open_and_count(f->run), 20);
 }
