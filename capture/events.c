@@ -422,7 +422,8 @@ void events_set_stacks(struct events *ev, bool is_on)
 size_t events_n_room(const struct events *ev)
 {
     size_t n_used = events_n_open(ev);
-    return ev->max_fds > n_used ? (ev->max_fds - n_used) / ev->cpus.n : 0;
+    size_t n_each = ev->cpus.n * (ev->has_stacks ? 2 : 1);
+    return ev->max_fds > n_used ? (ev->max_fds - n_used) / n_each : 0;
 }
 
 void events_read(const struct events *ev, struct events_totals *totals)

@@ -59,7 +59,7 @@ int events_add_thread(struct events *ev, pid_t tid, struct err *e);
 /* Whether context switches take stacks for now, on all threads. */
 void events_set_stacks(struct events *ev, bool is_on);
 
-/* How many threads can still be armed. */
+/* How many threads can still be armed with all that is wanted of them. */
 size_t events_n_room(const struct events *ev);
 
 struct events_totals {
