@@ -135,7 +135,7 @@ static int arm_once(struct pass *p, struct err *e)
             list[n++] = (struct candidate){.pid = pid, .tid = threads.pids[k]};
         }
     }
-    if (n > events_n_room(a->events)) {
+    if (!events_have_room(a->events, n)) {
         sort_by_cpu_time(p, list, n);
     }
     for (size_t i = 0; i < n && rc == 0; i++) {

@@ -419,11 +419,15 @@ void events_set_stacks(struct events *ev, bool is_on)
     }
 }
 
-size_t events_n_room(const struct events *ev)
+bool events_have_room(struct events *ev, size_t n_threads)
 {
     size_t n_used = events_n_open(ev);
-    size_t n_each = ev->cpus.n * (ev->has_stacks ? 2 : 1);
-    return ev->max_fds > n_used ? (ev->max_fds - n_used) / n_each : 0;
+    size_t n_room = ev->max_fds > n_used ? (ev->max_fds - n_used) / ev->cpus.n : 0;
+    if (ev->has_stacks && n_threads > n_room / 2) {
+        ev->has_stacks = false;
+        ev->stacks_errno = EMFILE;
+    }
+    return n_threads <= n_room;
 }
 
 void events_read(const struct events *ev, struct events_totals *totals)

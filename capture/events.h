@@ -59,8 +59,9 @@ int events_add_thread(struct events *ev, pid_t tid, struct err *e);
 /* Whether context switches take stacks for now, on all threads. */
 void events_set_stacks(struct events *ev, bool is_on);
 
-/* How many threads can still be armed with all that is wanted of them. */
-size_t events_n_room(const struct events *ev);
+/* Whether so many threads more can be armed. Stacks of context switches are left out from now on
+ * when they would take descriptors that the threads' clocks need. */
+bool events_have_room(struct events *ev, size_t n_threads);
 
 struct events_totals {
     int64_t on_cpu_ns; /* CPU time of all that is and was recorded, sampled or not */
