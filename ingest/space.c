@@ -83,6 +83,7 @@ int space_map(struct space **shared, const struct space_mapping *m)
     }
     make_own(shared);
     struct space *s = *shared;
+    mem_reserve(&s->mappings, &s->cap_mappings, s->n_mappings + 1, sizeof(*s->mappings));
     size_t at = first_after(s, m->start);
     if (at < s->n_mappings && s->mappings[at].start < m->start) {
         struct space_mapping tail = s->mappings[at];

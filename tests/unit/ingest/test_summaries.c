@@ -248,8 +248,8 @@ static const char *const summaries[] = {
     "SELECT * FROM time_bucket ORDER BY bucket, utid",
     "SELECT * FROM stack ORDER BY id",
     "SELECT id, node FROM callsite ORDER BY id",
-    "SELECT stack, n_samples, on_cpu_ns FROM stack_sum WHERE snapshot = (SELECT max(id) FROM "
-    "snapshot) ORDER BY stack",
+    ("SELECT stack, n_samples, on_cpu_ns FROM stack_sum"
+     " WHERE snapshot = (SELECT max(id) FROM snapshot) ORDER BY stack"),
     "SELECT n_samples, on_cpu_ns, n_lost, n_pending FROM run",
 };
 enum { N_SUMMARIES = sizeof(summaries) / sizeof(summaries[0]) };
