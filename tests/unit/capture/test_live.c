@@ -373,7 +373,8 @@ static void test_attached_churn(void **state)
     check_abilities(r);
     assert_true(r->seen.is_ordered);
     /* Short lives end long after their last sample, so samples hold less than the threads. */
-    assert_near(r->seen.thread_ns, used, 20);
+    assert_true(r->seen.thread_ns >= used * 8 / 10);
+    assert_true(r->seen.thread_ns <= cpu_time_ns(r->pid));
     assert_true(r->seen.on_cpu_ns <= r->seen.thread_ns);
     finish_recording(r);
 }
