@@ -384,7 +384,9 @@ static int by_start(const void *a, const void *b)
 static void keep_known(struct wait_kernel *k)
 {
     size_t n = 0;
-    qsort(k->ranges, k->n, sizeof(*k->ranges), by_start);
+    if (k->n) {
+        qsort(k->ranges, k->n, sizeof(*k->ranges), by_start);
+    }
     for (size_t i = 0; i < k->n; i++) {
         size_t next = i + 1;
         while (next < k->n && k->ranges[next].start == k->ranges[i].start) {

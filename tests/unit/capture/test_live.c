@@ -109,8 +109,12 @@ static int work(const char *workload)
 
 struct seen {
     uint64_t n_samples, n_types[EVENT_N_TYPES], n_outside;
+<<<<<<< HEAD
     int64_t on_cpu_ns, first_sample_ts, exec_ts, last_ts;
     uint64_t n_losses[EVENT_LOSS_N_KINDS];
+=======
+    int64_t on_cpu_ns, thread_ns, first_sample_ts, exec_ts, last_ts;
+>>>>>>> issue3
     bool is_ordered;
     int end_reason;
     struct map tids; /* tid -> samples */
@@ -141,6 +145,11 @@ static void see(struct seen *seen, const struct event_head *head)
     seen->last_ts = head->ts;
     if (head->type == EVENT_SAMPLE) {
         see_sample(seen, (const void *)head);
+    } else if (head->type == EVENT_THREAD_TIME) {
+        const struct event_thread_time *t = (const void *)head;
+        int64_t wall = t->open_ts - t->start_ts;
+        assert_int_equal(t->on_cpu_ns + t->runnable_ns + t->blocked_ns + t->unknown_ns, wall);
+        seen->thread_ns += t->is_end ? t->on_cpu_ns : 0;
     } else if (head->type == EVENT_EXEC) {
         const struct event_process *p = (const void *)head;
         seen->exec_ts = head->ts;
@@ -350,14 +359,18 @@ static void test_attached_threads(void **state)
     finish_recording(r);
 }
 
-static bool has_kernel(const struct recording *r)
+/* What the run lacks it says why. */
+static void check_abilities(const struct recording *r)
 {
+    static const char *const names[] = {"kernel_stacks", "off_cpu", "wait_stacks"};
     size_t n;
     const struct capture_ability *abilities = capture_abilities(r->capture, &n);
     assert_int_equal(n, 3);
-    assert_string_equal(abilities[0].name, "kernel_stacks");
-    assert_true(abilities[0].is_available == (abilities[0].reason[0] == '\0'));
-    return abilities[0].is_available;
+    for (size_t i = 0; i < n; i++) {
+        assert_string_equal(abilities[i].name, names[i]);
+        assert_true(abilities[i].is_available == (abilities[i].reason[0] == '\0'));
+    }
+    assert_true(abilities[1].is_available);
 }
 
 /* Threads come and go while events are opened: none may be counted twice, few missed. */
@@ -369,12 +382,12 @@ static void test_attached_churn(void **state)
     capture_stop(r->capture, EVENT_END_STOPPED);
     take_events(r->queue, &r->seen, true);
     assert_true(r->seen.n_types[EVENT_THREAD_START] > 20);
+    check_abilities(r);
     assert_true(r->seen.is_ordered);
-    if (has_kernel(r)) {
-        assert_near(r->seen.on_cpu_ns, used, 20);
-    } else { /* creating threads is the kernel's time */
-        assert_true(r->seen.on_cpu_ns > used / 3 && r->seen.on_cpu_ns < used + used / 5);
-    }
+    /* Short lives end long after their last sample, so samples hold less than the threads. */
+    assert_true(r->seen.thread_ns >= used * 8 / 10);
+    assert_true(r->seen.thread_ns <= cpu_time_ns(r->pid));
+    assert_true(r->seen.on_cpu_ns <= r->seen.thread_ns);
     finish_recording(r);
 }
 
