@@ -109,12 +109,8 @@ static int work(const char *workload)
 
 struct seen {
     uint64_t n_samples, n_types[EVENT_N_TYPES], n_outside;
-<<<<<<< HEAD
-    int64_t on_cpu_ns, first_sample_ts, exec_ts, last_ts;
-    uint64_t n_losses[EVENT_LOSS_N_KINDS];
-=======
     int64_t on_cpu_ns, thread_ns, first_sample_ts, exec_ts, last_ts;
->>>>>>> issue3
+    uint64_t n_losses[EVENT_LOSS_N_KINDS];
     bool is_ordered;
     int end_reason;
     struct map tids; /* tid -> samples */
