@@ -15,6 +15,7 @@
 #include "cli/schemas/save.json.h"
 #include "cli/schemas/schema.json.h"
 #include "cli/schemas/select_run.json.h"
+#include "cli/schemas/setup.json.h"
 #include "cli/schemas/sql.json.h"
 #include "cli/schemas/sql_path.json.h"
 #include "cli/schemas/sql_schema.json.h"
@@ -47,6 +48,7 @@ static const struct {
     {"open", "stax.open/1", open_schema},
     {"select-run", "stax.select-run/1", select_run_schema},
     {"diagnose", "stax.diagnose/1", diagnose_schema},
+    {"setup", "stax.setup/1", setup_schema},
     {"schema", "stax.schema/1", schema_schema},
     {"help", "stax.help/1", help_schema},
     {"error", NULL, error_schema},

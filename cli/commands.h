@@ -18,6 +18,7 @@ extern const struct command command_threads;
 extern const struct command command_waits;
 extern const struct command command_sql;
 extern const struct command command_diagnose;
+extern const struct command command_setup;
 extern const struct command command_schema;
 extern const struct command command_help;
 
