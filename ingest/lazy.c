@@ -29,11 +29,6 @@ uint32_t lazy_id(struct lazy_table *t, uint32_t a, uint32_t b)
     return *id;
 }
 
-uint32_t lazy_find(const struct lazy_table *t, uint32_t a, uint32_t b)
-{
-    return map_get(&t->index, map_pair(a, b));
-}
-
 static void note_change(struct lazy_table *t, uint32_t id, uint64_t n_samples)
 {
     if (t->first_change > 4096 && t->first_change * 2 > t->n_changes) {

@@ -52,8 +52,6 @@ void lazy_free(struct lazy_table *t);
 
 /* The id of row (a, b), created when absent. */
 uint32_t lazy_id(struct lazy_table *t, uint32_t a, uint32_t b);
-/* The same without creating; 0 if absent. */
-uint32_t lazy_find(const struct lazy_table *t, uint32_t a, uint32_t b);
 static inline struct lazy_row *lazy_row(const struct lazy_table *t, uint32_t id)
 {
     return &t->rows[id - 1];
