@@ -167,8 +167,7 @@ static void take_sample(struct ingest *in, const struct event_sample *s)
     p->space = p->space ? p->space : space_new();
     bool is_truncated = s->head.flags & EVENT_F_SAMPLE_TRUNCATED;
     const struct stack_text text = {s->addresses, s->n_kernel, s->n_addresses};
-    uint32_t callsite = stacks_callers(&in->binaries, th, p, is_truncated, &text);
-    is_truncated |= th->last.n_cut > 0;
+    uint32_t callsite = stacks_callers(&in->binaries, th, p, &is_truncated, &text);
     uint32_t frame = stacks_leaf(&in->binaries, p->space, &text);
     th->sample_callsite = callsite;
     th->sample_frame = frame;
