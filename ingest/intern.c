@@ -239,6 +239,9 @@ static int by_thread(const void *a, const void *b)
 
 void intern_settle(struct intern *in)
 {
+    if (!in->n_batch) {
+        return;
+    }
     cover_gains(in);
     qsort(in->batch, in->n_batch, sizeof(*in->batch), by_thread);
     for (size_t i = 0; i < in->n_batch; i++) {
