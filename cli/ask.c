@@ -143,6 +143,14 @@ void ask_add_waits(const struct args *args, json_t *parameters)
     }
 }
 
+void ask_add_daemon_socket(const struct args *args, json_t *parameters)
+{
+    const char *path = args_text(args, "daemon-socket", getenv("STAX_DAEMON_SOCKET"));
+    if (path) {
+        json_object_set_new(parameters, "daemon_socket", json_clean_string(path));
+    }
+}
+
 bool ask_is_foreign(const char *path)
 {
     struct buf name = {0};

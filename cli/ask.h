@@ -34,6 +34,9 @@ int ask_view(const struct args *args, const char *view, json_t *parameters, json
 /* "off_cpu" and "reason" from --off-cpu and --reason, where given. */
 void ask_add_waits(const struct args *args, json_t *parameters);
 
+/* "daemon_socket" from --daemon-socket or STAX_DAEMON_SOCKET, if either is given. */
+void ask_add_daemon_socket(const struct args *args, json_t *parameters);
+
 /* Whether a run file must be treated as foreign: true unless it is a live file of our own, in a
  * private folder of our own, with its write-ahead log beside it. */
 bool ask_is_foreign(const char *path);

@@ -52,6 +52,15 @@ static const struct flag flags[] = {
     {.name = "no-children",
      .type = FLAG_BOOL,
      .help = "Leave out the processes that the program starts."},
+    {.name = "no-kernel",
+     .type = FLAG_BOOL,
+     .help = "Leave the kernel's part out of stacks; its time then stands at the code that called "
+             "it."},
+    {.name = "daemon-socket",
+     .type = FLAG_TEXT,
+     .value = "PATH",
+     .help = "The socket of staxd, which opens what this host withholds from users; default "
+             "/run/staxd.sock, or STAX_DAEMON_SOCKET. Empty: do without."},
     {.name = "no-autostart",
      .type = FLAG_BOOL,
      .help = "Fail when no stax-server answers instead of starting one; STAX_NO_AUTOSTART=1 does "
@@ -124,6 +133,8 @@ static json_t *start_parameters(const struct record *r)
     json_object_set_new(p, "pid", json_integer(pid));
     json_object_set_new(p, "is_launched", json_boolean(r->launch.pid != 0));
     json_object_set_new(p, "with_children", json_boolean(!args_has(args, "no-children")));
+    json_object_set_new(p, "kernel", json_boolean(!args_has(args, "no-kernel")));
+    ask_add_daemon_socket(args, p);
     json_object_set_new(p, "frequency_hz", json_integer(hz < MAX_SENT_HZ ? hz : MAX_SENT_HZ));
     if (args_has(args, "time-limit")) {
         json_object_set_new(p, "time_limit_s", json_real(args_get(args, "time-limit")->number));
