@@ -38,7 +38,7 @@ static void note_hidden_kernel(struct capture_ability *a, const struct events *e
     }
 }
 
-void ability_kernel_stacks(struct capture_ability *a, const struct events *ev)
+static void kernel_stacks(struct capture_ability *a, const struct events *ev)
 {
     *a = (struct capture_ability){.name = "kernel_stacks"};
     if (ev->without_kernel) {
@@ -50,7 +50,7 @@ void ability_kernel_stacks(struct capture_ability *a, const struct events *ev)
     }
 }
 
-void ability_wait_stacks(struct capture_ability *a, const struct events *ev)
+static void wait_stacks(struct capture_ability *a, const struct events *ev)
 {
     *a = (struct capture_ability){.name = "wait_stacks"};
     if (!ev->has_kernel || ev->n_without_kernel) {
@@ -67,7 +67,7 @@ void ability_wait_stacks(struct capture_ability *a, const struct events *ev)
     }
 }
 
-void ability_kernel_names(struct capture_ability *a, bool has_names)
+static void kernel_names(struct capture_ability *a, bool has_names)
 {
     int64_t restrict_level = 0;
     *a = (struct capture_ability){.name = "kernel_names", .is_available = has_names};
@@ -84,4 +84,24 @@ void ability_kernel_names(struct capture_ability *a, bool has_names)
     } else {
         snprintf(a->reason, sizeof(a->reason), "/proc/kallsyms shows no addresses");
     }
+}
+
+size_t ability_all(struct capture_ability rows[ABILITIES_MAX], const struct events *ev,
+                   bool has_names)
+{
+    struct capture_ability *a = rows;
+    kernel_stacks(a++, ev);
+    if (ev->has_kernel && !ev->without_kernel) {
+        kernel_names(a++, has_names);
+    }
+    *a++ = (struct capture_ability){.name = "off_cpu", .is_available = ev->has_switches};
+    wait_stacks(a++, ev);
+    return (size_t)(a - rows);
+}
+
+void ability_recording(struct capture_ability *a, const struct err *why)
+{
+    *a = (struct capture_ability){.name = "recording"};
+    snprintf(a->reason, sizeof(a->reason), "%s", why->msg);
+    snprintf(a->unlock, sizeof(a->unlock), "%s", why->hint);
 }

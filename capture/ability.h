@@ -16,10 +16,11 @@
 /* Abilities that the user left out have reasons that begin so. */
 #define ABILITY_TURNED_OFF "turned off"
 
-/* Each fills in *a, name and all. */
-void ability_kernel_stacks(struct capture_ability *a, const struct events *ev);
-void ability_wait_stacks(struct capture_ability *a, const struct events *ev);
-/* has_names: addresses of the kernel's symbols can be read. */
-void ability_kernel_names(struct capture_ability *a, bool has_names);
+/* The abilities of what was opened; has_names: addresses of the kernel's symbols can be read.
+ * Returns how many rows were filled in. */
+size_t ability_all(struct capture_ability rows[ABILITIES_MAX], const struct events *ev,
+                   bool has_names);
+/* The one row of a host that lets nothing be recorded, and why. */
+void ability_recording(struct capture_ability *a, const struct err *why);
 
 #endif

@@ -38,7 +38,6 @@ enum {
     END_MS = 12,              /* the last drains: as soon as the slack has passed */
     MAX_FREQUENCY_HZ = 50000, /* beyond, the kernel's clock skips more and more ticks, silently */
     MAX_STACK = 127,
-    N_ABILITIES = 4,
     KALLSYMS_BYTES_MAX = 128 << 20,
     NO_REASON = -1,
     FULL_BYTES = 256,     /* a ring with no more room than this may have lost records */
@@ -57,6 +56,7 @@ static const uint64_t SLICE_NS = 100000;
 
 /* A record is stamped before it is written; this long at most, a stolen CPU apart. */
 static const int64_t SLACK_NS = 10000000;
+static const int64_t PROBE_PERIOD_NS = 1000000;
 static const int64_t VERIFY_NS = 500000000;
 static const int64_t FUTURE_NS = 1000000000;      /* a stamp further ahead is no time at all */
 static const int64_t LINGER_NS = 100000000;       /* descendants that outlive the main process */
@@ -70,7 +70,7 @@ struct capture {
     struct events events;
     struct order order;
     struct follow *follow;
-    struct capture_ability abilities[N_ABILITIES];
+    struct capture_ability abilities[ABILITIES_MAX];
     size_t n_abilities;
     int kallsyms[2]; /* for us, and for whoever takes it; -1: none */
     int64_t period_ns;
@@ -387,17 +387,37 @@ static void *run(void *ctx)
     return NULL;
 }
 
-static void note_abilities(struct capture *c)
+/* The ring size as the kernel takes it: a power of two, whole pages. */
+static size_t ring_size(size_t wanted)
 {
-    const struct events *ev = &c->events;
-    struct capture_ability *a = c->abilities;
-    ability_kernel_stacks(a++, ev);
-    *a++ = (struct capture_ability){.name = "off_cpu", .is_available = ev->has_switches};
-    ability_wait_stacks(a++, ev);
-    if (ev->has_kernel && !ev->without_kernel) {
-        ability_kernel_names(a++, c->kallsyms[0] >= 0);
+    size_t size = (size_t)sysconf(_SC_PAGESIZE);
+    while (size < (wanted ? wanted : RING_BYTES) && size < (size_t)1 << 30) {
+        size *= 2;
     }
-    c->n_abilities = (size_t)(a - c->abilities);
+    return size;
+}
+
+size_t capture_probe(const char *daemon_socket, struct capture_ability rows[ABILITIES_MAX])
+{
+    struct err e = {0};
+    struct events ev = {.period_ns = PROBE_PERIOD_NS,
+                        .is_on_exec = true, /* never: nothing is recorded */
+                        .daemon_socket = daemon_socket};
+    struct events_thread self = {getpid(), getpid()};
+    int rc = events_open(&ev, ring_size(1), &e);
+    rc = rc ? rc : events_add_thread(&ev, &self, &e);
+    int fd = rc == 0 && ev.has_kernel ? opener_kallsyms(&ev.opener) : -1;
+    size_t n = 0;
+    if (rc == 0) {
+        n = ability_all(rows, &ev, fd >= 0);
+    } else {
+        ability_recording(&rows[n++], &e);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    events_close(&ev);
+    return n;
 }
 
 /* Whether the options make sense and the target is one that can be recorded. */
@@ -424,16 +444,6 @@ static int check_options(const struct capture_options *o, struct err *e)
                        "process %d has ended and only waits for its parent (zombie)", o->pid);
     }
     return 0;
-}
-
-/* The ring size as the kernel takes it: a power of two, whole pages. */
-static size_t ring_size(size_t wanted)
-{
-    size_t size = (size_t)sysconf(_SC_PAGESIZE);
-    while (size < (wanted ? wanted : RING_BYTES) && size < (size_t)1 << 30) {
-        size *= 2;
-    }
-    return size;
 }
 
 static struct follow *new_follow(struct capture *c, struct queue *out)
@@ -518,7 +528,7 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
     }
     events_end_opening(&c->events);
     prepare_poll(c);
-    note_abilities(c);
+    c->n_abilities = ability_all(c->abilities, &c->events, c->kallsyms[0] >= 0);
     update_stats(c);
     *out_capture = c;
     c = NULL;

@@ -37,6 +37,12 @@ struct capture_ability {
     char unlock[640];  /* the exact command that would unlock it; "" if none */
 };
 
+enum { ABILITIES_MAX = 16 };
+
+/* What a run of ours would be able to record, found by opening its events on this process for a
+ * moment, as a run does. Returns how many rows were filled in. */
+size_t capture_probe(const char *daemon_socket, struct capture_ability rows[ABILITIES_MAX]);
+
 struct capture_stats {
     uint64_t n_samples;       /* emitted */
     uint64_t n_lost;          /* records lost in rings, dropped on a full queue, malformed */

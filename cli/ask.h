@@ -31,6 +31,10 @@ int ask_server(const char *method, json_t *parameters, int64_t timeout_ms, json_
 int ask_view(const struct args *args, const char *view, json_t *parameters, json_t **document,
              struct err *e);
 
+/* The same for what takes no filters but the run. */
+int ask_run(const struct args *args, const char *view, json_t *parameters, json_t **document,
+            struct err *e);
+
 /* "off_cpu" and "reason" from --off-cpu and --reason, where given. */
 void ask_add_waits(const struct args *args, json_t *parameters);
 

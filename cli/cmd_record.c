@@ -146,6 +146,28 @@ static json_t *start_parameters(const struct record *r)
     return p;
 }
 
+/* One line for all that the host withholds; what the user turned off is no news. */
+static void note_missing(struct record *r, const json_t *abilities)
+{
+    struct buf names = {0};
+    size_t i;
+    const json_t *item;
+    json_array_foreach(abilities, i, item)
+    {
+        bool is_missing = json_is_false(json_object_get(item, "is_available"));
+        if (is_missing && strncmp(json_text_at(item, "reason", ""), "turned off", 10) != 0) {
+            buf_addstr(&names, names.len ? ", " : "");
+            for (const char *c = json_text_at(item, "name", "?"); *c; c++) {
+                buf_addch(&names, *c == '_' ? ' ' : *c);
+            }
+        }
+    }
+    if (names.len) {
+        cli_note(r->cli, "missing: %s; see stax diagnose host", buf_str(&names));
+    }
+    buf_free(&names);
+}
+
 static void note_start(struct record *r, const json_t *document)
 {
     const json_t *data = json_object_get(document, "data");
@@ -160,14 +182,7 @@ static void note_start(struct record *r, const json_t *document)
             cli_note(r->cli, "%s", json_string_value(item));
         }
     }
-    json_array_foreach(json_object_get(data, "abilities"), i, item)
-    {
-        if (json_is_false(json_object_get(item, "is_available"))) {
-            const char *unlock = json_text_at(item, "unlock", "");
-            cli_note(r->cli, "without %s: %s%s%s", json_text_at(item, "name", "?"),
-                     json_text_at(item, "reason", "?"), *unlock ? "; unlock with: " : "", unlock);
-        }
-    }
+    note_missing(r, json_object_get(data, "abilities"));
 }
 
 /* Commands without --run ask this run from now on, also when an older one was selected. */

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "capture/staxd/protocol.h"
 #include "schema/archive.h"
 #include "server/handlers.h"
 #include "server/readers.h"
@@ -109,15 +108,6 @@ static bool bool_at(const json_t *object, const char *key, bool fallback)
     return value ? json_is_true(value) : fallback;
 }
 
-static int check_daemon_socket(const char *path, struct err *e)
-{
-    if (path[0] && path[0] != '/') {
-        return err_set(e, STAX_EUSAGE,
-                       "the path of staxd's socket must be absolute or empty, not '%s'", path);
-    }
-    return 0;
-}
-
 int method_start_attach(struct call *c, struct readers *readers, json_t **document, struct err *e)
 {
     (void)readers;
@@ -125,11 +115,12 @@ int method_start_attach(struct call *c, struct readers *readers, json_t **docume
     const json_t *p = c->parameters;
     double limit_s = json_real_at(p, "time_limit_s", 0);
     int64_t frequency_hz = json_int_at(p, "frequency_hz", 900);
+    const char *daemon_socket = "";
     if (!(limit_s >= 0 && limit_s <= 1e9)) {
         return err_set(e, STAX_EUSAGE, "parameter 'time_limit_s' must be between 0 and 1000000000");
     }
     if (capture_check_frequency(frequency_hz, e) != 0 ||
-        check_daemon_socket(json_text_at(p, "daemon_socket", ""), e) != 0) {
+        handlers_daemon_socket(p, &daemon_socket, e) != 0) {
         return e->code;
     }
     struct capture_options options = {
@@ -137,7 +128,7 @@ int method_start_attach(struct call *c, struct readers *readers, json_t **docume
         .is_launched = bool_at(p, "is_launched", false),
         .with_children = bool_at(p, "with_children", true),
         .without_kernel = !bool_at(p, "kernel", true),
-        .daemon_socket = json_text_at(p, "daemon_socket", BROKER_SOCKET),
+        .daemon_socket = daemon_socket,
         .frequency_hz = (uint32_t)frequency_hz,
         .time_limit_ns = (int64_t)(limit_s * 1e9),
     };
