@@ -29,6 +29,7 @@ struct follow_options {
     struct queue *out;         /* borrowed */
     const struct map *sources; /* event id -> tid it was opened on; borrowed, may grow */
     bool has_switches;         /* context switches are recorded: samples weigh what they say */
+    bool without_kernel;       /* stacks are told without the kernel's part */
     bool is_held;              /* the target has yet to exec; its time begins with that */
 };
 

@@ -399,6 +399,10 @@ void follow_waits_stack(struct follow *f, struct target_thread *t, const struct 
         wait_kernel_row(&f->waits.kernel, w->stack.addresses, w->stack.n_kernel);
     w->at_stack =
         row ? known(row->reason, EVENT_FROM_KERNEL_STACK, row->is_vague) : (struct wait_mark){0};
+    if (f->options.without_kernel) {
+        w->stack.n = (uint16_t)follow_drop_kernel(w->stack.addresses, w->stack.n, &n_kernel);
+        w->stack.n_kernel = 0;
+    }
 }
 
 int64_t follow_waits_sample(struct follow *f, struct target_thread *t, int64_t ts,
