@@ -70,6 +70,7 @@ struct capture {
     struct events events;
     struct order order;
     struct follow *follow;
+    struct attach *attach; /* while threads are armed */
     struct capture_ability abilities[ABILITIES_MAX];
     size_t n_abilities;
     int kallsyms[2]; /* for us, and for whoever takes it; -1: none */
@@ -152,6 +153,9 @@ static void drain_ring(struct capture *c, size_t index, int64_t now)
             c->n_malformed++;
         } else if (r.kind != RECORD_OTHER) {
             count(c, &r);
+            if (c->attach) {
+                attach_see(c->attach, &r);
+            }
             order_add(&c->order, r.ts, bytes, size);
             last_ts = r.ts;
             bool is_stack = r.kind == RECORD_SAMPLE &&
@@ -478,7 +482,11 @@ static int arm(struct capture *c, struct err *e)
         .drain = drain,
         .ctx = c,
     };
-    return c->options.is_launched ? attach_held(&a, e) : attach_all(&a, e);
+    c->attach = &a;
+    int rc = c->options.is_launched ? attach_held(&a, e) : attach_all(&a, e);
+    c->attach = NULL;
+    attach_free(&a);
+    return rc;
 }
 
 static void prepare_poll(struct capture *c)
