@@ -18,6 +18,10 @@
 enum {
     RING_BYTES_MIN = 32 << 10,
     SPARE_FDS = 256, /* left to the rest of this process */
+    STACK_BYTES_MIN = 1024,
+    STACK_BYTES_MAX = 65528 - 2048, /* a record has 64 KiB at most, the rest of it included */
+    RINGS_BYTES_MAX = 128 << 20,    /* of all CPUs, as long as each has RING_BYTES_ENOUGH */
+    RING_BYTES_ENOUGH = 512 << 10,
     CPU_LIST_BYTES_MAX = 65536,
     PATH_BYTES = 64,
 };
@@ -103,6 +107,22 @@ const struct record_format *events_format(const struct events *ev, uint64_t id)
     return &ev->formats[is_stack ? EVENTS_STACKS : EVENTS_CLOCK];
 }
 
+/* Stack copies are as large as they can be for the ring to hold the samples of 35 ms, which is how
+ * long nobody may come to drain it: the kernel takes the room of a whole copy whatever the stack's
+ * size. What is missing is read from the target. */
+static void set_formats(struct events *ev)
+{
+    int64_t n_samples = 35000000 / ev->period_ns + 1;
+    int64_t bytes = (int64_t)ev->ring_bytes / n_samples;
+    bytes = bytes < STACK_BYTES_MIN ? STACK_BYTES_MIN : bytes;
+    bytes = bytes > STACK_BYTES_MAX ? STACK_BYTES_MAX : bytes;
+    if (ev->user_regs) {
+        ev->stack_bytes = (uint32_t)bytes & ~7u;
+        ev->formats[EVENTS_CLOCK].has_stack = true;
+        ev->formats[EVENTS_CLOCK].user_regs = ev->user_regs;
+    }
+}
+
 int events_open(struct events *ev, size_t ring_bytes, struct err *e)
 {
     size_t max_fds = raise_fd_limit();
@@ -119,10 +139,14 @@ int events_open(struct events *ev, size_t ring_bytes, struct err *e)
     ev->anchors = mem_new(ev->cpus.n, sizeof(*ev->anchors));
     memset(ev->anchors, -1, ev->cpus.n * sizeof(*ev->anchors));
     ev->rings = mem_new(ev->cpus.n, sizeof(*ev->rings));
+    while (ring_bytes > RING_BYTES_ENOUGH && ring_bytes * ev->cpus.n > RINGS_BYTES_MAX) {
+        ring_bytes /= 2;
+    }
     for (;;) {
         bool is_map;
         int rc = open_rings(ev, ring_bytes, &is_map);
         if (rc == 0) {
+            set_formats(ev);
             return 0;
         }
         close_rings(ev);
@@ -149,7 +173,7 @@ static uint32_t common_flags(const struct events *ev)
 /* The sampling clock, which also tells of mappings, names, forks, ends and context switches. */
 static struct opener_want clock_want(const struct events *ev, bool has_kernel)
 {
-    struct opener_want want = {.event = {.kind = BROKER_CPU_CLOCK}};
+    struct opener_want want = {.event = {.kind = BROKER_CPU_CLOCK, .stack_bytes = ev->stack_bytes}};
     want.event.period = (uint64_t)ev->period_ns;
     want.event.flags = common_flags(ev) | BROKER_CALLCHAIN | BROKER_SIDEBAND |
                        (has_kernel ? BROKER_KERNEL : 0) |

@@ -54,6 +54,8 @@ struct events {
     int *anchors;         /* per CPU */
     struct ring *rings;   /* per CPU */
     size_t ring_bytes;    /* data area of each */
+    uint64_t user_regs;   /* samples take these registers and a copy of the user's stack; 0: not */
+    uint32_t stack_bytes; /* of such a copy, at most */
     struct events_fd *open;
     size_t n_open, cap_open, max_fds;
     struct record_format formats[EVENTS_N_KINDS];
