@@ -1,4 +1,4 @@
--- stax run database, schema version 2. One file holds one recorded run.
+-- stax run database, schema version 3. One file holds one recorded run.
 --
 -- Times are nanoseconds of CLOCK_MONOTONIC in ts, durations in dur or *_ns; run maps them to wall time.
 -- Threads and processes are named by utid and upid, because tids and pids are reused.
@@ -145,6 +145,14 @@ CREATE TABLE loss (
     cpu              INTEGER,             -- CPU it happened on, NULL: not known
     kind             TEXT    NOT NULL,    -- ring_full, queue_full, malformed; late, throttled, no_events, unsampled (n in ms of CPU time)
     n                INTEGER NOT NULL     -- how many records, samples or (throttled) pauses
+) STRICT;
+
+CREATE TABLE stack_end (
+    cause            TEXT    PRIMARY KEY, -- how stacks ended: root (at the thread's first function, or nothing says otherwise), else why they are unfinished: stack_copy_exhausted, no_cfi, bad_cfa, too_deep, bad_memory, bad_return_address, unknown_register, pending, kernel_limit, no_mapping
+    n_samples        INTEGER NOT NULL,    -- samples whose stack ended so; run.n_truncated is the sum of all but root
+    n_guessed_samples INTEGER NOT NULL,   -- ... with frames that are likely, not certain: found by frame pointers, or in memory read after the sample
+    n_waits          INTEGER NOT NULL,    -- the same of finished off-CPU intervals that have a stack of their own
+    n_guessed_waits  INTEGER NOT NULL     -- ...
 ) STRICT;
 
 CREATE TABLE counter (

@@ -137,7 +137,7 @@ const struct method method_table[] = {
     {.name = "diagnostics",
      .schema = "stax.diagnose/1",
      .help = "How well a run is recorded: loss, queues, commits, sizes, own cost, unnamed code.",
-     .result = "{capture, ingest, queue, database, process, loss, unresolved, abilities, saves}; "
+     .result = "{capture, ingest, queue, database, process, loss, stacks, unresolved, abilities, saves}; "
                "capture, ingest and queue are null unless the run is active",
      .example = "{}",
      .parameters = run_only,
