@@ -85,6 +85,7 @@ int ingest_open(struct ingest **out, const struct ingest_options *options,
                                .store = &in->store,
                                .start_ts = run->start_ts};
     binaries_init(&in->binaries, &in->intern, options->kallsyms, options->without_files);
+    in->binaries.kallsyms_fd = options->kallsyms_fd > 0 ? options->kallsyms_fd : -1;
     in->path = mem_strdup(options->path);
     struct buf reserve = {0};
     buf_addf(&reserve, "%s-reserve", options->path);
