@@ -45,7 +45,8 @@ enum {
     MAX_STACK = 127,
     KALLSYMS_BYTES_MAX = 128 << 20,
     NO_REASON = -1,
-    FULL_BYTES = 256,     /* a ring with no more room than this may have lost records */
+    FULL_BYTES = 256, /* a ring with no more room than this may have lost records */
+    FIRST_RING_FD = 3,
     STACKS_HZ = 2000,     /* stacks of context switches, in the long run */
     STACKS_AT_ONCE = 800, /* ... and in a burst */
 };
@@ -84,6 +85,7 @@ struct capture {
     int wake_fd; /* eventfd: stop */
     int pid_fd;  /* of the main process, -1 once it ended */
     struct pollfd *fds;
+    size_t n_fds;
     pthread_t thread;
     bool is_started;
     _Atomic int stop_reason; /* enum event_end_reason or NO_REASON; the first one wins */
@@ -91,6 +93,7 @@ struct capture {
     int64_t main_gone_ts;    /* ns, when the main process was seen to be gone; 0: it is there */
     int64_t verified_ts;
     uint64_t n_late_told, n_malformed;
+    uint64_t n_stacks_lost, n_stacks_lost_told;
     int64_t stacks_left; /* that may still be taken; below 0 they are switched off */
     int64_t stacks_ts;   /* when more were last allowed */
     bool has_stacks_off;
@@ -147,32 +150,52 @@ static void count(struct capture *c, const struct record *r)
     }
 }
 
+/* Notes a ring's fill and its loss of records that have no place in time. */
+static void note_drain(struct capture *c, const struct ring *ring, size_t waiting)
+{
+    c->n_malformed += ring->is_bad;
+    if (waiting > c->stats.peak_ring_bytes) {
+        pthread_mutex_lock(&c->lock);
+        c->stats.peak_ring_bytes = waiting;
+        pthread_mutex_unlock(&c->lock);
+    }
+}
+
+/* Whether a record goes on; those that are lost or make no sense are counted. */
+static bool is_good(struct capture *c, const void *bytes, size_t size, int64_t now,
+                    struct record *r)
+{
+    if (parse(c, bytes, size, r) != 0 || r->ts > now + FUTURE_NS) {
+        c->n_malformed++;
+        return false;
+    }
+    return r->kind != RECORD_OTHER;
+}
+
+static void keep(struct capture *c, const struct record *r, size_t size)
+{
+    size_t n = record_trimmed_size(r, size);
+    bool is_stack =
+        r->kind == RECORD_SAMPLE && (map_get(&c->events.sources, r->id) & EVENTS_SWITCH_STACK);
+    c->stacks_left -= is_stack;
+    record_trim(r, size, order_room(&c->order, r->ts, n));
+}
+
 /* Moves the records of one ring into the order buffer. */
 static void drain_ring(struct capture *c, size_t index, int64_t now)
 {
     struct ring *ring = &c->events.rings[index];
     int64_t last_ts = 0;
     size_t waiting = ring_begin(ring), size;
-    if (waiting > c->stats.peak_ring_bytes) {
-        pthread_mutex_lock(&c->lock);
-        c->stats.peak_ring_bytes = waiting;
-        pthread_mutex_unlock(&c->lock);
-    }
-    for (const void *bytes = ring_next(ring, &size); bytes; bytes = ring_next(ring, &size)) {
+    for (const void *bytes; (bytes = ring_next(ring, &size));) {
         struct record r;
-        if (parse(c, bytes, size, &r) != 0 || r.ts > now + FUTURE_NS) {
-            c->n_malformed++;
-        } else if (r.kind != RECORD_OTHER) {
+        if (is_good(c, bytes, size, now, &r)) {
             count(c, &r);
-            size_t n = record_trimmed_size(&r, size);
-            record_trim(&r, size, order_room(&c->order, r.ts, n));
+            keep(c, &r, size);
             last_ts = r.ts;
-            bool is_stack = r.kind == RECORD_SAMPLE &&
-                            (map_get(&c->events.sources, r.id) & EVENTS_SWITCH_STACK);
-            c->stacks_left -= is_stack;
         }
     }
-    c->n_malformed += ring->is_bad;
+    note_drain(c, ring, waiting);
     ring_end(ring);
     if (last_ts && waiting + FULL_BYTES >= ring->data_bytes) {
         /* The kernel tells of what it lost with the next record only; time that nothing is known
@@ -185,11 +208,34 @@ static void drain_ring(struct capture *c, size_t index, int64_t now)
     }
 }
 
+/* The same of a ring for stacks of switches, where a loss means waits without stacks. */
+static void drain_stacks(struct capture *c, struct ring *ring, int64_t now)
+{
+    size_t size;
+    ring_begin(ring);
+    for (const void *bytes; (bytes = ring_next(ring, &size));) {
+        struct record r;
+        if (!is_good(c, bytes, size, now, &r)) {
+            continue;
+        }
+        if (r.kind == RECORD_LOST) {
+            c->n_stacks_lost += r.n_lost;
+        } else {
+            keep(c, &r, size);
+        }
+    }
+    c->n_malformed += ring->is_bad;
+    ring_end(ring);
+}
+
 static void drain(void *ctx)
 {
     struct capture *c = ctx;
     int64_t now = clock_monotonic_ns();
     for (size_t i = 0; i < c->events.cpus.n; i++) {
+        if (c->events.stack_rings) {
+            drain_stacks(c, &c->events.stack_rings[i], now);
+        }
         drain_ring(c, i, now);
     }
 }
@@ -253,6 +299,9 @@ static void tell_losses(struct capture *c, int64_t ts)
     c->n_late_told = c->order.n_late;
     follow_loss(c->follow, ts, UINT32_MAX, EVENT_LOSS_MALFORMED, c->n_malformed);
     c->n_malformed = 0;
+    uint64_t n_stacks = c->n_stacks_lost - c->n_stacks_lost_told;
+    follow_loss(c->follow, ts, UINT32_MAX, EVENT_LOSS_STACKS, n_stacks);
+    c->n_stacks_lost_told = c->n_stacks_lost;
 }
 
 /* At the end: what is missing although no ring said so. Records lost since a ring was written last;
@@ -264,6 +313,10 @@ static void tell_missing(struct capture *c, int64_t ts, const struct events_tota
         uint64_t n = totals->n_lost - c->n_ring_lost;
         c->n_ring_lost += n;
         follow_loss(c->follow, ts, UINT32_MAX, EVENT_LOSS_RING_FULL, n);
+    }
+    if (totals->n_stacks_lost > c->n_stacks_lost) {
+        c->n_stacks_lost = totals->n_stacks_lost;
+        tell_losses(c, ts);
     }
     int64_t lost_ns = 0; /* as much as it can have been: that loss is told already */
     if (__builtin_mul_overflow((int64_t)c->n_ring_lost, c->period_ns, &lost_ns)) {
@@ -311,7 +364,7 @@ static void update_stats(struct capture *c)
     pthread_mutex_unlock(&c->lock);
 }
 
-/* fds: the wake-up, the main process, the rings, tables that were made. */
+/* fds: the wake-up, the main process, tables that were made, then the rings. */
 static void wait_for_work(struct capture *c)
 {
     int64_t now = clock_monotonic_ns();
@@ -323,12 +376,12 @@ static void wait_for_work(struct capture *c)
     }
     c->fds[0] = (struct pollfd){.fd = c->wake_fd, .events = POLLIN};
     c->fds[1] = (struct pollfd){.fd = c->pid_fd, .events = POLLIN};
-    if (poll(c->fds, 3 + c->events.cpus.n, (int)timeout_ms) <= 0) {
+    if (poll(c->fds, c->n_fds, (int)timeout_ms) <= 0) {
         return;
     }
-    for (size_t i = 0; i < c->events.cpus.n; i++) {
-        if (c->fds[2 + i].revents & (POLLERR | POLLHUP | POLLNVAL)) {
-            c->fds[2 + i].fd = -1; /* it would wake us for ever; the timeout still drains it */
+    for (size_t i = FIRST_RING_FD; i < c->n_fds; i++) {
+        if (c->fds[i].revents & (POLLERR | POLLHUP | POLLNVAL)) {
+            c->fds[i].fd = -1; /* it would wake us for ever; the timeout still drains it */
         }
     }
 }
@@ -549,12 +602,16 @@ static int arm(struct capture *c, struct err *e)
 
 static void prepare_poll(struct capture *c)
 {
-    size_t n_cpus = c->events.cpus.n;
-    c->fds = mem_new(3 + n_cpus, sizeof(*c->fds));
-    c->fds[2 + n_cpus] =
-        (struct pollfd){.fd = c->unwinder ? unwinder_fd(c->unwinder) : -1, .events = POLLIN};
-    for (size_t i = 0; i < c->events.cpus.n; i++) {
-        c->fds[2 + i] = (struct pollfd){.fd = c->events.anchors[i], .events = POLLIN};
+    const struct events *ev = &c->events;
+    c->fds = mem_new(FIRST_RING_FD + 2 * ev->cpus.n, sizeof(*c->fds));
+    int made = c->unwinder ? unwinder_fd(c->unwinder) : -1;
+    c->fds[2] = (struct pollfd){.fd = made, .events = POLLIN};
+    c->n_fds = FIRST_RING_FD;
+    for (size_t i = 0; i < ev->cpus.n; i++) {
+        c->fds[c->n_fds++] = (struct pollfd){.fd = ev->anchors[i], .events = POLLIN};
+        if (ev->stack_anchors) {
+            c->fds[c->n_fds++] = (struct pollfd){.fd = ev->stack_anchors[i], .events = POLLIN};
+        }
     }
 }
 

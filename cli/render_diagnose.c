@@ -77,9 +77,9 @@ static void add_figures(struct out *out, const char *title, const json_t *figure
 static const char *loss_unit(const char *kind)
 {
     static const char *const units[][2] = {
-        {"unsampled", "ms of CPU time"}, {"no_events", "threads"}, {"throttled", "times"},
-        {"ring_full", "records"},        {"malformed", "records"}, {"late", "records, kept"},
-        {"queue_full", "records"},
+        {"unsampled", "ms of CPU time"}, {"stacks", "stacks of waits"}, {"no_events", "threads"},
+        {"throttled", "times"},          {"ring_full", "records"},      {"malformed", "records"},
+        {"late", "records, kept"},       {"queue_full", "records"},
     };
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
         if (strcmp(units[i][0], kind) == 0) {

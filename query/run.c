@@ -185,6 +185,9 @@ static void warn_of_kind(struct query *q, const char *kind, int64_t n)
         view_warn(q, "%lld records came too late to be put in order: kept out of order", count);
     } else if (strcmp(kind, "throttled") == 0) {
         view_warn(q, "the kernel paused sampling %lld times: a lower -F avoids that", count);
+    } else if (strcmp(kind, "stacks") == 0) {
+        view_warn(q, "%lld stacks of waits found no room: those waits have none of their own",
+                  count);
     } else if (strcmp(kind, "no_events") == 0) {
         warn_of_threads(q, n);
     } else if (strcmp(kind, "unsampled") == 0) {
