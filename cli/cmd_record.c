@@ -206,6 +206,18 @@ static void select_run(struct record *r)
     client_call(r->client, "select_run", parameters, STOP_TIMEOUT_MS, NULL, &ignored);
 }
 
+/* The server reads the stacks of threads that wait. 0: it does not say who it is. */
+static pid_t server_pid(struct record *r)
+{
+    json_t *document = NULL;
+    struct err ignored;
+    client_call(r->client, "status", NULL, STOP_TIMEOUT_MS, &document, &ignored);
+    const json_t *server = json_object_get(json_object_get(document, "data"), "server");
+    pid_t pid = (pid_t)json_int_at(server, "pid", 0);
+    json_decref(document);
+    return pid;
+}
+
 static int begin(struct record *r, struct err *e)
 {
     json_t *document = NULL;
@@ -220,7 +232,7 @@ static int begin(struct record *r, struct err *e)
         rc = open_signals(r, e);
     }
     if (rc == 0 && r->args->target) {
-        rc = launch_hold(&r->launch, r->args->target, &r->old_mask, e);
+        rc = launch_hold(&r->launch, r->args->target, &r->old_mask, server_pid(r), e);
     }
     if (rc == 0) {
         rc = client_call(r->client, "start_attach", start_parameters(r), 0, &document, e);

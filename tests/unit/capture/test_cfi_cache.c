@@ -31,7 +31,7 @@ struct fixture {
 static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
-    strcpy(f->folder, "/tmp/stax-cfi-cache-XXXXXX");
+    snprintf(f->folder, sizeof(f->folder), "/tmp/stax-cfi-cache-XXXXXX");
     struct err e;
     assert_non_null(mkdtemp(f->folder));
     assert_int_equal(fd_read_file("/proc/self/exe", 64 << 20, &f->program), 0);
