@@ -20,7 +20,15 @@
 #include "base/map.h"
 #include "capture/opener.h"
 #include "capture/proc.h"
+#include "capture/record.h"
 #include "capture/ring.h"
+
+/* Events of a kind have one format. */
+enum events_kind {
+    EVENTS_CLOCK,
+    EVENTS_STACKS, /* of context switches */
+    EVENTS_N_KINDS
+};
 
 /* An event that is open on all of this run's threads. */
 struct events_fd {
@@ -48,8 +56,18 @@ struct events {
     int *anchors;         /* per CPU */
     struct ring *rings;   /* per CPU */
     size_t ring_bytes;    /* data area of each */
+    uint64_t user_regs;   /* samples take these registers and a copy of the user's stack; 0: not */
+    uint32_t stack_bytes; /* of such a copy, at most */
+    /* Rings for stacks of context switches alone, so that these never push out the records that
+     * time is accounted by. NULL: there are none, and such stacks go into the others without
+     * copies. */
+    int *stack_anchors;
+    struct ring *stack_rings;
+    uint32_t switch_stack_bytes; /* of a copy there, at most */
+    bool has_tried_stack_rings;
     struct events_fd *open;
     size_t n_open, cap_open, max_fds;
+    struct record_format formats[EVENTS_N_KINDS];
     struct map sources; /* event id -> EVENTS_* | tid it was opened on, or EVENTS_DISCARDED */
     bool has_switches;  /* context switches are recorded */
     bool has_stacks;    /* ... with stacks, as long as descriptors last */
@@ -61,6 +79,9 @@ struct events {
 /* A source is the tid and the kind of event: no bit for the clock, else one of these. */
 #define EVENTS_TID_MASK     ((1u << 24) - 1)
 #define EVENTS_SWITCH_STACK (1u << 30) /* samples are stacks of context switches */
+
+/* What the samples of an event hold, by its id (record_id()). */
+const struct record_format *events_format(const struct events *ev, uint64_t id);
 
 /* Maps one ring per online CPU, smaller than wanted when locked memory is short.
  * Errors: STAX_EPERMISSION, STAX_ELIMIT (locked memory, descriptors), STAX_ESYSTEM. */
@@ -84,8 +105,9 @@ void events_set_stacks(struct events *ev, bool is_on);
 bool events_have_room(struct events *ev, size_t n_threads);
 
 struct events_totals {
-    int64_t on_cpu_ns; /* CPU time of all that is and was recorded, sampled or not */
-    uint64_t n_lost;   /* records that found no room, 0 if the kernel does not count them */
+    int64_t on_cpu_ns;      /* CPU time of all that is and was recorded, sampled or not */
+    uint64_t n_lost;        /* records that found no room, 0 if the kernel does not count them */
+    uint64_t n_stacks_lost; /* ... in the rings for stacks alone */
 };
 
 /* What the kernel counted so far on all events and on those that inherited them. A ring tells of

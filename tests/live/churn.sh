@@ -47,7 +47,8 @@ status=0
 wait "$target" || status=$?
 check "the target ends as it would have" test $status = 0
 for round in first second; do
-    "$PYTHON" - "$TMP/truth.json" "$(cat "$TMP/$round.path")" $(cat "$TMP/$round.times") "$after" >"$TMP/$round.json" <<'P'
+    read -r -a times <"$TMP/$round.times"
+    "$PYTHON" - "$TMP/truth.json" "$(cat "$TMP/$round.path")" "${times[@]}" "$after" >"$TMP/$round.json" <<'P'
 import json, sqlite3, sys
 
 truth = json.load(open(sys.argv[1], encoding="utf-8"))["threads"]
