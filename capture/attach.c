@@ -10,8 +10,9 @@
 #include "base/mem.h"
 #include "capture/proc.h"
 
-enum { PASSES_MAX = 8, DRAIN_EVERY = 128 };
-#define ENDED UINT32_MAX /* in attach.armed: the thread has ended */
+enum { PASSES_MAX = 8 };
+static const int64_t DRAIN_NS = 5000000; /* a full ring loses the records of forks */
+#define ENDED UINT32_MAX                 /* in attach.armed: the thread has ended */
 /* A thread inherits early in its creation, and the record of its fork comes late in it; so much may
  * lie between when its maker is preempted. */
 static const int64_t CREATION_NS = 10000000;
@@ -25,7 +26,14 @@ struct pass {
     struct attach *a;
     struct map failed; /* threads whose events could not be opened, by tid */
     size_t n_armed, n_new, n_blind;
+    int64_t drained_ns; /* CLOCK_MONOTONIC */
 };
+
+static void drain(struct pass *p)
+{
+    p->drained_ns = clock_monotonic_ns();
+    p->a->drain(p->a->ctx);
+}
 
 /* How long ago the run began, in us; never 0. */
 static uint32_t since_us(const struct attach *a, int64_t ts)
@@ -107,9 +115,6 @@ static int arm_thread(struct pass *p, pid_t pid, pid_t tid, struct err *e)
     p->n_new++;
     *map_put(&a->armed, (uint32_t)tid) = since_us(a, clock_monotonic_ns());
     tell(p, pid, tid, tid);
-    if (p->n_armed % DRAIN_EVERY == 0) {
-        a->drain(a->ctx);
-    }
     return 0;
 }
 
@@ -154,11 +159,14 @@ static int arm_once(struct pass *p, struct err *e)
             list[n++] = (struct candidate){.pid = pid, .tid = threads.pids[k]};
         }
     }
-    a->drain(a->ctx); /* who of these inherited events */
+    drain(p); /* who of these inherited events */
     if (!events_have_room(a->events, n)) {
         sort_by_cpu_time(p, list, n);
     }
     for (size_t i = 0; i < n && rc == 0; i++) {
+        if (clock_monotonic_ns() - p->drained_ns > DRAIN_NS) {
+            drain(p);
+        }
         rc = arm_thread(p, list[i].pid, list[i].tid, e);
     }
     free(list);
@@ -170,6 +178,7 @@ static int arm_once(struct pass *p, struct err *e)
 int attach_all(struct attach *a, struct err *e)
 {
     struct pass p = {.a = a};
+    a->events->is_attaching = true;
     int rc = 0;
     for (int i = 0; i < PASSES_MAX && rc == 0; i++) {
         p.n_new = 0;
@@ -177,7 +186,7 @@ int attach_all(struct attach *a, struct err *e)
         if (p.n_new == 0) {
             break;
         }
-        a->drain(a->ctx);
+        drain(&p);
     }
     if (rc == 0 && p.n_armed == 0) {
         rc = err_set(e, STAX_ENOTFOUND, "process %d is gone", a->pid);
@@ -185,6 +194,8 @@ int attach_all(struct attach *a, struct err *e)
     if (rc == 0) {
         follow_loss(a->follow, a->ts, UINT32_MAX, EVENT_LOSS_NO_EVENTS, p.n_blind);
     }
+    a->events->is_attaching = false;
+    events_set_stacks(a->events, true);
     map_free(&p.failed);
     return rc;
 }
