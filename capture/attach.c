@@ -10,7 +10,9 @@
 #include "base/mem.h"
 #include "capture/proc.h"
 
-enum { PASSES_MAX = 8 };
+/* Passes go on until nobody is left, or so long. */
+enum { PASSES_MAX = 100 };
+static const int64_t PASSES_NS = 20000000000;
 static const int64_t DRAIN_NS = 5000000; /* a full ring loses the records of forks */
 #define ENDED UINT32_MAX                 /* in attach.armed: the thread has ended */
 /* A thread inherits early in its creation, and the record of its fork comes late in it; so much may
@@ -24,8 +26,10 @@ struct candidate {
 
 struct pass {
     struct attach *a;
-    struct map failed; /* threads whose events could not be opened, by tid */
+    struct map failed; /* threads whose events could not be opened, or that are gone, by tid */
     size_t n_armed, n_new, n_blind;
+    size_t n_gone;      /* in this pass: what they made before they ended is not armed */
+    bool is_over;       /* the time for passes: who is left is without events */
     int64_t drained_ns; /* CLOCK_MONOTONIC */
 };
 
@@ -98,8 +102,13 @@ static int arm_thread(struct pass *p, pid_t pid, pid_t tid, struct err *e)
         is_armed(a, tid)) {
         return 0;
     }
-    int rc = events_add_thread(a->events, &(struct events_thread){pid, tid}, e);
+    int rc = STAX_ELIMIT;
+    if (!p->is_over) {
+        rc = events_add_thread(a->events, &(struct events_thread){pid, tid}, e);
+    }
     if (rc == STAX_ENOTFOUND) {
+        *map_put(&p->failed, (uint32_t)tid) = 1; /* a main thread that has ended stays listed */
+        p->n_gone++;
         return 0;
     }
     if (rc != 0 && p->n_armed == 0) {
@@ -180,13 +189,18 @@ int attach_all(struct attach *a, struct err *e)
     struct pass p = {.a = a};
     a->events->is_attaching = true;
     int rc = 0;
-    for (int i = 0; i < PASSES_MAX && rc == 0; i++) {
-        p.n_new = 0;
+    int64_t end_ns = clock_monotonic_ns() + PASSES_NS;
+    for (int i = 0; i < PASSES_MAX && rc == 0 && clock_monotonic_ns() < end_ns; i++) {
+        p.n_new = p.n_gone = 0;
         rc = arm_once(&p, e);
-        if (p.n_new == 0) {
+        if (p.n_new == 0 && p.n_gone == 0) {
             break;
         }
         drain(&p);
+    }
+    if (rc == 0 && p.n_armed > 0 && p.n_new + p.n_gone > 0) {
+        p.is_over = true;
+        rc = arm_once(&p, e);
     }
     if (rc == 0 && p.n_armed == 0) {
         rc = err_set(e, STAX_ENOTFOUND, "process %d is gone", a->pid);

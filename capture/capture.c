@@ -470,7 +470,7 @@ static int arm(struct capture *c, struct err *e)
 /* Threads are armed by a thread that has other work afterwards. */
 static int arm_with_priority(struct capture *c, struct err *e)
 {
-    struct priority before;
+    struct slice_attributes before;
     priority_raise(&before);
     int rc = arm(c, e);
     priority_restore(&before);

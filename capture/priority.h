@@ -9,19 +9,11 @@
 #ifndef STAX_CAPTURE_PRIORITY_H
 #define STAX_CAPTURE_PRIORITY_H
 
-#include <stdint.h>
+#include "capture/staxd/slice.h"
 
-/* struct sched_attr of sched_setattr(2), which glibc has no header for; size 0: not known. */
-struct priority {
-    uint32_t size, policy;
-    uint64_t flags;
-    int32_t nice;
-    uint32_t priority;
-    uint64_t runtime_ns, deadline_ns, period_ns;
-};
-
-/* Asks for it; what is refused is done without. *before (NULL: not wanted): what there was. */
-void priority_raise(struct priority *before);
-void priority_restore(const struct priority *before);
+/* Asks for it; what is refused is done without. *before (NULL: not wanted): what there was;
+ * size 0: not known. */
+void priority_raise(struct slice_attributes *before);
+void priority_restore(const struct slice_attributes *before);
 
 #endif
