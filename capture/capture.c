@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -29,6 +28,7 @@
 #include "capture/events.h"
 #include "capture/follow.h"
 #include "capture/order.h"
+#include "capture/priority.h"
 #include "capture/proc.h"
 #include "capture/record.h"
 #include "capture/unwinder.h"
@@ -50,16 +50,6 @@ enum {
     STACKS_HZ = 2000,     /* stacks of context switches, in the long run */
     STACKS_AT_ONCE = 800, /* ... and in a burst */
 };
-/* struct sched_attr of sched_setattr(2), which glibc has no header for. */
-struct sched_attributes {
-    uint32_t size, policy;
-    uint64_t flags;
-    int32_t nice;
-    uint32_t priority;
-    uint64_t runtime_ns, deadline_ns, period_ns;
-};
-static const uint64_t SLICE_NS = 100000;
-
 /* A record is stamped before it is written; this long at most, a stolen CPU apart. */
 static const int64_t SLACK_NS = 10000000;
 static const int64_t PATIENCE_NS = 1000000000; /* with a table that is being made */
@@ -445,23 +435,11 @@ static void read_kernel(struct capture *c)
     buf_free(&text);
 }
 
-/* A ring fills in milliseconds when the target switches a million times a second, and such a target
- * can keep an ordinary thread off the CPU for a second. So this one asks for a short slice, which
- * anybody may (since 6.12; it is woken earlier, and gets no more CPU time for it), and for
- * real-time priority, which is granted to root. */
-static void ask_for_priority(void)
-{
-    struct sched_attributes attributes = {.size = sizeof(attributes), .runtime_ns = SLICE_NS};
-    struct sched_param low = {.sched_priority = 1};
-    (void)syscall(SYS_sched_setattr, 0, &attributes, 0);
-    (void)sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &low);
-}
-
 static void *run(void *ctx)
 {
     struct capture *c = ctx;
     int reason = NO_REASON;
-    ask_for_priority();
+    priority_raise(NULL);
     follow_flush(c->follow); /* what was found at the start */
     read_kernel(c);
     c->stacks_ts = clock_monotonic_ns();
@@ -608,6 +586,16 @@ static int arm(struct capture *c, struct err *e)
     return rc;
 }
 
+/* Threads are armed by a thread that has other work afterwards. */
+static int arm_with_priority(struct capture *c, struct err *e)
+{
+    struct slice_attributes before;
+    priority_raise(&before);
+    int rc = arm(c, e);
+    priority_restore(&before);
+    return rc;
+}
+
 static void prepare_poll(struct capture *c)
 {
     const struct events *ev = &c->events;
@@ -656,7 +644,7 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
     }
     rc = events_open(&c->events, ring_size(ring_wanted(c)), e);
     if (rc == 0) {
-        rc = arm(c, e);
+        rc = arm_with_priority(c, e);
     }
     if (rc != 0) {
         goto out;

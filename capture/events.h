@@ -69,6 +69,8 @@ struct events {
     size_t n_open, cap_open, max_fds;
     struct record_format formats[EVENTS_N_KINDS];
     struct map sources; /* event id -> EVENTS_* | tid it was opened on, or EVENTS_DISCARDED */
+    bool is_attaching;  /* stacks of context switches wait for events_set_stacks(): they would fill
+                           the rings before anybody drains them regularly */
     bool has_switches;  /* context switches are recorded */
     bool has_stacks;    /* ... with stacks, as long as descriptors last */
     int stacks_errno;   /* why not, if they are not */
