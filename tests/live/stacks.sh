@@ -215,7 +215,7 @@ at_least "they have stacks of their own" "$(waits "stack_from IN ('switch', 'par
 at_least "... that show where they wait" "$(waits "stack_from IN ('switch', 'parked') AND wait IN (
     SELECT up.wait FROM up JOIN frame ON frame.id = up.frame JOIN symbol ON symbol.id = frame.symbol
     WHERE symbol.name GLOB 'wait_*' OR symbol.name GLOB 'meet*')")" 95
-if is_root; then
+if sees_kernel; then
     at_least "... taken as they began" "$(waits "stack_from = 'switch'")" 80
 else
     at_least "... read while they lasted" "$(waits "stack_from = 'parked'")" 95
