@@ -19,7 +19,15 @@
 #include "base/err.h"
 #include "base/map.h"
 #include "capture/proc.h"
+#include "capture/record.h"
 #include "capture/ring.h"
+
+/* Events of a kind have one format. */
+enum events_kind {
+    EVENTS_CLOCK,
+    EVENTS_STACKS, /* of context switches */
+    EVENTS_N_KINDS
+};
 
 struct events {
     int64_t period_ns;     /* of the sampling clock */
@@ -37,6 +45,7 @@ struct events {
     size_t n_fds, cap_fds, max_fds;
     int *stack_fds; /* those of fds that take stacks of context switches */
     size_t n_stack_fds, cap_stack_fds;
+    struct record_format formats[EVENTS_N_KINDS];
     struct map sources; /* event id -> tid it was opened on, or EVENTS_DISCARDED */
     bool has_switches;  /* context switches are recorded */
     bool has_stacks;    /* ... with stacks, as long as descriptors last */
@@ -47,6 +56,9 @@ struct events {
 #define EVENTS_DISCARDED UINT32_MAX
 /* Added to the tid for an event whose samples are stacks of context switches, not of the clock. */
 #define EVENTS_SWITCH_STACK (1u << 30)
+
+/* What the samples of an event hold, by its id (record_id()). */
+const struct record_format *events_format(const struct events *ev, uint64_t id);
 
 /* Maps one ring per online CPU, smaller than wanted when locked memory is short.
  * Errors: STAX_EPERMISSION, STAX_ELIMIT (locked memory, descriptors), STAX_ESYSTEM. */
