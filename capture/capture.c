@@ -30,6 +30,7 @@
 #include "capture/order.h"
 #include "capture/proc.h"
 #include "capture/record.h"
+#include "capture/thread_counters.h"
 
 enum {
     RING_BYTES = 512 << 10, /* what an unprivileged user may lock per CPU by default */
@@ -37,7 +38,7 @@ enum {
     END_MS = 12,              /* the last drains: as soon as the slack has passed */
     MAX_FREQUENCY_HZ = 50000, /* beyond, the kernel's clock skips more and more ticks, silently */
     MAX_STACK = 127,
-    N_ABILITIES = 3,
+    N_ABILITIES = 4,
     KALLSYMS_BYTES_MAX = 128 << 20,
     NO_REASON = -1,
     FULL_BYTES = 256,     /* a ring with no more room than this may have lost records */
@@ -70,6 +71,8 @@ struct capture {
     struct order order;
     struct follow *follow;
     struct capture_ability abilities[N_ABILITIES];
+    struct counter_list counter_list; /* what is counted; events forget it at the end */
+    struct capture_counter counters[EVENT_COUNTERS_MAX]; /* the same as others see it */
     int64_t period_ns;
     int wake_fd; /* eventfd: stop */
     int pid_fd;  /* of the main process, -1 once it ended */
@@ -248,6 +251,23 @@ static void tell_missing(struct capture *c, int64_t ts, const struct events_tota
     }
 }
 
+/* A group is enabled on every CPU while its thread runs on any, and runs on one of them. */
+static void tell_counters(struct capture *c, int64_t ts, const struct events_totals *totals)
+{
+    const struct counters_total *t = &totals->counters;
+    uint64_t enabled_ns = t->enabled_ns / c->events.cpus.n;
+    for (size_t i = 0; i < c->counter_list.n; i++) {
+        const struct event_counter_total total = {
+            .head.ts = ts,
+            .slot = (uint32_t)i,
+            .n_counted = thread_counters_scale(t->values[i], enabled_ns, t->running_ns),
+            .enabled_ns = enabled_ns,
+            .running_ns = t->running_ns,
+        };
+        follow_counter_total(c->follow, &total);
+    }
+}
+
 static void update_stats(struct capture *c)
 {
     struct follow_stats f;
@@ -377,6 +397,7 @@ static void *run(void *ctx)
     int64_t now = clock_monotonic_ns();
     tell_losses(c, now);
     tell_missing(c, now, &totals);
+    tell_counters(c, now, &totals);
     update_stats(c); /* before anybody hears of the end and asks */
     follow_end(c->follow, now, (enum event_end_reason)reason);
     /* Not left to capture_close(): the target need not pay for events that nobody reads, and the
@@ -406,13 +427,22 @@ static void note_abilities(struct capture *c)
 {
     const struct events *ev = &c->events;
     struct capture_ability *kernel = &c->abilities[0], *off_cpu = &c->abilities[1],
-                           *stacks = &c->abilities[2];
+                           *stacks = &c->abilities[2], *counters = &c->abilities[3];
     kernel->name = "kernel_stacks";
     kernel->is_available = ev->has_kernel;
     off_cpu->name = "off_cpu";
     off_cpu->is_available = ev->has_switches;
     stacks->name = "wait_stacks";
     stacks->is_available = ev->has_kernel && ev->has_switches && ev->has_stacks;
+    counters->name = "counters";
+    counters->is_available = ev->counters.list.n > 0 || !ev->counters.reason[0];
+    snprintf(counters->reason, sizeof(counters->reason), "%s", ev->counters.reason);
+    snprintf(counters->unlock, sizeof(counters->unlock), "%s", ev->counters.unlock);
+    c->counter_list = ev->counters.list;
+    for (size_t i = 0; i < c->counter_list.n; i++) {
+        const struct counter_event *event = &c->counter_list.items[i];
+        c->counters[i] = (struct capture_counter){event->name, event->unit};
+    }
     if (!ev->has_kernel) {
         note_hidden_kernel(kernel, ev->kernel_errno, "stacks of the kernel are left out");
         note_hidden_kernel(stacks, ev->kernel_errno,
@@ -479,6 +509,7 @@ static struct follow *new_follow(struct capture *c, struct queue *out)
         .sources = &c->events.sources,
         .has_switches = true,
         .is_held = c->options.is_launched,
+        .n_counters = c->events.counters.list.n,
     };
     return follow_new(&options);
 }
@@ -517,7 +548,6 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
     c->period_ns = 1000000000LL / options->frequency_hz;
     atomic_init(&c->stop_reason, NO_REASON);
     pthread_mutex_init(&c->lock, NULL);
-    c->follow = new_follow(c, out);
     c->events.period_ns = c->period_ns;
     c->events.is_on_exec = options->is_launched;
     c->events.with_children = options->with_children;
@@ -527,8 +557,12 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
         rc = err_set_errno(e, errno, "cannot make an eventfd");
         goto out;
     }
-    rc = events_open(&c->events, ring_size(options->ring_bytes), e);
+    rc = counters_prepare(&c->events.counters, options->counters, e);
     if (rc == 0) {
+        rc = events_open(&c->events, ring_size(options->ring_bytes), e);
+    }
+    if (rc == 0) {
+        c->follow = new_follow(c, out);
         rc = arm(c, e);
     }
     if (rc != 0) {
@@ -609,6 +643,12 @@ const struct capture_ability *capture_abilities(const struct capture *c, size_t 
 {
     *n = N_ABILITIES;
     return c->abilities;
+}
+
+const struct capture_counter *capture_counters(const struct capture *c, size_t *n)
+{
+    *n = c->counter_list.n;
+    return c->counters;
 }
 
 int64_t capture_period_ns(const struct capture *c)

@@ -23,6 +23,7 @@ struct capture_options {
     uint32_t frequency_hz; /* samples per second and CPU, > 0 */
     int64_t time_limit_ns; /* 0: none; from capture_start() */
     size_t ring_bytes;     /* per CPU data area wanted, power of two; 0: default 512 KiB */
+    const char *counters; /* names as counters.h takes them; NULL: the usual ones, where possible */
 };
 
 /* What the host lets this run record, or why not. */
@@ -31,6 +32,12 @@ struct capture_ability {
     bool is_available; /* */
     char reason[256];  /* why not; "" if available */
     char unlock[256];  /* the exact command that would unlock it; "" if none */
+};
+
+/* A counter that this run records, by its slot. */
+struct capture_counter {
+    const char *name; /* as perf spells it */
+    const char *unit; /* what one count is, singular */
 };
 
 struct capture_stats {
@@ -51,7 +58,8 @@ struct capture;
 /* Opens events on every thread of the target and maps the rings; the initial process, thread, name
  * and mapping events are the first it will emit. out borrowed: must outlive the capture.
  * Errors: STAX_ENOTFOUND (no such process, zombie), STAX_EPERMISSION (with the setting in the way),
- * STAX_EUSAGE (frequency above the kernel's limit), STAX_ELIMIT (descriptors, locked memory). */
+ * STAX_EUSAGE (frequency above the kernel's limit), STAX_ELIMIT (descriptors, locked memory), and
+ * those of counters_prepare(). */
 int capture_open(struct capture **out_capture, const struct capture_options *options,
                  struct queue *out, struct err *e);
 int capture_start(struct capture *c, struct err *e);
@@ -64,6 +72,8 @@ void capture_close(struct capture *c);
 void capture_stats(struct capture *c, struct capture_stats *stats);
 /* Abilities of this run; *n entries, owned by c. */
 const struct capture_ability *capture_abilities(const struct capture *c, size_t *n);
+/* The counters of this run; *n entries, at most EVENT_COUNTERS_MAX, owned by c. */
+const struct capture_counter *capture_counters(const struct capture *c, size_t *n);
 /* The sampling period in ns that the samples' weights are based on. */
 int64_t capture_period_ns(const struct capture *c);
 

@@ -98,9 +98,12 @@ enum {
     PREFETCH = 4,
 };
 /* Which operations a cache can count (evsel__hw_cache_stat). */
-static const uint8_t cache_ops[N_CACHES] = {LOAD | STORE | PREFETCH, LOAD | PREFETCH,
-                                            LOAD | STORE | PREFETCH, LOAD | STORE | PREFETCH,
-                                            LOAD,                    LOAD,
+static const uint8_t cache_ops[N_CACHES] = {LOAD | STORE | PREFETCH,
+                                            LOAD | PREFETCH,
+                                            LOAD | STORE | PREFETCH,
+                                            LOAD | STORE | PREFETCH,
+                                            LOAD,
+                                            LOAD,
                                             LOAD | STORE | PREFETCH};
 
 struct words {

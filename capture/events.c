@@ -259,15 +259,32 @@ int events_open(struct events *ev, size_t ring_bytes, struct err *e)
     }
 }
 
+static struct counters_context counters_context(const struct events *ev)
+{
+    return (struct counters_context){.inherits_thread = !ev->with_children && ev->inherits_threads,
+                                     .has_kernel = ev->has_kernel,
+                                     .counts_lost = ev->counts_lost};
+}
+
+/* Of clocks, from now on. */
+static void set_clock_format(struct events *ev)
+{
+    const struct counters_context context = counters_context(ev);
+    struct record_format *format = &ev->formats[EVENTS_CLOCK];
+    format->has_counters = ev->counters.list.n > 0;
+    format->read_format = counters_read_format(&ev->counters, &context);
+}
+
 static int open_clock(const struct events *ev, pid_t tid, int cpu)
 {
+    const struct record_format *format = &ev->formats[EVENTS_CLOCK];
     struct perf_event_attr attr = {
         .type = PERF_TYPE_SOFTWARE,
         .size = sizeof(attr),
         .config = PERF_COUNT_SW_CPU_CLOCK,
         .sample_period = (uint64_t)ev->period_ns,
-        .sample_type = RECORD_SAMPLE_TYPE,
-        .read_format = ev->counts_lost ? PERF_FORMAT_LOST : 0,
+        .sample_type = RECORD_SAMPLE_TYPE | (format->has_counters ? PERF_SAMPLE_READ : 0),
+        .read_format = format->read_format,
         .sample_id_all = 1,
         .disabled = ev->is_on_exec,
         .enable_on_exec = ev->is_on_exec,
@@ -354,7 +371,7 @@ static void add_stacks(struct events *ev, pid_t tid, size_t cpu_index)
         return;
     }
     int rc = -EMFILE;
-    if (ev->n_fds + 2 * ev->cpus.n < ev->max_fds) {
+    if (events_n_open(ev) + ev->cpus.n < ev->max_fds) {
         rc = open_stacks(ev, tid, ev->cpus.pids[cpu_index]);
     }
     if (rc >= 0) {
@@ -374,14 +391,19 @@ static void add_stacks(struct events *ev, pid_t tid, size_t cpu_index)
 /* Opens the events of one thread on one CPU; 0 or -errno. */
 static int add_event(struct events *ev, pid_t tid, size_t cpu_index)
 {
-    if (ev->n_fds + ev->cpus.n >= ev->max_fds) {
+    if (events_n_open(ev) + ev->counters.list.n >= ev->max_fds) {
         return -EMFILE;
     }
+    set_clock_format(ev);
     int fd = open_granted(ev, tid, ev->cpus.pids[cpu_index]);
     if (fd < 0) {
         return fd;
     }
     int rc = keep_event(ev, fd, cpu_index, (uint32_t)tid);
+    if (rc == 0 && ev->counters.list.n) {
+        const struct counters_context context = counters_context(ev);
+        rc = counters_open(&ev->counters, fd, tid, ev->cpus.pids[cpu_index], &context);
+    }
     if (rc == 0) {
         add_stacks(ev, tid, cpu_index);
     }
@@ -406,13 +428,14 @@ static void discard(struct events *ev, size_t n_keep)
 
 int events_add_thread(struct events *ev, pid_t tid, struct err *e)
 {
-    size_t n_before = ev->n_fds;
+    size_t n_before = ev->n_fds, n_counters_before = ev->counters.n_fds;
     for (size_t i = 0; i < ev->cpus.n; i++) {
         int rc = add_event(ev, tid, i);
         if (rc == 0 || rc == -ENODEV || rc == -ENXIO) {
             continue; /* a CPU that went offline since */
         }
         discard(ev, n_before);
+        counters_discard(&ev->counters, n_counters_before);
         return explain(-rc, tid, e);
     }
     return 0;
@@ -428,33 +451,44 @@ void events_set_stacks(struct events *ev, bool is_on)
 
 bool events_have_room(struct events *ev, size_t n_threads)
 {
-    size_t n_used = events_n_open(ev);
+    size_t n_used = events_n_open(ev), n_counters = ev->counters.list.n;
     size_t n_room = ev->max_fds > n_used ? (ev->max_fds - n_used) / ev->cpus.n : 0;
-    if (ev->has_stacks && n_threads > n_room / 2) {
+    if (n_counters && !ev->counters.is_asked_for && ev->n_fds == 0 &&
+        n_threads > n_room / (2 + n_counters)) {
+        counters_leave_out(&ev->counters, "too few descriptors for counters per thread and CPU",
+                           "ulimit -n 1048576 for stax-server");
+        n_counters = 0;
+    }
+    if (ev->has_stacks && n_threads > n_room / (2 + n_counters)) {
         ev->has_stacks = false;
         ev->stacks_errno = EMFILE;
     }
-    return n_threads <= n_room;
+    return n_threads <= n_room / (1 + n_counters);
 }
 
 void events_read(const struct events *ev, struct events_totals *totals)
 {
+    const struct counters_context context = counters_context(ev);
     *totals = (struct events_totals){0};
     size_t n_stacks = 0; /* stack_fds is a part of fds, in the same order */
     for (size_t i = 0; i < ev->n_fds; i++) {
         uint64_t values[2] = {0}; /* ns (of the clock) or context switches, lost records */
         bool is_stack = n_stacks < ev->n_stack_fds && ev->stack_fds[n_stacks] == ev->fds[i];
         n_stacks += is_stack;
-        if (read(ev->fds[i], values, sizeof(values)) > 0) {
+        if (!is_stack && ev->counters.list.n) {
+            counters_add_total(&ev->counters, ev->fds[i], &context, &totals->counters);
+        } else if (read(ev->fds[i], values, sizeof(values)) > 0) {
             totals->on_cpu_ns += is_stack ? 0 : (int64_t)values[0];
             totals->n_lost += values[1];
         }
     }
+    totals->on_cpu_ns += (int64_t)totals->counters.clock_ns;
+    totals->n_lost += totals->counters.n_lost;
 }
 
 size_t events_n_open(const struct events *ev)
 {
-    return ev->n_fds + ev->cpus.n;
+    return ev->n_fds + ev->counters.n_fds + ev->cpus.n;
 }
 
 void events_close(struct events *ev)
@@ -462,6 +496,7 @@ void events_close(struct events *ev)
     while (ev->n_fds) {
         fd_close(&ev->fds[--ev->n_fds]);
     }
+    counters_close(&ev->counters);
     close_rings(ev);
     free(ev->fds);
     free(ev->stack_fds);

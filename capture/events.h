@@ -18,6 +18,7 @@
 
 #include "base/err.h"
 #include "base/map.h"
+#include "capture/counters.h"
 #include "capture/proc.h"
 #include "capture/record.h"
 #include "capture/ring.h"
@@ -46,10 +47,11 @@ struct events {
     int *stack_fds; /* those of fds that take stacks of context switches */
     size_t n_stack_fds, cap_stack_fds;
     struct record_format formats[EVENTS_N_KINDS];
-    struct map sources; /* event id -> tid it was opened on, or EVENTS_DISCARDED */
-    bool has_switches;  /* context switches are recorded */
-    bool has_stacks;    /* ... with stacks, as long as descriptors last */
-    int stacks_errno;   /* why not, if they are not */
+    struct counters counters; /* in the groups of the clocks; prepared before events_open() */
+    struct map sources;       /* event id -> tid it was opened on, or EVENTS_DISCARDED */
+    bool has_switches;        /* context switches are recorded */
+    bool has_stacks;          /* ... with stacks, as long as descriptors last */
+    int stacks_errno;         /* why not, if they are not */
 };
 
 /* The source of events that were given up half way. */
@@ -72,12 +74,14 @@ int events_add_thread(struct events *ev, pid_t tid, struct err *e);
 void events_set_stacks(struct events *ev, bool is_on);
 
 /* Whether so many threads more can be armed. Stacks of context switches are left out from now on
- * when they would take descriptors that the threads' clocks need. */
+ * when they would take descriptors that the threads' clocks need; so are counters that nobody asked
+ * for, as long as none was opened. */
 bool events_have_room(struct events *ev, size_t n_threads);
 
 struct events_totals {
     int64_t on_cpu_ns; /* CPU time of all that is and was recorded, sampled or not */
     uint64_t n_lost;   /* records that found no room, 0 if the kernel does not count them */
+    struct counters_total counters; /* times are sums over all CPUs, running or not */
 };
 
 /* What the kernel counted so far on all events and on those that inherited them. A ring tells of

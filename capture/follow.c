@@ -210,6 +210,10 @@ static void on_sample(struct follow *f, const struct record *r, int32_t source, 
     }
     int64_t on_cpu_ns = follow_waits_sample(f, t, ts, period_ns);
     f->stats.sampled_ns += on_cpu_ns;
+    uint64_t counters[EVENT_COUNTERS_MAX];
+    bool is_counted =
+        f->options.n_counters > 0 && thread_counters_take(&t->counters, r->cpu, &r->sample.counters,
+                                                          f->options.n_counters, counters);
     if (is_paused_at(f, ts)) {
         return;
     }
@@ -224,11 +228,14 @@ static void on_sample(struct follow *f, const struct record *r, int32_t source, 
         .n_kernel = (uint16_t)n_kernel,
         .n_addresses = (uint16_t)n,
         .on_cpu_ns = on_cpu_ns,
+        .n_counters = (uint8_t)(is_counted ? f->options.n_counters : 0),
     };
-    if (!has_room(f, sizeof(body) + n * sizeof(uint64_t), 1)) {
+    if (!has_room(f, sizeof(body) + (n + body.n_counters) * sizeof(uint64_t), 1)) {
         return;
     }
-    memcpy(event_add_sample(&f->batch, &body), f->addresses, n * sizeof(uint64_t));
+    uint64_t *words = event_add_sample(&f->batch, &body);
+    memcpy(words, f->addresses, n * sizeof(uint64_t));
+    memcpy(words + n, counters, body.n_counters * sizeof(uint64_t));
     f->stats.n_samples++;
 }
 
@@ -360,9 +367,14 @@ static void on_task_record(struct follow *f, const struct record *r, int64_t ts)
             on_sample(f, r, (int32_t)source, ts);
         }
         break;
-    case RECORD_SWITCH:
-        follow_waits_switch(f, thread_of(f, r->pid, r->tid, (int32_t)source, ts), r, ts);
+    case RECORD_SWITCH: {
+        struct target_thread *t = thread_of(f, r->pid, r->tid, (int32_t)source, ts);
+        if (!r->task_switch.is_out) {
+            thread_counters_run(&t->counters, r->cpu);
+        }
+        follow_waits_switch(f, t, r, ts);
         break;
+    }
     case RECORD_MAPPING:
         on_mapping(f, r, ts);
         break;
@@ -420,6 +432,11 @@ void follow_loss(struct follow *f, int64_t ts, uint32_t cpu, enum event_loss_kin
                kind == EVENT_LOSS_MALFORMED) {
         f->stats.n_lost += n;
     }
+}
+
+void follow_counter_total(struct follow *f, const struct event_counter_total *total)
+{
+    event_add_counter_total(&f->batch, total);
 }
 
 static void end_gone(struct follow *f, int64_t limit_ts)
