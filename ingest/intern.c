@@ -2,6 +2,7 @@
 #include "ingest/intern.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "capture/wait_reason.h"
@@ -27,6 +28,7 @@ void intern_free(struct intern *in)
     lazy_free(&in->tree);
     free(in->nodes);
     free(in->stacks);
+    free(in->stack_counters);
     map_free(&in->stack_index);
     free(in->batch);
     lazy_free(&in->symbol_sums);
@@ -34,6 +36,14 @@ void intern_free(struct intern *in)
     lazy_free(&in->frame_sums);
     lazy_free(&in->callsite_sums);
     *in = (struct intern){0};
+}
+
+void intern_count(struct intern *in, size_t n)
+{
+    in->n_counters = n;
+    in->tree.n_counters = n;
+    in->symbol_sums.n_counters = n;
+    in->frame_sums.n_counters = n;
 }
 
 uint32_t intern_symbol(struct intern *in, const struct symbol_text *text)
@@ -109,13 +119,20 @@ uint32_t intern_stack(struct intern *in, uint32_t utid, uint32_t node)
     if (!*id) {
         mem_reserve(&in->stacks, &in->cap_stacks, in->n_stacks + 1, sizeof(*in->stacks));
         in->stacks[in->n_stacks] = (struct stack){.utid = utid, .node = node};
+        size_t n_words = 2 * in->n_counters;
+        if (n_words) {
+            mem_reserve(&in->stack_counters, &in->cap_stack_counters, (in->n_stacks + 1) * n_words,
+                        sizeof(*in->stack_counters));
+            memset(in->stack_counters + in->n_stacks * n_words, 0,
+                   n_words * sizeof(*in->stack_counters));
+        }
         *id = (uint32_t)++in->n_stacks;
     }
     return *id;
 }
 
 void intern_sample(struct intern *in, uint32_t callsite, uint32_t frame, uint32_t utid,
-                   int64_t on_cpu_ns)
+                   int64_t on_cpu_ns, const uint64_t *counters)
 {
     uint32_t node = intern_node(in, in->callsites[callsite - 1].node, in->frames[frame - 1].symbol);
     uint32_t id = intern_stack(in, utid, node);
@@ -130,8 +147,29 @@ void intern_sample(struct intern *in, uint32_t callsite, uint32_t frame, uint32_
     stack->batch_ns += on_cpu_ns;
     in->n_samples++;
     const struct sums one = {.n_self = 1, .self_ns = on_cpu_ns};
-    lazy_add(&in->frame_sums, lazy_id(&in->frame_sums, frame, utid), &one, in->n_samples);
+    uint32_t location = lazy_id(&in->frame_sums, frame, utid);
+    lazy_add(&in->frame_sums, location, &one, in->n_samples);
+    if (in->n_counters && counters) {
+        lazy_add_counters(&in->frame_sums, location, counters, NULL);
+        uint64_t *sums = intern_stack_counters(in, id);
+        for (size_t i = 0; i < in->n_counters; i++) {
+            sums[i] += counters[i];
+            sums[in->n_counters + i] += counters[i];
+        }
+    }
     lazy_add(&in->callsite_sums, lazy_id(&in->callsite_sums, callsite, utid), &one, in->n_samples);
+}
+
+/* Adds what the counters of a stack gained to one of its nodes and to the symbol there. */
+static void settle_counters(struct intern *in, uint32_t node, uint32_t symbol, bool is_leaf,
+                            const uint64_t *gain)
+{
+    bool is_outermost = !in->nodes[node - 1].is_recursive;
+    lazy_add_counters(&in->tree, node, is_leaf ? gain : NULL, gain);
+    if (is_outermost || is_leaf) {
+        lazy_add_counters(&in->symbol_sums, lazy_id(&in->symbol_sums, symbol, 0),
+                          is_leaf ? gain : NULL, is_outermost ? gain : NULL);
+    }
 }
 
 static void add_to_symbol(struct intern *in, uint32_t utid, uint32_t symbol,
@@ -148,6 +186,10 @@ static void settle_stack(struct intern *in, struct stack *stack)
     struct sums leaf = total;
     leaf.n_self = stack->n_batch;
     leaf.self_ns = stack->batch_ns;
+    uint64_t *counters = NULL;
+    if (in->n_counters) {
+        counters = intern_stack_counters(in, (uint32_t)(stack - in->stacks) + 1) + in->n_counters;
+    }
     stack->n_batch = 0;
     stack->batch_ns = 0;
     for (uint32_t node = stack->node; node;) {
@@ -162,7 +204,13 @@ static void settle_stack(struct intern *in, struct stack *stack)
             delta.total_ns = is_outermost ? total.total_ns : 0;
             add_to_symbol(in, stack->utid, symbol, &delta);
         }
+        if (counters) {
+            settle_counters(in, node, symbol, is_leaf, counters);
+        }
         node = parent;
+    }
+    if (counters) {
+        memset(counters, 0, in->n_counters * sizeof(*counters));
     }
 }
 
@@ -210,6 +258,7 @@ size_t intern_bytes(const struct intern *in)
     return lazy_bytes(&in->tree) + lazy_bytes(&in->symbol_sums) + lazy_bytes(&in->thread_sums) +
            lazy_bytes(&in->frame_sums) + lazy_bytes(&in->callsite_sums) +
            map_bytes(&in->callsite_index) + map_bytes(&in->stack_index) +
+           in->cap_stack_counters * sizeof(*in->stack_counters) +
            in->cap_callsites * sizeof(*in->callsites) + in->cap_frames * sizeof(*in->frames) +
            in->cap_stacks * sizeof(*in->stacks) + in->cap_nodes * sizeof(*in->nodes);
 }

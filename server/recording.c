@@ -51,6 +51,12 @@ static int open_ingest(struct recording *r, const struct recording_options *o, s
         rows[i] = (struct ingest_ability){abilities[i].name, abilities[i].is_available,
                                           abilities[i].reason, abilities[i].unlock};
     }
+    size_t n_counters = 0;
+    const struct capture_counter *counters = capture_counters(r->capture, &n_counters);
+    struct ingest_counter counter_rows[EVENT_COUNTERS_MAX];
+    for (size_t i = 0; i < n_counters; i++) {
+        counter_rows[i] = (struct ingest_counter){counters[i].name, counters[i].unit};
+    }
     struct buf command = {0};
     if (o->command[0]) {
         buf_addstr(&command, o->command);
@@ -68,6 +74,8 @@ static int open_ingest(struct recording *r, const struct recording_options *o, s
         .frequency_hz = o->capture.frequency_hz,
         .period_ns = capture_period_ns(r->capture),
         .stax_version = STAX_VERSION,
+        .counters = counter_rows,
+        .n_counters = n_counters,
     };
     struct ingest_options options = {
         .path = o->path,
