@@ -31,14 +31,18 @@
 #include "capture/proc.h"
 #include "capture/record.h"
 #include "capture/thread_counters.h"
+#include "capture/unwinder.h"
 
 enum {
-    RING_BYTES = 512 << 10, /* what an unprivileged user may lock per CPU by default */
+    RING_BYTES = 512 << 10,       /* what an unprivileged user may lock per CPU by default */
+    UNWIND_RING_BYTES = 4 << 20,  /* what whole stacks need; less is granted to most */
+    WAITING_BYTES_MAX = 64 << 20, /* of records, for the tables that unwind them */
+    TABLES_BYTES_MAX = 512 << 20,
     DRAIN_MS = 40,
     END_MS = 12,              /* the last drains: as soon as the slack has passed */
     MAX_FREQUENCY_HZ = 50000, /* beyond, the kernel's clock skips more and more ticks, silently */
     MAX_STACK = 127,
-    N_ABILITIES = 4,
+    N_ABILITIES = 5,
     KALLSYMS_BYTES_MAX = 128 << 20,
     NO_REASON = -1,
     FULL_BYTES = 256,     /* a ring with no more room than this may have lost records */
@@ -57,6 +61,7 @@ static const uint64_t SLICE_NS = 100000;
 
 /* A record is stamped before it is written; this long at most, a stolen CPU apart. */
 static const int64_t SLACK_NS = 10000000;
+static const int64_t PATIENCE_NS = 1000000000; /* with a table that is being made */
 static const int64_t VERIFY_NS = 500000000;
 static const int64_t FUTURE_NS = 1000000000;      /* a stamp further ahead is no time at all */
 static const int64_t LINGER_NS = 100000000;       /* descendants that outlive the main process */
@@ -70,6 +75,7 @@ struct capture {
     struct events events;
     struct order order;
     struct follow *follow;
+    struct unwinder *unwinder; /* NULL: stacks are as the kernel gives them */
     struct capture_ability abilities[N_ABILITIES];
     struct counter_list counter_list; /* what is counted; events forget it at the end */
     struct capture_counter counters[EVENT_COUNTERS_MAX]; /* the same as others see it */
@@ -157,7 +163,8 @@ static void drain_ring(struct capture *c, size_t index, int64_t now)
             c->n_malformed++;
         } else if (r.kind != RECORD_OTHER) {
             count(c, &r);
-            order_add(&c->order, r.ts, bytes, size);
+            size_t n = record_trimmed_size(&r, size);
+            record_trim(&r, size, order_room(&c->order, r.ts, n));
             last_ts = r.ts;
             bool is_stack = r.kind == RECORD_SAMPLE &&
                             (map_get(&c->events.sources, r.id) & EVENTS_SWITCH_STACK);
@@ -203,17 +210,39 @@ static void bound_stacks(struct capture *c, int64_t now)
     }
 }
 
-/* Tells everything older than limit_ts, in order. */
-static void tell(struct capture *c, int64_t limit_ts)
+/* Whether a record may wait for the table that its stack needs. */
+static bool may_wait(const struct capture *c, int64_t ts, int64_t now)
 {
-    int64_t ts;
+    return c->unwinder && now - ts < PATIENCE_NS && order_bytes(&c->order) < WAITING_BYTES_MAX;
+}
+
+/* Tells everything older than limit_ts, in order. Returns up to when that was possible: a stack
+ * whose table is being made holds up what comes after it. */
+static int64_t tell(struct capture *c, int64_t limit_ts)
+{
+    int64_t ts, now = clock_monotonic_ns();
     size_t size;
+    if (c->unwinder) {
+        unwinder_collect(c->unwinder);
+    }
     order_release(&c->order, limit_ts);
     for (const void *bytes; (bytes = order_next(&c->order, &ts, &size));) {
         struct record r;
-        if (parse(c, bytes, size, &r) == 0) {
-            follow_record(c->follow, &r, ts);
+        if (parse(c, bytes, size, &r) == 0 &&
+            !follow_record(c->follow, &r, ts, may_wait(c, ts, now))) {
+            order_hand_back(&c->order);
+            return ts;
         }
+    }
+    return limit_ts;
+}
+
+/* At the end, when no more records come: all that is left. */
+static void tell_rest(struct capture *c)
+{
+    while (tell(c, INT64_MAX) != INT64_MAX) {
+        struct pollfd made = {.fd = unwinder_fd(c->unwinder), .events = POLLIN};
+        poll(&made, 1, END_MS);
     }
 }
 
@@ -284,12 +313,21 @@ static void update_stats(struct capture *c)
     c->stats.n_processes = f.n_processes;
     c->stats.n_events_open = events_n_open(&c->events);
     c->stats.ring_bytes = c->events.ring_bytes;
+    if (c->unwinder) {
+        struct cfi_cache_stats tables;
+        unwinder_get_stats(c->unwinder, &tables);
+        c->stats.stack_bytes = c->events.stack_bytes;
+        c->stats.n_tables = tables.n_binaries;
+        c->stats.table_bytes = tables.n_bytes;
+        c->stats.n_unread = tables.n_unread;
+        c->stats.n_dropped = tables.n_dropped;
+    }
     c->stats.n_drains++;
     c->stats.cpu_time_ns = cpu.tv_sec * 1000000000LL + cpu.tv_nsec;
     pthread_mutex_unlock(&c->lock);
 }
 
-/* fds: the wake-up, the main process, then the rings. */
+/* fds: the wake-up, the main process, the rings, tables that were made. */
 static void wait_for_work(struct capture *c)
 {
     int64_t now = clock_monotonic_ns();
@@ -301,7 +339,7 @@ static void wait_for_work(struct capture *c)
     }
     c->fds[0] = (struct pollfd){.fd = c->wake_fd, .events = POLLIN};
     c->fds[1] = (struct pollfd){.fd = c->pid_fd, .events = POLLIN};
-    if (poll(c->fds, 2 + c->events.cpus.n, (int)timeout_ms) <= 0) {
+    if (poll(c->fds, 3 + c->events.cpus.n, (int)timeout_ms) <= 0) {
         return;
     }
     for (size_t i = 0; i < c->events.cpus.n; i++) {
@@ -336,7 +374,7 @@ static int step(struct capture *c)
     int64_t limit_ts = now - SLACK_NS;
     drain(c);
     bound_stacks(c, now);
-    tell(c, limit_ts);
+    limit_ts = tell(c, limit_ts);
     tell_losses(c, limit_ts);
     look_for_end(c, now);
     follow_tick(c->follow, limit_ts);
@@ -393,7 +431,7 @@ static void *run(void *ctx)
     struct events_totals totals;
     events_read(&c->events, &totals);
     drain(c);
-    tell(c, INT64_MAX);
+    tell_rest(c);
     int64_t now = clock_monotonic_ns();
     tell_losses(c, now);
     tell_missing(c, now, &totals);
@@ -423,26 +461,49 @@ static void note_hidden_kernel(struct capture_ability *a, int os_errno, const ch
     }
 }
 
+static void note_full_stacks(const struct capture *c, struct capture_ability *a)
+{
+    a->name = "full_stacks";
+    a->is_available = c->unwinder != NULL;
+    if (!unwind_arch_of_host()) {
+        snprintf(a->reason, sizeof(a->reason),
+                 "user stacks can be unwound on x86-64 only: they are as frame pointers give them");
+    } else if (!a->is_available) {
+        snprintf(a->reason, sizeof(a->reason),
+                 "turned off: user stacks are as frame pointers give them");
+        snprintf(a->unlock, sizeof(a->unlock),
+                 "record without --no-dwarf-unwind and STAX_DWARF_UNWIND=0");
+    }
+}
+
+/* Counters that nobody wanted are none that are missing. */
+static void note_counters(struct capture *c, struct capture_ability *a)
+{
+    const struct counters *counters = &c->events.counters;
+    a->name = "counters";
+    a->is_available = counters->list.n > 0 || !counters->reason[0];
+    snprintf(a->reason, sizeof(a->reason), "%s", counters->reason);
+    snprintf(a->unlock, sizeof(a->unlock), "%s", counters->unlock);
+    c->counter_list = counters->list;
+    for (size_t i = 0; i < c->counter_list.n; i++) {
+        const struct counter_event *event = &c->counter_list.items[i];
+        c->counters[i] = (struct capture_counter){event->name, event->unit};
+    }
+}
+
 static void note_abilities(struct capture *c)
 {
     const struct events *ev = &c->events;
     struct capture_ability *kernel = &c->abilities[0], *off_cpu = &c->abilities[1],
-                           *stacks = &c->abilities[2], *counters = &c->abilities[3];
+                           *stacks = &c->abilities[2];
+    note_full_stacks(c, &c->abilities[3]);
+    note_counters(c, &c->abilities[4]);
     kernel->name = "kernel_stacks";
     kernel->is_available = ev->has_kernel;
     off_cpu->name = "off_cpu";
     off_cpu->is_available = ev->has_switches;
     stacks->name = "wait_stacks";
     stacks->is_available = ev->has_kernel && ev->has_switches && ev->has_stacks;
-    counters->name = "counters";
-    counters->is_available = ev->counters.list.n > 0 || !ev->counters.reason[0];
-    snprintf(counters->reason, sizeof(counters->reason), "%s", ev->counters.reason);
-    snprintf(counters->unlock, sizeof(counters->unlock), "%s", ev->counters.unlock);
-    c->counter_list = ev->counters.list;
-    for (size_t i = 0; i < c->counter_list.n; i++) {
-        const struct counter_event *event = &c->counter_list.items[i];
-        c->counters[i] = (struct capture_counter){event->name, event->unit};
-    }
     if (!ev->has_kernel) {
         note_hidden_kernel(kernel, ev->kernel_errno, "stacks of the kernel are left out");
         note_hidden_kernel(stacks, ev->kernel_errno,
@@ -487,10 +548,28 @@ static int check_options(const struct capture_options *o, struct err *e)
 static size_t ring_size(size_t wanted)
 {
     size_t size = (size_t)sysconf(_SC_PAGESIZE);
-    while (size < (wanted ? wanted : RING_BYTES) && size < (size_t)1 << 30) {
+    while (size < wanted && size < (size_t)1 << 30) {
         size *= 2;
     }
     return size;
+}
+
+static size_t ring_wanted(const struct capture *c)
+{
+    size_t otherwise = c->unwinder ? UNWIND_RING_BYTES : RING_BYTES;
+    return c->options.ring_bytes ? c->options.ring_bytes : otherwise;
+}
+
+static int open_unwinder(struct capture *c, struct err *e)
+{
+    const struct unwind_arch *arch = unwind_arch_of_host();
+    if (!c->options.unwinds || !arch) {
+        return 0;
+    }
+    c->events.user_regs = arch->perf_mask;
+    struct unwinder_options options = {
+        .arch = arch, .max_table_bytes = TABLES_BYTES_MAX, .reads_memory = true};
+    return unwinder_new(&c->unwinder, &options, e);
 }
 
 static struct follow *new_follow(struct capture *c, struct queue *out)
@@ -508,6 +587,7 @@ static struct follow *new_follow(struct capture *c, struct queue *out)
         .out = out,
         .sources = &c->events.sources,
         .has_switches = true,
+        .unwinder = c->unwinder,
         .is_held = c->options.is_launched,
         .n_counters = c->events.counters.list.n,
     };
@@ -530,7 +610,10 @@ static int arm(struct capture *c, struct err *e)
 
 static void prepare_poll(struct capture *c)
 {
-    c->fds = mem_new(2 + c->events.cpus.n, sizeof(*c->fds));
+    size_t n_cpus = c->events.cpus.n;
+    c->fds = mem_new(3 + n_cpus, sizeof(*c->fds));
+    c->fds[2 + n_cpus] =
+        (struct pollfd){.fd = c->unwinder ? unwinder_fd(c->unwinder) : -1, .events = POLLIN};
     for (size_t i = 0; i < c->events.cpus.n; i++) {
         c->fds[2 + i] = (struct pollfd){.fd = c->events.anchors[i], .events = POLLIN};
     }
@@ -548,6 +631,11 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
     c->period_ns = 1000000000LL / options->frequency_hz;
     atomic_init(&c->stop_reason, NO_REASON);
     pthread_mutex_init(&c->lock, NULL);
+    c->wake_fd = c->pid_fd = -1;
+    rc = open_unwinder(c, e);
+    if (rc != 0) {
+        goto out;
+    }
     c->events.period_ns = c->period_ns;
     c->events.is_on_exec = options->is_launched;
     c->events.with_children = options->with_children;
@@ -557,9 +645,9 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
         rc = err_set_errno(e, errno, "cannot make an eventfd");
         goto out;
     }
-    rc = counters_prepare(&c->events.counters, options->counters, e);
+    rc = counters_read_names(&c->events.counters, options->counters, e);
     if (rc == 0) {
-        rc = events_open(&c->events, ring_size(options->ring_bytes), e);
+        rc = events_open(&c->events, ring_size(ring_wanted(c)), e);
     }
     if (rc == 0) {
         c->follow = new_follow(c, out);
@@ -625,6 +713,7 @@ void capture_close(struct capture *c)
     events_close(&c->events);
     order_free(&c->order);
     follow_free(c->follow);
+    unwinder_free(c->unwinder);
     fd_close(&c->wake_fd);
     fd_close(&c->pid_fd);
     free(c->fds);

@@ -22,7 +22,9 @@ struct capture_options {
     bool with_children;    /* descendants belong to the target */
     uint32_t frequency_hz; /* samples per second and CPU, > 0 */
     int64_t time_limit_ns; /* 0: none; from capture_start() */
-    size_t ring_bytes;     /* per CPU data area wanted, power of two; 0: default 512 KiB */
+    bool unwinds;          /* user stacks are unwound by CFI, where this processor can be */
+    size_t ring_bytes;     /* per CPU data area wanted, power of two; 0: default 512 KiB, or 4 MiB
+                            * when stacks are unwound */
     const char *counters; /* names as counters.h takes them; NULL: the usual ones, where possible */
 };
 
@@ -51,6 +53,11 @@ struct capture_stats {
     uint64_t peak_ring_bytes; /* the fullest any ring was found */
     uint64_t n_drains;        /* passes over the rings */
     int64_t cpu_time_ns;      /* CPU time of the capture thread */
+    uint64_t stack_bytes;     /* of the copy of a stack that a sample takes, at most; 0: none */
+    uint64_t n_tables;        /* unwind tables of binaries */
+    uint64_t table_bytes;     /* ... their memory */
+    uint64_t n_unread;        /* binaries that could not be read for one */
+    uint64_t n_dropped;       /* tables that found no room */
 };
 
 struct capture;
@@ -59,7 +66,7 @@ struct capture;
  * and mapping events are the first it will emit. out borrowed: must outlive the capture.
  * Errors: STAX_ENOTFOUND (no such process, zombie), STAX_EPERMISSION (with the setting in the way),
  * STAX_EUSAGE (frequency above the kernel's limit), STAX_ELIMIT (descriptors, locked memory), and
- * those of counters_prepare(). */
+ * those of counters_read_names() and counters_probe(). */
 int capture_open(struct capture **out_capture, const struct capture_options *options,
                  struct queue *out, struct err *e);
 int capture_start(struct capture *c, struct err *e);

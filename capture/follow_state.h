@@ -11,8 +11,6 @@
 #include "capture/follow.h"
 #include "capture/target.h"
 
-enum { FOLLOW_ADDRESSES_MAX = RECORD_BYTES_MAX / 8 };
-
 struct follow_pause {
     int64_t ts; /* ns */
     bool is_paused;
@@ -37,7 +35,7 @@ struct follow {
     pthread_mutex_t pause_lock;  /* of pauses */
     struct follow_pause *pauses; /* still to come, in time order */
     size_t n_pauses, cap_pauses;
-    uint64_t addresses[FOLLOW_ADDRESSES_MAX];
+    struct unwinder_stack stack; /* of the record under way */
 };
 
 /* Events about an entry of the table; parent_pid 0: none. */

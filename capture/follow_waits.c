@@ -22,7 +22,6 @@ enum {
     PROBES_PER_DRAIN = 32,  /* threads that /proc is asked about */
     LOOKS_PER_DRAIN = 1024, /* threads that are considered for it */
     CPUS_MAX = 8192,
-    STACK_MAX = 127,
 };
 static const int64_t LONG_NS = 10000000;
 static const int64_t STACK_AGE_NS = 1000000; /* between a switch's stack and the switch */
@@ -118,8 +117,7 @@ static void tell_interval(struct follow *f, const struct wait_candidate *c)
 {
     struct event_off_cpu body = {
         .head.ts = f->ts,
-        .head.flags = (uint16_t)((c->mark.is_vague ? EVENT_F_WAIT_IS_VAGUE : 0) |
-                                 (c->is_truncated ? EVENT_F_WAIT_TRUNCATED : 0)),
+        .head.flags = c->mark.is_vague ? EVENT_F_WAIT_IS_VAGUE : 0,
         .pid = c->pid,
         .tid = c->tid,
         .start_ts = c->interval.start_ts,
@@ -130,6 +128,8 @@ static void tell_interval(struct follow *f, const struct wait_candidate *c)
         .stack_from = c->stack_from,
         .n_kernel = c->n_kernel,
         .n_addresses = c->n_addresses,
+        .stack_end = c->stack_end,
+        .is_guessed = c->is_guessed,
     };
     uint64_t *addresses = event_add_off_cpu(&f->batch, &body);
     if (c->n_addresses) {
@@ -197,7 +197,8 @@ static void keep_stack(struct waits *w, const struct thread_waits *from, struct 
     c->stack_from = EVENT_STACK_SWITCH;
     c->n_kernel = from->stack.n_kernel;
     c->n_addresses = from->stack.n;
-    c->is_truncated = from->stack.is_truncated;
+    c->stack_end = from->stack.end;
+    c->is_guessed = from->stack.is_guessed;
     c->stack_at = w->stacks.len;
     buf_add(&w->stacks, from->stack.addresses, from->stack.n * sizeof(uint64_t));
 }
@@ -379,6 +380,18 @@ void follow_waits_switch(struct follow *f, struct target_thread *t, const struct
     note_change(f, t);
 }
 
+static void keep_addresses(struct wait_stack *to, const struct unwinder_stack *from)
+{
+    size_t cap = to->cap;
+    mem_reserve(&to->addresses, &cap, from->n, sizeof(uint64_t));
+    to->cap = (uint32_t)cap;
+    memcpy(to->addresses, from->addresses, from->n * sizeof(uint64_t));
+    to->n = (uint16_t)from->n;
+    to->n_kernel = (uint16_t)from->n_kernel;
+    to->end = (uint8_t)from->end;
+    to->is_guessed = from->is_guessed;
+}
+
 void follow_waits_stack(struct follow *f, struct target_thread *t, const struct record *r,
                         int64_t ts)
 {
@@ -386,14 +399,9 @@ void follow_waits_stack(struct follow *f, struct target_thread *t, const struct 
     if (!is_accounted(f, t)) {
         return;
     }
-    if (!w->stack.addresses) {
-        w->stack.cap = STACK_MAX;
-        w->stack.addresses = mem_new(STACK_MAX, sizeof(uint64_t));
-    }
-    size_t n_kernel;
-    w->stack.n = (uint16_t)record_addresses(r, w->stack.addresses, w->stack.cap, &n_kernel);
-    w->stack.n_kernel = (uint16_t)n_kernel;
-    w->stack.is_truncated = w->stack.n >= f->options.max_stack || w->stack.n == w->stack.cap;
+    unwinder_sample(f->options.unwinder, f->options.max_stack, t->process->space, r, false,
+                    &f->stack);
+    keep_addresses(&w->stack, &f->stack);
     w->stack.ts = ts;
     const struct wait_row *row =
         wait_kernel_row(&f->waits.kernel, w->stack.addresses, w->stack.n_kernel);

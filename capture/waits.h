@@ -35,8 +35,10 @@ enum {
 struct wait_stack {
     int64_t ts; /* 0: none */
     uint64_t *addresses;
-    uint16_t n, n_kernel, cap;
-    bool is_truncated;
+    uint16_t n, n_kernel;
+    uint8_t end; /* enum event_stack_end */
+    bool is_guessed;
+    uint32_t cap;
 };
 
 struct thread_waits {
@@ -60,7 +62,8 @@ struct wait_candidate {
     int32_t pid, tid;
     struct wait_mark mark;
     uint8_t stack_from;
-    bool is_truncated;
+    uint8_t stack_end;
+    bool is_guessed;
     uint16_t n_kernel, n_addresses;
     size_t stack_at; /* offset in waits.stacks */
 };

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -52,6 +53,10 @@ static const struct flag flags[] = {
     {.name = "no-children",
      .type = FLAG_BOOL,
      .help = "Leave out the processes that the program starts."},
+    {.name = "no-dwarf-unwind",
+     .type = FLAG_BOOL,
+     .help = "Take stacks as the kernel finds them by frame pointers, instead of unwinding a copy "
+             "of each; STAX_DWARF_UNWIND=0 does the same."},
     {.name = "no-autostart",
      .type = FLAG_BOOL,
      .help = "Fail when no stax-server answers instead of starting one; STAX_NO_AUTOSTART=1 does "
@@ -110,6 +115,12 @@ static int open_signals(struct record *r, struct err *e)
     return r->signals < 0 ? err_set_errno(e, errno, "signalfd") : 0;
 }
 
+static bool unwinds(const struct record *r)
+{
+    const char *text = getenv("STAX_DWARF_UNWIND");
+    return !args_has(r->args, "no-dwarf-unwind") && !(text && strcmp(text, "0") == 0);
+}
+
 static json_t *start_parameters(const struct record *r)
 {
     const struct args *args = r->args;
@@ -124,6 +135,7 @@ static json_t *start_parameters(const struct record *r)
     json_object_set_new(p, "pid", json_integer(pid));
     json_object_set_new(p, "is_launched", json_boolean(r->launch.pid != 0));
     json_object_set_new(p, "with_children", json_boolean(!args_has(args, "no-children")));
+    json_object_set_new(p, "dwarf_unwind", json_boolean(unwinds(r)));
     json_object_set_new(p, "frequency_hz", json_integer(hz < MAX_SENT_HZ ? hz : MAX_SENT_HZ));
     if (args_has(args, "time-limit")) {
         json_object_set_new(p, "time_limit_s", json_real(args_get(args, "time-limit")->number));

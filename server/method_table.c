@@ -29,6 +29,8 @@ static const struct parameter start_parameters[] = {
     {"is_launched", "boolean", "",
      "the process is a held child that will exec; recording begins with its exec", false, 0, 0},
     {"with_children", "boolean", "", "record its descendants too; default true", false, 0, 0},
+    {"dwarf_unwind", "boolean", "",
+     "unwind user stacks by DWARF CFI instead of frame pointers; default true", false, 0, 0},
     {"frequency_hz", "integer", "Hz", "samples per second of CPU time; default 900", false, 1,
      1000000},
     {"time_limit_s", "number", "s", "end of the recording; default 0, none", false, 0, 0},
