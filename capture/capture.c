@@ -280,11 +280,15 @@ static void tell_missing(struct capture *c, int64_t ts, const struct events_tota
     }
 }
 
-/* A group is enabled on every CPU while its thread runs on any, and runs on one of them. */
+/* That a CPU counts in turns shows in CPU time in which no group ran: samples come late then, but
+ * their weights stand for it. */
 static void tell_counters(struct capture *c, int64_t ts, const struct events_totals *totals)
 {
     const struct counters_total *t = &totals->counters;
-    uint64_t enabled_ns = t->enabled_ns / c->events.cpus.n;
+    struct follow_stats f;
+    follow_stats(c->follow, &f);
+    uint64_t sampled_ns = f.sampled_ns > 0 ? (uint64_t)f.sampled_ns : 0;
+    uint64_t enabled_ns = sampled_ns > t->running_ns ? sampled_ns : t->running_ns;
     for (size_t i = 0; i < c->counter_list.n; i++) {
         const struct event_counter_total total = {
             .head.ts = ts,
@@ -628,6 +632,7 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
     }
     struct capture *c = mem_new(1, sizeof(*c));
     c->options = *options;
+    c->options.counters = NULL; /* borrowed until the end of this call only */
     c->period_ns = 1000000000LL / options->frequency_hz;
     atomic_init(&c->stop_reason, NO_REASON);
     pthread_mutex_init(&c->lock, NULL);

@@ -22,7 +22,6 @@ void counters_add_total(const struct counters *c, int clock_fd, bool counts_lost
         words[0] != 1 + c->list.n) {
         return;
     }
-    total->enabled_ns += words[1];
     total->running_ns += words[2];
     total->clock_ns += words[3];
     total->n_lost += counts_lost ? words[4] : 0;

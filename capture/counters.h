@@ -25,10 +25,9 @@ struct counters {
 
 /* What a group has counted, or the groups of several threads and CPUs. */
 struct counters_total {
-    uint64_t clock_ns; /* CPU time */
-    uint64_t n_lost;   /* records of the clock that found no room */
-    /* A group is enabled on every CPU while its thread runs on any, and runs on one of them. */
-    uint64_t enabled_ns, running_ns;
+    uint64_t clock_ns;   /* CPU time */
+    uint64_t n_lost;     /* records of the clock that found no room */
+    uint64_t running_ns; /* CPU time in which they counted */
     uint64_t values[EVENT_COUNTERS_MAX];
 };
 

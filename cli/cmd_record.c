@@ -45,6 +45,14 @@ static const struct flag flags[] = {
      .help = "Samples per second of CPU time; default 900.",
      .min = 1,
      .max = INT64_MAX},
+    {.name = "counters",
+     .letter = 'e',
+     .type = FLAG_TEXT,
+     .value = "LIST",
+     .help = "Events to count, up to four as perf list names them: cycles, LLC-load-misses, "
+             "page-faults, r1a8, sched:sched_switch; :u and :k after a name count in user code or "
+             "the kernel only. Default: cycles, instructions, L1-dcache-load-misses and "
+             "branch-misses where the CPU can; none counts nothing."},
     {.name = "time-limit",
      .letter = 'l',
      .type = FLAG_SECONDS,
@@ -137,6 +145,9 @@ static json_t *start_parameters(const struct record *r)
     json_object_set_new(p, "with_children", json_boolean(!args_has(args, "no-children")));
     json_object_set_new(p, "dwarf_unwind", json_boolean(unwinds(r)));
     json_object_set_new(p, "frequency_hz", json_integer(hz < MAX_SENT_HZ ? hz : MAX_SENT_HZ));
+    if (args_has(args, "counters")) {
+        json_object_set_new(p, "counters", json_clean_string(args_text(args, "counters", "")));
+    }
     if (args_has(args, "time-limit")) {
         json_object_set_new(p, "time_limit_s", json_real(args_get(args, "time-limit")->number));
     }

@@ -128,6 +128,7 @@ int method_start_attach(struct call *c, struct readers *readers, json_t **docume
         .unwinds = bool_at(p, "dwarf_unwind", true),
         .frequency_hz = (uint32_t)frequency_hz,
         .time_limit_ns = (int64_t)(limit_s * 1e9),
+        .counters = json_text_at(p, "counters", NULL),
     };
     int64_t id;
     json_t *notes = NULL;
