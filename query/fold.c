@@ -32,6 +32,8 @@ void fold_free(struct fold *f)
     tree_free(&f->tree);
     symbols_free(&f->symbols);
     free(f->nodes);
+    free(f->node_counters);
+    free(f->thread_counters);
     free(f->is_cut);
     free(f->threads);
     free(f->is_excluded);
@@ -174,6 +176,12 @@ static void cover_sums(struct fold *f)
     if (f->n_sums < n) {
         mem_reserve(&f->nodes, &f->cap_nodes, n, sizeof(*f->nodes));
         memset(f->nodes + f->n_sums, 0, (n - f->n_sums) * sizeof(*f->nodes));
+        if (f->n_counters) {
+            size_t n_words = 2 * f->n_counters;
+            mem_reserve(&f->node_counters, &f->cap_node_counters, n * n_words, sizeof(uint64_t));
+            memset(f->node_counters + f->n_sums * n_words, 0,
+                   (n - f->n_sums) * n_words * sizeof(uint64_t));
+        }
         f->n_sums = n;
     }
 }
@@ -202,6 +210,26 @@ void fold_add(struct fold *f, int64_t utid, uint32_t node, uint64_t n, uint64_t 
     fold_add_node(f, node, n, ns);
 }
 
+/* What a row says of counters, from its column first on; beside fold_add(). */
+static void add_counters(struct fold *f, int64_t utid, uint32_t node, struct stmt *s, int first,
+                         uint64_t sign)
+{
+    if (!f->n_counters || !fold_accepts(f, utid, node)) {
+        return;
+    }
+    if (f->has_nodes && node >= f->n_sums) {
+        cover_sums(f);
+    }
+    for (size_t i = 0; i < f->n_counters; i++) {
+        uint64_t count = sign * (uint64_t)stmt_int(s, first + (int)i);
+        f->counters[i] += count;
+        f->thread_counters[(size_t)utid * f->n_counters + i] += count;
+        if (f->has_nodes) {
+            f->node_counters[node * 2 * f->n_counters + i] += count;
+        }
+    }
+}
+
 /* sign, here and below: 1, or -1 as a two's complement number. */
 static void add_stack_sums(struct fold *f, struct db *db, int64_t snapshot, uint64_t sign)
 {
@@ -221,9 +249,31 @@ static void add_stack_sums(struct fold *f, struct db *db, int64_t snapshot, uint
     }
 }
 
+static void add_stack_counters(struct fold *f, struct db *db, int64_t snapshot, uint64_t sign)
+{
+    struct stmt *s = db_stmt(db, &sql_fold_stack_counters);
+    const struct tree *t = &f->tree;
+
+    stmt_bind_int(s, fold_stack_counters_p_snapshot, snapshot);
+    while (f->n_counters && stmt_next(s)) {
+        int64_t id = stmt_int(s, fold_stack_counters_c_stack);
+        if (id > 0 && (uint64_t)id < t->n_stacks) {
+            uint32_t node = t->stacks[id].node;
+            add_counters(f, t->stacks[id].utid, node < t->n_real && tree_has(t, node) ? node : 0, s,
+                         fold_stack_counters_c_c0, sign);
+        }
+    }
+}
+
+_Static_assert((int)fold_sample_rows_c_on_cpu_ns ==
+                       (int)fold_sample_rows_with_counters_c_on_cpu_ns &&
+                   (int)fold_sample_rows_p_upto == (int)fold_sample_rows_with_counters_p_upto,
+               "both kinds of rows begin with the same columns");
+
 static void add_rows(struct fold *f, struct db *db, int64_t after, int64_t upto, uint64_t sign)
 {
-    struct stmt *s = db_stmt(db, &sql_fold_sample_rows);
+    struct stmt *s =
+        db_stmt(db, f->n_counters ? &sql_fold_sample_rows_with_counters : &sql_fold_sample_rows);
     bool needs_node = f->has_nodes || f->is_excluded;
 
     stmt_bind_int(s, fold_sample_rows_p_after, after);
@@ -234,8 +284,9 @@ static void add_rows(struct fold *f, struct db *db, int64_t after, int64_t upto,
             node = tree_sample_node(&f->tree, stmt_int(s, fold_sample_rows_c_callsite),
                                     stmt_int(s, fold_sample_rows_c_frame));
         }
-        fold_add(f, stmt_int(s, fold_sample_rows_c_utid), node, sign,
-                 sign * (uint64_t)stmt_int(s, fold_sample_rows_c_on_cpu_ns));
+        int64_t utid = stmt_int(s, fold_sample_rows_c_utid);
+        fold_add(f, utid, node, sign, sign * (uint64_t)stmt_int(s, fold_sample_rows_c_on_cpu_ns));
+        add_counters(f, utid, node, s, fold_sample_rows_with_counters_c_c0, sign);
     }
 }
 
@@ -314,6 +365,7 @@ static void add_moment(struct fold *f, struct db *db, const struct moment *m, ui
 {
     if (m->from.id) {
         add_stack_sums(f, db, m->from.id, sign);
+        add_stack_counters(f, db, m->from.id, sign);
     }
     if (m->from.ts < m->ts) {
         add_rows(f, db, m->from.ts, m->ts, sign);
@@ -347,7 +399,15 @@ static void add_range(struct fold *f, struct db *db, const struct plan *p,
 /* Parents are smaller than their children, so one pass from the end carries everything up. */
 static void carry_up(struct fold *f)
 {
+    size_t n_counters = f->n_counters;
+
     for (size_t id = f->tree.n_nodes; id-- > 0;) {
+        uint64_t *counts = f->node_counters + id * 2 * n_counters;
+        uint64_t *above = f->node_counters + (size_t)f->tree.nodes[id].parent * 2 * n_counters;
+        for (size_t i = 0; i < n_counters; i++) {
+            counts[n_counters + i] += counts[i];
+            above[n_counters + i] += f->tree.nodes[id].parent ? counts[n_counters + i] : 0;
+        }
         struct node_sum *sum = &f->nodes[id];
         uint32_t parent = f->tree.nodes[id].parent;
         sum->n_total += sum->n_self;
@@ -359,14 +419,20 @@ static void carry_up(struct fold *f)
     }
 }
 
-int fold_begin(struct fold *f, struct db *db, const struct fold_run *run,
-               const struct filter *filter, bool with_nodes, struct err *e)
+static int begin(struct fold *f, struct db *db, const struct fold_run *run,
+                 const struct filter *filter, bool with_nodes, struct err *e)
 {
     f->n = 0;
     f->ns = 0;
     f->has_nodes = with_nodes;
     f->n_sums = 0;
+    memset(f->counters, 0, sizeof(f->counters));
     int rc = fold_threads(f, db, filter, e);
+    if (rc == 0 && f->n_counters) {
+        size_t n = f->n_threads * f->n_counters;
+        mem_reserve(&f->thread_counters, &f->cap_thread_counters, n + 1, sizeof(uint64_t));
+        memset(f->thread_counters, 0, n * sizeof(uint64_t));
+    }
     if (rc == 0) {
         rc = fold_prepare(f, db, run, filter, e);
     }
@@ -374,6 +440,13 @@ int fold_begin(struct fold *f, struct db *db, const struct fold_run *run,
         cover_sums(f);
     }
     return rc;
+}
+
+int fold_begin(struct fold *f, struct db *db, const struct fold_run *run,
+               const struct filter *filter, bool with_nodes, struct err *e)
+{
+    f->n_counters = 0;
+    return begin(f, db, run, filter, with_nodes, e);
 }
 
 void fold_end(struct fold *f)
@@ -389,7 +462,8 @@ int fold_samples(struct fold *f, struct db *db, const struct fold_run *run,
 {
     struct plan plan = {0};
     int64_t after, upto;
-    int rc = fold_begin(f, db, run, filter, with_nodes, e);
+    f->n_counters = run->n_counters;
+    int rc = begin(f, db, run, filter, with_nodes, e);
 
     if (rc == 0) {
         rc = read_snapshots(&plan, db, e);
