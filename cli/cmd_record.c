@@ -420,6 +420,7 @@ const struct command command_record = {
         "is no such command and 126 when it cannot be run. The summary "
         "at the end goes to stderr, so that the command's own output stays as it is.",
     .examples = "stax record -- make -j4\nstax record -F 2000 -l 10 --pid 4711\n"
+                "stax record --counters page-faults,task-clock -- make -j4\n"
                 "stax record ./server --port 8000 &\nstax top",
     .flags = flags,
     .max_operands = 0,

@@ -328,53 +328,53 @@ CREATE TABLE stack_sum (
 
 CREATE TABLE call_tree_counter (
     node             INTEGER PRIMARY KEY, -- call_tree.id
-    self_c0          INTEGER,             -- counts of samples with exactly this stack
-    self_c1          INTEGER,
-    self_c2          INTEGER,
-    self_c3          INTEGER,
+    self_c0          INTEGER,             -- counts of counter 0 in samples with exactly this stack
+    self_c1          INTEGER,             -- ... counter 1
+    self_c2          INTEGER,             -- ... counter 2
+    self_c3          INTEGER,             -- ... counter 3
     total_c0         INTEGER,             -- ... of this node and everything below
-    total_c1         INTEGER,
-    total_c2         INTEGER,
-    total_c3         INTEGER
+    total_c1         INTEGER,             -- ... counter 1
+    total_c2         INTEGER,             -- ... counter 2
+    total_c3         INTEGER              -- ... counter 3
 ) STRICT;
 
 CREATE TABLE symbol_counter (
     symbol           INTEGER PRIMARY KEY, -- symbol.id
-    self_c0          INTEGER,             -- counts of samples in the function itself
-    self_c1          INTEGER,
-    self_c2          INTEGER,
-    self_c3          INTEGER,
+    self_c0          INTEGER,             -- counts of counter 0 in samples in the function itself
+    self_c1          INTEGER,             -- ... counter 1
+    self_c2          INTEGER,             -- ... counter 2
+    self_c3          INTEGER,             -- ... counter 3
     total_c0         INTEGER,             -- ... with the function anywhere on the stack, once each
-    total_c1         INTEGER,
-    total_c2         INTEGER,
-    total_c3         INTEGER
+    total_c1         INTEGER,             -- ... counter 1
+    total_c2         INTEGER,             -- ... counter 2
+    total_c3         INTEGER              -- ... counter 3
 ) STRICT;
 
 CREATE TABLE frame_counter (
     frame            INTEGER NOT NULL,    -- frame.id of sampled pcs
     utid             INTEGER NOT NULL,    -- thread.utid
-    c0               INTEGER,             -- counts of samples at this location
-    c1               INTEGER,
-    c2               INTEGER,
-    c3               INTEGER,
+    c0               INTEGER,             -- counts of counter 0 in samples at this location
+    c1               INTEGER,             -- ... counter 1
+    c2               INTEGER,             -- ... counter 2
+    c3               INTEGER,             -- ... counter 3
     PRIMARY KEY (frame, utid)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE thread_counter (
     utid             INTEGER PRIMARY KEY, -- thread.utid
-    c0               INTEGER,             -- counts of its samples
-    c1               INTEGER,
-    c2               INTEGER,
-    c3               INTEGER
+    c0               INTEGER,             -- counts of counter 0 in its samples
+    c1               INTEGER,             -- ... counter 1
+    c2               INTEGER,             -- ... counter 2
+    c3               INTEGER              -- ... counter 3
 ) STRICT;
 
 CREATE TABLE stack_counter (
     snapshot         INTEGER NOT NULL,    -- snapshot.id
     stack            INTEGER NOT NULL,    -- stack.id
-    c0               INTEGER,             -- counts since the start of the run
-    c1               INTEGER,
-    c2               INTEGER,
-    c3               INTEGER,
+    c0               INTEGER,             -- counts of counter 0 since the start of the run
+    c1               INTEGER,             -- ... counter 1
+    c2               INTEGER,             -- ... counter 2
+    c3               INTEGER,             -- ... counter 3
     PRIMARY KEY (snapshot, stack)
 ) STRICT, WITHOUT ROWID;
 
