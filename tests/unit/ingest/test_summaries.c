@@ -472,7 +472,7 @@ static void size_bound_drops_oldest_rows(void **state)
 {
     (void)state;
     struct world w;
-    open_run(&w, 7, 16 << 20);
+    open_run(&w, 7, 12 << 20);
     w.n_deepest = 2;
     for (int i = 0; i < 60; i++) {
         play(&w, 4000);
