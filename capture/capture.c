@@ -24,6 +24,7 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "capture/ability.h"
 #include "capture/attach.h"
 #include "capture/events.h"
 #include "capture/follow.h"
@@ -32,6 +33,7 @@
 #include "capture/record.h"
 #include "capture/thread_counters.h"
 #include "capture/unwinder.h"
+#include "capture/wait_probe.h"
 
 enum {
     RING_BYTES = 512 << 10,       /* what an unprivileged user may lock per CPU by default */
@@ -42,10 +44,10 @@ enum {
     END_MS = 12,              /* the last drains: as soon as the slack has passed */
     MAX_FREQUENCY_HZ = 50000, /* beyond, the kernel's clock skips more and more ticks, silently */
     MAX_STACK = 127,
-    N_ABILITIES = 5,
     KALLSYMS_BYTES_MAX = 128 << 20,
     NO_REASON = -1,
-    FULL_BYTES = 256,     /* a ring with no more room than this may have lost records */
+    FULL_BYTES = 256, /* a ring with no more room than this may have lost records */
+    FIRST_RING_FD = 3,
     STACKS_HZ = 2000,     /* stacks of context switches, in the long run */
     STACKS_AT_ONCE = 800, /* ... and in a burst */
 };
@@ -62,6 +64,7 @@ static const uint64_t SLICE_NS = 100000;
 /* A record is stamped before it is written; this long at most, a stolen CPU apart. */
 static const int64_t SLACK_NS = 10000000;
 static const int64_t PATIENCE_NS = 1000000000; /* with a table that is being made */
+static const int64_t PROBE_PERIOD_NS = 1000000;
 static const int64_t VERIFY_NS = 500000000;
 static const int64_t FUTURE_NS = 1000000000;      /* a stamp further ahead is no time at all */
 static const int64_t LINGER_NS = 100000000;       /* descendants that outlive the main process */
@@ -76,13 +79,16 @@ struct capture {
     struct order order;
     struct follow *follow;
     struct unwinder *unwinder; /* NULL: stacks are as the kernel gives them */
-    struct capture_ability abilities[N_ABILITIES];
+    struct capture_ability abilities[ABILITIES_MAX];
+    size_t n_abilities;
+    int kallsyms[2];                  /* for us, and for whoever takes it; -1: none */
     struct counter_list counter_list; /* what is counted; events forget it at the end */
     struct capture_counter counters[EVENT_COUNTERS_MAX]; /* the same as others see it */
     int64_t period_ns;
     int wake_fd; /* eventfd: stop */
     int pid_fd;  /* of the main process, -1 once it ended */
     struct pollfd *fds;
+    size_t n_fds;
     pthread_t thread;
     bool is_started;
     _Atomic int stop_reason; /* enum event_end_reason or NO_REASON; the first one wins */
@@ -90,6 +96,7 @@ struct capture {
     int64_t main_gone_ts;    /* ns, when the main process was seen to be gone; 0: it is there */
     int64_t verified_ts;
     uint64_t n_late_told, n_malformed;
+    uint64_t n_stacks_lost, n_stacks_lost_told;
     int64_t stacks_left; /* that may still be taken; below 0 they are switched off */
     int64_t stacks_ts;   /* when more were last allowed */
     bool has_stacks_off;
@@ -146,32 +153,52 @@ static void count(struct capture *c, const struct record *r)
     }
 }
 
+/* Notes a ring's fill and its loss of records that have no place in time. */
+static void note_drain(struct capture *c, const struct ring *ring, size_t waiting)
+{
+    c->n_malformed += ring->is_bad;
+    if (waiting > c->stats.peak_ring_bytes) {
+        pthread_mutex_lock(&c->lock);
+        c->stats.peak_ring_bytes = waiting;
+        pthread_mutex_unlock(&c->lock);
+    }
+}
+
+/* Whether a record goes on; those that are lost or make no sense are counted. */
+static bool is_good(struct capture *c, const void *bytes, size_t size, int64_t now,
+                    struct record *r)
+{
+    if (parse(c, bytes, size, r) != 0 || r->ts > now + FUTURE_NS) {
+        c->n_malformed++;
+        return false;
+    }
+    return r->kind != RECORD_OTHER;
+}
+
+static void keep(struct capture *c, const struct record *r, size_t size)
+{
+    size_t n = record_trimmed_size(r, size);
+    bool is_stack =
+        r->kind == RECORD_SAMPLE && (map_get(&c->events.sources, r->id) & EVENTS_SWITCH_STACK);
+    c->stacks_left -= is_stack;
+    record_trim(r, size, order_room(&c->order, r->ts, n));
+}
+
 /* Moves the records of one ring into the order buffer. */
 static void drain_ring(struct capture *c, size_t index, int64_t now)
 {
     struct ring *ring = &c->events.rings[index];
     int64_t last_ts = 0;
     size_t waiting = ring_begin(ring), size;
-    if (waiting > c->stats.peak_ring_bytes) {
-        pthread_mutex_lock(&c->lock);
-        c->stats.peak_ring_bytes = waiting;
-        pthread_mutex_unlock(&c->lock);
-    }
-    for (const void *bytes = ring_next(ring, &size); bytes; bytes = ring_next(ring, &size)) {
+    for (const void *bytes; (bytes = ring_next(ring, &size));) {
         struct record r;
-        if (parse(c, bytes, size, &r) != 0 || r.ts > now + FUTURE_NS) {
-            c->n_malformed++;
-        } else if (r.kind != RECORD_OTHER) {
+        if (is_good(c, bytes, size, now, &r)) {
             count(c, &r);
-            size_t n = record_trimmed_size(&r, size);
-            record_trim(&r, size, order_room(&c->order, r.ts, n));
+            keep(c, &r, size);
             last_ts = r.ts;
-            bool is_stack = r.kind == RECORD_SAMPLE &&
-                            (map_get(&c->events.sources, r.id) & EVENTS_SWITCH_STACK);
-            c->stacks_left -= is_stack;
         }
     }
-    c->n_malformed += ring->is_bad;
+    note_drain(c, ring, waiting);
     ring_end(ring);
     if (last_ts && waiting + FULL_BYTES >= ring->data_bytes) {
         /* The kernel tells of what it lost with the next record only; time that nothing is known
@@ -184,11 +211,34 @@ static void drain_ring(struct capture *c, size_t index, int64_t now)
     }
 }
 
+/* The same of a ring for stacks of switches, where a loss means waits without stacks. */
+static void drain_stacks(struct capture *c, struct ring *ring, int64_t now)
+{
+    size_t size;
+    ring_begin(ring);
+    for (const void *bytes; (bytes = ring_next(ring, &size));) {
+        struct record r;
+        if (!is_good(c, bytes, size, now, &r)) {
+            continue;
+        }
+        if (r.kind == RECORD_LOST) {
+            c->n_stacks_lost += r.n_lost;
+        } else {
+            keep(c, &r, size);
+        }
+    }
+    c->n_malformed += ring->is_bad;
+    ring_end(ring);
+}
+
 static void drain(void *ctx)
 {
     struct capture *c = ctx;
     int64_t now = clock_monotonic_ns();
     for (size_t i = 0; i < c->events.cpus.n; i++) {
+        if (c->events.stack_rings) {
+            drain_stacks(c, &c->events.stack_rings[i], now);
+        }
         drain_ring(c, i, now);
     }
 }
@@ -252,6 +302,9 @@ static void tell_losses(struct capture *c, int64_t ts)
     c->n_late_told = c->order.n_late;
     follow_loss(c->follow, ts, UINT32_MAX, EVENT_LOSS_MALFORMED, c->n_malformed);
     c->n_malformed = 0;
+    uint64_t n_stacks = c->n_stacks_lost - c->n_stacks_lost_told;
+    follow_loss(c->follow, ts, UINT32_MAX, EVENT_LOSS_STACKS, n_stacks);
+    c->n_stacks_lost_told = c->n_stacks_lost;
 }
 
 /* At the end: what is missing although no ring said so. Records lost since a ring was written last;
@@ -263,6 +316,10 @@ static void tell_missing(struct capture *c, int64_t ts, const struct events_tota
         uint64_t n = totals->n_lost - c->n_ring_lost;
         c->n_ring_lost += n;
         follow_loss(c->follow, ts, UINT32_MAX, EVENT_LOSS_RING_FULL, n);
+    }
+    if (totals->n_stacks_lost > c->n_stacks_lost) {
+        c->n_stacks_lost = totals->n_stacks_lost;
+        tell_losses(c, ts);
     }
     int64_t lost_ns = 0; /* as much as it can have been: that loss is told already */
     if (__builtin_mul_overflow((int64_t)c->n_ring_lost, c->period_ns, &lost_ns)) {
@@ -331,7 +388,7 @@ static void update_stats(struct capture *c)
     pthread_mutex_unlock(&c->lock);
 }
 
-/* fds: the wake-up, the main process, the rings, tables that were made. */
+/* fds: the wake-up, the main process, tables that were made, then the rings. */
 static void wait_for_work(struct capture *c)
 {
     int64_t now = clock_monotonic_ns();
@@ -343,12 +400,12 @@ static void wait_for_work(struct capture *c)
     }
     c->fds[0] = (struct pollfd){.fd = c->wake_fd, .events = POLLIN};
     c->fds[1] = (struct pollfd){.fd = c->pid_fd, .events = POLLIN};
-    if (poll(c->fds, 3 + c->events.cpus.n, (int)timeout_ms) <= 0) {
+    if (poll(c->fds, c->n_fds, (int)timeout_ms) <= 0) {
         return;
     }
-    for (size_t i = 0; i < c->events.cpus.n; i++) {
-        if (c->fds[2 + i].revents & (POLLERR | POLLHUP | POLLNVAL)) {
-            c->fds[2 + i].fd = -1; /* it would wake us for ever; the timeout still drains it */
+    for (size_t i = FIRST_RING_FD; i < c->n_fds; i++) {
+        if (c->fds[i].revents & (POLLERR | POLLHUP | POLLNVAL)) {
+            c->fds[i].fd = -1; /* it would wake us for ever; the timeout still drains it */
         }
     }
 }
@@ -400,10 +457,11 @@ static int step(struct capture *c)
 static void read_kernel(struct capture *c)
 {
     struct buf text = {0};
-    if (c->events.has_kernel && c->events.has_stacks &&
-        fd_read_file("/proc/kallsyms", KALLSYMS_BYTES_MAX, &text) == 0) {
+    if (c->kallsyms[0] >= 0 && c->events.has_stacks &&
+        fd_read_all(c->kallsyms[0], KALLSYMS_BYTES_MAX, &text) == 0) {
         follow_read_kernel(c->follow, buf_str(&text), text.len);
     }
+    fd_close(&c->kallsyms[0]);
     buf_free(&text);
 }
 
@@ -451,75 +509,41 @@ static void *run(void *ctx)
     return NULL;
 }
 
-/* Why the kernel's side is hidden, what is left out because of it, and what would help. */
-static void note_hidden_kernel(struct capture_ability *a, int os_errno, const char *left_out)
+/* The ring size as the kernel takes it: a power of two, whole pages. */
+static size_t ring_size(size_t wanted)
 {
-    int64_t level;
-    if (fd_read_int("/proc/sys/kernel/perf_event_paranoid", &level) == 0 && level > 1) {
-        snprintf(a->reason, sizeof(a->reason), "kernel.perf_event_paranoid is %lld: %s",
-                 (long long)level, left_out);
-        snprintf(a->unlock, sizeof(a->unlock), "sudo sysctl kernel.perf_event_paranoid=1");
+    size_t size = (size_t)sysconf(_SC_PAGESIZE);
+    while (size < wanted && size < (size_t)1 << 30) {
+        size *= 2;
+    }
+    return size;
+}
+
+size_t capture_probe(const char *daemon_socket, struct capture_ability rows[ABILITIES_MAX])
+{
+    struct err e = {0};
+    struct events ev = {.period_ns = PROBE_PERIOD_NS,
+                        .is_on_exec = true, /* never: nothing is recorded */
+                        .daemon_socket = daemon_socket};
+    struct events_thread self = {getpid(), getpid()};
+    int rc = counters_read_names(&ev.counters, NULL, &e);
+    rc = rc ? rc : events_open(&ev, ring_size(RING_BYTES), &e);
+    rc = rc ? rc : events_add_thread(&ev, &self, &e);
+    int fd = rc == 0 && ev.has_kernel ? opener_kallsyms(&ev.opener) : -1;
+    size_t n = 0;
+    if (rc == 0) {
+        struct ability_facts facts = {.has_names = fd >= 0,
+                                      .unwinds = unwind_arch_of_host() != NULL,
+                                      .reads_memory = wait_probe_is_allowed(0)};
+        n = ability_all(rows, &ev, &facts);
     } else {
-        snprintf(a->reason, sizeof(a->reason), "the kernel refused (%s): %s", strerror(os_errno),
-                 left_out);
+        ability_recording(&rows[n++], &e);
     }
-}
-
-static void note_full_stacks(const struct capture *c, struct capture_ability *a)
-{
-    a->name = "full_stacks";
-    a->is_available = c->unwinder != NULL;
-    if (!unwind_arch_of_host()) {
-        snprintf(a->reason, sizeof(a->reason),
-                 "user stacks can be unwound on x86-64 only: they are as frame pointers give them");
-    } else if (!a->is_available) {
-        snprintf(a->reason, sizeof(a->reason),
-                 "turned off: user stacks are as frame pointers give them");
-        snprintf(a->unlock, sizeof(a->unlock),
-                 "record without --no-dwarf-unwind and STAX_DWARF_UNWIND=0");
+    if (fd >= 0) {
+        close(fd);
     }
-}
-
-/* Counters that nobody wanted are none that are missing. */
-static void note_counters(struct capture *c, struct capture_ability *a)
-{
-    const struct counters *counters = &c->events.counters;
-    a->name = "counters";
-    a->is_available = counters->list.n > 0 || !counters->reason[0];
-    snprintf(a->reason, sizeof(a->reason), "%s", counters->reason);
-    snprintf(a->unlock, sizeof(a->unlock), "%s", counters->unlock);
-    c->counter_list = counters->list;
-    for (size_t i = 0; i < c->counter_list.n; i++) {
-        const struct counter_event *event = &c->counter_list.items[i];
-        c->counters[i] = (struct capture_counter){event->name, event->unit};
-    }
-}
-
-static void note_abilities(struct capture *c)
-{
-    const struct events *ev = &c->events;
-    struct capture_ability *kernel = &c->abilities[0], *off_cpu = &c->abilities[1],
-                           *stacks = &c->abilities[2];
-    note_full_stacks(c, &c->abilities[3]);
-    note_counters(c, &c->abilities[4]);
-    kernel->name = "kernel_stacks";
-    kernel->is_available = ev->has_kernel;
-    off_cpu->name = "off_cpu";
-    off_cpu->is_available = ev->has_switches;
-    stacks->name = "wait_stacks";
-    stacks->is_available = ev->has_kernel && ev->has_switches && ev->has_stacks;
-    if (!ev->has_kernel) {
-        note_hidden_kernel(kernel, ev->kernel_errno, "stacks of the kernel are left out");
-        note_hidden_kernel(stacks, ev->kernel_errno,
-                           "a wait shows the stack its thread was sampled in last");
-    } else if (!ev->has_stacks && ev->stacks_errno == EMFILE) {
-        snprintf(stacks->reason, sizeof(stacks->reason),
-                 "too few descriptors for two events per thread and CPU");
-        snprintf(stacks->unlock, sizeof(stacks->unlock), "ulimit -n 1048576 for stax-server");
-    } else if (!ev->has_stacks) {
-        snprintf(stacks->reason, sizeof(stacks->reason), "the kernel refused: %s",
-                 strerror(ev->stacks_errno));
-    }
+    events_close(&ev);
+    return n;
 }
 
 /* Whether the options make sense and the target is one that can be recorded. */
@@ -546,16 +570,6 @@ static int check_options(const struct capture_options *o, struct err *e)
                        "process %d has ended and only waits for its parent (zombie)", o->pid);
     }
     return 0;
-}
-
-/* The ring size as the kernel takes it: a power of two, whole pages. */
-static size_t ring_size(size_t wanted)
-{
-    size_t size = (size_t)sysconf(_SC_PAGESIZE);
-    while (size < wanted && size < (size_t)1 << 30) {
-        size *= 2;
-    }
-    return size;
 }
 
 static size_t ring_wanted(const struct capture *c)
@@ -592,6 +606,7 @@ static struct follow *new_follow(struct capture *c, struct queue *out)
         .sources = &c->events.sources,
         .has_switches = true,
         .unwinder = c->unwinder,
+        .without_kernel = c->options.without_kernel,
         .is_held = c->options.is_launched,
         .n_counters = c->events.counters.list.n,
     };
@@ -614,12 +629,26 @@ static int arm(struct capture *c, struct err *e)
 
 static void prepare_poll(struct capture *c)
 {
-    size_t n_cpus = c->events.cpus.n;
-    c->fds = mem_new(3 + n_cpus, sizeof(*c->fds));
-    c->fds[2 + n_cpus] =
-        (struct pollfd){.fd = c->unwinder ? unwinder_fd(c->unwinder) : -1, .events = POLLIN};
-    for (size_t i = 0; i < c->events.cpus.n; i++) {
-        c->fds[2 + i] = (struct pollfd){.fd = c->events.anchors[i], .events = POLLIN};
+    const struct events *ev = &c->events;
+    c->fds = mem_new(FIRST_RING_FD + 2 * ev->cpus.n, sizeof(*c->fds));
+    int made = c->unwinder ? unwinder_fd(c->unwinder) : -1;
+    c->fds[2] = (struct pollfd){.fd = made, .events = POLLIN};
+    c->n_fds = FIRST_RING_FD;
+    for (size_t i = 0; i < ev->cpus.n; i++) {
+        c->fds[c->n_fds++] = (struct pollfd){.fd = ev->anchors[i], .events = POLLIN};
+        if (ev->stack_anchors) {
+            c->fds[c->n_fds++] = (struct pollfd){.fd = ev->stack_anchors[i], .events = POLLIN};
+        }
+    }
+}
+
+/* For whoever asks while the run goes on. */
+static void note_counters(struct capture *c)
+{
+    c->counter_list = c->events.counters.list;
+    for (size_t i = 0; i < c->counter_list.n; i++) {
+        const struct counter_event *event = &c->counter_list.items[i];
+        c->counters[i] = (struct capture_counter){event->name, event->unit};
     }
 }
 
@@ -632,11 +661,12 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
     }
     struct capture *c = mem_new(1, sizeof(*c));
     c->options = *options;
-    c->options.counters = NULL; /* borrowed until the end of this call only */
+    c->options.counters = NULL;      /* borrowed until the end of this call only */
+    c->options.daemon_socket = NULL; /* is borrowed until we return */
     c->period_ns = 1000000000LL / options->frequency_hz;
     atomic_init(&c->stop_reason, NO_REASON);
     pthread_mutex_init(&c->lock, NULL);
-    c->wake_fd = c->pid_fd = -1;
+    c->wake_fd = c->pid_fd = c->kallsyms[0] = c->kallsyms[1] = -1;
     rc = open_unwinder(c, e);
     if (rc != 0) {
         goto out;
@@ -644,6 +674,8 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
     c->events.period_ns = c->period_ns;
     c->events.is_on_exec = options->is_launched;
     c->events.with_children = options->with_children;
+    c->events.without_kernel = options->without_kernel;
+    c->events.daemon_socket = options->daemon_socket;
     c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     c->pid_fd = (int)syscall(SYS_pidfd_open, options->pid, 0);
     if (c->wake_fd < 0) {
@@ -661,8 +693,17 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
     if (rc != 0) {
         goto out;
     }
+    for (int i = 0; i < 2 && c->events.has_kernel; i++) {
+        int fd = opener_kallsyms(&c->events.opener);
+        c->kallsyms[i] = fd >= 0 ? fd : -1;
+    }
+    events_end_opening(&c->events);
     prepare_poll(c);
-    note_abilities(c);
+    struct ability_facts facts = {.has_names = c->kallsyms[0] >= 0,
+                                  .unwinds = c->unwinder != NULL,
+                                  .reads_memory = wait_probe_is_allowed(options->pid)};
+    c->n_abilities = ability_all(c->abilities, &c->events, &facts);
+    note_counters(c);
     update_stats(c);
     *out_capture = c;
     c = NULL;
@@ -721,6 +762,8 @@ void capture_close(struct capture *c)
     unwinder_free(c->unwinder);
     fd_close(&c->wake_fd);
     fd_close(&c->pid_fd);
+    fd_close(&c->kallsyms[0]);
+    fd_close(&c->kallsyms[1]);
     free(c->fds);
     pthread_mutex_destroy(&c->lock);
     free(c);
@@ -735,7 +778,7 @@ void capture_stats(struct capture *c, struct capture_stats *stats)
 
 const struct capture_ability *capture_abilities(const struct capture *c, size_t *n)
 {
-    *n = N_ABILITIES;
+    *n = c->n_abilities;
     return c->abilities;
 }
 
@@ -743,6 +786,13 @@ const struct capture_counter *capture_counters(const struct capture *c, size_t *
 {
     *n = c->counter_list.n;
     return c->counters;
+}
+
+int capture_take_kallsyms(struct capture *c)
+{
+    int fd = c->kallsyms[1];
+    c->kallsyms[1] = -1;
+    return fd;
 }
 
 int64_t capture_period_ns(const struct capture *c)

@@ -19,8 +19,8 @@
 struct counters {
     struct counter_list list; /* those that are recorded */
     bool is_asked_for;        /* by name, not by default: without them there is no recording */
-    char reason[256];         /* why there are none; "" if there are, or if none were wanted */
-    char unlock[256];         /* the command that would help, or "" */
+    char reason[512];         /* why there are none; "" if there are, or if none were wanted */
+    char unlock[512];         /* the command that would help, or "" */
 };
 
 /* What a group has counted, or the groups of several threads and CPUs. */

@@ -261,7 +261,8 @@ struct event_counter_total {
     X(MALFORMED, "malformed")   /* n records that could not be parsed */                           \
     X(LATE, "late")             /* n records, kept, that came too late to be put in order */       \
     X(NO_EVENTS, "no_events")   /* n threads on which events could not be opened */                \
-    X(UNSAMPLED, "unsampled")   /* at the end: n ms of CPU time that no sample stands for */
+    X(STACKS, "stacks")       /* n stacks of waits found no room: those have none of their own */  \
+    X(UNSAMPLED, "unsampled") /* at the end: n ms of CPU time that no sample stands for */
 
 enum event_loss_kind {
 #define X(name, text) EVENT_LOSS_##name,

@@ -38,16 +38,18 @@ struct events_fd {
 };
 
 struct events {
-    int64_t period_ns;  /* of the sampling clock */
-    bool is_on_exec;    /* start with the target's next exec, not at once */
-    bool with_children; /* processes inherit, not only threads */
-    const char
-        *broker_path; /* staxd's socket, asked for what the host refuses us; "", NULL: none */
-    bool has_kernel;  /* the kernel's part of time and stacks is recorded */
-    int kernel_errno; /* why not, if it is not */
-    struct err kernel_refusal; /* ... and what the broker said, code 0: it was not asked */
-    size_t n_threads;          /* events were opened on */
-    size_t n_without_kernel;   /* ... of them, without the kernel's part */
+    int64_t period_ns;   /* of the sampling clock */
+    bool is_on_exec;     /* start with the target's next exec, not at once */
+    bool with_children;  /* processes inherit, not only threads */
+    bool without_kernel; /* its part of stacks is not wanted; its time is */
+    /* Of staxd, which is asked for what the host refuses us; "", NULL: nobody is. Borrowed until
+     * events_end_opening(). */
+    const char *daemon_socket;
+    bool has_kernel;           /* the kernel's part of time is recorded, and of stacks if wanted */
+    int kernel_errno;          /* why not, if it is not */
+    struct err kernel_refusal; /* ... and what staxd said, code 0: it was not asked */
+    size_t n_threads;          /* that events were opened on */
+    size_t n_without_kernel;   /* ... without the kernel's part */
     bool inherits_threads;     /* the kernel can tell threads from processes (since 5.13) */
     bool counts_lost;          /* the kernel counts lost records per event (since 6.0) */
     struct opener opener;
@@ -57,6 +59,13 @@ struct events {
     size_t ring_bytes;    /* data area of each */
     uint64_t user_regs;   /* samples take these registers and a copy of the user's stack; 0: not */
     uint32_t stack_bytes; /* of such a copy, at most */
+    /* Rings for stacks of context switches alone, so that these never push out the records that
+     * time is accounted by. NULL: there are none, and such stacks go into the others without
+     * copies. */
+    int *stack_anchors;
+    struct ring *stack_rings;
+    uint32_t switch_stack_bytes; /* of a copy there, at most */
+    bool has_tried_stack_rings;
     struct events_fd *open;
     size_t n_open, cap_open, max_fds;
     struct record_format formats[EVENTS_N_KINDS];
@@ -101,8 +110,9 @@ void events_set_stacks(struct events *ev, bool is_on);
 bool events_have_room(struct events *ev, size_t n_threads);
 
 struct events_totals {
-    int64_t on_cpu_ns; /* CPU time of all that is and was recorded, sampled or not */
-    uint64_t n_lost;   /* records that found no room, 0 if the kernel does not count them */
+    int64_t on_cpu_ns;      /* CPU time of all that is and was recorded, sampled or not */
+    uint64_t n_lost;        /* records that found no room, 0 if the kernel does not count them */
+    uint64_t n_stacks_lost; /* ... in the rings for stacks alone */
     struct counters_total counters;
 };
 

@@ -201,6 +201,14 @@ static bool is_paused_at(struct follow *f, int64_t ts)
     return f->is_paused;
 }
 
+size_t follow_drop_kernel(uint64_t *addresses, size_t n, size_t *n_kernel)
+{
+    n -= *n_kernel;
+    memmove(addresses, addresses + *n_kernel, n * sizeof(*addresses));
+    *n_kernel = 0;
+    return n;
+}
+
 /* False: its stack needs a table that is still being made. */
 static bool on_sample(struct follow *f, const struct record *r, int32_t source, int64_t ts,
                       bool may_wait)
@@ -228,6 +236,10 @@ static bool on_sample(struct follow *f, const struct record *r, int32_t source, 
                                                           f->options.n_counters, counters);
     if (is_paused) {
         return true;
+    }
+    if (f->options.without_kernel && stack->n_kernel < stack->n) {
+        /* Else there is no user stack to stand at. */
+        stack->n = follow_drop_kernel(stack->addresses, stack->n, &stack->n_kernel);
     }
     size_t n_bytes = stack->n * sizeof(uint64_t);
     struct event_sample body = {
@@ -377,11 +389,10 @@ static bool on_task_record(struct follow *f, const struct record *r, int64_t ts,
     switch (r->kind) {
     case RECORD_SAMPLE:
         if (is_stack) {
-            follow_waits_stack(f, thread_of(f, r->pid, r->tid, (int32_t)source, ts), r, ts);
-        } else {
-            return on_sample(f, r, (int32_t)source, ts, may_wait);
+            struct target_thread *t = thread_of(f, r->pid, r->tid, (int32_t)source, ts);
+            return follow_waits_stack(f, t, r, ts, may_wait);
         }
-        break;
+        return on_sample(f, r, (int32_t)source, ts, may_wait);
     case RECORD_SWITCH: {
         struct target_thread *t = thread_of(f, r->pid, r->tid, (int32_t)source, ts);
         if (!r->task_switch.is_out) {

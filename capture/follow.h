@@ -31,6 +31,7 @@ struct follow_options {
     const struct map *sources; /* event id -> tid it was opened on; borrowed, may grow */
     bool has_switches;         /* context switches are recorded: samples weigh what they say */
     struct unwinder *unwinder; /* borrowed; NULL: stacks are as the kernel gave them */
+    bool without_kernel;       /* stacks are told without the kernel's part */
     bool is_held;              /* the target has yet to exec; its time begins with that */
     size_t n_counters;         /* members of the clock's group, besides it */
 };

@@ -111,6 +111,21 @@ static void learn(struct thread_waits *w, const struct wait_mark *mark)
     }
 }
 
+/* ---- stacks ---- */
+
+static void keep_addresses(struct wait_stack *to, const struct unwinder_stack *from, int64_t ts)
+{
+    size_t cap = to->cap;
+    mem_reserve(&to->addresses, &cap, from->n, sizeof(uint64_t));
+    to->cap = (uint32_t)cap;
+    memcpy(to->addresses, from->addresses, from->n * sizeof(uint64_t));
+    to->n = (uint16_t)from->n;
+    to->n_kernel = (uint16_t)from->n_kernel;
+    to->end = (uint8_t)from->end;
+    to->is_guessed = from->is_guessed;
+    to->ts = ts;
+}
+
 /* ---- intervals ---- */
 
 static void tell_interval(struct follow *f, const struct wait_candidate *c)
@@ -189,18 +204,37 @@ static void push_candidate(struct waits *w, const struct wait_candidate *c)
     }
 }
 
-static void keep_stack(struct waits *w, const struct thread_waits *from, struct wait_candidate *c)
+/* The stack of an interval: as the thread left its CPU, else as it was seen to wait. */
+static const struct wait_stack *stack_of(const struct thread_waits *w,
+                                         const struct ledger_interval *interval, uint8_t *from)
 {
-    if (!from->has_stack || !from->stack.n || c->interval.state != EVENT_STATE_BLOCKED) {
+    const struct wait_stack *parked = &w->parked;
+    if (interval->state != EVENT_STATE_BLOCKED) {
+        return NULL;
+    }
+    if (w->has_stack && w->stack.n) {
+        *from = EVENT_STACK_SWITCH;
+        return &w->stack;
+    }
+    if (parked->n && parked->ts >= interval->start_ts && parked->ts <= interval->end_ts) {
+        *from = EVENT_STACK_PARKED;
+        return parked;
+    }
+    return NULL;
+}
+
+static void keep_stack(struct waits *w, const struct thread_waits *of, struct wait_candidate *c)
+{
+    const struct wait_stack *s = stack_of(of, &c->interval, &c->stack_from);
+    if (!s) {
         return;
     }
-    c->stack_from = EVENT_STACK_SWITCH;
-    c->n_kernel = from->stack.n_kernel;
-    c->n_addresses = from->stack.n;
-    c->stack_end = from->stack.end;
-    c->is_guessed = from->stack.is_guessed;
+    c->n_kernel = s->n_kernel;
+    c->n_addresses = s->n;
+    c->stack_end = s->end;
+    c->is_guessed = s->is_guessed;
     c->stack_at = w->stacks.len;
-    buf_add(&w->stacks, from->stack.addresses, from->stack.n * sizeof(uint64_t));
+    buf_add(&w->stacks, s->addresses, s->n * sizeof(uint64_t));
 }
 
 /* An interval has ended: it is told, or waits for the end of the drain, or is folded. */
@@ -380,33 +414,26 @@ void follow_waits_switch(struct follow *f, struct target_thread *t, const struct
     note_change(f, t);
 }
 
-static void keep_addresses(struct wait_stack *to, const struct unwinder_stack *from)
-{
-    size_t cap = to->cap;
-    mem_reserve(&to->addresses, &cap, from->n, sizeof(uint64_t));
-    to->cap = (uint32_t)cap;
-    memcpy(to->addresses, from->addresses, from->n * sizeof(uint64_t));
-    to->n = (uint16_t)from->n;
-    to->n_kernel = (uint16_t)from->n_kernel;
-    to->end = (uint8_t)from->end;
-    to->is_guessed = from->is_guessed;
-}
-
-void follow_waits_stack(struct follow *f, struct target_thread *t, const struct record *r,
-                        int64_t ts)
+bool follow_waits_stack(struct follow *f, struct target_thread *t, const struct record *r,
+                        int64_t ts, bool may_wait)
 {
     struct thread_waits *w = &t->waits;
+    struct unwinder_stack *s = &f->stack;
     if (!is_accounted(f, t)) {
-        return;
+        return true;
     }
-    unwinder_sample(f->options.unwinder, f->options.max_stack, t->process->space, r, false,
-                    &f->stack);
-    keep_addresses(&w->stack, &f->stack);
-    w->stack.ts = ts;
-    const struct wait_row *row =
-        wait_kernel_row(&f->waits.kernel, w->stack.addresses, w->stack.n_kernel);
+    if (!unwinder_sample(f->options.unwinder, f->options.max_stack, t->process->space, r, may_wait,
+                         s)) {
+        return false;
+    }
+    const struct wait_row *row = wait_kernel_row(&f->waits.kernel, s->addresses, s->n_kernel);
     w->at_stack =
         row ? known(row->reason, EVENT_FROM_KERNEL_STACK, row->is_vague) : (struct wait_mark){0};
+    if (f->options.without_kernel) {
+        s->n = follow_drop_kernel(s->addresses, s->n, &s->n_kernel);
+    }
+    keep_addresses(&w->stack, s, ts);
+    return true;
 }
 
 int64_t follow_waits_sample(struct follow *f, struct target_thread *t, int64_t ts,
@@ -454,6 +481,9 @@ static bool is_worth_probing(const struct target_thread *t, int64_t now, bool *i
     const struct thread_waits *w = &t->waits;
     const struct ledger *l = &w->ledger;
     *is_done = true;
+    if (l->state == EVENT_STATE_BLOCKED && w->wants_parked) {
+        return true;
+    }
     if (l->state != EVENT_STATE_BLOCKED || (w->seen_ts >= l->since_ts && w->seen.is_known)) {
         return false;
     }
@@ -462,6 +492,27 @@ static bool is_worth_probing(const struct target_thread *t, int64_t now, bool *i
         return false;
     }
     return true;
+}
+
+/* The stack of a thread that is blocked now: read, and then looked whether it still is where it
+ * was. Which interval that is in shows when one ends that holds this moment. */
+static void read_parked(struct follow *f, struct target_thread *t)
+{
+    struct thread_waits *w = &t->waits;
+    struct wait_place before, after;
+    int32_t pid = t->process->pid;
+    w->wants_parked = false;
+    if (!f->options.unwinder || w->has_stack || !wait_probe_place(pid, t->tid, &before)) {
+        return;
+    }
+    int64_t ts = clock_monotonic_ns();
+    enum unwinder_answer answer = unwinder_parked(f->options.unwinder, t->process->space, pid,
+                                                  before.sp, before.pc, &f->stack);
+    w->wants_parked = answer == UNWINDER_PENDING;
+    if (answer == UNWINDER_DONE && wait_probe_place(pid, t->tid, &after) &&
+        memcmp(&before, &after, sizeof(before)) == 0) {
+        keep_addresses(&w->parked, &f->stack, ts);
+    }
 }
 
 static void probe(struct follow *f, struct target_thread *t)
@@ -496,8 +547,9 @@ static void probe_some(struct follow *f)
         if (i < LOOKS_PER_DRAIN && n_probes < PROBES_PER_DRAIN &&
             is_worth_probing(t, now, &is_done)) {
             probe(f, t);
+            read_parked(f, t);
             n_probes++;
-            is_done = true;
+            is_done = !t->waits.wants_parked;
         }
         if (is_done) {
             t->waits.wanting_at = 0;

@@ -115,6 +115,7 @@ void target_remove_thread(struct target *t, struct target_thread *thread)
     t->n_threads--;
     free(thread->waits.stack.addresses);
     thread_counters_free(&thread->counters);
+    free(thread->waits.parked.addresses);
     free(thread);
 }
 

@@ -197,18 +197,16 @@ bool unwinder_sample(struct unwinder *u, size_t max_chain, const struct address_
     return true;
 }
 
-bool unwinder_parked(struct unwinder *u, const struct address_space *space, int32_t pid,
-                     uint64_t sp, uint64_t pc, struct unwinder_stack *out)
+enum unwinder_answer unwinder_parked(struct unwinder *u, const struct address_space *space,
+                                     int32_t pid, uint64_t sp, uint64_t pc,
+                                     struct unwinder_stack *out)
 {
     struct call call = {.u = u, .space = space, .pid = pid, .stack_address = sp};
     struct unwind_input in = {.arch = u->options.arch, .stack_address = sp, .find = find};
-    if (!u->options.reads_memory) {
-        return false;
-    }
     call.live_address = sp;
-    call.n_live = read_memory(&call, sp, u->live, sizeof(u->live));
+    call.n_live = u->options.reads_memory ? read_memory(&call, sp, u->live, sizeof(u->live)) : 0;
     if (!call.n_live) {
-        return false;
+        return UNWINDER_UNREADABLE;
     }
     in.stack = u->live;
     in.n_stack_bytes = call.n_live;
@@ -216,11 +214,11 @@ bool unwinder_parked(struct unwinder *u, const struct address_space *space, int3
     unwind_regs_parked(in.arch, sp, pc, &in.regs);
     unwind(&in, &u->stack);
     if (u->stack.end == UNWIND_PENDING) {
-        return false;
+        return UNWINDER_PENDING;
     }
     out->n_kernel = 0;
     take(&u->stack, out);
-    return true;
+    return UNWINDER_DONE;
 }
 
 void unwinder_collect(struct unwinder *u)

@@ -52,10 +52,16 @@ struct unwinder_stack {
 bool unwinder_sample(struct unwinder *u, size_t max_chain, const struct address_space *space,
                      const struct record *r, bool may_wait, struct unwinder_stack *out);
 
-/* The stack of a thread that is blocked at pc with its stack pointer at sp. False: its memory may
- * not be read, or a table is missing as yet. */
-bool unwinder_parked(struct unwinder *u, const struct address_space *space, int32_t pid,
-                     uint64_t sp, uint64_t pc, struct unwinder_stack *out);
+enum unwinder_answer {
+    UNWINDER_DONE,
+    UNWINDER_PENDING, /* a table is still being made: ask again */
+    UNWINDER_UNREADABLE,
+};
+
+/* The stack of a thread that is blocked at pc with its stack pointer at sp, from its memory. */
+enum unwinder_answer unwinder_parked(struct unwinder *u, const struct address_space *space,
+                                     int32_t pid, uint64_t sp, uint64_t pc,
+                                     struct unwinder_stack *out);
 
 /* Takes over tables made since. */
 void unwinder_collect(struct unwinder *u);

@@ -45,7 +45,9 @@ struct thread_waits {
     struct ledger ledger;
     bool is_held;              /* a launched target before its exec: not accounted for yet */
     struct wait_stack stack;   /* sampled by the switch that comes next, or that began this wait */
-    bool has_stack;            /* it is of the wait the thread is in */
+    struct wait_stack parked;  /* read while it was blocked, at its ts */
+    bool wants_parked;         /* that could not be done yet */
+    bool has_stack;            /* stack is of the wait the thread is in */
     struct wait_mark at_stack; /* what that stack says */
     struct wait_mark seen;     /* what /proc said last, at seen_ts */
     int64_t seen_ts;

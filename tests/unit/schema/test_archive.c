@@ -446,6 +446,7 @@ static void make_older(struct fixture *f, const char *path)
             "DROP TABLE frame_counter; DROP TABLE thread_counter; DROP TABLE stack_counter;"
             "DROP TABLE counter; CREATE TABLE counter (slot INTEGER PRIMARY KEY, name TEXT NOT "
             "NULL, unit TEXT NOT NULL) STRICT;"
+            "DROP TABLE stack_end;"
             "ALTER TABLE run DROP COLUMN has_off_cpu;"
             "ALTER TABLE thread_state DROP COLUMN reason_from;"
             "ALTER TABLE call_tree DROP COLUMN n_self_waits;"

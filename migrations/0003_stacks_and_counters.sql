@@ -1,4 +1,12 @@
--- Version 3: counters. Files of version 2 have none: their table of counters is empty.
+-- Version 3: how stacks ended. Of files of version 2 no more is known than run.n_truncated.
+CREATE TABLE stack_end (
+    cause            TEXT    PRIMARY KEY,
+    n_samples        INTEGER NOT NULL,
+    n_guessed_samples INTEGER NOT NULL,
+    n_waits          INTEGER NOT NULL,
+    n_guessed_waits  INTEGER NOT NULL
+) STRICT;
+-- Counters. Files of version 2 have none: their table of counters is empty.
 DROP TABLE counter;
 CREATE TABLE counter (
     slot             INTEGER PRIMARY KEY,
