@@ -306,7 +306,8 @@ static void check_staxd(struct host_check *c, const struct host *h, const char *
     } else if (h->is_privileged || (h->has_perf && h->paranoid <= 1)) {
         set_note(c, "not needed here");
     } else {
-        set_lack(c, h->staxd.msg, h->staxd.hint[0] ? h->staxd.hint : "sudo stax setup");
+        bool is_absent = h->staxd.code == STAX_EUNREACHABLE || !h->staxd.hint[0];
+        set_lack(c, h->staxd.msg, is_absent ? "sudo stax setup" : h->staxd.hint);
     }
 }
 

@@ -46,6 +46,7 @@ static const struct flag flags[] = {
              "the selected or most recent."},
     {.name = "daemon-socket",
      .type = FLAG_TEXT,
+     .may_be_empty = true,
      .value = "PATH",
      .help = "With host: the socket of staxd to try, as stax record has it."},
     {0},

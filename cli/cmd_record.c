@@ -71,6 +71,7 @@ static const struct flag flags[] = {
              "it."},
     {.name = "daemon-socket",
      .type = FLAG_TEXT,
+     .may_be_empty = true,
      .value = "PATH",
      .help = "The socket of staxd, which opens what this host withholds from users; default "
              "/run/staxd.sock, or STAX_DAEMON_SOCKET. Empty: do without."},

@@ -195,7 +195,7 @@ static void take_sample(struct ingest *in, const struct event_sample *s)
     p->space = p->space ? p->space : space_new();
     bool is_truncated = s->stack_end != EVENT_STACK_END_ROOT;
     const struct stack_text text = {s->addresses, s->n_kernel, s->n_addresses};
-    uint32_t callsite = stacks_callers(&in->binaries, th, p, is_truncated, &text);
+    uint32_t callsite = stacks_callers(&in->binaries, th, p, &is_truncated, &text);
     unsigned end = is_truncated || !th->last.n_cut ? s->stack_end : EVENT_STACK_END_NO_MAPPING;
     store_count_stack(&in->store, end, s->is_guessed, false);
     uint32_t frame = stacks_leaf(&in->binaries, p->space, &text);

@@ -210,23 +210,78 @@ void fold_add(struct fold *f, int64_t utid, uint32_t node, uint64_t n, uint64_t 
     fold_add_node(f, node, n, ns);
 }
 
-/* What a row says of counters, from its column first on; beside fold_add(). */
-static void add_counters(struct fold *f, int64_t utid, uint32_t node, struct stmt *s, int first,
-                         uint64_t sign)
+/* What a sample or stack counted; beside fold_add(). */
+static void add_counts(struct fold *f, int64_t utid, uint32_t node, const uint64_t *counts)
 {
-    if (!f->n_counters || !fold_accepts(f, utid, node)) {
+    if (!fold_accepts(f, utid, node)) {
         return;
     }
     if (f->has_nodes && node >= f->n_sums) {
         cover_sums(f);
     }
     for (size_t i = 0; i < f->n_counters; i++) {
-        uint64_t count = sign * (uint64_t)stmt_int(s, first + (int)i);
-        f->counters[i] += count;
-        f->thread_counters[(size_t)utid * f->n_counters + i] += count;
+        f->counters[i] += counts[i];
+        f->thread_counters[(size_t)utid * f->n_counters + i] += counts[i];
         if (f->has_nodes) {
-            f->node_counters[node * 2 * f->n_counters + i] += count;
+            f->node_counters[node * 2 * f->n_counters + i] += counts[i];
         }
+    }
+}
+
+static void read_counts(const struct fold *f, struct stmt *s, int first, uint64_t sign,
+                        uint64_t counts[COUNTERS_MAX])
+{
+    for (size_t i = 0; i < f->n_counters; i++) {
+        counts[i] = sign * (uint64_t)stmt_int(s, first + (int)i);
+    }
+}
+
+/* Rows read ahead of being added: the tables they lead into are larger than any cache, so each is
+ * prefetched for the whole block before it is read. */
+struct block_row {
+    int64_t utid, callsite, frame;
+    uint64_t n, ns;
+    uint32_t node;
+};
+
+struct block {
+    struct block_row rows[128];
+    uint64_t counts[128][COUNTERS_MAX]; /* of rows, with has_counts */
+    bool has_counts;
+    size_t n;
+};
+
+static bool is_full(const struct block *b)
+{
+    return b->n == sizeof(b->rows) / sizeof(b->rows[0]);
+}
+
+static void add_block(struct fold *f, struct block *b)
+{
+    for (size_t i = 0; f->has_nodes && i < b->n; i++) {
+        if (b->rows[i].node < f->n_sums) {
+            __builtin_prefetch(&f->nodes[b->rows[i].node], 1);
+        }
+    }
+    for (size_t i = 0; i < b->n; i++) {
+        fold_add(f, b->rows[i].utid, b->rows[i].node, b->rows[i].n, b->rows[i].ns);
+    }
+    for (size_t i = 0; b->has_counts && i < b->n; i++) {
+        add_counts(f, b->rows[i].utid, b->rows[i].node, b->counts[i]);
+    }
+    b->n = 0;
+}
+
+static void find_nodes(struct fold *f, struct block *b)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        tree_prefetch_callsite(&f->tree, b->rows[i].callsite);
+    }
+    for (size_t i = 0; i < b->n; i++) {
+        tree_prefetch_child(&f->tree, b->rows[i].callsite, b->rows[i].frame);
+    }
+    for (size_t i = 0; i < b->n; i++) {
+        b->rows[i].node = tree_sample_node(&f->tree, b->rows[i].callsite, b->rows[i].frame);
     }
 }
 
@@ -235,7 +290,10 @@ static void add_stack_sums(struct fold *f, struct db *db, int64_t snapshot, uint
 {
     struct stmt *s = db_stmt(db, &sql_fold_stack_sums);
     const struct tree *t = &f->tree;
+    struct block block;
 
+    block.n = 0;
+    block.has_counts = false; /* they are in a table of their own */
     stmt_bind_int(s, fold_stack_sums_p_snapshot, snapshot);
     while (stmt_next(s)) {
         int64_t id = stmt_int(s, fold_stack_sums_c_stack);
@@ -243,10 +301,17 @@ static void add_stack_sums(struct fold *f, struct db *db, int64_t snapshot, uint
             continue; /* no run of ours has it, and it names no thread to count it for */
         }
         uint32_t node = t->stacks[id].node;
-        fold_add(f, t->stacks[id].utid, node < t->n_real && tree_has(t, node) ? node : 0,
-                 sign * (uint64_t)stmt_int(s, fold_stack_sums_c_n_samples),
-                 sign * (uint64_t)stmt_int(s, fold_stack_sums_c_on_cpu_ns));
+        block.rows[block.n++] = (struct block_row){
+            .utid = t->stacks[id].utid,
+            .node = node < t->n_real && tree_has(t, node) ? node : 0,
+            .n = sign * (uint64_t)stmt_int(s, fold_stack_sums_c_n_samples),
+            .ns = sign * (uint64_t)stmt_int(s, fold_stack_sums_c_on_cpu_ns),
+        };
+        if (is_full(&block)) {
+            add_block(f, &block);
+        }
     }
+    add_block(f, &block);
 }
 
 static void add_stack_counters(struct fold *f, struct db *db, int64_t snapshot, uint64_t sign)
@@ -257,10 +322,12 @@ static void add_stack_counters(struct fold *f, struct db *db, int64_t snapshot, 
     stmt_bind_int(s, fold_stack_counters_p_snapshot, snapshot);
     while (f->n_counters && stmt_next(s)) {
         int64_t id = stmt_int(s, fold_stack_counters_c_stack);
+        uint64_t counts[COUNTERS_MAX];
         if (id > 0 && (uint64_t)id < t->n_stacks) {
             uint32_t node = t->stacks[id].node;
-            add_counters(f, t->stacks[id].utid, node < t->n_real && tree_has(t, node) ? node : 0, s,
-                         fold_stack_counters_c_c0, sign);
+            read_counts(f, s, fold_stack_counters_c_c0, sign, counts);
+            add_counts(f, t->stacks[id].utid, node < t->n_real && tree_has(t, node) ? node : 0,
+                       counts);
         }
     }
 }
@@ -274,19 +341,31 @@ static void add_rows(struct fold *f, struct db *db, int64_t after, int64_t upto,
 {
     struct stmt *s =
         db_stmt(db, f->n_counters ? &sql_fold_sample_rows_with_counters : &sql_fold_sample_rows);
-    bool needs_node = f->has_nodes || f->is_excluded;
+    bool needs_node = f->has_nodes || f->is_excluded, is_last = after >= upto;
+    struct block block;
 
+    block.n = 0;
+    block.has_counts = f->n_counters > 0;
     stmt_bind_int(s, fold_sample_rows_p_after, after);
     stmt_bind_int(s, fold_sample_rows_p_upto, upto);
-    while (after < upto && stmt_next(s)) {
-        uint32_t node = 0;
-        if (needs_node) {
-            node = tree_sample_node(&f->tree, stmt_int(s, fold_sample_rows_c_callsite),
-                                    stmt_int(s, fold_sample_rows_c_frame));
+    while (!is_last) {
+        is_last = !stmt_next(s);
+        if (!is_last) {
+            read_counts(f, s, fold_sample_rows_with_counters_c_c0, sign, block.counts[block.n]);
+            block.rows[block.n++] = (struct block_row){
+                .utid = stmt_int(s, fold_sample_rows_c_utid),
+                .callsite = stmt_int(s, fold_sample_rows_c_callsite),
+                .frame = stmt_int(s, fold_sample_rows_c_frame),
+                .n = sign,
+                .ns = sign * (uint64_t)stmt_int(s, fold_sample_rows_c_on_cpu_ns),
+            };
         }
-        int64_t utid = stmt_int(s, fold_sample_rows_c_utid);
-        fold_add(f, utid, node, sign, sign * (uint64_t)stmt_int(s, fold_sample_rows_c_on_cpu_ns));
-        add_counters(f, utid, node, s, fold_sample_rows_with_counters_c_c0, sign);
+        if (needs_node && (is_last || is_full(&block))) {
+            find_nodes(f, &block);
+        }
+        if (is_last || is_full(&block)) {
+            add_block(f, &block);
+        }
     }
 }
 

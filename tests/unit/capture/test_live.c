@@ -508,8 +508,9 @@ static void test_unsampled(void **state)
                    (use.ru_utime.tv_usec + use.ru_stime.tv_usec) * 1000LL;
     int64_t unsampled = (int64_t)r->seen.n_losses[EVENT_LOSS_UNSAMPLED] * 1000000;
     assert_true(unsampled > 0);
-    /* The end of a process, after its events are gone, is in one and not in the other. */
-    assert_in_range(r->seen.on_cpu_ns + unsampled, used / 2, used + used / 10);
+    /* The end of a process, after its events are gone, is in one and not in the other; with a
+     * sanitizer in it that is most of what a brief process does. */
+    assert_in_range(r->seen.on_cpu_ns + unsampled, used / 3, used + used / 10);
     finish_recording(r);
 }
 
