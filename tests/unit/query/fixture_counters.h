@@ -14,11 +14,14 @@ static const char *const model_counters[MODEL_COUNTERS] = {"cycles", "instructio
 static inline int64_t model_count(size_t sample, int slot)
 {
     int64_t mixed = (int64_t)((sample + 1) * 2654435761u >> 5) % 100003;
-    return slot == 2 ? (sample % 3 ? 0 : mixed % 17) : mixed * (slot + 1);
+    if (slot == 2) {
+        return sample % 3 ? 0 : mixed % 17;
+    }
+    return slot == 0 ? 2000000 + mixed : (2000000 + mixed) * (int64_t)(1 + sample % 7) / 3;
 }
 
 static const struct sql_block counters_sql[] = {
-    {"counter", "INSERT OR REPLACE INTO counter VALUES (?1, ?2, 'event', ?3, ?4, ?5, ?5)"},
+    {"counter", "INSERT OR REPLACE INTO counter VALUES (?1, ?2, 'event', ?3, ?4, ?5, ?5 * 3 / 4)"},
     {"sample", "UPDATE sample SET c0 = ?2, c1 = ?3, c2 = ?4 WHERE ts = ?1"},
     {"node", "INSERT INTO call_tree_counter VALUES (?1, ?2, ?3, ?4, NULL, ?5, ?6, ?7, NULL) ON"
              " CONFLICT DO UPDATE SET self_c0 = self_c0 + ?2, self_c1 = self_c1 + ?3, self_c2 ="
