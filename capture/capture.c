@@ -41,8 +41,7 @@ enum {
     WAITING_BYTES_MAX = 64 << 20, /* of records, for the tables that unwind them */
     TABLES_BYTES_MAX = 512 << 20,
     DRAIN_MS = 40,
-    END_MS = 12,              /* the last drains: as soon as the slack has passed */
-    MAX_FREQUENCY_HZ = 50000, /* beyond, the kernel's clock skips more and more ticks, silently */
+    END_MS = 12, /* the last drains: as soon as the slack has passed */
     MAX_STACK = 127,
     KALLSYMS_BYTES_MAX = 128 << 20,
     NO_REASON = -1,
@@ -81,9 +80,8 @@ struct capture {
     struct unwinder *unwinder; /* NULL: stacks are as the kernel gives them */
     struct capture_ability abilities[ABILITIES_MAX];
     size_t n_abilities;
-    int kallsyms[2];                  /* for us, and for whoever takes it; -1: none */
-    struct counter_list counter_list; /* what is counted; events forget it at the end */
-    struct capture_counter counters[EVENT_COUNTERS_MAX]; /* the same as others see it */
+    int kallsyms[2];              /* for us, and for whoever takes it; -1: none */
+    struct counter_list counters; /* what is counted; events forget it at the end */
     int64_t period_ns;
     int wake_fd; /* eventfd: stop */
     int pid_fd;  /* of the main process, -1 once it ended */
@@ -106,35 +104,6 @@ struct capture {
     pthread_mutex_t lock;       /* of stats */
     struct capture_stats stats; /* as of the last drain */
 };
-
-int64_t capture_max_frequency_hz(void)
-{
-    int64_t hz;
-    if (fd_read_int("/proc/sys/kernel/perf_event_max_sample_rate", &hz) != 0) {
-        return MAX_FREQUENCY_HZ;
-    }
-    return hz < MAX_FREQUENCY_HZ ? hz : MAX_FREQUENCY_HZ;
-}
-
-int capture_check_frequency(int64_t hz, struct err *e)
-{
-    int64_t max_hz = capture_max_frequency_hz();
-    if (hz <= 0) {
-        return err_set(e, STAX_EUSAGE, "a frequency of %lld Hz takes no samples", (long long)hz);
-    }
-    if (hz <= max_hz) {
-        return 0;
-    }
-    if (max_hz == MAX_FREQUENCY_HZ) {
-        return err_set(e, STAX_EUSAGE,
-                       "%lld Hz is above %d Hz: the kernel's sampling clock could not keep up",
-                       (long long)hz, MAX_FREQUENCY_HZ);
-    }
-    err_set(e, STAX_EUSAGE, "%lld Hz is above what this host allows, %lld Hz", (long long)hz,
-            (long long)max_hz);
-    err_hint(e, "sudo sysctl kernel.perf_event_max_sample_rate=%d", MAX_FREQUENCY_HZ);
-    return STAX_EUSAGE;
-}
 
 static int parse(const struct capture *c, const void *bytes, size_t size, struct record *r)
 {
@@ -346,7 +315,7 @@ static void tell_counters(struct capture *c, int64_t ts, const struct events_tot
     follow_stats(c->follow, &f);
     uint64_t sampled_ns = f.sampled_ns > 0 ? (uint64_t)f.sampled_ns : 0;
     uint64_t enabled_ns = sampled_ns > t->running_ns ? sampled_ns : t->running_ns;
-    for (size_t i = 0; i < c->counter_list.n; i++) {
+    for (size_t i = 0; i < c->counters.n; i++) {
         const struct event_counter_total total = {
             .head.ts = ts,
             .slot = (uint32_t)i,
@@ -642,16 +611,6 @@ static void prepare_poll(struct capture *c)
     }
 }
 
-/* For whoever asks while the run goes on. */
-static void note_counters(struct capture *c)
-{
-    c->counter_list = c->events.counters.list;
-    for (size_t i = 0; i < c->counter_list.n; i++) {
-        const struct counter_event *event = &c->counter_list.items[i];
-        c->counters[i] = (struct capture_counter){event->name, event->unit};
-    }
-}
-
 int capture_open(struct capture **out_capture, const struct capture_options *options,
                  struct queue *out, struct err *e)
 {
@@ -703,7 +662,7 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
                                   .unwinds = c->unwinder != NULL,
                                   .reads_memory = wait_probe_is_allowed(options->pid)};
     c->n_abilities = ability_all(c->abilities, &c->events, &facts);
-    note_counters(c);
+    c->counters = c->events.counters.list;
     update_stats(c);
     *out_capture = c;
     c = NULL;
@@ -782,10 +741,9 @@ const struct capture_ability *capture_abilities(const struct capture *c, size_t 
     return c->abilities;
 }
 
-const struct capture_counter *capture_counters(const struct capture *c, size_t *n)
+const struct counter_list *capture_counters(const struct capture *c)
 {
-    *n = c->counter_list.n;
-    return c->counters;
+    return &c->counters;
 }
 
 int capture_take_kallsyms(struct capture *c)

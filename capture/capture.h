@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "base/queue.h"
+#include "capture/counter_event.h"
 #include "capture/event.h"
 
 struct capture_options {
@@ -38,12 +39,6 @@ struct capture_ability {
     bool is_available; /* */
     char reason[768];  /* why not; "" if available */
     char unlock[640];  /* the exact command that would unlock it; "" if none */
-};
-
-/* A counter that this run records, by its slot. */
-struct capture_counter {
-    const char *name; /* as perf spells it */
-    const char *unit; /* what one count is, singular */
 };
 
 enum { ABILITIES_MAX = 16 };
@@ -89,8 +84,8 @@ void capture_close(struct capture *c);
 void capture_stats(struct capture *c, struct capture_stats *stats);
 /* Abilities of this run; *n entries, owned by c. */
 const struct capture_ability *capture_abilities(const struct capture *c, size_t *n);
-/* The counters of this run; *n entries, at most EVENT_COUNTERS_MAX, owned by c. */
-const struct capture_counter *capture_counters(const struct capture *c, size_t *n);
+/* The counters of this run, by their slots; owned by c. */
+const struct counter_list *capture_counters(const struct capture *c);
 /* /proc/kallsyms as this run may read it, for naming the kernel's code: the caller's descriptor, or
  * -1. Once. */
 int capture_take_kallsyms(struct capture *c);

@@ -51,11 +51,10 @@ static int open_ingest(struct recording *r, const struct recording_options *o, s
         rows[i] = (struct ingest_ability){abilities[i].name, abilities[i].is_available,
                                           abilities[i].reason, abilities[i].unlock};
     }
-    size_t n_counters = 0;
-    const struct capture_counter *counters = capture_counters(r->capture, &n_counters);
+    const struct counter_list *counters = capture_counters(r->capture);
     struct ingest_counter counter_rows[EVENT_COUNTERS_MAX];
-    for (size_t i = 0; i < n_counters; i++) {
-        counter_rows[i] = (struct ingest_counter){counters[i].name, counters[i].unit};
+    for (size_t i = 0; i < counters->n; i++) {
+        counter_rows[i] = (struct ingest_counter){counters->items[i].name, counters->items[i].unit};
     }
     struct buf command = {0};
     if (o->command[0]) {
@@ -75,7 +74,7 @@ static int open_ingest(struct recording *r, const struct recording_options *o, s
         .period_ns = capture_period_ns(r->capture),
         .stax_version = STAX_VERSION,
         .counters = counter_rows,
-        .n_counters = n_counters,
+        .n_counters = counters->n,
     };
     int kallsyms_fd = capture_take_kallsyms(r->capture);
     struct ingest_options options = {

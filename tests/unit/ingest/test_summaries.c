@@ -361,13 +361,14 @@ static void check_counters(struct world *w, sqlite3 *db)
         buf_addf(&expected, "%llu|", (unsigned long long)w->counted[i]);
     }
     buf_addch(&expected, '\n');
-    char sql[200] = "SELECT count(*)";
+    struct buf sql = {0};
+    buf_addstr(&sql, "SELECT count(*)");
     for (unsigned i = 0; i < w->n_counters; i++) {
-        snprintf(sql + strlen(sql), sizeof(sql) - strlen(sql),
-                 ", sum(n_attributed) FILTER (WHERE slot = %u)", i);
+        buf_addf(&sql, ", sum(n_attributed) FILTER (WHERE slot = %u)", i);
     }
-    strcat(sql, " FROM counter");
-    char *counted = dump(db, sql);
+    buf_addstr(&sql, " FROM counter");
+    char *counted = dump(db, buf_str(&sql));
+    buf_free(&sql);
     assert_string_equal(counted, buf_str(&expected));
     free(counted);
     buf_free(&expected);
