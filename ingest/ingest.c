@@ -196,8 +196,7 @@ static void take_sample(struct ingest *in, const struct event_sample *s)
     bool is_truncated = s->stack_end != EVENT_STACK_END_ROOT;
     const struct stack_text text = {s->addresses, s->n_kernel, s->n_addresses};
     uint32_t callsite = stacks_callers(&in->binaries, th, p, &is_truncated, &text);
-    unsigned end = is_truncated || !th->last.n_cut ? s->stack_end : EVENT_STACK_END_NO_MAPPING;
-    store_count_stack(&in->store, end, s->is_guessed, false);
+    store_count_stack(&in->store, stacks_end(s->stack_end, is_truncated), s->is_guessed, false);
     uint32_t frame = stacks_leaf(&in->binaries, p->space, &text);
     th->sample_callsite = callsite;
     th->sample_frame = frame;
@@ -215,7 +214,7 @@ static void take_sample(struct ingest *in, const struct event_sample *s)
     uint32_t symbol = in->intern.frames[frame - 1].symbol;
     c->sample_ts = ts;
     c->on_cpu_ns += s->on_cpu_ns;
-    c->n_truncated += end != EVENT_STACK_END_ROOT;
+    c->n_truncated += is_truncated;
     c->n_unnamed += in->intern.symbol_kinds[symbol - 1] == SYMBOL_UNNAMED;
 }
 

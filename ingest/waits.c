@@ -48,8 +48,7 @@ static uint32_t wait_callsite(struct waits *w, struct thread *th, const struct e
     if (text.n_addresses) {
         bool is_truncated = o->stack_end != EVENT_STACK_END_ROOT;
         uint32_t callsite = stacks_callers(w->binaries, th, p, &is_truncated, &text);
-        unsigned end = is_truncated || !th->last.n_cut ? o->stack_end : EVENT_STACK_END_NO_MAPPING;
-        store_count_stack(w->store, end, o->is_guessed, true);
+        store_count_stack(w->store, stacks_end(o->stack_end, is_truncated), o->is_guessed, true);
         return intern_callsite(w->binaries->intern, callsite,
                                stacks_leaf(w->binaries, p->space, &text));
     }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# shellcheck disable=SC2154 # last_pid is of lib.sh
 # Whole user stacks without frame pointers: launched and attached, static, stripped, with signals,
 # of programs whose file is gone, of real programs, and of threads that wait.
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 need_perf
 server_start

@@ -3,9 +3,10 @@
  *
  *   omitted [--seconds S=3] [--threads N=1] [--signals] [--vanish delete|replace] [--deep N=30]
  *
- * Burns S seconds of CPU in each thread, below main, or below worker() in each thread but the first: through recursion, virtual
- * calls, callbacks of the C library (qsort), exceptions and, with --signals, in a handler that
- * interrupts all that. --vanish deletes its own file first, or puts another in its place.
+ * Burns S seconds of CPU in each thread, below main() in the first and below worker() in the
+ * others: through recursion, virtual calls, callbacks of the C library (qsort), exceptions and,
+ * with --signals, in a handler that interrupts all that. --vanish deletes its own file first, or
+ * puts another in its place.
  */
 #include <algorithm>
 #include <csignal>
