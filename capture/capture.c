@@ -31,6 +31,7 @@
 #include "capture/order.h"
 #include "capture/proc.h"
 #include "capture/record.h"
+#include "capture/thread_counters.h"
 #include "capture/unwinder.h"
 #include "capture/wait_probe.h"
 
@@ -40,8 +41,7 @@ enum {
     WAITING_BYTES_MAX = 64 << 20, /* of records, for the tables that unwind them */
     TABLES_BYTES_MAX = 512 << 20,
     DRAIN_MS = 40,
-    END_MS = 12,              /* the last drains: as soon as the slack has passed */
-    MAX_FREQUENCY_HZ = 50000, /* beyond, the kernel's clock skips more and more ticks, silently */
+    END_MS = 12, /* the last drains: as soon as the slack has passed */
     MAX_STACK = 127,
     KALLSYMS_BYTES_MAX = 128 << 20,
     NO_REASON = -1,
@@ -80,7 +80,8 @@ struct capture {
     struct unwinder *unwinder; /* NULL: stacks are as the kernel gives them */
     struct capture_ability abilities[ABILITIES_MAX];
     size_t n_abilities;
-    int kallsyms[2]; /* for us, and for whoever takes it; -1: none */
+    int kallsyms[2];              /* for us, and for whoever takes it; -1: none */
+    struct counter_list counters; /* what is counted; events forget it at the end */
     int64_t period_ns;
     int wake_fd; /* eventfd: stop */
     int pid_fd;  /* of the main process, -1 once it ended */
@@ -103,35 +104,6 @@ struct capture {
     pthread_mutex_t lock;       /* of stats */
     struct capture_stats stats; /* as of the last drain */
 };
-
-int64_t capture_max_frequency_hz(void)
-{
-    int64_t hz;
-    if (fd_read_int("/proc/sys/kernel/perf_event_max_sample_rate", &hz) != 0) {
-        return MAX_FREQUENCY_HZ;
-    }
-    return hz < MAX_FREQUENCY_HZ ? hz : MAX_FREQUENCY_HZ;
-}
-
-int capture_check_frequency(int64_t hz, struct err *e)
-{
-    int64_t max_hz = capture_max_frequency_hz();
-    if (hz <= 0) {
-        return err_set(e, STAX_EUSAGE, "a frequency of %lld Hz takes no samples", (long long)hz);
-    }
-    if (hz <= max_hz) {
-        return 0;
-    }
-    if (max_hz == MAX_FREQUENCY_HZ) {
-        return err_set(e, STAX_EUSAGE,
-                       "%lld Hz is above %d Hz: the kernel's sampling clock could not keep up",
-                       (long long)hz, MAX_FREQUENCY_HZ);
-    }
-    err_set(e, STAX_EUSAGE, "%lld Hz is above what this host allows, %lld Hz", (long long)hz,
-            (long long)max_hz);
-    err_hint(e, "sudo sysctl kernel.perf_event_max_sample_rate=%d", MAX_FREQUENCY_HZ);
-    return STAX_EUSAGE;
-}
 
 static int parse(const struct capture *c, const void *bytes, size_t size, struct record *r)
 {
@@ -334,6 +306,27 @@ static void tell_missing(struct capture *c, int64_t ts, const struct events_tota
     }
 }
 
+/* That a CPU counts in turns shows in CPU time in which no group ran: samples come late then, but
+ * their weights stand for it. */
+static void tell_counters(struct capture *c, int64_t ts, const struct events_totals *totals)
+{
+    const struct counters_total *t = &totals->counters;
+    struct follow_stats f;
+    follow_stats(c->follow, &f);
+    uint64_t sampled_ns = f.sampled_ns > 0 ? (uint64_t)f.sampled_ns : 0;
+    uint64_t enabled_ns = sampled_ns > t->running_ns ? sampled_ns : t->running_ns;
+    for (size_t i = 0; i < c->counters.n; i++) {
+        const struct event_counter_total total = {
+            .head.ts = ts,
+            .slot = (uint32_t)i,
+            .n_counted = thread_counters_scale(t->values[i], enabled_ns, t->running_ns),
+            .enabled_ns = enabled_ns,
+            .running_ns = t->running_ns,
+        };
+        follow_counter_total(c->follow, &total);
+    }
+}
+
 static void update_stats(struct capture *c)
 {
     struct follow_stats f;
@@ -473,6 +466,7 @@ static void *run(void *ctx)
     int64_t now = clock_monotonic_ns();
     tell_losses(c, now);
     tell_missing(c, now, &totals);
+    tell_counters(c, now, &totals);
     update_stats(c); /* before anybody hears of the end and asks */
     follow_end(c->follow, now, (enum event_end_reason)reason);
     /* Not left to capture_close(): the target need not pay for events that nobody reads, and the
@@ -501,7 +495,8 @@ size_t capture_probe(const char *daemon_socket, struct capture_ability rows[ABIL
                         .is_on_exec = true, /* never: nothing is recorded */
                         .daemon_socket = daemon_socket};
     struct events_thread self = {getpid(), getpid()};
-    int rc = events_open(&ev, ring_size(RING_BYTES), &e);
+    int rc = counters_read_names(&ev.counters, NULL, &e);
+    rc = rc ? rc : events_open(&ev, ring_size(RING_BYTES), &e);
     rc = rc ? rc : events_add_thread(&ev, &self, &e);
     int fd = rc == 0 && ev.has_kernel ? opener_kallsyms(&ev.opener) : -1;
     size_t n = 0;
@@ -582,6 +577,7 @@ static struct follow *new_follow(struct capture *c, struct queue *out)
         .unwinder = c->unwinder,
         .without_kernel = c->options.without_kernel,
         .is_held = c->options.is_launched,
+        .n_counters = c->events.counters.list.n,
     };
     return follow_new(&options);
 }
@@ -624,13 +620,13 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
     }
     struct capture *c = mem_new(1, sizeof(*c));
     c->options = *options;
+    c->options.counters = NULL;      /* borrowed until the end of this call only */
     c->options.daemon_socket = NULL; /* is borrowed until we return */
     c->period_ns = 1000000000LL / options->frequency_hz;
     atomic_init(&c->stop_reason, NO_REASON);
     pthread_mutex_init(&c->lock, NULL);
-    c->wake_fd = c->pid_fd = -1;
+    c->wake_fd = c->pid_fd = c->kallsyms[0] = c->kallsyms[1] = -1;
     rc = open_unwinder(c, e);
-    c->follow = new_follow(c, out);
     if (rc != 0) {
         goto out;
     }
@@ -639,15 +635,18 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
     c->events.with_children = options->with_children;
     c->events.without_kernel = options->without_kernel;
     c->events.daemon_socket = options->daemon_socket;
-    c->kallsyms[0] = c->kallsyms[1] = -1;
     c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     c->pid_fd = (int)syscall(SYS_pidfd_open, options->pid, 0);
     if (c->wake_fd < 0) {
         rc = err_set_errno(e, errno, "cannot make an eventfd");
         goto out;
     }
-    rc = events_open(&c->events, ring_size(ring_wanted(c)), e);
+    rc = counters_read_names(&c->events.counters, options->counters, e);
     if (rc == 0) {
+        rc = events_open(&c->events, ring_size(ring_wanted(c)), e);
+    }
+    if (rc == 0) {
+        c->follow = new_follow(c, out);
         rc = arm(c, e);
     }
     if (rc != 0) {
@@ -663,6 +662,7 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
                                   .unwinds = c->unwinder != NULL,
                                   .reads_memory = wait_probe_is_allowed(options->pid)};
     c->n_abilities = ability_all(c->abilities, &c->events, &facts);
+    c->counters = c->events.counters.list;
     update_stats(c);
     *out_capture = c;
     c = NULL;
@@ -739,6 +739,11 @@ const struct capture_ability *capture_abilities(const struct capture *c, size_t 
 {
     *n = c->n_abilities;
     return c->abilities;
+}
+
+const struct counter_list *capture_counters(const struct capture *c)
+{
+    return &c->counters;
 }
 
 int capture_take_kallsyms(struct capture *c)
