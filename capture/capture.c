@@ -47,6 +47,7 @@ enum {
     NO_REASON = -1,
     FULL_BYTES = 256, /* a ring with no more room than this may have lost records */
     FIRST_RING_FD = 3,
+    LEARN_MS = 5,
     STACKS_HZ = 2000,     /* stacks of context switches, in the long run */
     STACKS_AT_ONCE = 800, /* ... and in a burst */
 };
@@ -63,7 +64,6 @@ static const uint64_t SLICE_NS = 100000;
 /* A record is stamped before it is written; this long at most, a stolen CPU apart. */
 static const int64_t SLACK_NS = 10000000;
 static const int64_t PATIENCE_NS = 1000000000; /* with a table that is being made */
-static const int64_t PROBE_PERIOD_NS = 1000000;
 static const int64_t VERIFY_NS = 500000000;
 static const int64_t FUTURE_NS = 1000000000;      /* a stamp further ahead is no time at all */
 static const int64_t LINGER_NS = 100000000;       /* descendants that outlive the main process */
@@ -98,6 +98,7 @@ struct capture {
     int64_t stacks_left; /* that may still be taken; below 0 they are switched off */
     int64_t stacks_ts;   /* when more were last allowed */
     bool has_stacks_off;
+    atomic_bool has_read_kernel;
     bool is_ending;             /* the last drain */
     int64_t sampled_ns;         /* that samples stood for, those left out later included */
     uint64_t n_ring_lost;       /* records that the rings said they lost */
@@ -423,15 +424,37 @@ static int step(struct capture *c)
 }
 
 /* What the functions on the stacks of waits are called. */
-static void read_kernel(struct capture *c)
+static void *read_kernel(void *ctx)
 {
+    struct capture *c = ctx;
     struct buf text = {0};
-    if (c->kallsyms[0] >= 0 && c->events.has_stacks &&
-        fd_read_all(c->kallsyms[0], KALLSYMS_BYTES_MAX, &text) == 0) {
+    if (fd_read_all(c->kallsyms[0], KALLSYMS_BYTES_MAX, &text) == 0) {
         follow_read_kernel(c->follow, buf_str(&text), text.len);
     }
-    fd_close(&c->kallsyms[0]);
     buf_free(&text);
+    atomic_store(&c->has_read_kernel, true);
+    return NULL;
+}
+
+/* That takes a tenth of a second, in which rings would run over: they are drained meanwhile, and
+ * nothing is told before. */
+static void learn_kernel(struct capture *c)
+{
+    pthread_t reader;
+    if (c->kallsyms[0] >= 0 && c->events.has_stacks) {
+        bool is_apart = pthread_create(&reader, NULL, read_kernel, c) == 0;
+        while (is_apart && !atomic_load(&c->has_read_kernel)) {
+            poll(c->fds + FIRST_RING_FD, c->n_fds - FIRST_RING_FD, LEARN_MS);
+            drain(c);
+            bound_stacks(c, clock_monotonic_ns());
+        }
+        if (is_apart) {
+            pthread_join(reader, NULL);
+        } else {
+            read_kernel(c);
+        }
+    }
+    fd_close(&c->kallsyms[0]);
 }
 
 /* A ring fills in milliseconds when the target switches a million times a second, and such a target
@@ -452,9 +475,9 @@ static void *run(void *ctx)
     int reason = NO_REASON;
     ask_for_priority();
     follow_flush(c->follow); /* what was found at the start */
-    read_kernel(c);
     c->stacks_ts = clock_monotonic_ns();
     c->stacks_left = STACKS_AT_ONCE;
+    learn_kernel(c);
     while (reason == NO_REASON) {
         reason = step(c);
     }
@@ -486,59 +509,6 @@ static size_t ring_size(size_t wanted)
         size *= 2;
     }
     return size;
-}
-
-size_t capture_probe(const char *daemon_socket, struct capture_ability rows[ABILITIES_MAX])
-{
-    struct err e = {0};
-    struct events ev = {.period_ns = PROBE_PERIOD_NS,
-                        .is_on_exec = true, /* never: nothing is recorded */
-                        .daemon_socket = daemon_socket};
-    struct events_thread self = {getpid(), getpid()};
-    int rc = counters_read_names(&ev.counters, NULL, &e);
-    rc = rc ? rc : events_open(&ev, ring_size(RING_BYTES), &e);
-    rc = rc ? rc : events_add_thread(&ev, &self, &e);
-    int fd = rc == 0 && ev.has_kernel ? opener_kallsyms(&ev.opener) : -1;
-    size_t n = 0;
-    if (rc == 0) {
-        struct ability_facts facts = {.has_names = fd >= 0,
-                                      .unwinds = unwind_arch_of_host() != NULL,
-                                      .reads_memory = wait_probe_is_allowed(0)};
-        n = ability_all(rows, &ev, &facts);
-    } else {
-        ability_recording(&rows[n++], &e);
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
-    events_close(&ev);
-    return n;
-}
-
-/* Whether the options make sense and the target is one that can be recorded. */
-static int check_options(const struct capture_options *o, struct err *e)
-{
-    int rc = capture_check_frequency(o->frequency_hz, e);
-    if (rc != 0) {
-        return rc;
-    }
-    pid_t group = 0;
-    struct proc_stat stat;
-    if (o->pid <= 0 || proc_read_stat(o->pid, 0, &stat) != 0 ||
-        proc_read_group(o->pid, &group) != 0) {
-        return err_set(e, STAX_ENOTFOUND, "no process has pid %d", o->pid);
-    }
-    if (group != o->pid) {
-        err_set(e, STAX_ENOTFOUND, "%d is a thread of process %d", o->pid, group);
-        err_hint(e, "record the process (--pid %d) and look at one thread with --tid %d", group,
-                 o->pid);
-        return STAX_ENOTFOUND;
-    }
-    if (!proc_is_alive(o->pid)) {
-        return err_set(e, STAX_ENOTFOUND,
-                       "process %d has ended and only waits for its parent (zombie)", o->pid);
-    }
-    return 0;
 }
 
 static size_t ring_wanted(const struct capture *c)
@@ -614,7 +584,7 @@ static void prepare_poll(struct capture *c)
 int capture_open(struct capture **out_capture, const struct capture_options *options,
                  struct queue *out, struct err *e)
 {
-    int rc = check_options(options, e);
+    int rc = capture_check(options, e);
     if (rc != 0) {
         return rc;
     }
