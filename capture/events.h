@@ -18,6 +18,7 @@
 
 #include "base/err.h"
 #include "base/map.h"
+#include "capture/counters.h"
 #include "capture/opener.h"
 #include "capture/proc.h"
 #include "capture/record.h"
@@ -68,12 +69,13 @@ struct events {
     struct events_fd *open;
     size_t n_open, cap_open, max_fds;
     struct record_format formats[EVENTS_N_KINDS];
-    struct map sources; /* event id -> EVENTS_* | tid it was opened on, or EVENTS_DISCARDED */
-    bool is_attaching;  /* stacks of context switches wait for events_set_stacks(): they would fill
-                           the rings before anybody drains them regularly */
-    bool has_switches;  /* context switches are recorded */
-    bool has_stacks;    /* ... with stacks, as long as descriptors last */
-    int stacks_errno;   /* why not, if they are not */
+    struct counters counters; /* in the groups of the clocks; names read before events_open() */
+    struct map sources;       /* event id -> EVENTS_* | tid it was opened on, or EVENTS_DISCARDED */
+    bool is_attaching; /* stacks of context switches wait for events_set_stacks(): they would fill
+                          the rings before anybody drains them regularly */
+    bool has_switches; /* context switches are recorded */
+    bool has_stacks;   /* ... with stacks, as long as descriptors last */
+    int stacks_errno;  /* why not, if they are not */
 };
 
 /* The source of events that were given up half way. */
@@ -81,12 +83,14 @@ struct events {
 /* A source is the tid and the kind of event: no bit for the clock, else one of these. */
 #define EVENTS_TID_MASK     ((1u << 24) - 1)
 #define EVENTS_SWITCH_STACK (1u << 30) /* samples are stacks of context switches */
+#define EVENTS_COUNTER      (1u << 27) /* no samples: a member of a clock's group */
 
 /* What the samples of an event hold, by its id (record_id()). */
 const struct record_format *events_format(const struct events *ev, uint64_t id);
 
-/* Maps one ring per online CPU, smaller than wanted when locked memory is short.
- * Errors: STAX_EPERMISSION, STAX_ELIMIT (locked memory, descriptors), STAX_ESYSTEM. */
+/* Maps one ring per online CPU, smaller than wanted when locked memory is short, and finds out
+ * which of ev->counters there are. Errors: STAX_EPERMISSION, STAX_ELIMIT (locked memory,
+ * descriptors), STAX_ESYSTEM, and those of counters_probe(). */
 int events_open(struct events *ev, size_t ring_bytes, struct err *e);
 
 struct events_thread {
@@ -103,13 +107,15 @@ void events_end_opening(struct events *ev);
 void events_set_stacks(struct events *ev, bool is_on);
 
 /* Whether so many threads more can be armed. Stacks of context switches are left out from now on
- * when they would take descriptors that the threads' clocks need. */
+ * when they would take descriptors that the threads' clocks need; so are counters that nobody asked
+ * for, as long as nothing was opened. */
 bool events_have_room(struct events *ev, size_t n_threads);
 
 struct events_totals {
     int64_t on_cpu_ns;      /* CPU time of all that is and was recorded, sampled or not */
     uint64_t n_lost;        /* records that found no room, 0 if the kernel does not count them */
     uint64_t n_stacks_lost; /* ... in the rings for stacks alone */
+    struct counters_total counters;
 };
 
 /* What the kernel counted so far on all events and on those that inherited them. A ring tells of

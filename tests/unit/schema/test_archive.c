@@ -442,6 +442,10 @@ static void make_older(struct fixture *f, const char *path)
     run_sql(path,
             "DROP VIEW v_top; CREATE VIEW v_old AS SELECT id FROM run;"
             "DROP VIEW v_waits; DROP VIEW v_ledger; DROP VIEW v_call_tree; DROP TABLE folded_state;"
+            "DROP VIEW v_counters; DROP TABLE call_tree_counter; DROP TABLE symbol_counter;"
+            "DROP TABLE frame_counter; DROP TABLE thread_counter; DROP TABLE stack_counter;"
+            "DROP TABLE counter; CREATE TABLE counter (slot INTEGER PRIMARY KEY, name TEXT NOT "
+            "NULL, unit TEXT NOT NULL) STRICT;"
             "DROP TABLE stack_end;"
             "ALTER TABLE run DROP COLUMN has_off_cpu;"
             "ALTER TABLE thread_state DROP COLUMN reason_from;"
