@@ -77,6 +77,7 @@ struct capture {
     struct events events;
     struct order order;
     struct follow *follow;
+    struct attach *attach;     /* while threads are armed */
     struct unwinder *unwinder; /* NULL: stacks are as the kernel gives them */
     struct capture_ability abilities[ABILITIES_MAX];
     size_t n_abilities;
@@ -163,6 +164,9 @@ static void drain_ring(struct capture *c, size_t index, int64_t now)
         struct record r;
         if (is_good(c, bytes, size, now, &r)) {
             count(c, &r);
+            if (c->attach) {
+                attach_see(c->attach, &r);
+            }
             keep(c, &r, size);
             last_ts = r.ts;
         }
@@ -593,7 +597,11 @@ static int arm(struct capture *c, struct err *e)
         .drain = drain,
         .ctx = c,
     };
-    return c->options.is_launched ? attach_held(&a, e) : attach_all(&a, e);
+    c->attach = &a;
+    int rc = c->options.is_launched ? attach_held(&a, e) : attach_all(&a, e);
+    c->attach = NULL;
+    attach_free(&a);
+    return rc;
 }
 
 static void prepare_poll(struct capture *c)
