@@ -72,7 +72,7 @@ static int arm_thread(struct pass *p, pid_t pid, pid_t tid, struct err *e)
         has_inherited(p, pid, tid)) {
         return 0;
     }
-    int rc = events_add_thread(a->events, tid, e);
+    int rc = events_add_thread(a->events, &(struct events_thread){pid, tid}, e);
     if (rc == STAX_ENOTFOUND) {
         return 0;
     }
@@ -172,7 +172,8 @@ int attach_all(const struct attach *a, struct err *e)
 
 int attach_held(const struct attach *a, struct err *e)
 {
-    int rc = events_add_thread(a->events, a->pid, e);
+    struct events_thread main_thread = {a->pid, a->pid};
+    int rc = events_add_thread(a->events, &main_thread, e);
     if (rc == 0) {
         /* Its exec replaces every mapping before the first sample can be taken. */
         follow_adopt_process(a->follow, a->pid, 0, false, a->ts);

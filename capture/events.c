@@ -5,115 +5,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <linux/perf_event.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "base/fd.h"
 #include "base/mem.h"
-#include "capture/record.h"
+#include "capture/refusal.h"
 
 enum {
     RING_BYTES_MIN = 32 << 10,
     SPARE_FDS = 256, /* left to the rest of this process */
     CPU_LIST_BYTES_MAX = 65536,
-    STATUS_BYTES_MAX = 16384,
     PATH_BYTES = 64,
 };
-
-static int perf_event_open(struct perf_event_attr *attr, pid_t tid, int cpu)
-{
-    long fd = syscall(SYS_perf_event_open, attr, tid, cpu, -1, PERF_FLAG_FD_CLOEXEC);
-    return fd < 0 ? -errno : (int)fd;
-}
-
-static int64_t paranoid_level(void)
-{
-    int64_t level = 0;
-    return fd_read_int("/proc/sys/kernel/perf_event_paranoid", &level) == 0 ? level : INT64_MIN;
-}
-
-/* Whether this process runs behind a seccomp filter. */
-static bool is_filtered(void)
-{
-    struct buf text = {0};
-    bool is_filtered = fd_read_file("/proc/self/status", STATUS_BYTES_MAX, &text) == 0 &&
-                       strstr(buf_str(&text), "\nSeccomp:\t2");
-    buf_free(&text);
-    return is_filtered;
-}
-
-/* The host says no: which of its settings does, and what would help. */
-static int explain_refusal(int os_errno, struct err *e)
-{
-    char setting[2 * PATH_BYTES] = "kernel.perf_event_paranoid is not readable";
-    int64_t level = paranoid_level();
-    bool is_root = geteuid() == 0, is_closed = level > 2 && !is_root;
-    if (level != INT64_MIN) {
-        snprintf(setting, sizeof(setting), "kernel.perf_event_paranoid is %lld%s", (long long)level,
-                 is_closed ? "" : ", not what forbids it");
-    }
-    err_set(e, STAX_EPERMISSION, "the host forbids perf events (perf_event_open: %s; %s)",
-            strerror(os_errno), setting);
-    if (is_closed) {
-        err_hint(e,
-                 "sudo sysctl kernel.perf_event_paranoid=2 (1 adds kernel stacks), or run as root");
-    } else if (is_filtered()) {
-        err_hint(e, "a seccomp filter, as containers and services have, is in the way: let it "
-                    "allow perf_event_open, or start the container with --cap-add PERFMON");
-    } else {
-        err_hint(e,
-                 "give stax-server CAP_PERFMON%s; a program that is not dumpable (setuid) can "
-                 "be recorded by root only",
-                 is_root ? "" : " or run it as root");
-    }
-    return STAX_EPERMISSION;
-}
-
-/* Says why perf_event_open() on a thread was refused and what would help. tid 0: our own. */
-static int explain(int os_errno, pid_t tid, struct err *e)
-{
-    char of[PATH_BYTES] = "stax-server itself";
-    if (tid) {
-        snprintf(of, sizeof(of), "thread %d", tid);
-    }
-    switch (os_errno) {
-    case ESRCH:
-        return err_set(e, STAX_ENOTFOUND, "thread %d is gone", tid);
-    case EMFILE:
-    case ENFILE:
-        err_set(e, STAX_ELIMIT, "no descriptors left for the events of %s", of);
-        err_hint(e, "raise the limit of open files for stax-server: ulimit -n, or LimitNOFILE= in "
-                    "its systemd unit");
-        return STAX_ELIMIT;
-    case ENOSYS:
-    case ENOENT:
-    case EOPNOTSUPP:
-        return err_set(e, STAX_ESYSTEM,
-                       "this kernel offers no perf events (CONFIG_PERF_EVENTS): %s",
-                       strerror(os_errno));
-    case EACCES:
-    case EPERM:
-        break;
-    default:
-        return err_set_errno(e, os_errno, "cannot open a perf event on %s", of);
-    }
-    char path[PATH_BYTES];
-    struct stat owner;
-    snprintf(path, sizeof(path), "/proc/%d", tid);
-    if (tid && stat(path, &owner) == 0 && owner.st_uid != geteuid() && geteuid() != 0) {
-        err_set(e, STAX_EPERMISSION, "process %d belongs to uid %u, stax-server runs as uid %u",
-                tid, owner.st_uid, geteuid());
-        err_hint(e, "record it as that user or as root");
-        return STAX_EPERMISSION;
-    }
-    return explain_refusal(os_errno, e);
-}
 
 /* The descriptors this process may hold, as many as the host allows at all. */
 static size_t raise_fd_limit(void)
@@ -146,31 +53,24 @@ static int find_cpus(struct pid_list *cpus)
     return rc;
 }
 
-/* An event that owns the ring of a CPU. It sits on our own main thread, disabled, and asks to be
- * woken when a quarter of the ring is full. The first one also finds out what can be counted. */
-static int open_anchor(struct events *ev, int cpu, size_t ring_bytes)
+/* ---- rings ---- */
+
+/* The events that own the rings. They sit on our own main thread, disabled, and ask to be woken
+ * when a quarter of a ring is full. The first ones also find out what can be counted. 0 or -errno.
+ */
+static int open_anchors(struct events *ev, size_t ring_bytes)
 {
-    struct perf_event_attr attr = {
-        .type = PERF_TYPE_SOFTWARE,
-        .size = sizeof(attr),
-        .config = PERF_COUNT_SW_DUMMY,
-        .sample_type = RECORD_SAMPLE_TYPE,
-        .sample_id_all = 1,
-        .disabled = 1,
-        .exclude_kernel = 1,
-        .exclude_hv = 1,
-        .use_clockid = 1,
-        .clockid = CLOCK_MONOTONIC,
-        .watermark = 1,
-        .wakeup_watermark = (uint32_t)(ring_bytes / 4),
-        .read_format = ev->counts_lost ? PERF_FORMAT_LOST : 0,
+    struct opener_want want = {
+        .event = {.kind = BROKER_DUMMY, .pid = getpid(), .tid = getpid()},
+        .wakeup_bytes = (uint32_t)(ring_bytes / 4),
     };
-    int fd = perf_event_open(&attr, getpid(), cpu);
-    if (fd == -EINVAL && ev->counts_lost) {
+    want.event.flags = BROKER_DISABLED | (ev->counts_lost ? BROKER_COUNT_LOST : 0);
+    int rc = opener_open(&ev->opener, &want, &ev->cpus, ev->anchors);
+    if (rc == -EINVAL && ev->counts_lost) {
         ev->counts_lost = false;
-        return open_anchor(ev, cpu, ring_bytes);
+        return open_anchors(ev, ring_bytes);
     }
-    return fd;
+    return rc;
 }
 
 static void close_rings(struct events *ev)
@@ -185,41 +85,15 @@ static void close_rings(struct events *ev)
 static int open_rings(struct events *ev, size_t ring_bytes, bool *is_map)
 {
     *is_map = false;
-    for (size_t i = 0; i < ev->cpus.n; i++) {
-        int fd = open_anchor(ev, ev->cpus.pids[i], ring_bytes);
-        if (fd < 0) {
-            return fd;
-        }
-        ev->anchors[i] = fd;
-        int rc = ring_map(&ev->rings[i], fd, ring_bytes);
-        if (rc != 0) {
-            *is_map = true;
-            return rc;
-        }
+    int rc = open_anchors(ev, ring_bytes);
+    for (size_t i = 0; i < ev->cpus.n && rc == 0; i++) {
+        *is_map = ev->anchors[i] >= 0;
+        rc = *is_map ? ring_map(&ev->rings[i], ev->anchors[i], ring_bytes) : -ENODEV;
     }
-    ev->ring_bytes = ring_bytes;
-    return 0;
-}
-
-static int explain_rings(int os_errno, bool is_map, struct err *e)
-{
-    if (!is_map) {
-        return explain(os_errno, 0, e);
+    if (rc == 0) {
+        ev->ring_bytes = ring_bytes;
     }
-    if (os_errno != EPERM && os_errno != ENOMEM) {
-        return err_set_errno(e, os_errno, "cannot map a perf ring");
-    }
-    int64_t kib = -1;
-    fd_read_int("/proc/sys/kernel/perf_event_mlock_kb", &kib);
-    err_set(e, STAX_ELIMIT,
-            "no locked memory left even for rings of %d KiB per CPU "
-            "(kernel.perf_event_mlock_kb is %lld, shared by all recordings of this user)",
-            RING_BYTES_MIN >> 10, (long long)kib);
-    err_hint(e,
-             "stop other recordings, raise RLIMIT_MEMLOCK (ulimit -l) for stax-server, or sudo "
-             "sysctl kernel.perf_event_mlock_kb=%lld",
-             (long long)(kib > 516 ? kib * 2 : 1032));
-    return STAX_ELIMIT;
+    return rc;
 }
 
 int events_open(struct events *ev, size_t ring_bytes, struct err *e)
@@ -231,6 +105,7 @@ int events_open(struct events *ev, size_t ring_bytes, struct err *e)
     ev->has_switches = true;
     ev->has_stacks = true;
     ev->counts_lost = true;
+    opener_init(&ev->opener, ev->broker_path);
     if (find_cpus(&ev->cpus) != 0) {
         return err_set(e, STAX_ESYSTEM, "cannot tell which CPUs are online");
     }
@@ -245,83 +120,59 @@ int events_open(struct events *ev, size_t ring_bytes, struct err *e)
         }
         close_rings(ev);
         bool is_short = is_map && (rc == -EPERM || rc == -ENOMEM);
+        if (!is_map) {
+            return refusal_explain(-rc, 0, &ev->opener.refusal, e);
+        }
         if (!is_short || ring_bytes / 2 < RING_BYTES_MIN) {
-            return explain_rings(-rc, is_map, e);
+            return refusal_explain_ring(-rc, RING_BYTES_MIN, e);
         }
         ring_bytes /= 2;
     }
 }
 
-static int open_clock(const struct events *ev, pid_t tid, int cpu)
+/* ---- what is opened on a thread: a kind of event each ---- */
+
+static uint32_t common_flags(const struct events *ev)
 {
-    struct perf_event_attr attr = {
-        .type = PERF_TYPE_SOFTWARE,
-        .size = sizeof(attr),
-        .config = PERF_COUNT_SW_CPU_CLOCK,
-        .sample_period = (uint64_t)ev->period_ns,
-        .sample_type = RECORD_SAMPLE_TYPE,
-        .read_format = ev->counts_lost ? PERF_FORMAT_LOST : 0,
-        .sample_id_all = 1,
-        .disabled = ev->is_on_exec,
-        .enable_on_exec = ev->is_on_exec,
-        .inherit = 1,
-        .inherit_thread = !ev->with_children && ev->inherits_threads,
-        .exclude_kernel = !ev->has_kernel,
-        .exclude_callchain_kernel = !ev->has_kernel,
-        .exclude_hv = 1,
-        .mmap = 1,
-        .mmap2 = 1,
-        .comm = 1,
-        .comm_exec = 1,
-        .task = 1,
-        .context_switch = ev->has_switches,
-        .use_clockid = 1,
-        .clockid = CLOCK_MONOTONIC,
-    };
-    return perf_event_open(&attr, tid, cpu);
+    bool is_thread_only = !ev->with_children && ev->inherits_threads;
+    return BROKER_INHERIT | (is_thread_only ? BROKER_INHERIT_THREAD : 0) |
+           (ev->is_on_exec ? BROKER_ON_EXEC : 0) | (ev->counts_lost ? BROKER_COUNT_LOST : 0);
+}
+
+/* The sampling clock, which also tells of mappings, names, forks, ends and context switches. */
+static struct opener_want clock_want(const struct events *ev, bool has_kernel)
+{
+    struct opener_want want = {.event = {.kind = BROKER_CPU_CLOCK}};
+    want.event.period = (uint64_t)ev->period_ns;
+    want.event.flags = common_flags(ev) | BROKER_CALLCHAIN | BROKER_SIDEBAND |
+                       (has_kernel ? BROKER_KERNEL : 0) |
+                       (ev->has_switches ? BROKER_SWITCH_RECORDS : 0);
+    return want;
 }
 
 /* Stacks of context switches, each of them: events_set_stacks() bounds the rate. The kernel's own
  * ways do not: a frequency takes one burst for the rate and then leaves rare switches out for good,
  * and PERF_EVENT_IOC_PERIOD does not reach inherited events, as PERF_EVENT_IOC_DISABLE does. */
-static int open_stacks(const struct events *ev, pid_t tid, int cpu)
+static struct opener_want stacks_want(const struct events *ev)
 {
-    struct perf_event_attr attr = {
-        .type = PERF_TYPE_SOFTWARE,
-        .size = sizeof(attr),
-        .config = PERF_COUNT_SW_CONTEXT_SWITCHES,
-        .sample_period = 1,
-        .sample_type = RECORD_SAMPLE_TYPE,
-        .read_format = ev->counts_lost ? PERF_FORMAT_LOST : 0,
-        .sample_id_all = 1,
-        .disabled = ev->is_on_exec,
-        .enable_on_exec = ev->is_on_exec,
-        .inherit = 1,
-        .inherit_thread = !ev->with_children && ev->inherits_threads,
-        .exclude_hv = 1,
-        .use_clockid = 1,
-        .clockid = CLOCK_MONOTONIC,
-    };
-    return perf_event_open(&attr, tid, cpu);
+    struct opener_want want = {.event = {.kind = BROKER_SWITCH_OUT, .period = 1}};
+    want.event.flags = common_flags(ev) | BROKER_CALLCHAIN | BROKER_KERNEL;
+    return want;
 }
 
-/* Opens an event with what the host grants, and remembers what it did not. */
-static int open_granted(struct events *ev, pid_t tid, int cpu)
+/* ---- opening ---- */
+
+/* Closes the events from n_keep on; what they wrote so far must not be taken for the thread's. */
+static void discard(struct events *ev, size_t n_keep)
 {
-    int fd = open_clock(ev, tid, cpu);
-    if (fd == -EINVAL && !ev->with_children && ev->inherits_threads) {
-        ev->inherits_threads = false;
-        fd = open_clock(ev, tid, cpu);
-        ev->inherits_threads = fd == -EINVAL; /* then that was not the reason */
+    while (ev->n_open > n_keep) {
+        int fd = ev->open[--ev->n_open].fd;
+        uint64_t id;
+        if (ioctl(fd, PERF_EVENT_IOC_ID, &id) == 0) {
+            *map_put(&ev->sources, id) = EVENTS_DISCARDED;
+        }
+        close(fd);
     }
-    if ((fd == -EACCES || fd == -EPERM) && ev->has_kernel) {
-        int kernel_errno = -fd;
-        ev->has_kernel = false;
-        fd = open_clock(ev, tid, cpu);
-        ev->has_kernel = fd < 0;
-        ev->kernel_errno = fd < 0 ? 0 : kernel_errno;
-    }
-    return fd;
 }
 
 /* Directs an event into the ring of its CPU and keeps it; 0 or -errno, with fd closed. */
@@ -334,88 +185,110 @@ static int keep_event(struct events *ev, int fd, size_t cpu_index, uint32_t sour
         close(fd);
         return -os_errno;
     }
-    mem_reserve(&ev->fds, &ev->cap_fds, ev->n_fds + 1, sizeof(*ev->fds));
-    ev->fds[ev->n_fds++] = fd;
+    mem_reserve(&ev->open, &ev->cap_open, ev->n_open + 1, sizeof(*ev->open));
+    ev->open[ev->n_open++] = (struct events_fd){fd, source};
     *map_put(&ev->sources, id) = source;
     return 0;
 }
 
-/* Stacks are an extra: what stands in their way is remembered and they are left out. */
-static void add_stacks(struct events *ev, pid_t tid, size_t cpu_index)
+/* Opens one kind of event of a thread on all CPUs, or none; 0 or -errno. source: what its records
+ * count as (EVENTS_*, without the tid). */
+static int add_kind(struct events *ev, const struct events_thread *t, struct opener_want *want,
+                    uint32_t source)
 {
-    if (!ev->has_stacks || !ev->has_kernel || !ev->has_switches) {
-        return;
+    size_t n_before = ev->n_open, n = ev->cpus.n;
+    if (ev->n_open + 2 * n > ev->max_fds) {
+        return -EMFILE;
     }
-    int rc = -EMFILE;
-    if (ev->n_fds + 2 * ev->cpus.n < ev->max_fds) {
-        rc = open_stacks(ev, tid, ev->cpus.pids[cpu_index]);
-    }
-    if (rc >= 0) {
-        int fd = rc;
-        rc = keep_event(ev, fd, cpu_index, (uint32_t)tid | EVENTS_SWITCH_STACK);
-        if (rc == 0) {
-            mem_reserve(&ev->stack_fds, &ev->cap_stack_fds, ev->n_stack_fds + 1, sizeof(int));
-            ev->stack_fds[ev->n_stack_fds++] = fd;
+    want->event.pid = t->pid;
+    want->event.tid = t->tid;
+    int *fds = mem_new(n, sizeof(*fds));
+    int rc = opener_open(&ev->opener, want, &ev->cpus, fds);
+    for (size_t i = 0; i < n; i++) {
+        if (fds[i] >= 0 && rc == 0) {
+            rc = keep_event(ev, fds[i], i, source | (uint32_t)t->tid);
+        } else {
+            fd_close(&fds[i]);
         }
     }
-    if (rc < 0 && rc != -ESRCH && rc != -ENODEV && rc != -ENXIO) {
+    free(fds);
+    if (rc != 0) {
+        discard(ev, n_before);
+    }
+    return rc;
+}
+
+static int add_clock(struct events *ev, const struct events_thread *t, bool has_kernel)
+{
+    struct opener_want want = clock_want(ev, has_kernel);
+    int rc = add_kind(ev, t, &want, 0);
+    if (rc == -EINVAL && !ev->with_children && ev->inherits_threads) {
+        ev->inherits_threads = false;
+        want = clock_want(ev, has_kernel);
+        rc = add_kind(ev, t, &want, 0);
+        ev->inherits_threads = rc == -EINVAL; /* then that was not the reason */
+    }
+    return rc;
+}
+
+/* The clock with what the host grants, and remembers what it did not. *has_kernel: it was. */
+static int add_granted_clock(struct events *ev, const struct events_thread *t, bool *has_kernel)
+{
+    *has_kernel = ev->has_kernel;
+    int rc = add_clock(ev, t, ev->has_kernel);
+    if ((rc != -EACCES && rc != -EPERM) || !ev->has_kernel) {
+        return rc;
+    }
+    int kernel_errno = -rc;
+    struct err refusal = ev->opener.refusal;
+    rc = add_clock(ev, t, false);
+    if (rc == 0) {
+        *has_kernel = false;
+        ev->kernel_errno = kernel_errno;
+        ev->kernel_refusal = refusal;
+        ev->n_without_kernel++;
+        ev->has_kernel = ev->n_threads > 0; /* the others may have it all the same */
+    }
+    return rc;
+}
+
+/* Stacks are an extra: what stands in their way is remembered and they are left out. */
+static void add_stacks(struct events *ev, const struct events_thread *t)
+{
+    if (!ev->has_stacks || !ev->has_switches) {
+        return;
+    }
+    struct opener_want want = stacks_want(ev);
+    int rc = add_kind(ev, t, &want, EVENTS_SWITCH_STACK);
+    if (rc != 0 && rc != -ESRCH) {
         ev->has_stacks = false;
         ev->stacks_errno = -rc;
     }
 }
 
-/* Opens the events of one thread on one CPU; 0 or -errno. */
-static int add_event(struct events *ev, pid_t tid, size_t cpu_index)
+int events_add_thread(struct events *ev, const struct events_thread *t, struct err *e)
 {
-    if (ev->n_fds + ev->cpus.n >= ev->max_fds) {
-        return -EMFILE;
+    bool has_kernel;
+    int rc = add_granted_clock(ev, t, &has_kernel);
+    if (rc != 0) {
+        return refusal_explain(-rc, t->tid, &ev->opener.refusal, e);
     }
-    int fd = open_granted(ev, tid, ev->cpus.pids[cpu_index]);
-    if (fd < 0) {
-        return fd;
-    }
-    int rc = keep_event(ev, fd, cpu_index, (uint32_t)tid);
-    if (rc == 0) {
-        add_stacks(ev, tid, cpu_index);
-    }
-    return rc;
-}
-
-/* Closes the events from n_keep on; what they wrote so far must not be taken for the thread's. */
-static void discard(struct events *ev, size_t n_keep)
-{
-    while (ev->n_fds > n_keep) {
-        int fd = ev->fds[--ev->n_fds];
-        uint64_t id;
-        if (ev->n_stack_fds && ev->stack_fds[ev->n_stack_fds - 1] == fd) {
-            ev->n_stack_fds--;
-        }
-        if (ioctl(fd, PERF_EVENT_IOC_ID, &id) == 0) {
-            *map_put(&ev->sources, id) = EVENTS_DISCARDED;
-        }
-        close(fd);
-    }
-}
-
-int events_add_thread(struct events *ev, pid_t tid, struct err *e)
-{
-    size_t n_before = ev->n_fds;
-    for (size_t i = 0; i < ev->cpus.n; i++) {
-        int rc = add_event(ev, tid, i);
-        if (rc == 0 || rc == -ENODEV || rc == -ENXIO) {
-            continue; /* a CPU that went offline since */
-        }
-        discard(ev, n_before);
-        return explain(-rc, tid, e);
+    ev->n_threads++;
+    if (has_kernel) {
+        add_stacks(ev, t);
     }
     return 0;
 }
 
+/* ---- afterwards ---- */
+
 void events_set_stacks(struct events *ev, bool is_on)
 {
-    for (size_t i = 0; i < ev->n_stack_fds; i++) {
-        /* A thread that is gone has nothing to switch off. */
-        (void)ioctl(ev->stack_fds[i], is_on ? PERF_EVENT_IOC_ENABLE : PERF_EVENT_IOC_DISABLE, 0);
+    for (size_t i = 0; i < ev->n_open; i++) {
+        if (ev->open[i].source & EVENTS_SWITCH_STACK) {
+            /* A thread that is gone has nothing to switch off. */
+            (void)ioctl(ev->open[i].fd, is_on ? PERF_EVENT_IOC_ENABLE : PERF_EVENT_IOC_DISABLE, 0);
+        }
     }
 }
 
@@ -433,13 +306,11 @@ bool events_have_room(struct events *ev, size_t n_threads)
 void events_read(const struct events *ev, struct events_totals *totals)
 {
     *totals = (struct events_totals){0};
-    size_t n_stacks = 0; /* stack_fds is a part of fds, in the same order */
-    for (size_t i = 0; i < ev->n_fds; i++) {
+    for (size_t i = 0; i < ev->n_open; i++) {
         uint64_t values[2] = {0}; /* ns (of the clock) or context switches, lost records */
-        bool is_stack = n_stacks < ev->n_stack_fds && ev->stack_fds[n_stacks] == ev->fds[i];
-        n_stacks += is_stack;
-        if (read(ev->fds[i], values, sizeof(values)) > 0) {
-            totals->on_cpu_ns += is_stack ? 0 : (int64_t)values[0];
+        if (read(ev->open[i].fd, values, sizeof(values)) > 0) {
+            bool is_clock = !(ev->open[i].source & ~EVENTS_TID_MASK);
+            totals->on_cpu_ns += is_clock ? (int64_t)values[0] : 0;
             totals->n_lost += values[1];
         }
     }
@@ -447,17 +318,22 @@ void events_read(const struct events *ev, struct events_totals *totals)
 
 size_t events_n_open(const struct events *ev)
 {
-    return ev->n_fds + ev->cpus.n;
+    return ev->n_open + ev->cpus.n;
+}
+
+void events_end_opening(struct events *ev)
+{
+    opener_close(&ev->opener);
 }
 
 void events_close(struct events *ev)
 {
-    while (ev->n_fds) {
-        fd_close(&ev->fds[--ev->n_fds]);
+    while (ev->n_open) {
+        fd_close(&ev->open[--ev->n_open].fd);
     }
     close_rings(ev);
-    free(ev->fds);
-    free(ev->stack_fds);
+    opener_close(&ev->opener);
+    free(ev->open);
     free(ev->anchors);
     free(ev->rings);
     map_free(&ev->sources);

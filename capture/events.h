@@ -18,26 +18,37 @@
 
 #include "base/err.h"
 #include "base/map.h"
+#include "capture/opener.h"
 #include "capture/proc.h"
 #include "capture/ring.h"
 
+/* An event that is open on all of this run's threads. */
+struct events_fd {
+    int fd;
+    uint32_t source; /* as in sources */
+};
+
 struct events {
-    int64_t period_ns;     /* of the sampling clock */
-    bool is_on_exec;       /* start with the target's next exec, not at once */
-    bool with_children;    /* processes inherit, not only threads */
-    bool has_kernel;       /* the kernel's part of time and stacks is recorded */
-    int kernel_errno;      /* why not, if it is not */
-    bool inherits_threads; /* the kernel can tell threads from processes (since 5.13) */
-    bool counts_lost;      /* the kernel counts lost records per event (since 6.0) */
-    struct pid_list cpus;  /* online when the run began */
-    int *anchors;          /* per CPU */
-    struct ring *rings;    /* per CPU */
-    size_t ring_bytes;     /* data area of each */
-    int *fds;              /* of all threads */
-    size_t n_fds, cap_fds, max_fds;
-    int *stack_fds; /* those of fds that take stacks of context switches */
-    size_t n_stack_fds, cap_stack_fds;
-    struct map sources; /* event id -> tid it was opened on, or EVENTS_DISCARDED */
+    int64_t period_ns;  /* of the sampling clock */
+    bool is_on_exec;    /* start with the target's next exec, not at once */
+    bool with_children; /* processes inherit, not only threads */
+    const char
+        *broker_path; /* staxd's socket, asked for what the host refuses us; "", NULL: none */
+    bool has_kernel;  /* the kernel's part of time and stacks is recorded */
+    int kernel_errno; /* why not, if it is not */
+    struct err kernel_refusal; /* ... and what the broker said, code 0: it was not asked */
+    size_t n_threads;          /* events were opened on */
+    size_t n_without_kernel;   /* ... of them, without the kernel's part */
+    bool inherits_threads;     /* the kernel can tell threads from processes (since 5.13) */
+    bool counts_lost;          /* the kernel counts lost records per event (since 6.0) */
+    struct opener opener;
+    struct pid_list cpus; /* online when the run began */
+    int *anchors;         /* per CPU */
+    struct ring *rings;   /* per CPU */
+    size_t ring_bytes;    /* data area of each */
+    struct events_fd *open;
+    size_t n_open, cap_open, max_fds;
+    struct map sources; /* event id -> EVENTS_* | tid it was opened on, or EVENTS_DISCARDED */
     bool has_switches;  /* context switches are recorded */
     bool has_stacks;    /* ... with stacks, as long as descriptors last */
     int stacks_errno;   /* why not, if they are not */
@@ -45,16 +56,23 @@ struct events {
 
 /* The source of events that were given up half way. */
 #define EVENTS_DISCARDED UINT32_MAX
-/* Added to the tid for an event whose samples are stacks of context switches, not of the clock. */
-#define EVENTS_SWITCH_STACK (1u << 30)
+/* A source is the tid and the kind of event: no bit for the clock, else one of these. */
+#define EVENTS_TID_MASK     ((1u << 24) - 1)
+#define EVENTS_SWITCH_STACK (1u << 30) /* samples are stacks of context switches */
 
 /* Maps one ring per online CPU, smaller than wanted when locked memory is short.
  * Errors: STAX_EPERMISSION, STAX_ELIMIT (locked memory, descriptors), STAX_ESYSTEM. */
 int events_open(struct events *ev, size_t ring_bytes, struct err *e);
 
+struct events_thread {
+    pid_t pid, tid;
+};
+
 /* Opens the events of one thread on all CPUs, or none. STAX_ENOTFOUND: the thread is gone;
  * STAX_EPERMISSION, STAX_ELIMIT, STAX_ESYSTEM with the way out in *e. */
-int events_add_thread(struct events *ev, pid_t tid, struct err *e);
+int events_add_thread(struct events *ev, const struct events_thread *t, struct err *e);
+/* No thread follows: the broker is not needed any more. */
+void events_end_opening(struct events *ev);
 
 /* Whether context switches take stacks for now, on all threads. */
 void events_set_stacks(struct events *ev, bool is_on);
