@@ -120,6 +120,11 @@ int capture_check_frequency(int64_t hz, struct err *e)
     return STAX_EUSAGE;
 }
 
+static int parse(const struct capture *c, const void *bytes, size_t size, struct record *r)
+{
+    return record_parse(bytes, size, events_format(&c->events, record_id(bytes, size)), r);
+}
+
 /* What events_read() is compared with at the end. */
 static void count(struct capture *c, const struct record *r)
 {
@@ -145,7 +150,7 @@ static void drain_ring(struct capture *c, size_t index, int64_t now)
     }
     for (const void *bytes = ring_next(ring, &size); bytes; bytes = ring_next(ring, &size)) {
         struct record r;
-        if (record_parse(bytes, size, &r) != 0 || r.ts > now + FUTURE_NS) {
+        if (parse(c, bytes, size, &r) != 0 || r.ts > now + FUTURE_NS) {
             c->n_malformed++;
         } else if (r.kind != RECORD_OTHER) {
             count(c, &r);
@@ -203,7 +208,7 @@ static void tell(struct capture *c, int64_t limit_ts)
     order_release(&c->order, limit_ts);
     for (const void *bytes; (bytes = order_next(&c->order, &ts, &size));) {
         struct record r;
-        if (record_parse(bytes, size, &r) == 0) {
+        if (parse(c, bytes, size, &r) == 0) {
             follow_record(c->follow, &r, ts);
         }
     }

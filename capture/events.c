@@ -96,6 +96,13 @@ static int open_rings(struct events *ev, size_t ring_bytes, bool *is_map)
     return rc;
 }
 
+const struct record_format *events_format(const struct events *ev, uint64_t id)
+{
+    uint32_t source = map_get(&ev->sources, id);
+    bool is_stack = source != EVENTS_DISCARDED && source & EVENTS_SWITCH_STACK;
+    return &ev->formats[is_stack ? EVENTS_STACKS : EVENTS_CLOCK];
+}
+
 int events_open(struct events *ev, size_t ring_bytes, struct err *e)
 {
     size_t max_fds = raise_fd_limit();

@@ -20,7 +20,15 @@
 #include "base/map.h"
 #include "capture/opener.h"
 #include "capture/proc.h"
+#include "capture/record.h"
 #include "capture/ring.h"
+
+/* Events of a kind have one format. */
+enum events_kind {
+    EVENTS_CLOCK,
+    EVENTS_STACKS, /* of context switches */
+    EVENTS_N_KINDS
+};
 
 /* An event that is open on all of this run's threads. */
 struct events_fd {
@@ -48,6 +56,7 @@ struct events {
     size_t ring_bytes;    /* data area of each */
     struct events_fd *open;
     size_t n_open, cap_open, max_fds;
+    struct record_format formats[EVENTS_N_KINDS];
     struct map sources; /* event id -> EVENTS_* | tid it was opened on, or EVENTS_DISCARDED */
     bool has_switches;  /* context switches are recorded */
     bool has_stacks;    /* ... with stacks, as long as descriptors last */
@@ -59,6 +68,9 @@ struct events {
 /* A source is the tid and the kind of event: no bit for the clock, else one of these. */
 #define EVENTS_TID_MASK     ((1u << 24) - 1)
 #define EVENTS_SWITCH_STACK (1u << 30) /* samples are stacks of context switches */
+
+/* What the samples of an event hold, by its id (record_id()). */
+const struct record_format *events_format(const struct events *ev, uint64_t id);
 
 /* Maps one ring per online CPU, smaller than wanted when locked memory is short.
  * Errors: STAX_EPERMISSION, STAX_ELIMIT (locked memory, descriptors), STAX_ESYSTEM. */

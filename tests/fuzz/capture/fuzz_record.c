@@ -38,7 +38,7 @@ static void tell(struct order *order, struct follow *follow, int64_t limit_ts)
     order_release(order, limit_ts);
     for (const void *bytes; (bytes = order_next(order, &ts, &size));) {
         struct record r;
-        if (ts < last || record_parse(bytes, size, &r) != 0) {
+        if (ts < last || record_parse(bytes, size, NULL, &r) != 0) {
             abort(); /* it was in order and well formed when it was added */
         }
         last = ts;
@@ -84,7 +84,7 @@ static void fuzz_ring(const uint8_t *data, size_t size)
         ring_begin(&ring);
         for (const void *bytes; (bytes = ring_next(&ring, &record_size));) {
             struct record r;
-            if (record_parse(bytes, record_size, &r) == 0) {
+            if (record_parse(bytes, record_size, NULL, &r) == 0) {
                 order_add(&order, r.ts, bytes, record_size);
                 limit_ts = r.ts / 2;
             }

@@ -136,7 +136,7 @@ static void feed(struct fixture *f)
         struct perf_event_header head;
         struct record r;
         memcpy(&head, (char *)f->records.words + at, sizeof(head));
-        assert_int_equal(record_parse((char *)f->records.words + at, head.size, &r), 0);
+        assert_int_equal(record_parse((char *)f->records.words + at, head.size, NULL, &r), 0);
         follow_record(f->follow, &r, r.ts);
         at += head.size;
     }
