@@ -21,6 +21,7 @@ struct sums {
     uint64_t n_self_waits, n_waits;    /* blocked intervals, self and total */
     int64_t self_off_ns, total_off_ns; /* off-CPU ns of those */
 };
+enum { N_SUMS = sizeof(struct sums) / sizeof(int64_t) };
 
 struct lazy_row {
     uint32_t a, b; /* the key; rows are unique by (a, b) */
