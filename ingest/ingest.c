@@ -262,6 +262,12 @@ static void take(struct ingest *in, const struct event_head *head)
     case EVENT_OFF_CPU_FOLDED:
         waits_take_folded(&in->waits, (const struct event_off_cpu_folded *)head);
         break;
+    case EVENT_WAKEUP:
+        waits_take_wakeup(&in->waits, (const struct event_wakeup *)head);
+        break;
+    case EVENT_WAKEUPS_FOLDED:
+        waits_take_wakeups_folded(&in->waits, (const struct event_wakeups_folded *)head);
+        break;
     case EVENT_THREAD_TIME:
         waits_take_time(&in->waits, (const struct event_thread_time *)head);
         break;

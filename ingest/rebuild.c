@@ -135,8 +135,8 @@ static void clear(struct rebuild *r)
                                                      &sql_clear_symbol_thread_sum,
                                                      &sql_clear_stack};
     static const struct sql_block *const with_all_rows[] = {
-        &sql_clear_frame_sum, &sql_clear_callsite_sum, &sql_clear_time_bucket,
-        &sql_rebuild_time_bucket};
+        &sql_clear_frame_sum,     &sql_clear_callsite_sum, &sql_clear_time_bucket,
+        &sql_rebuild_time_bucket, &sql_clear_waker_sum,    &sql_rebuild_waker_sum};
     static const struct sql_block *const without_off_cpu[] = {&sql_clear_thread_sum,
                                                               &sql_rebuild_thread_sum};
     for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++) {

@@ -72,6 +72,8 @@ void store_fini(struct store *s)
     free(s->buckets);
     free(s->states);
     free(s->folded);
+    free(s->wakeups);
+    free(s->folded_wakeups);
     free(s->off_cpu);
     *s = (struct store){0};
 }
@@ -121,6 +123,19 @@ void store_add_folded(struct store *s, const struct folded_row *row)
     mem_reserve(&s->folded, &s->cap_folded, s->n_folded + 1, sizeof(*s->folded));
     s->folded[s->n_folded++] = *row;
     add_off_cpu(s, row->utid, row->bucket, row->state, row->dur_ns);
+}
+
+void store_add_wakeup(struct store *s, const struct wakeup_row *row)
+{
+    mem_reserve(&s->wakeups, &s->cap_wakeups, s->n_wakeups + 1, sizeof(*s->wakeups));
+    s->wakeups[s->n_wakeups++] = *row;
+}
+
+void store_add_folded_wakeup(struct store *s, const struct folded_wakeup_row *row)
+{
+    mem_reserve(&s->folded_wakeups, &s->cap_folded_wakeups, s->n_folded_wakeups + 1,
+                sizeof(*s->folded_wakeups));
+    s->folded_wakeups[s->n_folded_wakeups++] = *row;
 }
 
 void store_add_off_cpu(struct store *s, int64_t start_ts, const struct state_row *row)
@@ -219,15 +234,21 @@ bool store_drop_raw(struct store *s, const struct intern *in, size_t limit)
     db_begin(s->db);
     bool is_possible = has_raw_to_drop(s) || advance_raw_from(s, in);
     if (is_possible) {
-        struct stmt *st = db_stmt(s->db, &sql_drop_raw_samples);
-        stmt_bind_int(st, drop_raw_samples_p_limit, (int64_t)limit);
-        stmt_run(st);
-        st = db_stmt(s->db, &sql_fold_raw_states);
-        stmt_bind_int(st, fold_raw_states_p_limit, (int64_t)limit);
-        stmt_run(st);
-        st = db_stmt(s->db, &sql_drop_raw_states);
-        stmt_bind_int(st, drop_raw_states_p_limit, (int64_t)limit);
-        stmt_run(st);
+        static const struct {
+            const struct sql_block *sql;
+            int limit;
+        } steps[] = {
+            {&sql_drop_raw_samples, drop_raw_samples_p_limit},
+            {&sql_fold_raw_states, fold_raw_states_p_limit},
+            {&sql_drop_raw_states, drop_raw_states_p_limit},
+            {&sql_fold_raw_wakeups, fold_raw_wakeups_p_limit},
+            {&sql_drop_raw_wakeups, drop_raw_wakeups_p_limit},
+        };
+        for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+            struct stmt *st = db_stmt(s->db, steps[i].sql);
+            stmt_bind_int(st, steps[i].limit, (int64_t)limit);
+            stmt_run(st);
+        }
     }
     db_commit(s->db);
     return is_possible;

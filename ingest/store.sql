@@ -152,12 +152,32 @@ ON CONFLICT (bucket, utid) DO UPDATE
        blocked_ns = ifnull(blocked_ns, 0) + excluded.blocked_ns;
 
 --@ insert_thread_state
-INSERT INTO thread_state (ts, dur, utid, state, reason, reason_from, callsite, stack_from)
-VALUES (:ts, :dur, :utid, :state, :reason, :reason_from, :callsite, :stack_from);
+INSERT INTO thread_state (ts, dur, utid, state, reason, reason_from, callsite, stack_from,
+                          waker_utid, waker_callsite, waker)
+VALUES (:ts, :dur, :utid, :state, :reason, :reason_from, :callsite, :stack_from, :waker_utid,
+        :waker_callsite, :waker);
+
+--@ insert_wakeup
+INSERT INTO wakeup (ts, utid, dur, waker, waker_tid, waker_utid, waker_callsite)
+VALUES (:ts, :utid, :dur, :waker, :waker_tid, :waker_utid, :waker_callsite);
+
+--@ add_folded_wakeup
+INSERT INTO folded_wakeup (bucket, utid, waker, waker_utid, n_wakeups, dur, n_buckets)
+VALUES (:bucket, :utid, :waker, :waker_utid, :n_wakeups, :dur, 1)
+ON CONFLICT (bucket, utid, waker, waker_utid) DO UPDATE
+   SET n_wakeups = n_wakeups + excluded.n_wakeups, dur = dur + excluded.dur;
+
+--@ add_waker_sum
+-- :waker_utid, :waker_callsite 0: none
+INSERT INTO waker_sum (waker, waker_utid, utid, waker_callsite, n_wakeups, blocked_ns)
+VALUES (:waker, :waker_utid, :utid, :waker_callsite, :n_wakeups, :blocked_ns)
+ON CONFLICT (waker, waker_utid, utid, waker_callsite) DO UPDATE
+   SET n_wakeups = n_wakeups + excluded.n_wakeups,
+       blocked_ns = blocked_ns + excluded.blocked_ns;
 
 --@ add_folded_state
-INSERT INTO folded_state (bucket, utid, state, reason, callsite, n_intervals, dur)
-VALUES (:bucket, :utid, :state, :reason, :callsite, :n_intervals, :dur)
+INSERT INTO folded_state (bucket, utid, state, reason, callsite, n_intervals, dur, n_buckets)
+VALUES (:bucket, :utid, :state, :reason, :callsite, :n_intervals, :dur, 1)
 ON CONFLICT (bucket, utid, state, reason, callsite) DO UPDATE
    SET n_intervals = n_intervals + excluded.n_intervals, dur = dur + excluded.dur;
 
@@ -187,9 +207,9 @@ DELETE FROM sample
 
 --@ fold_raw_states
 -- What the next statement gives back, added up
-INSERT INTO folded_state (bucket, utid, state, reason, callsite, n_intervals, dur)
+INSERT INTO folded_state (bucket, utid, state, reason, callsite, n_intervals, dur, n_buckets)
 SELECT (t.ts + t.dur - r.start_ts) / 100000000, t.utid, t.state, ifnull(t.reason, ''),
-       ifnull(t.callsite, 0), count(*), sum(t.dur)
+       ifnull(t.callsite, 0), count(*), sum(t.dur), 1
   FROM (SELECT * FROM thread_state ORDER BY id LIMIT :limit) AS t, run AS r
  WHERE t.ts + t.dur < r.raw_from_ts
  GROUP BY 1, 2, 3, 4, 5
@@ -201,6 +221,23 @@ ON CONFLICT (bucket, utid, state, reason, callsite) DO UPDATE
 DELETE FROM thread_state
  WHERE id IN (SELECT id FROM thread_state ORDER BY id LIMIT :limit)
    AND ts + dur < (SELECT raw_from_ts FROM run);
+
+--@ fold_raw_wakeups
+-- The same for wakeups; their waker_sum rows lose the callsite
+INSERT INTO folded_wakeup (bucket, utid, waker, waker_utid, n_wakeups, dur, n_buckets)
+SELECT (w.ts - r.start_ts) / 100000000, w.utid, w.waker, ifnull(w.waker_utid, 0), count(*),
+       sum(w.dur), 1
+  FROM (SELECT * FROM wakeup ORDER BY id LIMIT :limit) AS w, run AS r
+ WHERE w.ts < r.raw_from_ts
+ GROUP BY 1, 2, 3, 4
+ON CONFLICT (bucket, utid, waker, waker_utid) DO UPDATE
+   SET n_wakeups = n_wakeups + excluded.n_wakeups, dur = dur + excluded.dur;
+
+--@ drop_raw_wakeups
+-- Gives back those of the first :limit wakeups that came before run.raw_from_ts
+DELETE FROM wakeup
+ WHERE id IN (SELECT id FROM wakeup ORDER BY id LIMIT :limit)
+   AND ts < (SELECT raw_from_ts FROM run);
 
 --@ oldest_snapshot
 -- The first snapshot whose sample rows are still there
@@ -294,6 +331,19 @@ DELETE FROM thread_sum;
 
 --@ clear_time_bucket
 DELETE FROM time_bucket;
+
+--@ clear_waker_sum
+DELETE FROM waker_sum;
+
+--@ rebuild_waker_sum
+INSERT INTO waker_sum (waker, waker_utid, utid, waker_callsite, n_wakeups, blocked_ns)
+SELECT waker, waker_utid, utid, waker_callsite, sum(n), sum(dur)
+  FROM (SELECT waker, ifnull(waker_utid, 0) AS waker_utid, utid,
+               ifnull(waker_callsite, 0) AS waker_callsite, 1 AS n, dur
+          FROM wakeup
+         UNION ALL
+        SELECT waker, waker_utid, utid, 0, n_wakeups, dur FROM folded_wakeup)
+ GROUP BY 1, 2, 3, 4;
 
 --@ clear_stack
 DELETE FROM stack;

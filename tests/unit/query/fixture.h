@@ -421,9 +421,9 @@ static const struct sql_block fixture_sql[] = {
     {"wait", "INSERT INTO thread_state VALUES (?1, ?2, ?3, ?4,"
              " iif(?7 = 'runnable', ?7, 'blocked'), nullif(?7, 'runnable'),"
              " iif(?7 = 'runnable', NULL, 'kernel_stack'), nullif(?5, 0),"
-             " iif(?7 = 'runnable', NULL, iif(?6, 'switch', 'none')), NULL, NULL)"},
+             " iif(?7 = 'runnable', NULL, iif(?6, 'switch', 'none')), NULL, NULL, NULL)"},
     {"folded", "INSERT INTO folded_state VALUES (?1, ?2, iif(?5 = 'runnable', ?5, 'blocked'),"
-               " iif(?5 = 'runnable', '', ?5), ?3, 1, ?4) ON CONFLICT DO UPDATE SET"
+               " iif(?5 = 'runnable', '', ?5), ?3, 1, ?4, 1) ON CONFLICT DO UPDATE SET"
                " n_intervals = n_intervals + 1, dur = dur + ?4"},
     {"symbol_waits",
      "INSERT INTO symbol_sum VALUES (?1, 0, 0, 0, 0, ?2, ?3, ?4, ?5) ON CONFLICT DO"
