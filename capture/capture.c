@@ -37,12 +37,14 @@ enum {
     END_MS = 12,              /* the last drains: as soon as the slack has passed */
     MAX_FREQUENCY_HZ = 50000, /* beyond, the kernel's clock skips more and more ticks, silently */
     MAX_STACK = 127,
-    N_ABILITIES = 3,
+    N_ABILITIES = 4,
     KALLSYMS_BYTES_MAX = 128 << 20,
     NO_REASON = -1,
     FULL_BYTES = 256,     /* a ring with no more room than this may have lost records */
     STACKS_HZ = 2000,     /* stacks of context switches, in the long run */
     STACKS_AT_ONCE = 800, /* ... and in a burst */
+    WAKINGS_HZ = 4000,    /* the same for wakeups */
+    WAKINGS_AT_ONCE = 1600,
 };
 /* struct sched_attr of sched_setattr(2), which glibc has no header for. */
 struct sched_attributes {
@@ -64,6 +66,15 @@ static const int64_t PERIOD_MAX_NS = 10000000000; /* a longer period is not one 
 static const int64_t UNSAMPLED_NS = 50000000;
 enum { UNSAMPLED_PART = 20 };
 
+/* Events of a kind that may still be taken; below 0 they are switched off. */
+struct bound {
+    int64_t left;
+    int64_t ts; /* ns, when more were last allowed */
+    bool is_off;
+    uint32_t kind; /* events_set() */
+    int64_t hz, at_once;
+};
+
 struct capture {
     struct capture_options options;
     struct events events;
@@ -81,9 +92,7 @@ struct capture {
     int64_t main_gone_ts;    /* ns, when the main process was seen to be gone; 0: it is there */
     int64_t verified_ts;
     uint64_t n_late_told, n_malformed;
-    int64_t stacks_left; /* that may still be taken; below 0 they are switched off */
-    int64_t stacks_ts;   /* when more were last allowed */
-    bool has_stacks_off;
+    struct bound stacks, wakings;
     bool is_ending;             /* the last drain */
     int64_t sampled_ns;         /* that samples stood for, those left out later included */
     uint64_t n_ring_lost;       /* records that the rings said they lost */
@@ -132,7 +141,7 @@ static void count(struct capture *c, const struct record *r)
         c->n_ring_lost += r->n_lost;
     } else if (r->kind == RECORD_SAMPLE && r->sample.period <= (uint64_t)PERIOD_MAX_NS) {
         uint32_t source = map_get(&c->events.sources, r->id);
-        bool is_open = source != 0 && source != EVENTS_DISCARDED && !(source & EVENTS_SWITCH_STACK);
+        bool is_open = source != 0 && !(source & ~EVENTS_TID_MASK); /* nor EVENTS_DISCARDED */
         c->sampled_ns += is_open ? (int64_t)r->sample.period : 0;
     }
 }
@@ -156,9 +165,11 @@ static void drain_ring(struct capture *c, size_t index, int64_t now)
             count(c, &r);
             order_add(&c->order, r.ts, bytes, size);
             last_ts = r.ts;
-            bool is_stack = r.kind == RECORD_SAMPLE &&
-                            (map_get(&c->events.sources, r.id) & EVENTS_SWITCH_STACK);
-            c->stacks_left -= is_stack;
+            if (r.kind == RECORD_SAMPLE) {
+                uint32_t source = map_get(&c->events.sources, r.id);
+                c->stacks.left -= (source & EVENTS_SWITCH_STACK) != 0;
+                c->wakings.left -= (source & EVENTS_WAKING) != 0;
+            }
         }
     }
     c->n_malformed += ring->is_bad;
@@ -183,20 +194,20 @@ static void drain(void *ctx)
     }
 }
 
-/* Switches the stacks of context switches off while there are more than the host should pay for.
- * Durations stay exact; so does the account of what has a stack and what has not. */
-static void bound_stacks(struct capture *c, int64_t now)
+/* Switches a kind of events off while there are more than the host should pay for. Durations of
+ * waits stay exact; so does the account of what has a stack or a waker and what has not. */
+static void keep_bound(struct capture *c, struct bound *b, int64_t now)
 {
-    int64_t more = (now - c->stacks_ts) * STACKS_HZ / 1000000000;
+    int64_t more = (now - b->ts) * b->hz / 1000000000;
     if (more > 0) {
-        c->stacks_ts = now;
-        c->stacks_left += more;
-        c->stacks_left = c->stacks_left < STACKS_AT_ONCE ? c->stacks_left : STACKS_AT_ONCE;
+        b->ts = now;
+        b->left += more;
+        b->left = b->left < b->at_once ? b->left : b->at_once;
     }
-    bool is_off = c->stacks_left < (c->has_stacks_off ? STACKS_AT_ONCE / 2 : 0);
-    if (is_off != c->has_stacks_off) {
-        c->has_stacks_off = is_off;
-        events_set_stacks(&c->events, !is_off);
+    bool is_off = b->left < (b->is_off ? b->at_once / 2 : 0);
+    if (is_off != b->is_off) {
+        b->is_off = is_off;
+        events_set(&c->events, b->kind, !is_off);
     }
 }
 
@@ -315,7 +326,8 @@ static int step(struct capture *c)
     int64_t now = clock_monotonic_ns();
     int64_t limit_ts = now - SLACK_NS;
     drain(c);
-    bound_stacks(c, now);
+    keep_bound(c, &c->stacks, now);
+    keep_bound(c, &c->wakings, now);
     tell(c, limit_ts);
     tell_losses(c, limit_ts);
     look_for_end(c, now);
@@ -364,8 +376,16 @@ static void *run(void *ctx)
     ask_for_priority();
     follow_flush(c->follow); /* what was found at the start */
     read_kernel(c);
-    c->stacks_ts = clock_monotonic_ns();
-    c->stacks_left = STACKS_AT_ONCE;
+    c->stacks = (struct bound){.left = STACKS_AT_ONCE,
+                               .ts = clock_monotonic_ns(),
+                               .kind = EVENTS_SWITCH_STACK,
+                               .hz = STACKS_HZ,
+                               .at_once = STACKS_AT_ONCE};
+    c->wakings = (struct bound){.left = WAKINGS_AT_ONCE,
+                                .ts = clock_monotonic_ns(),
+                                .kind = EVENTS_WAKING,
+                                .hz = WAKINGS_HZ,
+                                .at_once = WAKINGS_AT_ONCE};
     while (reason == NO_REASON) {
         reason = step(c);
     }
@@ -402,11 +422,45 @@ static void note_hidden_kernel(struct capture_ability *a, int os_errno, const ch
     }
 }
 
+/* Why wakeups are not recorded, and what would help. */
+static void note_wakeups(struct capture_ability *a, const struct events *ev)
+{
+    a->name = "wakeups";
+    a->is_available = ev->has_switches && ev->has_wakings && ev->has_kernel;
+    if (a->is_available) {
+        return;
+    }
+    int os_errno = ev->has_wakings ? ev->kernel_errno : ev->wakings_errno;
+    static const char without[] = "who woke a thread is not known";
+    switch (os_errno) {
+    case ENOENT:
+        snprintf(a->reason, sizeof(a->reason), "tracefs is not mounted: %s", without);
+        snprintf(a->unlock, sizeof(a->unlock), "sudo mount -t tracefs nodev /sys/kernel/tracing");
+        break;
+    case EMFILE:
+        snprintf(a->reason, sizeof(a->reason),
+                 "too few descriptors for three events per thread and CPU: %s", without);
+        snprintf(a->unlock, sizeof(a->unlock), "ulimit -n 1048576 for stax-server");
+        break;
+    case EACCES:
+    case EPERM:
+        snprintf(a->reason, sizeof(a->reason), "the tracepoint sched_waking is for root alone: %s",
+                 without);
+        snprintf(a->unlock, sizeof(a->unlock), "sudo stax setup");
+        break;
+    default:
+        snprintf(a->reason, sizeof(a->reason), "the kernel refused (%s): %s", strerror(os_errno),
+                 without);
+        break;
+    }
+}
+
 static void note_abilities(struct capture *c)
 {
     const struct events *ev = &c->events;
     struct capture_ability *kernel = &c->abilities[0], *off_cpu = &c->abilities[1],
                            *stacks = &c->abilities[2];
+    note_wakeups(&c->abilities[3], ev);
     kernel->name = "kernel_stacks";
     kernel->is_available = ev->has_kernel;
     off_cpu->name = "off_cpu";
@@ -478,6 +532,7 @@ static struct follow *new_follow(struct capture *c, struct queue *out)
         .out = out,
         .sources = &c->events.sources,
         .has_switches = true,
+        .waking_pid_offset = &c->events.waking_pid_offset,
         .is_held = c->options.is_launched,
     };
     return follow_new(&options);

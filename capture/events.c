@@ -14,12 +14,14 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "capture/refusal.h"
+#include "capture/waking.h"
 
 enum {
     RING_BYTES_MIN = 32 << 10,
     SPARE_FDS = 256, /* left to the rest of this process */
     CPU_LIST_BYTES_MAX = 65536,
     PATH_BYTES = 64,
+    FORMAT_BYTES_MAX = 16384,
 };
 
 /* The descriptors this process may hold, as many as the host allows at all. */
@@ -99,8 +101,12 @@ static int open_rings(struct events *ev, size_t ring_bytes, bool *is_map)
 const struct record_format *events_format(const struct events *ev, uint64_t id)
 {
     uint32_t source = map_get(&ev->sources, id);
-    bool is_stack = source != EVENTS_DISCARDED && source & EVENTS_SWITCH_STACK;
-    return &ev->formats[is_stack ? EVENTS_STACKS : EVENTS_CLOCK];
+    if (source == EVENTS_DISCARDED) {
+        source = 0;
+    }
+    return &ev->formats[source & EVENTS_SWITCH_STACK ? EVENTS_STACKS
+                        : source & EVENTS_WAKING     ? EVENTS_WAKINGS
+                                                     : EVENTS_CLOCK];
 }
 
 int events_open(struct events *ev, size_t ring_bytes, struct err *e)
@@ -111,6 +117,8 @@ int events_open(struct events *ev, size_t ring_bytes, struct err *e)
     ev->inherits_threads = true;
     ev->has_switches = true;
     ev->has_stacks = true;
+    ev->has_wakings = true;
+    ev->formats[EVENTS_WAKINGS].has_raw = true;
     ev->counts_lost = true;
     opener_init(&ev->opener, ev->broker_path);
     if (find_cpus(&ev->cpus) != 0) {
@@ -163,6 +171,14 @@ static struct opener_want clock_want(const struct events *ev, bool has_kernel)
 static struct opener_want stacks_want(const struct events *ev)
 {
     struct opener_want want = {.event = {.kind = BROKER_SWITCH_OUT, .period = 1}};
+    want.event.flags = common_flags(ev) | BROKER_CALLCHAIN | BROKER_KERNEL;
+    return want;
+}
+
+/* Wakeups, each of them: events_set() bounds the rate, as it does that of the stacks. */
+static struct opener_want wakings_want(const struct events *ev)
+{
+    struct opener_want want = {.event = {.kind = BROKER_SCHED_WAKING, .period = 1}};
     want.event.flags = common_flags(ev) | BROKER_CALLCHAIN | BROKER_KERNEL;
     return want;
 }
@@ -273,6 +289,40 @@ static void add_stacks(struct events *ev, const struct events_thread *t)
     }
 }
 
+/* Who may not read the format relies on what it has always been. */
+static void find_waking_layout(struct events *ev)
+{
+    struct buf text = {0};
+    if (opener_read_tracepoint(WAKING_TRACEPOINT, "format", FORMAT_BYTES_MAX, &text) == 0) {
+        ev->waking_pid_offset = waking_pid_offset(buf_str(&text));
+    } else {
+        ev->waking_pid_offset = WAKING_PID_USUAL;
+    }
+    buf_free(&text);
+    if (ev->waking_pid_offset == WAKING_PID_UNKNOWN) {
+        ev->has_wakings = false;
+        ev->wakings_errno = EPROTO;
+    }
+}
+
+/* So are wakeups. */
+static void add_wakings(struct events *ev, const struct events_thread *t)
+{
+    if (!ev->has_wakings || !ev->has_switches) {
+        return;
+    }
+    if (!ev->waking_pid_offset) {
+        find_waking_layout(ev);
+    }
+    struct opener_want want = wakings_want(ev);
+    int rc = ev->has_wakings ? add_kind(ev, t, &want, EVENTS_WAKING) : 0;
+    if (rc != 0 && rc != -ESRCH) {
+        ev->has_wakings = false;
+        ev->wakings_errno = -rc;
+        ev->wakings_refusal = ev->opener.refusal;
+    }
+}
+
 int events_add_thread(struct events *ev, const struct events_thread *t, struct err *e)
 {
     bool has_kernel;
@@ -283,16 +333,17 @@ int events_add_thread(struct events *ev, const struct events_thread *t, struct e
     ev->n_threads++;
     if (has_kernel) {
         add_stacks(ev, t);
+        add_wakings(ev, t);
     }
     return 0;
 }
 
 /* ---- afterwards ---- */
 
-void events_set_stacks(struct events *ev, bool is_on)
+void events_set(struct events *ev, uint32_t kind, bool is_on)
 {
     for (size_t i = 0; i < ev->n_open; i++) {
-        if (ev->open[i].source & EVENTS_SWITCH_STACK) {
+        if (ev->open[i].source & kind) {
             /* A thread that is gone has nothing to switch off. */
             (void)ioctl(ev->open[i].fd, is_on ? PERF_EVENT_IOC_ENABLE : PERF_EVENT_IOC_DISABLE, 0);
         }
@@ -303,6 +354,11 @@ bool events_have_room(struct events *ev, size_t n_threads)
 {
     size_t n_used = events_n_open(ev);
     size_t n_room = ev->max_fds > n_used ? (ev->max_fds - n_used) / ev->cpus.n : 0;
+    size_t n_kinds = 1u + ev->has_stacks + ev->has_wakings;
+    if (ev->has_wakings && n_threads > n_room / n_kinds) {
+        ev->has_wakings = false;
+        ev->wakings_errno = EMFILE;
+    }
     if (ev->has_stacks && n_threads > n_room / 2) {
         ev->has_stacks = false;
         ev->stacks_errno = EMFILE;

@@ -26,7 +26,8 @@
 /* Events of a kind have one format. */
 enum events_kind {
     EVENTS_CLOCK,
-    EVENTS_STACKS, /* of context switches */
+    EVENTS_STACKS,  /* of context switches */
+    EVENTS_WAKINGS, /* wakeups that the thread does */
     EVENTS_N_KINDS
 };
 
@@ -61,6 +62,10 @@ struct events {
     bool has_switches;  /* context switches are recorded */
     bool has_stacks;    /* ... with stacks, as long as descriptors last */
     int stacks_errno;   /* why not, if they are not */
+    bool has_wakings;   /* wakeups are recorded, with the waker's stack */
+    int wakings_errno;  /* why not, if they are not; ENOENT: tracefs is not there */
+    struct err wakings_refusal; /* ... and what the broker said, code 0: it was not asked */
+    size_t waking_pid_offset;   /* waking.h */
 };
 
 /* The source of events that were given up half way. */
@@ -68,6 +73,7 @@ struct events {
 /* A source is the tid and the kind of event: no bit for the clock, else one of these. */
 #define EVENTS_TID_MASK     ((1u << 24) - 1)
 #define EVENTS_SWITCH_STACK (1u << 30) /* samples are stacks of context switches */
+#define EVENTS_WAKING       (1u << 29) /* samples are wakeups that the thread does */
 
 /* What the samples of an event hold, by its id (record_id()). */
 const struct record_format *events_format(const struct events *ev, uint64_t id);
@@ -86,11 +92,12 @@ int events_add_thread(struct events *ev, const struct events_thread *t, struct e
 /* No thread follows: the broker is not needed any more. */
 void events_end_opening(struct events *ev);
 
-/* Whether context switches take stacks for now, on all threads. */
-void events_set_stacks(struct events *ev, bool is_on);
+/* Whether the events of a kind (EVENTS_SWITCH_STACK, EVENTS_WAKING) are recorded for now, on all
+ * threads. */
+void events_set(struct events *ev, uint32_t kind, bool is_on);
 
-/* Whether so many threads more can be armed. Stacks of context switches are left out from now on
- * when they would take descriptors that the threads' clocks need. */
+/* Whether so many threads more can be armed. Wakeups and stacks of context switches are left out
+ * from now on when they would take descriptors that the threads' clocks need. */
 bool events_have_room(struct events *ev, size_t n_threads);
 
 struct events_totals {

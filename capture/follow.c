@@ -337,8 +337,8 @@ static void on_task_record(struct follow *f, const struct record *r, int64_t ts)
     if (source == 0 || source == EVENTS_DISCARDED) {
         return;
     }
-    bool is_stack = source & EVENTS_SWITCH_STACK;
-    source &= ~EVENTS_SWITCH_STACK;
+    bool is_stack = source & EVENTS_SWITCH_STACK, is_waking = source & EVENTS_WAKING;
+    source &= EVENTS_TID_MASK;
     if (r->pid <= 0 && r->kind == RECORD_SWITCH) {
         return; /* of a thread that is about to vanish */
     }
@@ -356,6 +356,8 @@ static void on_task_record(struct follow *f, const struct record *r, int64_t ts)
     case RECORD_SAMPLE:
         if (is_stack) {
             follow_waits_stack(f, thread_of(f, r->pid, r->tid, (int32_t)source, ts), r, ts);
+        } else if (is_waking) {
+            follow_waits_waking(f, thread_of(f, r->pid, r->tid, (int32_t)source, ts), r, ts);
         } else {
             on_sample(f, r, (int32_t)source, ts);
         }

@@ -29,7 +29,9 @@ struct follow_options {
     struct queue *out;         /* borrowed */
     const struct map *sources; /* event id -> tid it was opened on; borrowed, may grow */
     bool has_switches;         /* context switches are recorded: samples weigh what they say */
-    bool is_held;              /* the target has yet to exec; its time begins with that */
+    /* Of the raw data of wakeups (waking.h); NULL: there are none. Borrowed, may change. */
+    const size_t *waking_pid_offset;
+    bool is_held; /* the target has yet to exec; its time begins with that */
 };
 
 struct follow_stats {

@@ -69,6 +69,9 @@ void follow_waits_switch(struct follow *f, struct target_thread *t, const struct
 /* The stack of the switch that follows. */
 void follow_waits_stack(struct follow *f, struct target_thread *t, const struct record *r,
                         int64_t ts);
+/* A wakeup that a thread of the target does, or something outside of all threads while it runs. */
+void follow_waits_waking(struct follow *f, struct target_thread *waker, const struct record *r,
+                         int64_t ts);
 /* The weight of a sample: on-CPU ns since the thread's last one. */
 int64_t follow_waits_sample(struct follow *f, struct target_thread *t, int64_t ts,
                             int64_t period_ns);

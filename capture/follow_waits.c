@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "capture/proc.h"
 #include "capture/wait_probe.h"
+#include "capture/waking.h"
 
 enum {
     INTERVALS_HZ = 2000,   /* told singly */
@@ -25,6 +26,7 @@ enum {
     STACK_MAX = 127,
 };
 static const int64_t LONG_NS = 10000000;
+static const int64_t STEP_NS = 100000; /* from a wakeup to the CPU: a shorter time is summed up */
 static const int64_t STACK_AGE_NS = 1000000; /* between a switch's stack and the switch */
 static const int64_t YOUNG_NS = 40000000;    /* a wait that may end before it is looked at */
 static const int64_t FRESH_NS = 250000000;   /* what /proc said need not be asked again */
@@ -114,8 +116,33 @@ static void learn(struct thread_waits *w, const struct wait_mark *mark)
 
 /* ---- intervals ---- */
 
+static void tell_waker(struct follow *f, const struct wait_candidate *c)
+{
+    struct event_wakeup body = {
+        .head.ts = f->ts,
+        .head.flags = c->is_waker_truncated ? EVENT_F_WAIT_TRUNCATED : 0,
+        .pid = c->pid,
+        .tid = c->tid,
+        .waker_pid = c->waker.pid,
+        .waker_tid = c->waker.tid,
+        .wake_ts = c->interval.end_ts,
+        .dur_ns = c->interval.end_ts - c->interval.start_ts,
+        .waker = c->waker.kind,
+        .n_kernel = c->n_waker_kernel,
+        .n_addresses = c->n_waker_addresses,
+    };
+    uint64_t *addresses = event_add_wakeup(&f->batch, &body);
+    if (c->n_waker_addresses) {
+        memcpy(addresses, f->waits.stacks.data + c->waker_stack_at,
+               c->n_waker_addresses * sizeof(uint64_t));
+    }
+}
+
 static void tell_interval(struct follow *f, const struct wait_candidate *c)
 {
+    if (c->interval.is_woken) {
+        tell_waker(f, c);
+    }
     struct event_off_cpu body = {
         .head.ts = f->ts,
         .head.flags = (uint16_t)((c->mark.is_vague ? EVENT_F_WAIT_IS_VAGUE : 0) |
@@ -137,6 +164,48 @@ static void tell_interval(struct follow *f, const struct wait_candidate *c)
     }
 }
 
+static void tell_folded_waker(struct follow *f, struct target_thread *t, int i, int64_t ts)
+{
+    struct event_wakeups_folded body = {
+        .head.ts = ts,
+        .pid = t->process->pid,
+        .tid = t->tid,
+        .waker_pid = t->waits.folded_wakers[i].waker.pid,
+        .waker_tid = t->waits.folded_wakers[i].waker.tid,
+        .waker = t->waits.folded_wakers[i].waker.kind,
+        .n_wakeups = t->waits.folded_wakers[i].n,
+        .dur_ns = t->waits.folded_wakers[i].dur_ns,
+    };
+    event_add_wakeups_folded(&f->batch, &body);
+    t->waits.folded_wakers[i].n = 0;
+    t->waits.folded_wakers[i].dur_ns = 0;
+}
+
+/* Adds to what a waker did for the thread in this drain; the first one makes room for a fifth. */
+static void fold_waker(struct follow *f, struct target_thread *t, const struct wait_candidate *c)
+{
+    const struct wait_waker *waker = &c->waker;
+    int i = 0, free_at = -1;
+    for (; i < FOLDED_WAKERS; i++) {
+        const struct wait_waker *known_one = &t->waits.folded_wakers[i].waker;
+        if (!t->waits.folded_wakers[i].n) {
+            free_at = free_at < 0 ? i : free_at;
+        } else if (known_one->kind == waker->kind && known_one->tid == waker->tid &&
+                   known_one->pid == waker->pid) {
+            break;
+        }
+    }
+    if (i == FOLDED_WAKERS) {
+        i = free_at < 0 ? 0 : free_at;
+        if (t->waits.folded_wakers[i].n) {
+            tell_folded_waker(f, t, i, f->ts);
+        }
+        t->waits.folded_wakers[i].waker = *waker;
+    }
+    t->waits.folded_wakers[i].n++;
+    t->waits.folded_wakers[i].dur_ns += c->interval.end_ts - c->interval.start_ts;
+}
+
 static void fold(struct follow *f, const struct wait_candidate *c)
 {
     struct target_thread *t = target_thread(&f->target, c->tid);
@@ -147,6 +216,9 @@ static void fold(struct follow *f, const struct wait_candidate *c)
     if (t && t->process->pid == c->pid) {
         t->waits.folded[at].n++;
         t->waits.folded[at].dur_ns += dur_ns;
+        if (c->interval.is_woken) {
+            fold_waker(f, t, c);
+        }
     } else {
         tell_interval(f, c); /* its thread is gone: there is nobody to add it to */
     }
@@ -202,12 +274,33 @@ static void keep_stack(struct waits *w, const struct thread_waits *from, struct 
     buf_add(&w->stacks, from->stack.addresses, from->stack.n * sizeof(uint64_t));
 }
 
-/* An interval has ended: it is told, or waits for the end of the drain, or is folded. */
+static void keep_waker_stack(struct follow *f, struct wait_candidate *c)
+{
+    const struct record *r = c->waker.record;
+    c->waker.record = NULL;
+    if (!c->interval.is_woken || !r || c->waker.kind != EVENT_WAKER_THREAD) {
+        return;
+    }
+    size_t n_kernel, n = record_addresses(r, f->addresses, STACK_MAX, &n_kernel);
+    c->n_waker_addresses = (uint16_t)n;
+    c->n_waker_kernel = (uint16_t)n_kernel;
+    c->is_waker_truncated = n >= f->options.max_stack || n == STACK_MAX;
+    c->waker_stack_at = f->waits.stacks.len;
+    buf_add(&f->waits.stacks, f->addresses, n * sizeof(uint64_t));
+}
+
+/* An interval has ended: it is told, or waits for the end of the drain, or is folded. waker: NULL,
+ * or what ended it. */
 static void end_interval(struct follow *f, struct target_thread *t,
-                         const struct ledger_interval *interval)
+                         const struct ledger_interval *interval, const struct wait_waker *waker)
 {
     struct waits *w = &f->waits;
     struct wait_candidate c = {.interval = *interval, .pid = t->process->pid, .tid = t->tid};
+    c.interval.is_woken = waker && interval->is_woken;
+    if (c.interval.is_woken) {
+        c.waker = *waker;
+        t->waits.woken_ts = interval->end_ts;
+    }
     int64_t dur_ns = interval->end_ts - interval->start_ts;
     if (interval->state == EVENT_STATE_BLOCKED) {
         c.mark = mark_of(&t->waits, interval->start_ts, interval->end_ts);
@@ -219,11 +312,19 @@ static void end_interval(struct follow *f, struct target_thread *t,
     w->n_shown += is_shown;
     bool is_long = (dur_ns >= LONG_NS && w->n_long < LONG_PER_DRAIN) || is_shown;
     bool is_full = w->n_candidates >= w->n_candidates_max;
+    /* Nearly every wakeup is followed by a little time in the queue. */
+    bool is_step = interval->state == EVENT_STATE_RUNNABLE && dur_ns < STEP_NS &&
+                   t->waits.woken_ts && interval->start_ts == t->waits.woken_ts;
+    if (is_step) {
+        fold(f, &c);
+        return;
+    }
     if (!is_long && is_full && (!w->n_candidates || dur_ns <= candidate_ns(w, 0))) {
         fold(f, &c);
         return;
     }
     keep_stack(w, &t->waits, &c);
+    keep_waker_stack(f, &c);
     if (is_long) {
         w->n_long++;
         tell_interval(f, &c);
@@ -275,6 +376,11 @@ static void tell_folded(struct follow *f, struct target_thread *t, int64_t ts)
         event_add_off_cpu_folded(&f->batch, &body);
     }
     memset(t->waits.folded, 0, sizeof(t->waits.folded));
+    for (int i = 0; i < FOLDED_WAKERS; i++) {
+        if (t->waits.folded_wakers[i].n) {
+            tell_folded_waker(f, t, i, ts);
+        }
+    }
 }
 
 static void tell_time(struct follow *f, struct target_thread *t, int64_t ts, bool is_end)
@@ -317,7 +423,7 @@ void follow_waits_end_thread(struct follow *f, struct target_thread *t, int64_t 
     struct ledger_interval ended;
     if (is_accounted(f, t)) {
         if (ledger_end(&t->waits.ledger, &f->waits.losses, ts, &ended)) {
-            end_interval(f, t, &ended);
+            end_interval(f, t, &ended, NULL);
         }
         tell_folded(f, t, ts);
         tell_time(f, t, ts, true);
@@ -337,7 +443,7 @@ void follow_waits_exec(struct follow *f, struct target_thread *t, int64_t ts)
         t->waits.is_held = false;
         ledger_start(&t->waits.ledger, &f->waits.losses, ts, EVENT_STATE_RUNNING);
     } else if (is_accounted(f, t) && ledger_exec(&t->waits.ledger, &f->waits.losses, ts, &ended)) {
-        end_interval(f, t, &ended);
+        end_interval(f, t, &ended, NULL);
     }
     tell_candidates(f); /* their stacks are of the image that goes */
     note_change(f, t);
@@ -370,11 +476,46 @@ void follow_waits_switch(struct follow *f, struct target_thread *t, const struct
         has_ended = ledger_switch_in(&w->ledger, &f->waits.losses, ts, &ended);
     }
     if (has_ended) {
-        end_interval(f, t, &ended);
+        end_interval(f, t, &ended, NULL);
     }
     w->has_stack = false;
     if (r->task_switch.is_out && !r->task_switch.is_preempted) {
         begin_wait(f, t, ts);
+    }
+    note_change(f, t);
+}
+
+void follow_waits_waking(struct follow *f, struct target_thread *waker, const struct record *r,
+                         int64_t ts)
+{
+    struct waking waking;
+    struct ledger_interval ended = {0};
+    const size_t *pid_offset = f->options.waking_pid_offset;
+    if (!pid_offset || !*pid_offset ||
+        !waking_parse(r->sample.raw, r->sample.n_raw_bytes, *pid_offset, &waking)) {
+        follow_loss(f, ts, r->cpu, EVENT_LOSS_MALFORMED, 1);
+        return;
+    }
+    /* Both ids of the waker differ where this process counts in another namespace than the host
+     * does; the one that is woken cannot be told then. */
+    struct target_thread *t =
+        waking.waker_tid == r->tid ? target_thread(&f->target, waking.tid) : NULL;
+    if (!t || !is_accounted(f, t)) {
+        return;
+    }
+    struct wait_waker by = {
+        .kind = EVENT_WAKER_THREAD, .pid = waker->process->pid, .tid = waker->tid, .record = r};
+    bool is_interrupt = waking.is_hard_irq;
+    if (waking.is_soft_irq && !is_interrupt) {
+        size_t n_kernel;
+        record_addresses(r, f->addresses, STACK_MAX, &n_kernel);
+        is_interrupt = !wait_kernel_is_soft_irq_call(&f->waits.kernel, f->addresses, n_kernel);
+    }
+    if (is_interrupt) {
+        by = (struct wait_waker){.kind = EVENT_WAKER_INTERRUPT};
+    }
+    if (ledger_wake(&t->waits.ledger, &f->waits.losses, ts, &ended)) {
+        end_interval(f, t, &ended, &by);
     }
     note_change(f, t);
 }
@@ -410,7 +551,7 @@ int64_t follow_waits_sample(struct follow *f, struct target_thread *t, int64_t t
         return period_ns;
     }
     if (ledger_sample(&t->waits.ledger, &f->waits.losses, ts, period_ns, &on_cpu_ns, &ended)) {
-        end_interval(f, t, &ended);
+        end_interval(f, t, &ended, NULL);
     }
     note_change(f, t);
     return on_cpu_ns;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "capture/broker.h"
 #include "capture/proc.h"
@@ -48,6 +49,10 @@ int opener_open(struct opener *o, const struct opener_want *want, const struct p
 /* The kernel's symbols with their addresses, wherever from: a descriptor of /proc/kallsyms that is
  * the caller's, or -errno (-EACCES: addresses are hidden). */
 int opener_kallsyms(struct opener *o);
+
+/* Reads a file of a tracepoint of the scheduler ("id", "format"). 0, or -errno: tracefs belongs to
+ * root, and may not be mounted (-ENOENT). */
+int opener_read_tracepoint(const char *name, const char *file, size_t max, struct buf *text);
 
 /* Disconnects; events that were opened stay. A zeroed struct is accepted. */
 void opener_close(struct opener *o);
