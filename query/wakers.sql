@@ -13,7 +13,7 @@ SELECT
 FROM waker_sum;
 
 --@ waker_rows
--- Single wakeups of a range, added up.
+-- Single wakeups of a range, added up; of their waits what lies in the range.
 -- :from INTEGER  ns
 -- :to INTEGER  ns, exclusive
 -- => waker, waker_utid, utid, waker_callsite, n_wakeups, blocked_ns (ns)
@@ -23,7 +23,7 @@ SELECT
     utid,
     coalesce(waker_callsite, 0) AS waker_callsite,
     count(*) AS n_wakeups,
-    sum(dur) AS blocked_ns
+    sum(CASE WHEN ts - dur >= :from THEN dur ELSE ts - :from END) AS blocked_ns
 FROM wakeup
 WHERE ts >= :from
     AND ts < :to

@@ -9,6 +9,8 @@
  *     at MS                      the next sample is taken then
  *     wait TID a;b;c REASON MS   the thread leaves its CPU now, for MS ms; "-" for no stack; REASON
  *                                may be runnable; "folded" after it: kept as a sum only
+ *     woken TID a;b;c                 a thread ended the wait of the line before, there; TID may be
+ *                                     interrupt, without a stack
  *     open TID REASON            it leaves its CPU now and does not come back; REASON may be
  * running end TID                    it ends now snapshot                   a moment of stack_sum
  * holds everything up to here fold                       raw rows up to the last snapshot are
@@ -60,6 +62,9 @@ struct model_wait {
     uint32_t stack[MAX_DEPTH]; /* symbol ids, root first */
     uint32_t marker;           /* symbol id; 0: runnable */
     bool is_folded;
+    const char *waker; /* as thread_state.waker, NULL: not known */
+    uint32_t waker_utid, waker_depth;
+    uint32_t waker_stack[MAX_DEPTH]; /* symbol ids, root first */
     size_t after; /* samples there were when it was made: ids are given in that order */
 };
 
@@ -284,6 +289,27 @@ static inline void model_read_wait(struct model *m, char *text)
     model_wait(m, utid, stack, n, reason, dur)->is_folded = strtok_r(NULL, " ", &save) != NULL;
 }
 
+static inline void model_read_woken(struct model *m, char *text)
+{
+    char *save = NULL, *save_stack = NULL, *who = strtok_r(text, " ", &save);
+    char *functions = strtok_r(NULL, " ", &save);
+    struct model_wait *w = &m->waits[m->n_waits - 1];
+
+    assert_true(m->n_waits > 0 && w->marker);
+    w->waker = functions ? "thread" : "interrupt";
+    if (!functions) {
+        assert_string_equal(who, "interrupt");
+        return;
+    }
+    w->waker_utid = model_utid(m, strtoll(who, NULL, 10));
+    uint32_t upid = m->threads[w->waker_utid].upid;
+    w->waker_stack[w->waker_depth++] = model_symbol(m, "process", 0, m->processes[upid].name);
+    for (char *f = strtok_r(functions, ";", &save_stack); f; f = strtok_r(NULL, ";", &save_stack)) {
+        assert_true(w->waker_depth < MAX_DEPTH);
+        w->waker_stack[w->waker_depth++] = model_function(m, f);
+    }
+}
+
 static inline void model_read_sample(struct model *m, char *text)
 {
     uint32_t stack[MAX_DEPTH], n = 0;
@@ -330,6 +356,8 @@ static inline bool model_read_line(struct model *m, const char *line)
         model_read_sample(m, text + 7);
     } else if (strncmp(text, "wait ", 5) == 0) {
         model_read_wait(m, text + 5);
+    } else if (strncmp(text, "woken ", 6) == 0) {
+        model_read_woken(m, text + 6);
     } else if (sscanf(text, "open %lld %255s", &a, name) == 2) {
         uint32_t utid = model_utid(m, a);
         m->threads[utid].open = model_reason(name);
@@ -425,6 +453,18 @@ static const struct sql_block fixture_sql[] = {
     {"folded", "INSERT INTO folded_state VALUES (?1, ?2, iif(?5 = 'runnable', ?5, 'blocked'),"
                " iif(?5 = 'runnable', '', ?5), ?3, 1, ?4, 1) ON CONFLICT DO UPDATE SET"
                " n_intervals = n_intervals + 1, dur = dur + ?4"},
+    {"clear_wakeups", "DELETE FROM wakeup"},
+    {"clear_folded_wakeups", "DELETE FROM folded_wakeup"},
+    {"clear_wakers", "DELETE FROM waker_sum"},
+    {"woken", "UPDATE thread_state SET waker_utid = nullif(?2, 0), waker_callsite = nullif(?3, 0),"
+              " waker = ?4 WHERE id = ?1"},
+    {"wakeup", "INSERT INTO wakeup SELECT NULL, ts + dur, utid, dur, waker, (SELECT tid FROM thread"
+               " WHERE thread.utid = waker_utid), waker_utid, waker_callsite FROM thread_state"
+               " WHERE id = ?1"},
+    {"folded_wakeup", "INSERT INTO folded_wakeup VALUES (?1, ?2, ?5, ?3, 1, ?4, 1) ON CONFLICT DO"
+                      " UPDATE SET n_wakeups = n_wakeups + 1, dur = dur + ?4"},
+    {"waker_sum", "INSERT INTO waker_sum VALUES (?5, ?1, ?2, ?3, 1, ?4) ON CONFLICT DO UPDATE SET"
+                  " n_wakeups = n_wakeups + 1, blocked_ns = blocked_ns + ?4"},
     {"symbol_waits",
      "INSERT INTO symbol_sum VALUES (?1, 0, 0, 0, 0, ?2, ?3, ?4, ?5) ON CONFLICT DO"
      " UPDATE SET n_self_waits = n_self_waits + ?2, self_off_cpu_ns = self_off_cpu_ns +"
@@ -579,6 +619,32 @@ static inline void fixture_add(struct fixture *x, struct db *db, const struct mo
     }
 }
 
+/* Who ended a wait. */
+static inline void fixture_woken(struct fixture *x, struct db *db, const struct model *m,
+                                 size_t index)
+{
+    const struct model_wait *w = &m->waits[index];
+    uint32_t node = 0, callsite = 0;
+
+    for (uint32_t i = 0; !w->is_folded && i < w->waker_depth; i++) {
+        uint32_t frame = fixture_frame(x, db, m, w->waker_stack[i], 1);
+        node = fixture_node(x, node, w->waker_stack[i]);
+        callsite = fixture_callsite(x, db, callsite, frame, i, node);
+    }
+    if (w->is_folded) {
+        fixture_put(db, "folded_wakeup",
+                    (const int64_t[]){(w->ts + w->dur - START_TS) / (100 * MS), w->utid,
+                                      w->waker_utid, w->dur},
+                    4, w->waker, NULL, 5);
+    } else {
+        fixture_put(db, "woken", (const int64_t[]){(int64_t)index + 1, w->waker_utid, callsite}, 3,
+                    w->waker, NULL, 4);
+        PUT(db, "wakeup", (int64_t)index + 1);
+    }
+    fixture_put(db, "waker_sum", (const int64_t[]){w->waker_utid, w->utid, callsite, w->dur}, 4,
+                w->waker, NULL, 5);
+}
+
 /* Nodes and callsite of a wait; its sums. */
 static inline void fixture_wait(struct fixture *x, struct db *db, const struct model *m,
                                 size_t index)
@@ -604,6 +670,9 @@ static inline void fixture_wait(struct fixture *x, struct db *db, const struct m
     }
     if (!w->marker) {
         return;
+    }
+    if (w->waker) {
+        fixture_woken(x, db, m, index);
     }
     node = fixture_node(x, node, w->marker);
     x->wait_nodes[index] = node;
@@ -723,6 +792,9 @@ static inline void model_write(struct model *m, const char *path)
     fixture_put(db, "ability", NULL, 0, NULL, NULL, 0);
     fixture_put(db, "clear_waits", NULL, 0, NULL, NULL, 0);
     fixture_put(db, "clear_folded", NULL, 0, NULL, NULL, 0);
+    fixture_put(db, "clear_wakeups", NULL, 0, NULL, NULL, 0);
+    fixture_put(db, "clear_folded_wakeups", NULL, 0, NULL, NULL, 0);
+    fixture_put(db, "clear_wakers", NULL, 0, NULL, NULL, 0);
     for (; m->n_losses > 0; m->n_losses--) {
         const int64_t n = m->losses[m->n_losses - 1].n;
         fixture_put(db, "loss", &n, 1, m->losses[m->n_losses - 1].kind, NULL, 2);
