@@ -24,6 +24,7 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "capture/ability.h"
 #include "capture/attach.h"
 #include "capture/events.h"
 #include "capture/follow.h"
@@ -37,7 +38,6 @@ enum {
     END_MS = 12,              /* the last drains: as soon as the slack has passed */
     MAX_FREQUENCY_HZ = 50000, /* beyond, the kernel's clock skips more and more ticks, silently */
     MAX_STACK = 127,
-    N_ABILITIES = 4,
     KALLSYMS_BYTES_MAX = 128 << 20,
     NO_REASON = -1,
     FULL_BYTES = 256,     /* a ring with no more room than this may have lost records */
@@ -58,6 +58,7 @@ static const uint64_t SLICE_NS = 100000;
 
 /* A record is stamped before it is written; this long at most, a stolen CPU apart. */
 static const int64_t SLACK_NS = 10000000;
+static const int64_t PROBE_PERIOD_NS = 1000000;
 static const int64_t VERIFY_NS = 500000000;
 static const int64_t FUTURE_NS = 1000000000;      /* a stamp further ahead is no time at all */
 static const int64_t LINGER_NS = 100000000;       /* descendants that outlive the main process */
@@ -80,7 +81,9 @@ struct capture {
     struct events events;
     struct order order;
     struct follow *follow;
-    struct capture_ability abilities[N_ABILITIES];
+    struct capture_ability abilities[ABILITIES_MAX];
+    size_t n_abilities;
+    int kallsyms[2]; /* for us, and for whoever takes it; -1: none */
     int64_t period_ns;
     int wake_fd; /* eventfd: stop */
     int pid_fd;  /* of the main process, -1 once it ended */
@@ -350,10 +353,11 @@ static int step(struct capture *c)
 static void read_kernel(struct capture *c)
 {
     struct buf text = {0};
-    if (c->events.has_kernel && c->events.has_stacks &&
-        fd_read_file("/proc/kallsyms", KALLSYMS_BYTES_MAX, &text) == 0) {
+    if (c->kallsyms[0] >= 0 && c->events.has_stacks &&
+        fd_read_all(c->kallsyms[0], KALLSYMS_BYTES_MAX, &text) == 0) {
         follow_read_kernel(c->follow, buf_str(&text), text.len);
     }
+    fd_close(&c->kallsyms[0]);
     buf_free(&text);
 }
 
@@ -408,77 +412,37 @@ static void *run(void *ctx)
     return NULL;
 }
 
-/* Why the kernel's side is hidden, what is left out because of it, and what would help. */
-static void note_hidden_kernel(struct capture_ability *a, int os_errno, const char *left_out)
+/* The ring size as the kernel takes it: a power of two, whole pages. */
+static size_t ring_size(size_t wanted)
 {
-    int64_t level;
-    if (fd_read_int("/proc/sys/kernel/perf_event_paranoid", &level) == 0 && level > 1) {
-        snprintf(a->reason, sizeof(a->reason), "kernel.perf_event_paranoid is %lld: %s",
-                 (long long)level, left_out);
-        snprintf(a->unlock, sizeof(a->unlock), "sudo sysctl kernel.perf_event_paranoid=1");
+    size_t size = (size_t)sysconf(_SC_PAGESIZE);
+    while (size < (wanted ? wanted : RING_BYTES) && size < (size_t)1 << 30) {
+        size *= 2;
+    }
+    return size;
+}
+
+size_t capture_probe(const char *daemon_socket, struct capture_ability rows[ABILITIES_MAX])
+{
+    struct err e = {0};
+    struct events ev = {.period_ns = PROBE_PERIOD_NS,
+                        .is_on_exec = true, /* never: nothing is recorded */
+                        .daemon_socket = daemon_socket};
+    struct events_thread self = {getpid(), getpid()};
+    int rc = events_open(&ev, ring_size(1), &e);
+    rc = rc ? rc : events_add_thread(&ev, &self, &e);
+    int fd = rc == 0 && ev.has_kernel ? opener_kallsyms(&ev.opener) : -1;
+    size_t n = 0;
+    if (rc == 0) {
+        n = ability_all(rows, &ev, fd >= 0);
     } else {
-        snprintf(a->reason, sizeof(a->reason), "the kernel refused (%s): %s", strerror(os_errno),
-                 left_out);
+        ability_recording(&rows[n++], &e);
     }
-}
-
-/* Why wakeups are not recorded, and what would help. */
-static void note_wakeups(struct capture_ability *a, const struct events *ev)
-{
-    a->name = "wakeups";
-    a->is_available = ev->has_switches && ev->has_wakings && ev->has_kernel;
-    if (a->is_available) {
-        return;
+    if (fd >= 0) {
+        close(fd);
     }
-    int os_errno = ev->has_wakings ? ev->kernel_errno : ev->wakings_errno;
-    static const char without[] = "who woke a thread is not known";
-    switch (os_errno) {
-    case ENOENT:
-        snprintf(a->reason, sizeof(a->reason), "tracefs is not mounted: %s", without);
-        snprintf(a->unlock, sizeof(a->unlock), "sudo mount -t tracefs nodev /sys/kernel/tracing");
-        break;
-    case EMFILE:
-        snprintf(a->reason, sizeof(a->reason),
-                 "too few descriptors for three events per thread and CPU: %s", without);
-        snprintf(a->unlock, sizeof(a->unlock), "ulimit -n 1048576 for stax-server");
-        break;
-    case EACCES:
-    case EPERM:
-        snprintf(a->reason, sizeof(a->reason), "the tracepoint sched_waking is for root alone: %s",
-                 without);
-        snprintf(a->unlock, sizeof(a->unlock), "sudo stax setup");
-        break;
-    default:
-        snprintf(a->reason, sizeof(a->reason), "the kernel refused (%s): %s", strerror(os_errno),
-                 without);
-        break;
-    }
-}
-
-static void note_abilities(struct capture *c)
-{
-    const struct events *ev = &c->events;
-    struct capture_ability *kernel = &c->abilities[0], *off_cpu = &c->abilities[1],
-                           *stacks = &c->abilities[2];
-    note_wakeups(&c->abilities[3], ev);
-    kernel->name = "kernel_stacks";
-    kernel->is_available = ev->has_kernel;
-    off_cpu->name = "off_cpu";
-    off_cpu->is_available = ev->has_switches;
-    stacks->name = "wait_stacks";
-    stacks->is_available = ev->has_kernel && ev->has_switches && ev->has_stacks;
-    if (!ev->has_kernel) {
-        note_hidden_kernel(kernel, ev->kernel_errno, "stacks of the kernel are left out");
-        note_hidden_kernel(stacks, ev->kernel_errno,
-                           "a wait shows the stack its thread was sampled in last");
-    } else if (!ev->has_stacks && ev->stacks_errno == EMFILE) {
-        snprintf(stacks->reason, sizeof(stacks->reason),
-                 "too few descriptors for two events per thread and CPU");
-        snprintf(stacks->unlock, sizeof(stacks->unlock), "ulimit -n 1048576 for stax-server");
-    } else if (!ev->has_stacks) {
-        snprintf(stacks->reason, sizeof(stacks->reason), "the kernel refused: %s",
-                 strerror(ev->stacks_errno));
-    }
+    events_close(&ev);
+    return n;
 }
 
 /* Whether the options make sense and the target is one that can be recorded. */
@@ -507,16 +471,6 @@ static int check_options(const struct capture_options *o, struct err *e)
     return 0;
 }
 
-/* The ring size as the kernel takes it: a power of two, whole pages. */
-static size_t ring_size(size_t wanted)
-{
-    size_t size = (size_t)sysconf(_SC_PAGESIZE);
-    while (size < (wanted ? wanted : RING_BYTES) && size < (size_t)1 << 30) {
-        size *= 2;
-    }
-    return size;
-}
-
 static struct follow *new_follow(struct capture *c, struct queue *out)
 {
     int64_t max_stack = 0;
@@ -533,6 +487,7 @@ static struct follow *new_follow(struct capture *c, struct queue *out)
         .sources = &c->events.sources,
         .has_switches = true,
         .waking_pid_offset = &c->events.waking_pid_offset,
+        .without_kernel = c->options.without_kernel,
         .is_held = c->options.is_launched,
     };
     return follow_new(&options);
@@ -569,6 +524,7 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
     }
     struct capture *c = mem_new(1, sizeof(*c));
     c->options = *options;
+    c->options.daemon_socket = NULL; /* is borrowed until we return */
     c->period_ns = 1000000000LL / options->frequency_hz;
     atomic_init(&c->stop_reason, NO_REASON);
     pthread_mutex_init(&c->lock, NULL);
@@ -576,6 +532,9 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
     c->events.period_ns = c->period_ns;
     c->events.is_on_exec = options->is_launched;
     c->events.with_children = options->with_children;
+    c->events.without_kernel = options->without_kernel;
+    c->events.daemon_socket = options->daemon_socket;
+    c->kallsyms[0] = c->kallsyms[1] = -1;
     c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     c->pid_fd = (int)syscall(SYS_pidfd_open, options->pid, 0);
     if (c->wake_fd < 0) {
@@ -589,8 +548,13 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
     if (rc != 0) {
         goto out;
     }
+    for (int i = 0; i < 2 && c->events.has_kernel; i++) {
+        int fd = opener_kallsyms(&c->events.opener);
+        c->kallsyms[i] = fd >= 0 ? fd : -1;
+    }
+    events_end_opening(&c->events);
     prepare_poll(c);
-    note_abilities(c);
+    c->n_abilities = ability_all(c->abilities, &c->events, c->kallsyms[0] >= 0);
     update_stats(c);
     *out_capture = c;
     c = NULL;
@@ -648,6 +612,8 @@ void capture_close(struct capture *c)
     follow_free(c->follow);
     fd_close(&c->wake_fd);
     fd_close(&c->pid_fd);
+    fd_close(&c->kallsyms[0]);
+    fd_close(&c->kallsyms[1]);
     free(c->fds);
     pthread_mutex_destroy(&c->lock);
     free(c);
@@ -662,8 +628,15 @@ void capture_stats(struct capture *c, struct capture_stats *stats)
 
 const struct capture_ability *capture_abilities(const struct capture *c, size_t *n)
 {
-    *n = N_ABILITIES;
+    *n = c->n_abilities;
     return c->abilities;
+}
+
+int capture_take_kallsyms(struct capture *c)
+{
+    int fd = c->kallsyms[1];
+    c->kallsyms[1] = -1;
+    return fd;
 }
 
 int64_t capture_period_ns(const struct capture *c)

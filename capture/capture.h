@@ -20,18 +20,28 @@ struct capture_options {
     pid_t pid;             /* target process (thread group leader) */
     bool is_launched;      /* pid is a held child that will exec: events enable on its exec */
     bool with_children;    /* descendants belong to the target */
+    bool without_kernel;   /* stacks are recorded without the kernel's part; its time counts */
     uint32_t frequency_hz; /* samples per second and CPU, > 0 */
     int64_t time_limit_ns; /* 0: none; from capture_start() */
     size_t ring_bytes;     /* per CPU data area wanted, power of two; 0: default 512 KiB */
+    /* Of staxd, which is asked where the host withholds events; "" or NULL: nobody is. Borrowed
+     * during capture_open(). */
+    const char *daemon_socket;
 };
 
 /* What the host lets this run record, or why not. */
 struct capture_ability {
     const char *name;  /* "kernel_stacks", ... (static) */
     bool is_available; /* */
-    char reason[256];  /* why not; "" if available */
-    char unlock[256];  /* the exact command that would unlock it; "" if none */
+    char reason[768];  /* why not; "" if available */
+    char unlock[640];  /* the exact command that would unlock it; "" if none */
 };
+
+enum { ABILITIES_MAX = 16 };
+
+/* What a run of ours would be able to record, found by opening its events on this process for a
+ * moment, as a run does. Returns how many rows were filled in. */
+size_t capture_probe(const char *daemon_socket, struct capture_ability rows[ABILITIES_MAX]);
 
 struct capture_stats {
     uint64_t n_samples;       /* emitted */
@@ -64,6 +74,9 @@ void capture_close(struct capture *c);
 void capture_stats(struct capture *c, struct capture_stats *stats);
 /* Abilities of this run; *n entries, owned by c. */
 const struct capture_ability *capture_abilities(const struct capture *c, size_t *n);
+/* /proc/kallsyms as this run may read it, for naming the kernel's code: the caller's descriptor, or
+ * -1. Once. */
+int capture_take_kallsyms(struct capture *c);
 /* The sampling period in ns that the samples' weights are based on. */
 int64_t capture_period_ns(const struct capture *c);
 

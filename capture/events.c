@@ -120,7 +120,7 @@ int events_open(struct events *ev, size_t ring_bytes, struct err *e)
     ev->has_wakings = true;
     ev->formats[EVENTS_WAKINGS].has_raw = true;
     ev->counts_lost = true;
-    opener_init(&ev->opener, ev->broker_path);
+    opener_init(&ev->opener, ev->daemon_socket);
     if (find_cpus(&ev->cpus) != 0) {
         return err_set(e, STAX_ESYSTEM, "cannot tell which CPUs are online");
     }
@@ -161,13 +161,15 @@ static struct opener_want clock_want(const struct events *ev, bool has_kernel)
     want.event.period = (uint64_t)ev->period_ns;
     want.event.flags = common_flags(ev) | BROKER_CALLCHAIN | BROKER_SIDEBAND |
                        (has_kernel ? BROKER_KERNEL : 0) |
+                       (ev->without_kernel ? BROKER_NO_KERNEL_STACKS : 0) |
                        (ev->has_switches ? BROKER_SWITCH_RECORDS : 0);
     return want;
 }
 
 /* Stacks of context switches, each of them: events_set_stacks() bounds the rate. The kernel's own
  * ways do not: a frequency takes one burst for the rate and then leaves rare switches out for good,
- * and PERF_EVENT_IOC_PERIOD does not reach inherited events, as PERF_EVENT_IOC_DISABLE does. */
+ * and PERF_EVENT_IOC_PERIOD does not reach inherited events, as PERF_EVENT_IOC_DISABLE does.
+ * The kernel's part says why a thread waits: it is taken also where nobody wants to see it. */
 static struct opener_want stacks_want(const struct events *ev)
 {
     struct opener_want want = {.event = {.kind = BROKER_SWITCH_OUT, .period = 1}};

@@ -38,16 +38,18 @@ struct events_fd {
 };
 
 struct events {
-    int64_t period_ns;  /* of the sampling clock */
-    bool is_on_exec;    /* start with the target's next exec, not at once */
-    bool with_children; /* processes inherit, not only threads */
-    const char
-        *broker_path; /* staxd's socket, asked for what the host refuses us; "", NULL: none */
-    bool has_kernel;  /* the kernel's part of time and stacks is recorded */
-    int kernel_errno; /* why not, if it is not */
-    struct err kernel_refusal; /* ... and what the broker said, code 0: it was not asked */
-    size_t n_threads;          /* events were opened on */
-    size_t n_without_kernel;   /* ... of them, without the kernel's part */
+    int64_t period_ns;   /* of the sampling clock */
+    bool is_on_exec;     /* start with the target's next exec, not at once */
+    bool with_children;  /* processes inherit, not only threads */
+    bool without_kernel; /* its part of stacks is not wanted; its time is */
+    /* Of staxd, which is asked for what the host refuses us; "", NULL: nobody is. Borrowed until
+     * events_end_opening(). */
+    const char *daemon_socket;
+    bool has_kernel;           /* the kernel's part of time is recorded, and of stacks if wanted */
+    int kernel_errno;          /* why not, if it is not */
+    struct err kernel_refusal; /* ... and what staxd said, code 0: it was not asked */
+    size_t n_threads;          /* that events were opened on */
+    size_t n_without_kernel;   /* ... without the kernel's part */
     bool inherits_threads;     /* the kernel can tell threads from processes (since 5.13) */
     bool counts_lost;          /* the kernel counts lost records per event (since 6.0) */
     struct opener opener;

@@ -197,6 +197,14 @@ static bool is_paused_at(struct follow *f, int64_t ts)
     return f->is_paused;
 }
 
+size_t follow_drop_kernel(uint64_t *addresses, size_t n, size_t *n_kernel)
+{
+    n -= *n_kernel;
+    memmove(addresses, addresses + *n_kernel, n * sizeof(*addresses));
+    *n_kernel = 0;
+    return n;
+}
+
 static void on_sample(struct follow *f, const struct record *r, int32_t source, int64_t ts)
 {
     struct target_thread *t = thread_of(f, r->pid, r->tid, source, ts);
@@ -215,6 +223,9 @@ static void on_sample(struct follow *f, const struct record *r, int32_t source, 
     }
     size_t n_kernel;
     size_t n = record_addresses(r, f->addresses, FOLLOW_ADDRESSES_MAX, &n_kernel);
+    if (f->options.without_kernel && n_kernel < n) { /* else there is no user stack to stand at */
+        n = follow_drop_kernel(f->addresses, n, &n_kernel);
+    }
     struct event_sample body = {
         .head.ts = ts,
         .head.flags = n >= f->options.max_stack ? EVENT_F_SAMPLE_TRUNCATED : 0,

@@ -31,7 +31,8 @@ struct follow_options {
     bool has_switches;         /* context switches are recorded: samples weigh what they say */
     /* Of the raw data of wakeups (waking.h); NULL: there are none. Borrowed, may change. */
     const size_t *waking_pid_offset;
-    bool is_held; /* the target has yet to exec; its time begins with that */
+    bool without_kernel; /* stacks are told without the kernel's part */
+    bool is_held;        /* the target has yet to exec; its time begins with that */
 };
 
 struct follow_stats {

@@ -84,6 +84,10 @@ void follow_waits_tick(struct follow *f, int64_t limit_ts);
 void follow_waits_end(struct follow *f, int64_t ts);
 void follow_waits_free(struct follow *f);
 
+/* Takes the kernel's part out of n addresses, of which n_kernel are the kernel's; returns how many
+ * are left. */
+size_t follow_drop_kernel(uint64_t *addresses, size_t n, size_t *n_kernel);
+
 /* Whether /proc may be asked once more before the next tick; counts it. */
 bool follow_may_read_proc(struct follow *f);
 /* Tells of the executable mappings a process has now. */

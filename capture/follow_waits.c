@@ -282,9 +282,12 @@ static void keep_waker_stack(struct follow *f, struct wait_candidate *c)
         return;
     }
     size_t n_kernel, n = record_addresses(r, f->addresses, STACK_MAX, &n_kernel);
+    c->is_waker_truncated = n >= f->options.max_stack || n == STACK_MAX;
+    if (f->options.without_kernel) {
+        n = follow_drop_kernel(f->addresses, n, &n_kernel);
+    }
     c->n_waker_addresses = (uint16_t)n;
     c->n_waker_kernel = (uint16_t)n_kernel;
-    c->is_waker_truncated = n >= f->options.max_stack || n == STACK_MAX;
     c->waker_stack_at = f->waits.stacks.len;
     buf_add(&f->waits.stacks, f->addresses, n * sizeof(uint64_t));
 }
@@ -540,6 +543,10 @@ void follow_waits_stack(struct follow *f, struct target_thread *t, const struct 
         wait_kernel_row(&f->waits.kernel, w->stack.addresses, w->stack.n_kernel);
     w->at_stack =
         row ? known(row->reason, EVENT_FROM_KERNEL_STACK, row->is_vague) : (struct wait_mark){0};
+    if (f->options.without_kernel) {
+        w->stack.n = (uint16_t)follow_drop_kernel(w->stack.addresses, w->stack.n, &n_kernel);
+        w->stack.n_kernel = 0;
+    }
 }
 
 int64_t follow_waits_sample(struct follow *f, struct target_thread *t, int64_t ts,

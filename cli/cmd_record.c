@@ -52,6 +52,16 @@ static const struct flag flags[] = {
     {.name = "no-children",
      .type = FLAG_BOOL,
      .help = "Leave out the processes that the program starts."},
+    {.name = "no-kernel",
+     .type = FLAG_BOOL,
+     .help = "Leave the kernel's part out of stacks; its time then stands at the code that called "
+             "it."},
+    {.name = "daemon-socket",
+     .type = FLAG_TEXT,
+     .may_be_empty = true,
+     .value = "PATH",
+     .help = "The socket of staxd, which opens what this host withholds from users; default "
+             "/run/staxd.sock, or STAX_DAEMON_SOCKET. Empty: do without."},
     {.name = "no-autostart",
      .type = FLAG_BOOL,
      .help = "Fail when no stax-server answers instead of starting one; STAX_NO_AUTOSTART=1 does "
@@ -124,6 +134,8 @@ static json_t *start_parameters(const struct record *r)
     json_object_set_new(p, "pid", json_integer(pid));
     json_object_set_new(p, "is_launched", json_boolean(r->launch.pid != 0));
     json_object_set_new(p, "with_children", json_boolean(!args_has(args, "no-children")));
+    json_object_set_new(p, "kernel", json_boolean(!args_has(args, "no-kernel")));
+    ask_add_daemon_socket(args, p);
     json_object_set_new(p, "frequency_hz", json_integer(hz < MAX_SENT_HZ ? hz : MAX_SENT_HZ));
     if (args_has(args, "time-limit")) {
         json_object_set_new(p, "time_limit_s", json_real(args_get(args, "time-limit")->number));
@@ -133,6 +145,28 @@ static json_t *start_parameters(const struct record *r)
     }
     buf_free(&command);
     return p;
+}
+
+/* One line for all that the host withholds; what the user turned off is no news. */
+static void note_missing(struct record *r, const json_t *abilities)
+{
+    struct buf names = {0};
+    size_t i;
+    const json_t *item;
+    json_array_foreach(abilities, i, item)
+    {
+        bool is_missing = json_is_false(json_object_get(item, "is_available"));
+        if (is_missing && strncmp(json_text_at(item, "reason", ""), "turned off", 10) != 0) {
+            buf_addstr(&names, names.len ? ", " : "");
+            for (const char *c = json_text_at(item, "name", "?"); *c; c++) {
+                buf_addch(&names, *c == '_' ? ' ' : *c);
+            }
+        }
+    }
+    if (names.len) {
+        cli_note(r->cli, "missing: %s; see stax diagnose host", buf_str(&names));
+    }
+    buf_free(&names);
 }
 
 static void note_start(struct record *r, const json_t *document)
@@ -149,14 +183,7 @@ static void note_start(struct record *r, const json_t *document)
             cli_note(r->cli, "%s", json_string_value(item));
         }
     }
-    json_array_foreach(json_object_get(data, "abilities"), i, item)
-    {
-        if (json_is_false(json_object_get(item, "is_available"))) {
-            const char *unlock = json_text_at(item, "unlock", "");
-            cli_note(r->cli, "without %s: %s%s%s", json_text_at(item, "name", "?"),
-                     json_text_at(item, "reason", "?"), *unlock ? "; unlock with: " : "", unlock);
-        }
-    }
+    note_missing(r, json_object_get(data, "abilities"));
 }
 
 /* Commands without --run ask this run from now on, also when an older one was selected. */

@@ -18,6 +18,7 @@ void render_sql(struct out *out, const json_t *document, const struct args *args
 void render_status(struct out *out, const json_t *document, const struct args *args);
 void render_list(struct out *out, const json_t *document, const struct args *args);
 void render_diagnose(struct out *out, const json_t *document, const struct args *args);
+void render_host(struct out *out, const json_t *document, const struct args *args);
 void render_stop(struct out *out, const json_t *document, const struct args *args);
 void render_wait(struct out *out, const json_t *document, const struct args *args);
 void render_save(struct out *out, const json_t *document, const struct args *args);

@@ -73,6 +73,22 @@ static void add_figures(struct out *out, const char *title, const json_t *figure
     }
 }
 
+/* What a kind of loss counts. */
+static const char *loss_unit(const char *kind)
+{
+    static const char *const units[][2] = {
+        {"unsampled", "ms of CPU time"}, {"no_events", "threads"}, {"throttled", "times"},
+        {"ring_full", "records"},        {"malformed", "records"}, {"late", "records, kept"},
+        {"queue_full", "records"},
+    };
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        if (strcmp(units[i][0], kind) == 0) {
+            return units[i][1];
+        }
+    }
+    return "";
+}
+
 static void add_loss(struct out *out, const json_t *loss)
 {
     add_title(out, "loss");
@@ -86,8 +102,9 @@ static void add_loss(struct out *out, const json_t *loss)
     {
         buf_addstr(&out->text, "  ");
         out_foreign(out, json_text_at(row, "kind", "?"));
-        buf_addf(&out->text, ": %s%" PRId64 "%s\n", out_style(out, STYLE_RED),
+        buf_addf(&out->text, ": %s%" PRId64 "%s", out_style(out, STYLE_RED),
                  json_int_at(row, "n", 0), out_style(out, STYLE_PLAIN));
+        buf_addf(&out->text, " %s\n", loss_unit(json_text_at(row, "kind", "")));
     }
 }
 

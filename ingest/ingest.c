@@ -85,6 +85,7 @@ int ingest_open(struct ingest **out, const struct ingest_options *options,
                                .store = &in->store,
                                .start_ts = run->start_ts};
     binaries_init(&in->binaries, &in->intern, options->kallsyms, options->without_files);
+    in->binaries.kallsyms_fd = options->kallsyms_fd > 0 ? options->kallsyms_fd : -1;
     in->path = mem_strdup(options->path);
     struct buf reserve = {0};
     buf_addf(&reserve, "%s-reserve", options->path);
@@ -167,8 +168,7 @@ static void take_sample(struct ingest *in, const struct event_sample *s)
     p->space = p->space ? p->space : space_new();
     bool is_truncated = s->head.flags & EVENT_F_SAMPLE_TRUNCATED;
     const struct stack_text text = {s->addresses, s->n_kernel, s->n_addresses};
-    uint32_t callsite = stacks_callers(&in->binaries, th, p, is_truncated, &text);
-    is_truncated |= th->last.n_cut > 0;
+    uint32_t callsite = stacks_callers(&in->binaries, th, p, &is_truncated, &text);
     uint32_t frame = stacks_leaf(&in->binaries, p->space, &text);
     th->sample_callsite = callsite;
     th->sample_frame = frame;

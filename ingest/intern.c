@@ -2,6 +2,7 @@
 #include "ingest/intern.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "capture/wait_reason.h"
@@ -24,11 +25,15 @@ void intern_free(struct intern *in)
     free(in->frames);
     free(in->callsites);
     map_free(&in->callsite_index);
+    map_free(&in->known_index);
+    free(in->known);
     lazy_free(&in->tree);
     free(in->nodes);
     free(in->stacks);
     map_free(&in->stack_index);
     free(in->batch);
+    free(in->gains);
+    free(in->gaining);
     lazy_free(&in->symbol_sums);
     lazy_free(&in->thread_sums);
     lazy_free(&in->frame_sums);
@@ -122,7 +127,7 @@ void intern_sample(struct intern *in, uint32_t callsite, uint32_t frame, uint32_
     struct stack *stack = &in->stacks[id - 1];
     if (stack->n_batch == 0) {
         mem_reserve(&in->batch, &in->cap_batch, in->n_batch + 1, sizeof(*in->batch));
-        in->batch[in->n_batch++] = id;
+        in->batch[in->n_batch++] = (struct batch_entry){.utid = utid, .stack = id};
     }
     stack->n_samples++;
     stack->on_cpu_ns += on_cpu_ns;
@@ -134,35 +139,74 @@ void intern_sample(struct intern *in, uint32_t callsite, uint32_t frame, uint32_
     lazy_add(&in->callsite_sums, lazy_id(&in->callsite_sums, callsite, utid), &one, in->n_samples);
 }
 
-static void add_to_symbol(struct intern *in, uint32_t utid, uint32_t symbol,
-                          const struct sums *delta)
+static void cover_gains(struct intern *in)
 {
-    lazy_add(&in->symbol_sums, lazy_id(&in->symbol_sums, symbol, 0), delta, in->n_samples);
-    lazy_add(&in->thread_sums, lazy_id(&in->thread_sums, utid, symbol), delta, in->n_samples);
+    size_t n = in->tree.n_rows, n_words = n / 64 + 1;
+    if (in->n_gains < n) {
+        mem_reserve(&in->gains, &in->cap_gains, n, sizeof(*in->gains));
+        memset(in->gains + in->n_gains, 0, (n - in->n_gains) * sizeof(*in->gains));
+        in->n_gains = n;
+    }
+    if (in->n_gaining < n_words) {
+        mem_reserve(&in->gaining, &in->cap_gaining, n_words, sizeof(*in->gaining));
+        memset(in->gaining + in->n_gaining, 0, (n_words - in->n_gaining) * sizeof(*in->gaining));
+        in->n_gaining = n_words;
+    }
 }
 
-/* Adds a stack's gain to its nodes and, once per symbol, to the symbols on it. */
-static void settle_stack(struct intern *in, struct stack *stack)
+/* Moves what a stack gained to its node, and marks the node and all above it. */
+static void note_gain(struct intern *in, struct stack *stack)
 {
-    struct sums total = {.n_total = stack->n_batch, .total_ns = stack->batch_ns};
-    struct sums leaf = total;
-    leaf.n_self = stack->n_batch;
-    leaf.self_ns = stack->batch_ns;
+    struct sums *gain = &in->gains[stack->node - 1];
+    gain->n_self += stack->n_batch;
+    gain->n_total += stack->n_batch;
+    gain->self_ns += stack->batch_ns;
+    gain->total_ns += stack->batch_ns;
     stack->n_batch = 0;
     stack->batch_ns = 0;
-    for (uint32_t node = stack->node; node;) {
-        bool is_leaf = node == stack->node;
-        const struct lazy_row *row = lazy_row(&in->tree, node);
-        uint32_t parent = row->a, symbol = row->b;
-        lazy_add(&in->tree, node, is_leaf ? &leaf : &total, in->n_samples);
-        bool is_outermost = !in->nodes[node - 1].is_recursive;
-        if (is_outermost || is_leaf) {
-            struct sums delta = is_leaf ? leaf : total;
-            delta.n_total = is_outermost ? total.n_total : 0;
-            delta.total_ns = is_outermost ? total.total_ns : 0;
-            add_to_symbol(in, stack->utid, symbol, &delta);
+    for (uint32_t node = stack->node; node; node = lazy_row(&in->tree, node)->a) {
+        uint64_t bit = UINT64_C(1) << (node % 64);
+        if (in->gaining[node / 64] & bit) {
+            return;
         }
-        node = parent;
+        in->gaining[node / 64] |= bit;
+    }
+}
+
+/* Adds a node's gain to the summaries and to its caller's. A function counts in full where it
+ * stands outermost, so that recursion counts once. */
+static void settle_node(struct intern *in, uint32_t utid, uint32_t node)
+{
+    const struct lazy_row *row = lazy_row(&in->tree, node);
+    uint32_t parent = row->a, symbol = row->b;
+    struct sums gain = in->gains[node - 1];
+    in->gains[node - 1] = (struct sums){0};
+    lazy_add(&in->tree, node, &gain, in->n_samples);
+    if (parent) {
+        in->gains[parent - 1].n_total += gain.n_total;
+        in->gains[parent - 1].total_ns += gain.total_ns;
+    }
+    if (in->nodes[node - 1].is_recursive) {
+        gain.n_total = 0;
+        gain.total_ns = 0;
+        if (!gain.n_self) {
+            return;
+        }
+    }
+    lazy_add(&in->symbol_sums, lazy_id(&in->symbol_sums, symbol, 0), &gain, in->n_samples);
+    lazy_add(&in->thread_sums, lazy_id(&in->thread_sums, utid, symbol), &gain, in->n_samples);
+}
+
+/* Callers have smaller ids than what they call: from the largest id down, every node's gain is
+ * whole when its turn comes. */
+static void settle_thread(struct intern *in, uint32_t utid)
+{
+    for (size_t word = in->n_gaining; word-- > 0;) {
+        while (in->gaining[word]) {
+            unsigned bit = 63u - (unsigned)__builtin_clzll(in->gaining[word]);
+            in->gaining[word] &= ~(UINT64_C(1) << bit);
+            settle_node(in, utid, (uint32_t)(word * 64 + bit));
+        }
     }
 }
 
@@ -172,23 +216,40 @@ void intern_waits(struct intern *in, uint32_t callsite, uint32_t marker, uint64_
     for (uint32_t node = leaf; node;) {
         const struct lazy_row *row = lazy_row(&in->tree, node);
         uint32_t parent = row->a, symbol = row->b;
-        struct sums delta = {.n_waits = n, .total_off_ns = dur_ns};
+        struct sums delta = {.n_total = n, .total_ns = dur_ns};
         if (node == leaf) {
-            delta.n_self_waits = n;
-            delta.self_off_ns = dur_ns;
+            delta.n_self = n;
+            delta.self_ns = dur_ns;
         }
-        lazy_add(&in->tree, node, &delta, in->n_samples);
+        lazy_add_waits(&in->tree, node, &delta, in->n_samples);
         if (!in->nodes[node - 1].is_recursive) {
-            lazy_add(&in->symbol_sums, lazy_id(&in->symbol_sums, symbol, 0), &delta, in->n_samples);
+            lazy_add_waits(&in->symbol_sums, lazy_id(&in->symbol_sums, symbol, 0), &delta,
+                           in->n_samples);
         }
         node = parent;
     }
 }
 
+static int by_thread(const void *a, const void *b)
+{
+    const struct batch_entry *x = a, *y = b;
+    return x->utid != y->utid ? (x->utid < y->utid ? -1 : 1)
+                              : (x->stack > y->stack) - (x->stack < y->stack);
+}
+
 void intern_settle(struct intern *in)
 {
+    if (!in->n_batch) {
+        return;
+    }
+    cover_gains(in);
+    qsort(in->batch, in->n_batch, sizeof(*in->batch), by_thread);
     for (size_t i = 0; i < in->n_batch; i++) {
-        settle_stack(in, &in->stacks[in->batch[i] - 1]);
+        uint32_t utid = in->batch[i].utid;
+        note_gain(in, &in->stacks[in->batch[i].stack - 1]);
+        if (i + 1 == in->n_batch || in->batch[i + 1].utid != utid) {
+            settle_thread(in, utid);
+        }
     }
     in->n_batch = 0;
 }
@@ -209,7 +270,9 @@ size_t intern_bytes(const struct intern *in)
 {
     return lazy_bytes(&in->tree) + lazy_bytes(&in->symbol_sums) + lazy_bytes(&in->thread_sums) +
            lazy_bytes(&in->frame_sums) + lazy_bytes(&in->callsite_sums) +
-           map_bytes(&in->callsite_index) + map_bytes(&in->stack_index) +
+           map_bytes(&in->callsite_index) + map_bytes(&in->known_index) +
+           in->cap_known * sizeof(*in->known) + map_bytes(&in->stack_index) +
            in->cap_callsites * sizeof(*in->callsites) + in->cap_frames * sizeof(*in->frames) +
-           in->cap_stacks * sizeof(*in->stacks) + in->cap_nodes * sizeof(*in->nodes);
+           in->cap_stacks * sizeof(*in->stacks) + in->cap_nodes * sizeof(*in->nodes) +
+           in->cap_gains * sizeof(*in->gains);
 }

@@ -54,6 +54,18 @@ struct stack {
     int64_t batch_ns;
 };
 
+/* Where a stack of addresses led. check: a second hash of it, so that two of them would have to
+ * agree in 128 bits that nobody outside can foresee. */
+struct known_callers {
+    uint64_t check;
+    uint32_t callsite;
+    bool is_cut;
+};
+
+struct batch_entry {
+    uint32_t utid, stack;
+};
+
 struct intern {
     struct symbol_text *new_symbols; /* of ids symbols_written+1 .. n_symbols */
     uint8_t *symbol_kinds;           /* by id - 1 */
@@ -64,14 +76,22 @@ struct intern {
     struct callsite *callsites;
     size_t n_callsites, callsites_written, cap_callsites;
     struct map callsite_index; /* (parent, frame) -> id */
-    struct lazy_table tree;    /* (parent node, symbol); ids are call_tree.id */
-    struct node *nodes;        /* beside tree.rows */
+    struct map known_index;    /* hash of a process's addresses -> known + 1; see stacks.c */
+    struct known_callers *known;
+    size_t n_known, cap_known;
+    uint64_t seeds[2];      /* of those hashes; 0: not chosen yet */
+    struct lazy_table tree; /* (parent node, symbol); ids are call_tree.id */
+    struct node *nodes;     /* beside tree.rows */
     size_t cap_nodes, nodes_written;
     struct stack *stacks;
     size_t n_stacks, stacks_written, cap_stacks;
-    struct map stack_index; /* (utid, node) -> id */
-    uint32_t *batch;        /* stacks with samples since the last settle */
+    struct map stack_index;    /* (utid, node) -> id */
+    struct batch_entry *batch; /* stacks with samples since the last settle */
     size_t n_batch, cap_batch;
+    struct sums
+        *gains;        /* beside tree.rows: what a node gains while one thread is settled, else 0 */
+    uint64_t *gaining; /* a bit per node: it gains */
+    size_t n_gains, cap_gains, n_gaining, cap_gaining;
     struct lazy_table symbol_sums;   /* (symbol, 0) */
     struct lazy_table thread_sums;   /* (utid, symbol): symbol_thread_sum */
     struct lazy_table frame_sums;    /* (frame, utid) */

@@ -120,7 +120,8 @@ static void load_base(struct rebuild *r)
         struct stack *stack = &r->intern.stacks[id - 1];
         mem_reserve(&r->intern.batch, &r->intern.cap_batch, r->intern.n_batch + 1,
                     sizeof(*r->intern.batch));
-        r->intern.batch[r->intern.n_batch++] = id;
+        r->intern.batch[r->intern.n_batch++] =
+            (struct batch_entry){.utid = stack->utid, .stack = id};
         stack->n_batch = stack->n_samples = (uint64_t)stmt_int(st, read_base_c_n_samples);
         stack->batch_ns = stack->on_cpu_ns = stmt_int(st, read_base_c_on_cpu_ns);
         r->intern.n_samples += stack->n_samples;

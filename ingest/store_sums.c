@@ -6,15 +6,15 @@
 #include "ingest/store.sql.h"
 
 enum {
-    /* Rows of late summaries a commit writes besides the big changes: together some 15 ms of work.
-     * An ordinary load stays below them, so that nothing is late; under any other the backlog grows
-     * and the cost of a commit does not. */
-    LATE_NODES = 8000,
-    LATE_SYMBOLS = 4000,
-    LATE_LOCATIONS = 2000,
     SNAPSHOT_SAMPLES_MIN = 50000, /* between two snapshots */
     SNAPSHOT_STACK_FACTOR = 2     /* ... and at least so many times the stacks */
 };
+/* How long a commit may write late summaries, their big changes aside: a tenth of its interval. An
+ * ordinary load needs less, so that nothing is late; under any other the backlog grows and the cost
+ * of a commit does not. */
+static const int64_t LATE_NODES_NS = 4000000;
+static const int64_t LATE_SYMBOLS_NS = 2000000;
+static const int64_t LATE_LOCATIONS_NS = 1000000;
 
 void store_off_cpu(struct store *s)
 {
@@ -129,9 +129,10 @@ struct sum_column {
 struct sum_table {
     size_t offset; /* of its lazy table in struct intern */
     const struct sql_block *sql;
-    size_t budget;    /* late rows a commit writes */
-    int a, b, row_id; /* parameters of the key and the row id, 0: not among the columns */
-    struct sum_column columns[N_SUMS + 1];
+    const int64_t *budget_ns; /* for late rows, in a commit */
+    int a, b, row_id;         /* parameters of the key and the row id, 0: not among the columns */
+    struct sum_column columns[N_SUMS + 1]; /* of its samples */
+    struct sum_column waits[N_SUMS + 1];
 };
 
 #define SUM(block, column, field)                                                                  \
@@ -142,37 +143,39 @@ struct sum_table {
     SUM(block, n_self_samples, n_self), SUM(block, self_on_cpu_ns, self_ns),                       \
         SUM(block, n_total_samples, n_total), SUM(block, total_on_cpu_ns, total_ns)
 #define WAIT_SUMS(block)                                                                           \
-    SUM(block, n_self_waits, n_self_waits), SUM(block, self_off_cpu_ns, self_off_ns),              \
-        SUM(block, n_total_waits, n_waits), SUM(block, total_off_cpu_ns, total_off_ns)
+    SUM(block, n_self_waits, n_self), SUM(block, self_off_cpu_ns, self_ns),                        \
+        SUM(block, n_total_waits, n_total), SUM(block, total_off_cpu_ns, total_ns)
 #define LOCATION_SUMS(block) SUM(block, n_samples, n_self), SUM(block, on_cpu_ns, self_ns)
 
 static const struct sum_table sum_tables[] = {
     {.offset = offsetof(struct intern, tree),
      .sql = &sql_update_node,
-     .budget = LATE_NODES,
+     .budget_ns = &LATE_NODES_NS,
      .a = update_node_p_parent,
      .row_id = update_node_p_id,
-     .columns = {SAMPLE_SUMS(update_node), WAIT_SUMS(update_node)}},
+     .columns = {SAMPLE_SUMS(update_node)},
+     .waits = {WAIT_SUMS(update_node)}},
     {.offset = offsetof(struct intern, symbol_sums),
      .sql = &sql_put_symbol_sum,
-     .budget = LATE_SYMBOLS,
+     .budget_ns = &LATE_SYMBOLS_NS,
      .a = put_symbol_sum_p_symbol,
-     .columns = {SAMPLE_SUMS(put_symbol_sum), WAIT_SUMS(put_symbol_sum)}},
+     .columns = {SAMPLE_SUMS(put_symbol_sum)},
+     .waits = {WAIT_SUMS(put_symbol_sum)}},
     {.offset = offsetof(struct intern, thread_sums),
      .sql = &sql_put_symbol_thread_sum,
-     .budget = LATE_SYMBOLS,
+     .budget_ns = &LATE_SYMBOLS_NS,
      .a = put_symbol_thread_sum_p_utid,
      .b = put_symbol_thread_sum_p_symbol,
      .columns = {SAMPLE_SUMS(put_symbol_thread_sum)}},
     {.offset = offsetof(struct intern, frame_sums),
      .sql = &sql_put_frame_sum,
-     .budget = LATE_LOCATIONS,
+     .budget_ns = &LATE_LOCATIONS_NS,
      .a = put_frame_sum_p_frame,
      .b = put_frame_sum_p_utid,
      .columns = {LOCATION_SUMS(put_frame_sum)}},
     {.offset = offsetof(struct intern, callsite_sums),
      .sql = &sql_put_callsite_sum,
-     .budget = LATE_LOCATIONS,
+     .budget_ns = &LATE_LOCATIONS_NS,
      .a = put_callsite_sum_p_callsite,
      .b = put_callsite_sum_p_utid,
      .columns = {LOCATION_SUMS(put_callsite_sum)}},
@@ -199,7 +202,7 @@ struct sum_writer {
     const struct sum_table *table;
 };
 
-static void write_sums(void *ctx, uint32_t id, const struct lazy_row *row)
+static void write_sums(void *ctx, uint32_t id, const struct lazy_row *row, const struct sums *waits)
 {
     const struct sum_writer *w = ctx;
     struct stmt *st = db_stmt(w->store->db, w->table->sql);
@@ -207,6 +210,7 @@ static void write_sums(void *ctx, uint32_t id, const struct lazy_row *row)
     bind_if(st, w->table->b, row->b);
     bind_if(st, w->table->row_id, id);
     bind_sums(st, w->table->columns, &row->sums);
+    bind_sums(st, w->table->waits, waits);
     store_run_row(w->store, st);
 }
 
@@ -215,14 +219,14 @@ void store_sums(struct store *s, struct intern *in, bool all)
     for (size_t i = 0; i < sizeof(sum_tables) / sizeof(sum_tables[0]); i++) {
         struct sum_writer w = {s, &sum_tables[i]};
         struct lazy_table *t = (void *)((char *)in + w.table->offset);
-        lazy_flush(t, all ? SIZE_MAX : w.table->budget, write_sums, &w);
+        lazy_flush(t, all ? INT64_MAX : *w.table->budget_ns, write_sums, &w);
     }
 }
 
 void store_new_nodes(struct store *s, struct intern *in)
 {
-    static const struct sum_column columns[] = {
-        SAMPLE_SUMS(insert_node), WAIT_SUMS(insert_node), {0, 0}};
+    static const struct sum_column columns[] = {SAMPLE_SUMS(insert_node), {0, 0}};
+    static const struct sum_column waits[] = {WAIT_SUMS(insert_node), {0, 0}};
     struct stmt *st = db_stmt(s->db, &sql_insert_node);
     while (in->nodes_written < in->tree.n_rows) {
         uint32_t id = (uint32_t)++in->nodes_written;
@@ -235,6 +239,7 @@ void store_new_nodes(struct store *s, struct intern *in)
         stmt_bind_int(st, insert_node_p_is_inlined, node->is_inlined);
         stmt_bind_int(st, insert_node_p_is_recursive, node->is_recursive);
         bind_sums(st, columns, &row->sums);
+        bind_sums(st, waits, lazy_waits(&in->tree, id));
         store_run_row(s, st);
         lazy_mark_written(&in->tree, id);
     }

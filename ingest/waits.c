@@ -47,7 +47,7 @@ static uint32_t wait_callsite(struct waits *w, struct thread *th, const struct e
     *from = o->stack_from;
     if (text.n_addresses) {
         bool is_truncated = o->head.flags & EVENT_F_WAIT_TRUNCATED;
-        uint32_t callsite = stacks_callers(w->binaries, th, p, is_truncated, &text);
+        uint32_t callsite = stacks_callers(w->binaries, th, p, &is_truncated, &text);
         return intern_callsite(w->binaries->intern, callsite,
                                stacks_leaf(w->binaries, p->space, &text));
     }
@@ -161,7 +161,7 @@ static uint32_t waker_callsite(struct waits *w, uint32_t utid, const struct even
     struct thread *th = tasks_thread(w->tasks, utid);
     struct process *p = tasks_process(w->tasks, th->upid);
     bool is_truncated = o->head.flags & EVENT_F_WAIT_TRUNCATED;
-    uint32_t callsite = stacks_callers(w->binaries, th, p, is_truncated, &text);
+    uint32_t callsite = stacks_callers(w->binaries, th, p, &is_truncated, &text);
     return intern_callsite(w->binaries->intern, callsite,
                            stacks_leaf(w->binaries, p->space, &text));
 }

@@ -202,12 +202,58 @@ void fold_add(struct fold *f, int64_t utid, uint32_t node, uint64_t n, uint64_t 
     fold_add_node(f, node, n, ns);
 }
 
+/* Rows read ahead of being added: the tables they lead into are larger than any cache, so each is
+ * prefetched for the whole block before it is read. */
+struct block_row {
+    int64_t utid, callsite, frame;
+    uint64_t n, ns;
+    uint32_t node;
+};
+
+struct block {
+    struct block_row rows[128];
+    size_t n;
+};
+
+static bool is_full(const struct block *b)
+{
+    return b->n == sizeof(b->rows) / sizeof(b->rows[0]);
+}
+
+static void add_block(struct fold *f, struct block *b)
+{
+    for (size_t i = 0; f->has_nodes && i < b->n; i++) {
+        if (b->rows[i].node < f->n_sums) {
+            __builtin_prefetch(&f->nodes[b->rows[i].node], 1);
+        }
+    }
+    for (size_t i = 0; i < b->n; i++) {
+        fold_add(f, b->rows[i].utid, b->rows[i].node, b->rows[i].n, b->rows[i].ns);
+    }
+    b->n = 0;
+}
+
+static void find_nodes(struct fold *f, struct block *b)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        tree_prefetch_callsite(&f->tree, b->rows[i].callsite);
+    }
+    for (size_t i = 0; i < b->n; i++) {
+        tree_prefetch_child(&f->tree, b->rows[i].callsite, b->rows[i].frame);
+    }
+    for (size_t i = 0; i < b->n; i++) {
+        b->rows[i].node = tree_sample_node(&f->tree, b->rows[i].callsite, b->rows[i].frame);
+    }
+}
+
 /* sign, here and below: 1, or -1 as a two's complement number. */
 static void add_stack_sums(struct fold *f, struct db *db, int64_t snapshot, uint64_t sign)
 {
     struct stmt *s = db_stmt(db, &sql_fold_stack_sums);
     const struct tree *t = &f->tree;
+    struct block block;
 
+    block.n = 0;
     stmt_bind_int(s, fold_stack_sums_p_snapshot, snapshot);
     while (stmt_next(s)) {
         int64_t id = stmt_int(s, fold_stack_sums_c_stack);
@@ -215,27 +261,45 @@ static void add_stack_sums(struct fold *f, struct db *db, int64_t snapshot, uint
             continue; /* no run of ours has it, and it names no thread to count it for */
         }
         uint32_t node = t->stacks[id].node;
-        fold_add(f, t->stacks[id].utid, node < t->n_real && tree_has(t, node) ? node : 0,
-                 sign * (uint64_t)stmt_int(s, fold_stack_sums_c_n_samples),
-                 sign * (uint64_t)stmt_int(s, fold_stack_sums_c_on_cpu_ns));
+        block.rows[block.n++] = (struct block_row){
+            .utid = t->stacks[id].utid,
+            .node = node < t->n_real && tree_has(t, node) ? node : 0,
+            .n = sign * (uint64_t)stmt_int(s, fold_stack_sums_c_n_samples),
+            .ns = sign * (uint64_t)stmt_int(s, fold_stack_sums_c_on_cpu_ns),
+        };
+        if (is_full(&block)) {
+            add_block(f, &block);
+        }
     }
+    add_block(f, &block);
 }
 
 static void add_rows(struct fold *f, struct db *db, int64_t after, int64_t upto, uint64_t sign)
 {
     struct stmt *s = db_stmt(db, &sql_fold_sample_rows);
-    bool needs_node = f->has_nodes || f->is_excluded;
+    bool needs_node = f->has_nodes || f->is_excluded, is_last = after >= upto;
+    struct block block;
 
+    block.n = 0;
     stmt_bind_int(s, fold_sample_rows_p_after, after);
     stmt_bind_int(s, fold_sample_rows_p_upto, upto);
-    while (after < upto && stmt_next(s)) {
-        uint32_t node = 0;
-        if (needs_node) {
-            node = tree_sample_node(&f->tree, stmt_int(s, fold_sample_rows_c_callsite),
-                                    stmt_int(s, fold_sample_rows_c_frame));
+    while (!is_last) {
+        is_last = !stmt_next(s);
+        if (!is_last) {
+            block.rows[block.n++] = (struct block_row){
+                .utid = stmt_int(s, fold_sample_rows_c_utid),
+                .callsite = stmt_int(s, fold_sample_rows_c_callsite),
+                .frame = stmt_int(s, fold_sample_rows_c_frame),
+                .n = sign,
+                .ns = sign * (uint64_t)stmt_int(s, fold_sample_rows_c_on_cpu_ns),
+            };
         }
-        fold_add(f, stmt_int(s, fold_sample_rows_c_utid), node, sign,
-                 sign * (uint64_t)stmt_int(s, fold_sample_rows_c_on_cpu_ns));
+        if (needs_node && (is_last || is_full(&block))) {
+            find_nodes(f, &block);
+        }
+        if (is_last || is_full(&block)) {
+            add_block(f, &block);
+        }
     }
 }
 

@@ -69,13 +69,18 @@ static int open_ingest(struct recording *r, const struct recording_options *o, s
         .period_ns = capture_period_ns(r->capture),
         .stax_version = STAX_VERSION,
     };
+    int kallsyms_fd = capture_take_kallsyms(r->capture);
     struct ingest_options options = {
         .path = o->path,
+        .kallsyms_fd = kallsyms_fd,
         .max_bytes = o->max_bytes,
         .committed = o->committed,
         .ctx = o->ctx,
     };
     int rc = ingest_open(&r->ingest, &options, &run, rows, n, e);
+    if (rc) {
+        fd_close(&kallsyms_fd);
+    }
     buf_free(&command);
     free(rows);
     return rc;

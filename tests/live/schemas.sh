@@ -39,6 +39,9 @@ valid() {
 server_start
 valid "no run" status
 valid "no run" list
+stax schema diagnose-host >"$TMP/schema.json"
+stax diagnose host --json >"$TMP/doc.json"
+check "no run: stax diagnose host" validate "$TMP/schema.json" "$TMP/doc.json"
 start "$STAX_WORKLOADS/cpu_shares" --threads 2 --seconds 30 >/dev/null
 target=$last_pid
 start stax record --json --pid "$target" >"$TMP/record.json" 2>/dev/null
@@ -57,8 +60,8 @@ for when in live stopped archive; do
     if [[ $when != archive ]]; then
         valid $when status
         valid $when list
-        valid $when diagnose
     fi
+    valid $when diagnose "${run[@]}"
     for view in top flame threads; do
         valid $when $view "${run[@]}"
         valid $when $view "${run[@]}" --from 0.1 --to 0.6 --exclude burn_gamma
