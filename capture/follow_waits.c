@@ -701,6 +701,13 @@ void follow_waits_end(struct follow *f, int64_t ts)
         }
     }
     tell_candidates(f);
+    /* The end of one thread's interval may have folded that of another. */
+    slot = 0;
+    for (struct target_process *p; (p = target_next(&f->target, &slot));) {
+        for (struct target_thread *t = p->threads; t; t = t->next) {
+            tell_folded(f, t, ts);
+        }
+    }
 }
 
 void follow_waits_free(struct follow *f)

@@ -29,7 +29,7 @@ size_t waking_pid_offset(const char *format)
 bool waking_parse(const void *raw, size_t n_bytes, size_t pid_offset, struct waking *w)
 {
     const unsigned char *bytes = raw;
-    if (n_bytes < COMMON_BYTES || n_bytes < pid_offset + sizeof(w->tid)) {
+    if (n_bytes < COMMON_BYTES || pid_offset > n_bytes - sizeof(w->tid)) {
         return false;
     }
     uint8_t flags = bytes[COMMON_FLAGS_AT];
