@@ -25,6 +25,7 @@ enum {
     CPUS_MAX = 8192,
     STACK_MAX = 127,
 };
+static const int64_t DRAIN_MAX_NS = 1000000000; /* that allows for more intervals */
 static const int64_t LONG_NS = 10000000;
 static const int64_t STEP_NS = 100000; /* from a wakeup to the CPU: a shorter time is summed up */
 static const int64_t STACK_AGE_NS = 1000000; /* between a switch's stack and the switch */
@@ -682,7 +683,9 @@ void follow_waits_tick(struct follow *f, int64_t limit_ts)
         probe_some(f);
     }
     tell_changed(f, limit_ts);
-    int64_t budget = (limit_ts - w->drained_ts) * INTERVALS_HZ / 1000000000 + 1;
+    int64_t drain_ns = limit_ts - w->drained_ts;
+    int64_t budget =
+        (drain_ns < DRAIN_MAX_NS ? drain_ns : DRAIN_MAX_NS) * INTERVALS_HZ / 1000000000 + 1;
     bool is_full = f->queued_bytes >= queue_max_bytes(f->options.out);
     w->n_candidates_max = is_full || budget < 0     ? 0
                           : budget < CANDIDATES_MAX ? (size_t)budget
