@@ -31,16 +31,22 @@
 #include "capture/order.h"
 #include "capture/proc.h"
 #include "capture/record.h"
+#include "capture/unwinder.h"
+#include "capture/wait_probe.h"
 
 enum {
-    RING_BYTES = 512 << 10, /* what an unprivileged user may lock per CPU by default */
+    RING_BYTES = 512 << 10,       /* what an unprivileged user may lock per CPU by default */
+    UNWIND_RING_BYTES = 4 << 20,  /* what whole stacks need; less is granted to most */
+    WAITING_BYTES_MAX = 64 << 20, /* of records, for the tables that unwind them */
+    TABLES_BYTES_MAX = 512 << 20,
     DRAIN_MS = 40,
     END_MS = 12,              /* the last drains: as soon as the slack has passed */
     MAX_FREQUENCY_HZ = 50000, /* beyond, the kernel's clock skips more and more ticks, silently */
     MAX_STACK = 127,
     KALLSYMS_BYTES_MAX = 128 << 20,
     NO_REASON = -1,
-    FULL_BYTES = 256,     /* a ring with no more room than this may have lost records */
+    FULL_BYTES = 256, /* a ring with no more room than this may have lost records */
+    FIRST_RING_FD = 3,
     STACKS_HZ = 2000,     /* stacks of context switches, in the long run */
     STACKS_AT_ONCE = 800, /* ... and in a burst */
     WAKINGS_HZ = 4000,    /* the same for wakeups */
@@ -58,6 +64,7 @@ static const uint64_t SLICE_NS = 100000;
 
 /* A record is stamped before it is written; this long at most, a stolen CPU apart. */
 static const int64_t SLACK_NS = 10000000;
+static const int64_t PATIENCE_NS = 1000000000; /* with a table that is being made */
 static const int64_t PROBE_PERIOD_NS = 1000000;
 static const int64_t VERIFY_NS = 500000000;
 static const int64_t FUTURE_NS = 1000000000;      /* a stamp further ahead is no time at all */
@@ -81,6 +88,7 @@ struct capture {
     struct events events;
     struct order order;
     struct follow *follow;
+    struct unwinder *unwinder; /* NULL: stacks are as the kernel gives them */
     struct capture_ability abilities[ABILITIES_MAX];
     size_t n_abilities;
     int kallsyms[2]; /* for us, and for whoever takes it; -1: none */
@@ -88,6 +96,7 @@ struct capture {
     int wake_fd; /* eventfd: stop */
     int pid_fd;  /* of the main process, -1 once it ended */
     struct pollfd *fds;
+    size_t n_fds;
     pthread_t thread;
     bool is_started;
     _Atomic int stop_reason; /* enum event_end_reason or NO_REASON; the first one wins */
@@ -96,6 +105,7 @@ struct capture {
     int64_t verified_ts;
     uint64_t n_late_told, n_malformed;
     struct bound stacks, wakings;
+    uint64_t n_stacks_lost, n_stacks_lost_told;
     bool is_ending;             /* the last drain */
     int64_t sampled_ns;         /* that samples stood for, those left out later included */
     uint64_t n_ring_lost;       /* records that the rings said they lost */
@@ -149,33 +159,54 @@ static void count(struct capture *c, const struct record *r)
     }
 }
 
+/* Notes a ring's fill and its loss of records that have no place in time. */
+static void note_drain(struct capture *c, const struct ring *ring, size_t waiting)
+{
+    c->n_malformed += ring->is_bad;
+    if (waiting > c->stats.peak_ring_bytes) {
+        pthread_mutex_lock(&c->lock);
+        c->stats.peak_ring_bytes = waiting;
+        pthread_mutex_unlock(&c->lock);
+    }
+}
+
+/* Whether a record goes on; those that are lost or make no sense are counted. */
+static bool is_good(struct capture *c, const void *bytes, size_t size, int64_t now,
+                    struct record *r)
+{
+    if (parse(c, bytes, size, r) != 0 || r->ts > now + FUTURE_NS) {
+        c->n_malformed++;
+        return false;
+    }
+    return r->kind != RECORD_OTHER;
+}
+
+static void keep(struct capture *c, const struct record *r, size_t size)
+{
+    size_t n = record_trimmed_size(r, size);
+    if (r->kind == RECORD_SAMPLE) {
+        uint32_t source = map_get(&c->events.sources, r->id);
+        c->stacks.left -= (source & EVENTS_SWITCH_STACK) != 0;
+        c->wakings.left -= (source & EVENTS_WAKING) != 0;
+    }
+    record_trim(r, size, order_room(&c->order, r->ts, n));
+}
+
 /* Moves the records of one ring into the order buffer. */
 static void drain_ring(struct capture *c, size_t index, int64_t now)
 {
     struct ring *ring = &c->events.rings[index];
     int64_t last_ts = 0;
     size_t waiting = ring_begin(ring), size;
-    if (waiting > c->stats.peak_ring_bytes) {
-        pthread_mutex_lock(&c->lock);
-        c->stats.peak_ring_bytes = waiting;
-        pthread_mutex_unlock(&c->lock);
-    }
-    for (const void *bytes = ring_next(ring, &size); bytes; bytes = ring_next(ring, &size)) {
+    for (const void *bytes; (bytes = ring_next(ring, &size));) {
         struct record r;
-        if (parse(c, bytes, size, &r) != 0 || r.ts > now + FUTURE_NS) {
-            c->n_malformed++;
-        } else if (r.kind != RECORD_OTHER) {
+        if (is_good(c, bytes, size, now, &r)) {
             count(c, &r);
-            order_add(&c->order, r.ts, bytes, size);
+            keep(c, &r, size);
             last_ts = r.ts;
-            if (r.kind == RECORD_SAMPLE) {
-                uint32_t source = map_get(&c->events.sources, r.id);
-                c->stacks.left -= (source & EVENTS_SWITCH_STACK) != 0;
-                c->wakings.left -= (source & EVENTS_WAKING) != 0;
-            }
         }
     }
-    c->n_malformed += ring->is_bad;
+    note_drain(c, ring, waiting);
     ring_end(ring);
     if (last_ts && waiting + FULL_BYTES >= ring->data_bytes) {
         /* The kernel tells of what it lost with the next record only; time that nothing is known
@@ -188,11 +219,34 @@ static void drain_ring(struct capture *c, size_t index, int64_t now)
     }
 }
 
+/* The same of a ring for stacks of switches, where a loss means waits without stacks. */
+static void drain_stacks(struct capture *c, struct ring *ring, int64_t now)
+{
+    size_t size;
+    ring_begin(ring);
+    for (const void *bytes; (bytes = ring_next(ring, &size));) {
+        struct record r;
+        if (!is_good(c, bytes, size, now, &r)) {
+            continue;
+        }
+        if (r.kind == RECORD_LOST) {
+            c->n_stacks_lost += r.n_lost;
+        } else {
+            keep(c, &r, size);
+        }
+    }
+    c->n_malformed += ring->is_bad;
+    ring_end(ring);
+}
+
 static void drain(void *ctx)
 {
     struct capture *c = ctx;
     int64_t now = clock_monotonic_ns();
     for (size_t i = 0; i < c->events.cpus.n; i++) {
+        if (c->events.stack_rings) {
+            drain_stacks(c, &c->events.stack_rings[i], now);
+        }
         drain_ring(c, i, now);
     }
 }
@@ -214,17 +268,39 @@ static void keep_bound(struct capture *c, struct bound *b, int64_t now)
     }
 }
 
-/* Tells everything older than limit_ts, in order. */
-static void tell(struct capture *c, int64_t limit_ts)
+/* Whether a record may wait for the table that its stack needs. */
+static bool may_wait(const struct capture *c, int64_t ts, int64_t now)
 {
-    int64_t ts;
+    return c->unwinder && now - ts < PATIENCE_NS && order_bytes(&c->order) < WAITING_BYTES_MAX;
+}
+
+/* Tells everything older than limit_ts, in order. Returns up to when that was possible: a stack
+ * whose table is being made holds up what comes after it. */
+static int64_t tell(struct capture *c, int64_t limit_ts)
+{
+    int64_t ts, now = clock_monotonic_ns();
     size_t size;
+    if (c->unwinder) {
+        unwinder_collect(c->unwinder);
+    }
     order_release(&c->order, limit_ts);
     for (const void *bytes; (bytes = order_next(&c->order, &ts, &size));) {
         struct record r;
-        if (parse(c, bytes, size, &r) == 0) {
-            follow_record(c->follow, &r, ts);
+        if (parse(c, bytes, size, &r) == 0 &&
+            !follow_record(c->follow, &r, ts, may_wait(c, ts, now))) {
+            order_hand_back(&c->order);
+            return ts;
         }
+    }
+    return limit_ts;
+}
+
+/* At the end, when no more records come: all that is left. */
+static void tell_rest(struct capture *c)
+{
+    while (tell(c, INT64_MAX) != INT64_MAX) {
+        struct pollfd made = {.fd = unwinder_fd(c->unwinder), .events = POLLIN};
+        poll(&made, 1, END_MS);
     }
 }
 
@@ -234,6 +310,9 @@ static void tell_losses(struct capture *c, int64_t ts)
     c->n_late_told = c->order.n_late;
     follow_loss(c->follow, ts, UINT32_MAX, EVENT_LOSS_MALFORMED, c->n_malformed);
     c->n_malformed = 0;
+    uint64_t n_stacks = c->n_stacks_lost - c->n_stacks_lost_told;
+    follow_loss(c->follow, ts, UINT32_MAX, EVENT_LOSS_STACKS, n_stacks);
+    c->n_stacks_lost_told = c->n_stacks_lost;
 }
 
 /* At the end: what is missing although no ring said so. Records lost since a ring was written last;
@@ -245,6 +324,10 @@ static void tell_missing(struct capture *c, int64_t ts, const struct events_tota
         uint64_t n = totals->n_lost - c->n_ring_lost;
         c->n_ring_lost += n;
         follow_loss(c->follow, ts, UINT32_MAX, EVENT_LOSS_RING_FULL, n);
+    }
+    if (totals->n_stacks_lost > c->n_stacks_lost) {
+        c->n_stacks_lost = totals->n_stacks_lost;
+        tell_losses(c, ts);
     }
     int64_t lost_ns = 0; /* as much as it can have been: that loss is told already */
     if (__builtin_mul_overflow((int64_t)c->n_ring_lost, c->period_ns, &lost_ns)) {
@@ -278,12 +361,21 @@ static void update_stats(struct capture *c)
     c->stats.n_processes = f.n_processes;
     c->stats.n_events_open = events_n_open(&c->events);
     c->stats.ring_bytes = c->events.ring_bytes;
+    if (c->unwinder) {
+        struct cfi_cache_stats tables;
+        unwinder_get_stats(c->unwinder, &tables);
+        c->stats.stack_bytes = c->events.stack_bytes;
+        c->stats.n_tables = tables.n_binaries;
+        c->stats.table_bytes = tables.n_bytes;
+        c->stats.n_unread = tables.n_unread;
+        c->stats.n_dropped = tables.n_dropped;
+    }
     c->stats.n_drains++;
     c->stats.cpu_time_ns = cpu.tv_sec * 1000000000LL + cpu.tv_nsec;
     pthread_mutex_unlock(&c->lock);
 }
 
-/* fds: the wake-up, the main process, then the rings. */
+/* fds: the wake-up, the main process, tables that were made, then the rings. */
 static void wait_for_work(struct capture *c)
 {
     int64_t now = clock_monotonic_ns();
@@ -295,12 +387,12 @@ static void wait_for_work(struct capture *c)
     }
     c->fds[0] = (struct pollfd){.fd = c->wake_fd, .events = POLLIN};
     c->fds[1] = (struct pollfd){.fd = c->pid_fd, .events = POLLIN};
-    if (poll(c->fds, 2 + c->events.cpus.n, (int)timeout_ms) <= 0) {
+    if (poll(c->fds, c->n_fds, (int)timeout_ms) <= 0) {
         return;
     }
-    for (size_t i = 0; i < c->events.cpus.n; i++) {
-        if (c->fds[2 + i].revents & (POLLERR | POLLHUP | POLLNVAL)) {
-            c->fds[2 + i].fd = -1; /* it would wake us for ever; the timeout still drains it */
+    for (size_t i = FIRST_RING_FD; i < c->n_fds; i++) {
+        if (c->fds[i].revents & (POLLERR | POLLHUP | POLLNVAL)) {
+            c->fds[i].fd = -1; /* it would wake us for ever; the timeout still drains it */
         }
     }
 }
@@ -331,7 +423,7 @@ static int step(struct capture *c)
     drain(c);
     keep_bound(c, &c->stacks, now);
     keep_bound(c, &c->wakings, now);
-    tell(c, limit_ts);
+    limit_ts = tell(c, limit_ts);
     tell_losses(c, limit_ts);
     look_for_end(c, now);
     follow_tick(c->follow, limit_ts);
@@ -397,7 +489,7 @@ static void *run(void *ctx)
     struct events_totals totals;
     events_read(&c->events, &totals);
     drain(c);
-    tell(c, INT64_MAX);
+    tell_rest(c);
     int64_t now = clock_monotonic_ns();
     tell_losses(c, now);
     tell_missing(c, now, &totals);
@@ -416,7 +508,7 @@ static void *run(void *ctx)
 static size_t ring_size(size_t wanted)
 {
     size_t size = (size_t)sysconf(_SC_PAGESIZE);
-    while (size < (wanted ? wanted : RING_BYTES) && size < (size_t)1 << 30) {
+    while (size < wanted && size < (size_t)1 << 30) {
         size *= 2;
     }
     return size;
@@ -429,12 +521,15 @@ size_t capture_probe(const char *daemon_socket, struct capture_ability rows[ABIL
                         .is_on_exec = true, /* never: nothing is recorded */
                         .daemon_socket = daemon_socket};
     struct events_thread self = {getpid(), getpid()};
-    int rc = events_open(&ev, ring_size(1), &e);
+    int rc = events_open(&ev, ring_size(RING_BYTES), &e);
     rc = rc ? rc : events_add_thread(&ev, &self, &e);
     int fd = rc == 0 && ev.has_kernel ? opener_kallsyms(&ev.opener) : -1;
     size_t n = 0;
     if (rc == 0) {
-        n = ability_all(rows, &ev, fd >= 0);
+        struct ability_facts facts = {.has_names = fd >= 0,
+                                      .unwinds = unwind_arch_of_host() != NULL,
+                                      .reads_memory = wait_probe_is_allowed(0)};
+        n = ability_all(rows, &ev, &facts);
     } else {
         ability_recording(&rows[n++], &e);
     }
@@ -471,6 +566,24 @@ static int check_options(const struct capture_options *o, struct err *e)
     return 0;
 }
 
+static size_t ring_wanted(const struct capture *c)
+{
+    size_t otherwise = c->unwinder ? UNWIND_RING_BYTES : RING_BYTES;
+    return c->options.ring_bytes ? c->options.ring_bytes : otherwise;
+}
+
+static int open_unwinder(struct capture *c, struct err *e)
+{
+    const struct unwind_arch *arch = unwind_arch_of_host();
+    if (!c->options.unwinds || !arch) {
+        return 0;
+    }
+    c->events.user_regs = arch->perf_mask;
+    struct unwinder_options options = {
+        .arch = arch, .max_table_bytes = TABLES_BYTES_MAX, .reads_memory = true};
+    return unwinder_new(&c->unwinder, &options, e);
+}
+
 static struct follow *new_follow(struct capture *c, struct queue *out)
 {
     int64_t max_stack = 0;
@@ -487,6 +600,7 @@ static struct follow *new_follow(struct capture *c, struct queue *out)
         .sources = &c->events.sources,
         .has_switches = true,
         .waking_pid_offset = &c->events.waking_pid_offset,
+        .unwinder = c->unwinder,
         .without_kernel = c->options.without_kernel,
         .is_held = c->options.is_launched,
     };
@@ -509,9 +623,16 @@ static int arm(struct capture *c, struct err *e)
 
 static void prepare_poll(struct capture *c)
 {
-    c->fds = mem_new(2 + c->events.cpus.n, sizeof(*c->fds));
-    for (size_t i = 0; i < c->events.cpus.n; i++) {
-        c->fds[2 + i] = (struct pollfd){.fd = c->events.anchors[i], .events = POLLIN};
+    const struct events *ev = &c->events;
+    c->fds = mem_new(FIRST_RING_FD + 2 * ev->cpus.n, sizeof(*c->fds));
+    int made = c->unwinder ? unwinder_fd(c->unwinder) : -1;
+    c->fds[2] = (struct pollfd){.fd = made, .events = POLLIN};
+    c->n_fds = FIRST_RING_FD;
+    for (size_t i = 0; i < ev->cpus.n; i++) {
+        c->fds[c->n_fds++] = (struct pollfd){.fd = ev->anchors[i], .events = POLLIN};
+        if (ev->stack_anchors) {
+            c->fds[c->n_fds++] = (struct pollfd){.fd = ev->stack_anchors[i], .events = POLLIN};
+        }
     }
 }
 
@@ -528,7 +649,12 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
     c->period_ns = 1000000000LL / options->frequency_hz;
     atomic_init(&c->stop_reason, NO_REASON);
     pthread_mutex_init(&c->lock, NULL);
+    c->wake_fd = c->pid_fd = -1;
+    rc = open_unwinder(c, e);
     c->follow = new_follow(c, out);
+    if (rc != 0) {
+        goto out;
+    }
     c->events.period_ns = c->period_ns;
     c->events.is_on_exec = options->is_launched;
     c->events.with_children = options->with_children;
@@ -541,7 +667,7 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
         rc = err_set_errno(e, errno, "cannot make an eventfd");
         goto out;
     }
-    rc = events_open(&c->events, ring_size(options->ring_bytes), e);
+    rc = events_open(&c->events, ring_size(ring_wanted(c)), e);
     if (rc == 0) {
         rc = arm(c, e);
     }
@@ -554,7 +680,10 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
     }
     events_end_opening(&c->events);
     prepare_poll(c);
-    c->n_abilities = ability_all(c->abilities, &c->events, c->kallsyms[0] >= 0);
+    struct ability_facts facts = {.has_names = c->kallsyms[0] >= 0,
+                                  .unwinds = c->unwinder != NULL,
+                                  .reads_memory = wait_probe_is_allowed(options->pid)};
+    c->n_abilities = ability_all(c->abilities, &c->events, &facts);
     update_stats(c);
     *out_capture = c;
     c = NULL;
@@ -610,6 +739,7 @@ void capture_close(struct capture *c)
     events_close(&c->events);
     order_free(&c->order);
     follow_free(c->follow);
+    unwinder_free(c->unwinder);
     fd_close(&c->wake_fd);
     fd_close(&c->pid_fd);
     fd_close(&c->kallsyms[0]);

@@ -23,7 +23,9 @@ struct capture_options {
     bool without_kernel;   /* stacks are recorded without the kernel's part; its time counts */
     uint32_t frequency_hz; /* samples per second and CPU, > 0 */
     int64_t time_limit_ns; /* 0: none; from capture_start() */
-    size_t ring_bytes;     /* per CPU data area wanted, power of two; 0: default 512 KiB */
+    bool unwinds;          /* user stacks are unwound by CFI, where this processor can be */
+    size_t ring_bytes;     /* per CPU data area wanted, power of two; 0: default 512 KiB, or 4 MiB
+                            * when stacks are unwound */
     /* Of staxd, which is asked where the host withholds events; "" or NULL: nobody is. Borrowed
      * during capture_open(). */
     const char *daemon_socket;
@@ -54,6 +56,11 @@ struct capture_stats {
     uint64_t peak_ring_bytes; /* the fullest any ring was found */
     uint64_t n_drains;        /* passes over the rings */
     int64_t cpu_time_ns;      /* CPU time of the capture thread */
+    uint64_t stack_bytes;     /* of the copy of a stack that a sample takes, at most; 0: none */
+    uint64_t n_tables;        /* unwind tables of binaries */
+    uint64_t table_bytes;     /* ... their memory */
+    uint64_t n_unread;        /* binaries that could not be read for one */
+    uint64_t n_dropped;       /* tables that found no room */
 };
 
 struct capture;

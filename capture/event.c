@@ -154,8 +154,8 @@ static size_t needed_for_wait(const struct event_head *head, size_t size)
         const struct event_off_cpu *o = (const void *)head;
         if (size < sizeof(*o) || !is_off_state(o->state) || o->reason >= EVENT_N_REASONS ||
             o->reason_from >= EVENT_N_REASON_SOURCES || o->stack_from >= EVENT_N_STACK_SOURCES ||
-            o->n_kernel > o->n_addresses || o->start_ts < 0 || o->dur_ns < 0 ||
-            o->dur_ns > INT64_MAX - o->start_ts) {
+            o->n_kernel > o->n_addresses || o->stack_end >= EVENT_N_STACK_ENDS || o->start_ts < 0 ||
+            o->dur_ns < 0 || o->dur_ns > INT64_MAX - o->start_ts) {
             return SIZE_MAX;
         }
         return sizeof(*o) + (size_t)o->n_addresses * sizeof(uint64_t);
@@ -177,8 +177,9 @@ static size_t needed_for_wakeup(const struct event_head *head, size_t size)
 {
     if (head->type == EVENT_WAKEUP) {
         const struct event_wakeup *w = (const void *)head;
-        if (size < sizeof(*w) || w->waker >= EVENT_N_WAKERS || w->n_kernel > w->n_addresses ||
-            w->wake_ts < 0 || w->dur_ns < 0 || w->dur_ns > w->wake_ts) {
+        if (size < sizeof(*w) || w->waker >= EVENT_N_WAKERS || w->stack_end >= EVENT_N_STACK_ENDS ||
+            w->n_kernel > w->n_addresses || w->wake_ts < 0 || w->dur_ns < 0 ||
+            w->dur_ns > w->wake_ts) {
             return SIZE_MAX;
         }
         return sizeof(*w) + (size_t)w->n_addresses * sizeof(uint64_t);
@@ -210,7 +211,8 @@ static size_t needed(const struct event_head *head, size_t size)
     }
     case EVENT_SAMPLE: {
         const struct event_sample *s = (const void *)head;
-        if (size < sizeof(*s) || s->n_addresses < 1 || s->n_kernel > s->n_addresses) {
+        if (size < sizeof(*s) || s->n_addresses < 1 || s->n_kernel > s->n_addresses ||
+            s->stack_end >= EVENT_N_STACK_ENDS) {
             return SIZE_MAX;
         }
         return sizeof(*s) + (size_t)s->n_addresses * sizeof(uint64_t);

@@ -78,7 +78,27 @@ struct event_mapping {
     char path[]; /* as the target's mount namespace names it */
 };
 
-#define EVENT_F_SAMPLE_TRUNCATED 0x1u /* the stack is known not to reach its root */
+/* How the addresses of a stack end; the names go into unfinished_stack.cause, but the first: the
+ * thread's first function, or nothing says otherwise. */
+#define EVENT_STACK_ENDS(X)                                                                        \
+    X(ROOT, "root")                                                                                \
+    X(EXHAUSTED, "stack_copy_exhausted")    /* the stack goes on beyond what was copied of it */   \
+    X(NO_CFI, "no_cfi")                     /* code without unwind information */                  \
+    X(BAD_CFA, "bad_cfa")                   /* unwind information that leads nowhere */            \
+    X(TOO_DEEP, "too_deep")                 /* more than 1,024 addresses */                        \
+    X(BAD_MEMORY, "bad_memory")             /* memory that could not be read */                    \
+    X(BAD_PC, "bad_return_address")         /* a return address that is no code */                 \
+    X(UNKNOWN_REGISTER, "unknown_register") /* unwinding needs a register that is not known */     \
+    X(PENDING, "pending")                   /* unwind tables were not ready in time */             \
+    X(KERNEL_LIMIT, "kernel_limit")         /* the kernel gave as many addresses as it may */      \
+    X(NO_MAPPING, "no_mapping")             /* a caller that is in no mapping, found by ingest */
+
+enum event_stack_end {
+#define X(name, text) EVENT_STACK_END_##name,
+    EVENT_STACK_ENDS(X)
+#undef X
+        EVENT_N_STACK_ENDS
+};
 
 /* addresses[0] is the sampled pc; then return addresses, callee before caller. The first n_kernel
  * of all n_addresses are kernel addresses. */
@@ -90,6 +110,9 @@ struct event_sample {
     uint16_t n_kernel;
     uint16_t n_addresses; /* at least 1 */
     int64_t on_cpu_ns;    /* the weight: on-CPU time this sample stands for */
+    uint8_t stack_end;    /* enum event_stack_end */
+    uint8_t is_guessed;   /* part of the stack is likely, not certain */
+    uint8_t pad[6];
     uint64_t addresses[];
 };
 
@@ -160,8 +183,6 @@ enum event_stack_source {
 /* The evidence says no more than that a futex was waited for: a library function on the stack may
  * know better. */
 #define EVENT_F_WAIT_IS_VAGUE 0x1u
-/* The stack is known not to reach its root. */
-#define EVENT_F_WAIT_TRUNCATED 0x2u
 
 /* head.ts: when it was told, soon after its end. Addresses as in a sample, n_addresses may be 0. */
 struct event_off_cpu {
@@ -176,6 +197,9 @@ struct event_off_cpu {
     uint8_t stack_from;  /* enum event_stack_source */
     uint16_t n_kernel;
     uint16_t n_addresses;
+    uint8_t stack_end;  /* enum event_stack_end */
+    uint8_t is_guessed; /* part of the stack is likely, not certain */
+    uint8_t pad[6];
     uint64_t addresses[];
 };
 
@@ -212,10 +236,11 @@ struct event_wakeup {
     int32_t tid;
     int32_t waker_pid; /* 0: an interrupt, or not known */
     int32_t waker_tid;
-    int64_t wake_ts; /* ns */
-    int64_t dur_ns;  /* how long the thread had waited */
-    uint8_t waker;   /* enum event_waker */
-    uint8_t pad[3];
+    int64_t wake_ts;   /* ns */
+    int64_t dur_ns;    /* how long the thread had waited */
+    uint8_t waker;     /* enum event_waker */
+    uint8_t stack_end; /* enum event_stack_end */
+    uint8_t pad[2];
     uint16_t n_kernel;
     uint16_t n_addresses;
     uint64_t addresses[];
@@ -262,7 +287,8 @@ struct event_thread_time {
     X(MALFORMED, "malformed")   /* n records that could not be parsed */                           \
     X(LATE, "late")             /* n records, kept, that came too late to be put in order */       \
     X(NO_EVENTS, "no_events")   /* n threads on which events could not be opened */                \
-    X(UNSAMPLED, "unsampled")   /* at the end: n ms of CPU time that no sample stands for */
+    X(STACKS, "stacks")       /* n stacks of waits found no room: those have none of their own */  \
+    X(UNSAMPLED, "unsampled") /* at the end: n ms of CPU time that no sample stands for */
 
 enum event_loss_kind {
 #define X(name, text) EVENT_LOSS_##name,

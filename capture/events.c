@@ -19,6 +19,14 @@
 enum {
     RING_BYTES_MIN = 32 << 10,
     SPARE_FDS = 256, /* left to the rest of this process */
+    STACK_BYTES_MIN = 1024,
+    STACK_BYTES_MAX = 65528 - 2048, /* a record has 64 KiB at most, the rest of it included */
+    RINGS_BYTES_MAX = 128 << 20,    /* of all CPUs, as long as each has RING_BYTES_ENOUGH */
+    STACK_RING_BYTES = 1 << 20,
+    STACK_RING_BYTES_MIN = 128 << 10,
+    SWITCH_STACK_BYTES = 8 << 10, /* of a copy; the rest is read while the thread waits */
+    SWITCH_STACKS_MIN = 64,       /* that such a ring is to hold */
+    RING_BYTES_ENOUGH = 512 << 10,
     CPU_LIST_BYTES_MAX = 65536,
     PATH_BYTES = 64,
     FORMAT_BYTES_MAX = 16384,
@@ -60,42 +68,74 @@ static int find_cpus(struct pid_list *cpus)
 /* The events that own the rings. They sit on our own main thread, disabled, and ask to be woken
  * when a quarter of a ring is full. The first ones also find out what can be counted. 0 or -errno.
  */
-static int open_anchors(struct events *ev, size_t ring_bytes)
+static int open_anchors(struct events *ev, size_t ring_bytes, int *anchors)
 {
     struct opener_want want = {
         .event = {.kind = BROKER_DUMMY, .pid = getpid(), .tid = getpid()},
         .wakeup_bytes = (uint32_t)(ring_bytes / 4),
     };
     want.event.flags = BROKER_DISABLED | (ev->counts_lost ? BROKER_COUNT_LOST : 0);
-    int rc = opener_open(&ev->opener, &want, &ev->cpus, ev->anchors);
+    int rc = opener_open(&ev->opener, &want, &ev->cpus, anchors);
     if (rc == -EINVAL && ev->counts_lost) {
         ev->counts_lost = false;
-        return open_anchors(ev, ring_bytes);
+        return open_anchors(ev, ring_bytes, anchors);
     }
     return rc;
 }
 
-static void close_rings(struct events *ev)
+static void close_rings(struct events *ev, int *anchors, struct ring *rings)
 {
-    for (size_t i = 0; ev->rings && i < ev->cpus.n; i++) {
-        ring_unmap(&ev->rings[i]);
-        fd_close(&ev->anchors[i]);
+    for (size_t i = 0; rings && i < ev->cpus.n; i++) {
+        ring_unmap(&rings[i]);
+        fd_close(&anchors[i]);
     }
+}
+
+static void new_rings(struct events *ev, int **anchors, struct ring **rings)
+{
+    *anchors = mem_new(ev->cpus.n, sizeof(**anchors));
+    memset(*anchors, -1, ev->cpus.n * sizeof(**anchors));
+    *rings = mem_new(ev->cpus.n, sizeof(**rings));
 }
 
 /* 0, -EPERM when there is not enough locked memory for this size, or another -errno. */
-static int open_rings(struct events *ev, size_t ring_bytes, bool *is_map)
+static int open_rings(struct events *ev, size_t ring_bytes, int *anchors, struct ring *rings,
+                      bool *is_map)
 {
     *is_map = false;
-    int rc = open_anchors(ev, ring_bytes);
+    int rc = open_anchors(ev, ring_bytes, anchors);
     for (size_t i = 0; i < ev->cpus.n && rc == 0; i++) {
-        *is_map = ev->anchors[i] >= 0;
-        rc = *is_map ? ring_map(&ev->rings[i], ev->anchors[i], ring_bytes) : -ENODEV;
+        *is_map = anchors[i] >= 0;
+        rc = *is_map ? ring_map(&rings[i], anchors[i], ring_bytes) : -ENODEV;
     }
-    if (rc == 0) {
-        ev->ring_bytes = ring_bytes;
+    if (rc != 0) {
+        close_rings(ev, anchors, rings);
     }
     return rc;
+}
+
+/* The rings for stacks of switches: as large as locked memory allows, or none. */
+static void open_stack_rings(struct events *ev)
+{
+    size_t ring_bytes = STACK_RING_BYTES;
+    bool is_map;
+    ev->has_tried_stack_rings = true;
+    new_rings(ev, &ev->stack_anchors, &ev->stack_rings);
+    while (ring_bytes >= STACK_RING_BYTES_MIN &&
+           open_rings(ev, ring_bytes, ev->stack_anchors, ev->stack_rings, &is_map) != 0) {
+        ring_bytes /= 2;
+    }
+    if (ring_bytes < STACK_RING_BYTES_MIN) {
+        free(ev->stack_anchors);
+        free(ev->stack_rings);
+        ev->stack_anchors = NULL;
+        ev->stack_rings = NULL;
+        return;
+    }
+    size_t bytes = ring_bytes / SWITCH_STACKS_MIN & ~(size_t)7;
+    ev->switch_stack_bytes = (uint32_t)(bytes < SWITCH_STACK_BYTES ? bytes : SWITCH_STACK_BYTES);
+    ev->formats[EVENTS_STACKS].has_stack = true;
+    ev->formats[EVENTS_STACKS].user_regs = ev->user_regs;
 }
 
 const struct record_format *events_format(const struct events *ev, uint64_t id)
@@ -107,6 +147,22 @@ const struct record_format *events_format(const struct events *ev, uint64_t id)
     return &ev->formats[source & EVENTS_SWITCH_STACK ? EVENTS_STACKS
                         : source & EVENTS_WAKING     ? EVENTS_WAKINGS
                                                      : EVENTS_CLOCK];
+}
+
+/* Stack copies are as large as they can be for the ring to hold the samples of 35 ms, which is how
+ * long nobody may come to drain it: the kernel takes the room of a whole copy whatever the stack's
+ * size. What is missing is read from the target. */
+static void set_formats(struct events *ev)
+{
+    int64_t n_samples = 35000000 / ev->period_ns + 1;
+    int64_t bytes = (int64_t)ev->ring_bytes / n_samples;
+    bytes = bytes < STACK_BYTES_MIN ? STACK_BYTES_MIN : bytes;
+    bytes = bytes > STACK_BYTES_MAX ? STACK_BYTES_MAX : bytes;
+    if (ev->user_regs) {
+        ev->stack_bytes = (uint32_t)bytes & ~7u;
+        ev->formats[EVENTS_CLOCK].has_stack = true;
+        ev->formats[EVENTS_CLOCK].user_regs = ev->user_regs;
+    }
 }
 
 int events_open(struct events *ev, size_t ring_bytes, struct err *e)
@@ -124,16 +180,18 @@ int events_open(struct events *ev, size_t ring_bytes, struct err *e)
     if (find_cpus(&ev->cpus) != 0) {
         return err_set(e, STAX_ESYSTEM, "cannot tell which CPUs are online");
     }
-    ev->anchors = mem_new(ev->cpus.n, sizeof(*ev->anchors));
-    memset(ev->anchors, -1, ev->cpus.n * sizeof(*ev->anchors));
-    ev->rings = mem_new(ev->cpus.n, sizeof(*ev->rings));
+    new_rings(ev, &ev->anchors, &ev->rings);
+    while (ring_bytes > RING_BYTES_ENOUGH && ring_bytes * ev->cpus.n > RINGS_BYTES_MAX) {
+        ring_bytes /= 2;
+    }
     for (;;) {
         bool is_map;
-        int rc = open_rings(ev, ring_bytes, &is_map);
+        int rc = open_rings(ev, ring_bytes, ev->anchors, ev->rings, &is_map);
         if (rc == 0) {
+            ev->ring_bytes = ring_bytes;
+            set_formats(ev);
             return 0;
         }
-        close_rings(ev);
         bool is_short = is_map && (rc == -EPERM || rc == -ENOMEM);
         if (!is_map) {
             return refusal_explain(-rc, 0, &ev->opener.refusal, e);
@@ -157,7 +215,7 @@ static uint32_t common_flags(const struct events *ev)
 /* The sampling clock, which also tells of mappings, names, forks, ends and context switches. */
 static struct opener_want clock_want(const struct events *ev, bool has_kernel)
 {
-    struct opener_want want = {.event = {.kind = BROKER_CPU_CLOCK}};
+    struct opener_want want = {.event = {.kind = BROKER_CPU_CLOCK, .stack_bytes = ev->stack_bytes}};
     want.event.period = (uint64_t)ev->period_ns;
     want.event.flags = common_flags(ev) | BROKER_CALLCHAIN | BROKER_SIDEBAND |
                        (has_kernel ? BROKER_KERNEL : 0) |
@@ -166,13 +224,14 @@ static struct opener_want clock_want(const struct events *ev, bool has_kernel)
     return want;
 }
 
-/* Stacks of context switches, each of them: events_set_stacks() bounds the rate. The kernel's own
+/* Stacks of context switches, each of them: events_set() bounds the rate. The kernel's own
  * ways do not: a frequency takes one burst for the rate and then leaves rare switches out for good,
  * and PERF_EVENT_IOC_PERIOD does not reach inherited events, as PERF_EVENT_IOC_DISABLE does.
  * The kernel's part says why a thread waits: it is taken also where nobody wants to see it. */
 static struct opener_want stacks_want(const struct events *ev)
 {
-    struct opener_want want = {.event = {.kind = BROKER_SWITCH_OUT, .period = 1}};
+    struct opener_want want = {
+        .event = {.kind = BROKER_SWITCH_OUT, .period = 1, .stack_bytes = ev->switch_stack_bytes}};
     want.event.flags = common_flags(ev) | BROKER_CALLCHAIN | BROKER_KERNEL;
     return want;
 }
@@ -204,7 +263,9 @@ static void discard(struct events *ev, size_t n_keep)
 static int keep_event(struct events *ev, int fd, size_t cpu_index, uint32_t source)
 {
     uint64_t id = 0;
-    if (ioctl(fd, PERF_EVENT_IOC_SET_OUTPUT, ev->anchors[cpu_index]) != 0 ||
+    bool is_apart = source & EVENTS_SWITCH_STACK && ev->stack_anchors;
+    int anchor = is_apart ? ev->stack_anchors[cpu_index] : ev->anchors[cpu_index];
+    if (ioctl(fd, PERF_EVENT_IOC_SET_OUTPUT, anchor) != 0 ||
         ioctl(fd, PERF_EVENT_IOC_ID, &id) != 0) {
         int os_errno = errno;
         close(fd);
@@ -282,6 +343,9 @@ static void add_stacks(struct events *ev, const struct events_thread *t)
 {
     if (!ev->has_stacks || !ev->has_switches) {
         return;
+    }
+    if (ev->user_regs && !ev->has_tried_stack_rings) {
+        open_stack_rings(ev);
     }
     struct opener_want want = stacks_want(ev);
     int rc = add_kind(ev, t, &want, EVENTS_SWITCH_STACK);
@@ -376,14 +440,15 @@ void events_read(const struct events *ev, struct events_totals *totals)
         if (read(ev->open[i].fd, values, sizeof(values)) > 0) {
             bool is_clock = !(ev->open[i].source & ~EVENTS_TID_MASK);
             totals->on_cpu_ns += is_clock ? (int64_t)values[0] : 0;
-            totals->n_lost += values[1];
+            bool is_apart = ev->stack_rings && ev->open[i].source & EVENTS_SWITCH_STACK;
+            *(is_apart ? &totals->n_stacks_lost : &totals->n_lost) += values[1];
         }
     }
 }
 
 size_t events_n_open(const struct events *ev)
 {
-    return ev->n_open + ev->cpus.n;
+    return ev->n_open + ev->cpus.n * (ev->stack_anchors ? 2 : 1);
 }
 
 void events_end_opening(struct events *ev)
@@ -396,11 +461,14 @@ void events_close(struct events *ev)
     while (ev->n_open) {
         fd_close(&ev->open[--ev->n_open].fd);
     }
-    close_rings(ev);
+    close_rings(ev, ev->anchors, ev->rings);
+    close_rings(ev, ev->stack_anchors, ev->stack_rings);
     opener_close(&ev->opener);
     free(ev->open);
     free(ev->anchors);
     free(ev->rings);
+    free(ev->stack_anchors);
+    free(ev->stack_rings);
     map_free(&ev->sources);
     pid_list_free(&ev->cpus);
     *ev = (struct events){0};

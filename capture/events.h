@@ -57,6 +57,15 @@ struct events {
     int *anchors;         /* per CPU */
     struct ring *rings;   /* per CPU */
     size_t ring_bytes;    /* data area of each */
+    uint64_t user_regs;   /* samples take these registers and a copy of the user's stack; 0: not */
+    uint32_t stack_bytes; /* of such a copy, at most */
+    /* Rings for stacks of context switches alone, so that these never push out the records that
+     * time is accounted by. NULL: there are none, and such stacks go into the others without
+     * copies. */
+    int *stack_anchors;
+    struct ring *stack_rings;
+    uint32_t switch_stack_bytes; /* of a copy there, at most */
+    bool has_tried_stack_rings;
     struct events_fd *open;
     size_t n_open, cap_open, max_fds;
     struct record_format formats[EVENTS_N_KINDS];
@@ -103,8 +112,9 @@ void events_set(struct events *ev, uint32_t kind, bool is_on);
 bool events_have_room(struct events *ev, size_t n_threads);
 
 struct events_totals {
-    int64_t on_cpu_ns; /* CPU time of all that is and was recorded, sampled or not */
-    uint64_t n_lost;   /* records that found no room, 0 if the kernel does not count them */
+    int64_t on_cpu_ns;      /* CPU time of all that is and was recorded, sampled or not */
+    uint64_t n_lost;        /* records that found no room, 0 if the kernel does not count them */
+    uint64_t n_stacks_lost; /* ... in the rings for stacks alone */
 };
 
 /* What the kernel counted so far on all events and on those that inherited them. A ring tells of

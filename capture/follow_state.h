@@ -11,8 +11,6 @@
 #include "capture/follow.h"
 #include "capture/target.h"
 
-enum { FOLLOW_ADDRESSES_MAX = RECORD_BYTES_MAX / 8 };
-
 struct follow_pause {
     int64_t ts; /* ns */
     bool is_paused;
@@ -37,7 +35,7 @@ struct follow {
     pthread_mutex_t pause_lock;  /* of pauses */
     struct follow_pause *pauses; /* still to come, in time order */
     size_t n_pauses, cap_pauses;
-    uint64_t addresses[FOLLOW_ADDRESSES_MAX];
+    struct unwinder_stack stack; /* of the record under way */
 };
 
 /* Events about an entry of the table; parent_pid 0: none. */
@@ -66,9 +64,9 @@ void follow_waits_end_thread(struct follow *f, struct target_thread *t, int64_t 
 void follow_waits_exec(struct follow *f, struct target_thread *t, int64_t ts);
 void follow_waits_switch(struct follow *f, struct target_thread *t, const struct record *r,
                          int64_t ts);
-/* The stack of the switch that follows. */
-void follow_waits_stack(struct follow *f, struct target_thread *t, const struct record *r,
-                        int64_t ts);
+/* The stack of the switch that follows. False: it needs a table that is still being made. */
+bool follow_waits_stack(struct follow *f, struct target_thread *t, const struct record *r,
+                        int64_t ts, bool may_wait);
 /* A wakeup that a thread of the target does, or something outside of all threads while it runs. */
 void follow_waits_waking(struct follow *f, struct target_thread *waker, const struct record *r,
                          int64_t ts);

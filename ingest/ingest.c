@@ -166,9 +166,10 @@ static void take_sample(struct ingest *in, const struct event_sample *s)
     struct thread *th = tasks_thread(&in->tasks, utid);
     struct process *p = tasks_process(&in->tasks, th->upid);
     p->space = p->space ? p->space : space_new();
-    bool is_truncated = s->head.flags & EVENT_F_SAMPLE_TRUNCATED;
+    bool is_truncated = s->stack_end != EVENT_STACK_END_ROOT;
     const struct stack_text text = {s->addresses, s->n_kernel, s->n_addresses};
     uint32_t callsite = stacks_callers(&in->binaries, th, p, &is_truncated, &text);
+    store_count_stack(&in->store, stacks_end(s->stack_end, is_truncated), s->is_guessed, false);
     uint32_t frame = stacks_leaf(&in->binaries, p->space, &text);
     th->sample_callsite = callsite;
     th->sample_frame = frame;

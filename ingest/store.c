@@ -150,6 +150,38 @@ void store_add_off_cpu(struct store *s, int64_t start_ts, const struct state_row
     }
 }
 
+void store_count_stack(struct store *s, unsigned end, bool is_guessed, bool is_wait)
+{
+    struct stack_end_counts *c = &s->stack_ends[end];
+    c->n_samples += !is_wait;
+    c->n_guessed_samples += !is_wait && is_guessed;
+    c->n_waits += is_wait;
+    c->n_guessed_waits += is_wait && is_guessed;
+    c->is_changed = true;
+}
+
+static void put_stack_ends(struct store *s)
+{
+    static const char *const causes[] = {
+#define X(name, text) text,
+        EVENT_STACK_ENDS(X)
+#undef X
+    };
+    for (size_t i = 0; i < EVENT_N_STACK_ENDS; i++) {
+        struct stack_end_counts *c = &s->stack_ends[i];
+        if (c->is_changed) {
+            struct stmt *st = db_stmt(s->db, &sql_put_stack_end);
+            stmt_bind_text(st, put_stack_end_p_cause, causes[i]);
+            stmt_bind_int(st, put_stack_end_p_n_samples, (int64_t)c->n_samples);
+            stmt_bind_int(st, put_stack_end_p_n_guessed_samples, (int64_t)c->n_guessed_samples);
+            stmt_bind_int(st, put_stack_end_p_n_waits, (int64_t)c->n_waits);
+            stmt_bind_int(st, put_stack_end_p_n_guessed_waits, (int64_t)c->n_guessed_waits);
+            store_run_row(s, st);
+            c->is_changed = false;
+        }
+    }
+}
+
 static void update_run(struct store *s, const struct intern *in)
 {
     const struct run_counts *c = &s->counts;
@@ -177,6 +209,7 @@ int store_commit(struct store *s, struct intern *in, struct binaries *b, struct 
     store_off_cpu(s);
     store_sums(s, in, is_final);
     store_due_snapshot(s, in, is_final);
+    put_stack_ends(s);
     update_run(s, in);
     db_commit(s->db);
     int rc = db_status(s->db, e);

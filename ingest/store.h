@@ -93,6 +93,12 @@ struct run_counts {
     int64_t max_moved_ns;
 };
 
+/* How many stacks ended in one way. */
+struct stack_end_counts {
+    uint64_t n_samples, n_guessed_samples, n_waits, n_guessed_waits;
+    bool is_changed;
+};
+
 struct store {
     struct db *db;
     struct sample_row *samples;
@@ -115,6 +121,7 @@ struct store {
     size_t n_off_cpu, cap_off_cpu;
     bool has_off_cpu; /* run.has_off_cpu */
     struct run_counts counts;
+    struct stack_end_counts stack_ends[EVENT_N_STACK_ENDS];
     uint64_t n_rows; /* written so far */
     uint32_t n_snapshots;
     uint64_t snapshot_samples; /* run samples in the last snapshot */
@@ -140,6 +147,8 @@ void store_add_off_cpu(struct store *s, int64_t start_ts, const struct state_row
  * a last snapshot. Returns 0, or STAX_EFULL / STAX_ESYSTEM with nothing of this commit written. */
 int store_commit(struct store *s, struct intern *in, struct binaries *b, struct tasks *t,
                  bool is_final, struct err *e);
+/* Counts the stack of a sample or of a wait by its end (enum event_stack_end). */
+void store_count_stack(struct store *s, unsigned end, bool is_guessed, bool is_wait);
 /* Sets state stopped. */
 int store_end(struct store *s, const char *stop_reason, int64_t end_ts, struct err *e);
 

@@ -31,6 +31,13 @@ UPDATE run SET state = 'stopped', stop_reason = :stop_reason, end_ts = :end_ts;
 INSERT INTO ability (name, is_available, reason, unlock)
 VALUES (:name, :is_available, :reason, :unlock);
 
+--@ put_stack_end
+INSERT INTO stack_end (cause, n_samples, n_guessed_samples, n_waits, n_guessed_waits)
+VALUES (:cause, :n_samples, :n_guessed_samples, :n_waits, :n_guessed_waits)
+ON CONFLICT (cause) DO UPDATE
+   SET n_samples = excluded.n_samples, n_guessed_samples = excluded.n_guessed_samples,
+       n_waits = excluded.n_waits, n_guessed_waits = excluded.n_guessed_waits;
+
 --@ put_process
 INSERT INTO process (upid, pid, parent_upid, name, cmdline, start_ts, end_ts)
 VALUES (:upid, :pid, :parent_upid, :name, :cmdline, :start_ts, :end_ts)

@@ -42,7 +42,7 @@ CREATE TABLE run (
 ) STRICT;
 
 CREATE TABLE ability (
-    name             TEXT    PRIMARY KEY, -- kernel_stacks, off_cpu, wait_stacks, wakeups, counters, full_stacks
+    name             TEXT    PRIMARY KEY, -- kernel_stacks, off_cpu, wait_stacks, parked_stacks, wakeups, counters, full_stacks
     is_available     INTEGER NOT NULL,    -- 1: this run has it
     reason           TEXT    NOT NULL,    -- why not, empty if it has
     unlock           TEXT    NOT NULL     -- command that would lift it on the recording machine
@@ -161,8 +161,16 @@ CREATE TABLE loss (
     id               INTEGER PRIMARY KEY, -- data that is missing
     ts               INTEGER NOT NULL,    -- ns, when it was noticed
     cpu              INTEGER,             -- CPU it happened on, NULL: not known
-    kind             TEXT    NOT NULL,    -- ring_full, queue_full, malformed; late, throttled, no_events, unsampled (n in ms of CPU time)
+    kind             TEXT    NOT NULL,    -- ring_full, queue_full, malformed; late, throttled, no_events, stacks (of waits), unsampled (n in ms of CPU time)
     n                INTEGER NOT NULL     -- how many records, samples or (throttled) pauses
+) STRICT;
+
+CREATE TABLE stack_end (
+    cause            TEXT    PRIMARY KEY, -- how stacks ended: root (at the thread's first function, or nothing says otherwise), else why they are unfinished: stack_copy_exhausted, no_cfi, bad_cfa, too_deep, bad_memory, bad_return_address, unknown_register, pending, kernel_limit, no_mapping
+    n_samples        INTEGER NOT NULL,    -- samples whose stack ended so; run.n_truncated is the sum of all but root
+    n_guessed_samples INTEGER NOT NULL,   -- ... with frames that are likely, not certain: found by frame pointers, or in memory read after the sample
+    n_waits          INTEGER NOT NULL,    -- the same of finished off-CPU intervals that have a stack of their own
+    n_guessed_waits  INTEGER NOT NULL     -- ...
 ) STRICT;
 
 CREATE TABLE counter (

@@ -36,6 +36,8 @@ static const struct parameter start_parameters[] = {
     {"is_launched", "boolean", "",
      "the process is a held child that will exec; recording begins with its exec", false, 0, 0},
     {"with_children", "boolean", "", "record its descendants too; default true", false, 0, 0},
+    {"dwarf_unwind", "boolean", "",
+     "unwind user stacks by DWARF CFI instead of frame pointers; default true", false, 0, 0},
     {"kernel", "boolean", "",
      "record the kernel's part of stacks; default true. Without it its time stands at user code",
      false, 0, 0},
@@ -148,8 +150,9 @@ const struct method method_table[] = {
     {.name = "diagnostics",
      .schema = "stax.diagnose/1",
      .help = "How well a run is recorded: loss, queues, commits, sizes, own cost, unnamed code.",
-     .result = "{capture, ingest, queue, database, process, loss, unresolved, abilities, saves}; "
-               "capture, ingest and queue are null unless the run is active",
+     .result =
+         "{capture, ingest, queue, database, process, loss, stacks, unresolved, abilities, saves}; "
+         "capture, ingest and queue are null unless the run is active",
      .example = "{}",
      .parameters = run_only,
      .handler = method_diagnostics,

@@ -51,7 +51,7 @@ static void tell(struct order *order, struct follow *follow, int64_t limit_ts)
             abort(); /* it was in order and well formed when it was added */
         }
         last = ts;
-        follow_record(follow, &r, ts);
+        follow_record(follow, &r, ts, false);
     }
     follow_tick(follow, limit_ts);
 }

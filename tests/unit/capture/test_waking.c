@@ -190,7 +190,7 @@ static char *tell(struct fixture *f, int64_t tick_ts)
         memcpy(&head, bytes, sizeof(head));
         uint64_t id = record_id(bytes, head.size);
         assert_int_equal(record_parse(bytes, head.size, id == WAKING_ID ? &raw : NULL, &r), 0);
-        follow_record(f->follow, &r, r.ts);
+        follow_record(f->follow, &r, r.ts, false);
         at += head.size;
     }
     f->records.n_bytes = 0;

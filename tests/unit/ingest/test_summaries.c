@@ -96,7 +96,7 @@ static void add_sample(struct world *w)
                              .on_cpu_ns = 900 + pick(w, 200)};
     s.tid = s.pid + (int32_t)(pick(w, 3) * 10);
     s.n_kernel = (uint16_t)(pick(w, 4) ? 0 : pick(w, s.n_addresses + 1u));
-    s.head.flags = pick(w, 20) ? 0 : EVENT_F_SAMPLE_TRUNCATED;
+    s.stack_end = pick(w, 20) ? EVENT_STACK_END_ROOT : EVENT_STACK_END_NO_CFI;
     s.head.ts = w->ts - (pick(w, 10) ? 0 : (int64_t)pick(w, 5000)); /* also late, also equal */
     uint64_t *at = event_add_sample(&w->batch, &s);
     for (unsigned i = 0; i < s.n_addresses; i++) {

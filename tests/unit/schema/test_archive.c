@@ -443,6 +443,7 @@ static void make_older(struct fixture *f, const char *path)
             "DROP VIEW v_top; CREATE VIEW v_old AS SELECT id FROM run;"
             "DROP VIEW v_waits; DROP VIEW v_ledger; DROP VIEW v_call_tree; DROP TABLE folded_state;"
             "DROP VIEW v_wakers; DROP VIEW v_wakeups; DROP TABLE folded_wakeup;"
+            "DROP TABLE stack_end;"
             "ALTER TABLE run DROP COLUMN has_off_cpu;"
             "ALTER TABLE thread_state DROP COLUMN reason_from;"
             "ALTER TABLE call_tree DROP COLUMN n_self_waits;"

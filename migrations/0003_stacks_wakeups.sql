@@ -1,4 +1,12 @@
--- Version 3: wakeups. Files of version 2 have none, so the tables for them are empty there.
+-- Version 3: how stacks ended. Of files of version 2 no more is known than run.n_truncated.
+CREATE TABLE stack_end (
+    cause            TEXT    PRIMARY KEY,
+    n_samples        INTEGER NOT NULL,
+    n_guessed_samples INTEGER NOT NULL,
+    n_waits          INTEGER NOT NULL,
+    n_guessed_waits  INTEGER NOT NULL
+) STRICT;
+-- And wakeups. Files of version 2 have none, so the tables for them are empty there.
 ALTER TABLE thread_state ADD COLUMN waker TEXT;
 ALTER TABLE folded_state ADD COLUMN n_buckets INTEGER NOT NULL DEFAULT 1;
 DROP TABLE wakeup;
