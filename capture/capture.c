@@ -31,6 +31,7 @@
 #include "capture/order.h"
 #include "capture/proc.h"
 #include "capture/record.h"
+#include "capture/watch.h"
 #include "capture/unwinder.h"
 #include "capture/wait_probe.h"
 
@@ -105,6 +106,8 @@ struct capture {
     int64_t verified_ts;
     uint64_t n_late_told, n_malformed;
     struct bound stacks, wakings;
+    struct watch watch;
+    uint64_t n_watched; /* records for it, in this drain */
     uint64_t n_stacks_lost, n_stacks_lost_told;
     bool is_ending;             /* the last drain */
     int64_t sampled_ns;         /* that samples stood for, those left out later included */
@@ -187,7 +190,8 @@ static void keep(struct capture *c, const struct record *r, size_t size)
     if (r->kind == RECORD_SAMPLE) {
         uint32_t source = map_get(&c->events.sources, r->id);
         c->stacks.left -= (source & EVENTS_SWITCH_STACK) != 0;
-        c->wakings.left -= (source & EVENTS_WAKING) != 0;
+        c->wakings.left -= source & EVENTS_WAKING && source != EVENTS_WATCH;
+        c->n_watched += source == EVENTS_WATCH;
     }
     record_trim(r, size, order_room(&c->order, r->ts, n));
 }
@@ -423,6 +427,8 @@ static int step(struct capture *c)
     drain(c);
     keep_bound(c, &c->stacks, now);
     keep_bound(c, &c->wakings, now);
+    watch_tick(&c->watch, &c->events, c->follow, now, c->wakings.is_off, c->n_watched);
+    c->n_watched = 0;
     limit_ts = tell(c, limit_ts);
     tell_losses(c, limit_ts);
     look_for_end(c, now);

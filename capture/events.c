@@ -404,6 +404,66 @@ int events_add_thread(struct events *ev, const struct events_thread *t, struct e
     return 0;
 }
 
+/* ---- wakeups from anywhere ---- */
+
+static void end_watch(struct events *ev)
+{
+    for (size_t i = 0; ev->watch_fds && i < ev->cpus.n; i++) {
+        fd_close(&ev->watch_fds[i]);
+    }
+    free(ev->watch_fds);
+    ev->watch_fds = NULL;
+}
+
+/* Filters, directs and starts the events that were opened. A filter cannot be changed later. */
+static int start_watch(struct events *ev, const int *fds, const char *filter)
+{
+    for (size_t i = 0; i < ev->cpus.n; i++) {
+        uint64_t id = 0;
+        if (fds[i] < 0) {
+            continue; /* offline */
+        }
+        if (ioctl(fds[i], PERF_EVENT_IOC_SET_FILTER, filter) != 0 ||
+            ioctl(fds[i], PERF_EVENT_IOC_SET_OUTPUT, ev->anchors[i]) != 0 ||
+            ioctl(fds[i], PERF_EVENT_IOC_ID, &id) != 0) {
+            return -errno;
+        }
+        *map_put(&ev->sources, id) = EVENTS_WATCH;
+        if (ioctl(fds[i], PERF_EVENT_IOC_ENABLE, 0) != 0) {
+            return -errno;
+        }
+    }
+    return 0;
+}
+
+int events_watch(struct events *ev, const int32_t *tids, size_t n)
+{
+    struct opener_want want = {.event = {.kind = BROKER_SCHED_WAKING, .period = 1}};
+    struct buf filter = {0};
+    int *old = ev->watch_fds;
+    int rc = 0;
+    want.event.flags = BROKER_CALLCHAIN | BROKER_KERNEL | BROKER_DISABLED;
+    ev->watch_fds = NULL;
+    for (size_t i = 0; i < n; i++) {
+        buf_addf(&filter, "%spid == %d", i ? " || " : "", tids[i]);
+    }
+    if (n) {
+        ev->watch_fds = mem_new(ev->cpus.n, sizeof(int));
+        rc = opener_open_everywhere(&want, &ev->cpus, ev->watch_fds);
+        rc = rc ? rc : start_watch(ev, ev->watch_fds, buf_str(&filter));
+    }
+    if (rc != 0) {
+        end_watch(ev);
+    }
+    /* The old ones go after the new ones have come, so that no wakeup falls between. */
+    for (size_t i = 0; old && i < ev->cpus.n; i++) {
+        fd_close(&old[i]);
+    }
+    free(old);
+    buf_free(&filter);
+    return rc;
+}
+
 /* ---- afterwards ---- */
 
 void events_set(struct events *ev, uint32_t kind, bool is_on)
@@ -458,6 +518,7 @@ void events_end_opening(struct events *ev)
 
 void events_close(struct events *ev)
 {
+    end_watch(ev);
     while (ev->n_open) {
         fd_close(&ev->open[--ev->n_open].fd);
     }

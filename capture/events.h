@@ -77,14 +77,16 @@ struct events {
     int wakings_errno;  /* why not, if they are not; ENOENT: tracefs is not there */
     struct err wakings_refusal; /* ... and what the broker said, code 0: it was not asked */
     size_t waking_pid_offset;   /* waking.h */
+    int *watch_fds;             /* per CPU, -1: none; NULL: nobody is watched */
 };
 
 /* The source of events that were given up half way. */
 #define EVENTS_DISCARDED UINT32_MAX
 /* A source is the tid and the kind of event: no bit for the clock, else one of these. */
 #define EVENTS_TID_MASK     ((1u << 24) - 1)
-#define EVENTS_SWITCH_STACK (1u << 30) /* samples are stacks of context switches */
-#define EVENTS_WAKING       (1u << 29) /* samples are wakeups that the thread does */
+#define EVENTS_SWITCH_STACK (1u << 30)    /* samples are stacks of context switches */
+#define EVENTS_WAKING       (1u << 29)    /* samples are wakeups that the thread does */
+#define EVENTS_WATCH        EVENTS_WAKING /* without a tid: wakeups of watched threads */
 
 /* What the samples of an event hold, by its id (record_id()). */
 const struct record_format *events_format(const struct events *ev, uint64_t id);
@@ -110,6 +112,10 @@ void events_set(struct events *ev, uint32_t kind, bool is_on);
 /* Whether so many threads more can be armed. Wakeups and stacks of context switches are left out
  * from now on when they would take descriptors that the threads' clocks need. */
 bool events_have_room(struct events *ev, size_t n_threads);
+
+/* From now on wakeups of these threads are seen wherever they come from; of no others. Needs the
+ * right to watch whole CPUs, which staxd does not hand out: 0, or -errno with nobody watched. */
+int events_watch(struct events *ev, const int32_t *tids, size_t n);
 
 struct events_totals {
     int64_t on_cpu_ns;      /* CPU time of all that is and was recorded, sampled or not */

@@ -71,6 +71,12 @@ void follow_loss(struct follow *f, int64_t ts, uint32_t cpu, enum event_loss_kin
 /* The kernel's function names, for reading the stacks of waits: the text of /proc/kallsyms. */
 void follow_read_kernel(struct follow *f, const char *kallsyms, size_t len);
 
+/* Threads whose wakeups should be seen wherever they come from: those that have been blocked for
+ * longer_ns and more, 0: all; the longest first, at most max. Returns how many. */
+enum { FOLLOW_WATCH_MAX = 32 };
+size_t follow_watch_list(const struct follow *f, int64_t longer_ns, int64_t now, int32_t *tids,
+                         size_t max);
+
 /* After a drain: everything before limit_ts has been told. Ends what was found gone before that. */
 void follow_tick(struct follow *f, int64_t limit_ts);
 /* The target's main process was reaped or turned zombie at now_ts. */

@@ -14,7 +14,6 @@
 #include "base/mem.h"
 #include "capture/proc.h"
 #include "capture/wait_probe.h"
-#include "capture/waking.h"
 
 enum {
     INTERVALS_HZ = 2000,   /* told singly */
@@ -131,32 +130,10 @@ static void keep_addresses(struct wait_stack *to, const struct unwinder_stack *f
 
 /* ---- intervals ---- */
 
-static void tell_waker(struct follow *f, const struct wait_candidate *c)
-{
-    struct event_wakeup body = {
-        .head.ts = f->ts,
-        .pid = c->pid,
-        .tid = c->tid,
-        .waker_pid = c->waker.pid,
-        .waker_tid = c->waker.tid,
-        .wake_ts = c->interval.end_ts,
-        .dur_ns = c->interval.end_ts - c->interval.start_ts,
-        .waker = c->waker.kind,
-        .stack_end = c->waker_stack_end,
-        .n_kernel = c->n_waker_kernel,
-        .n_addresses = c->n_waker_addresses,
-    };
-    uint64_t *addresses = event_add_wakeup(&f->batch, &body);
-    if (c->n_waker_addresses) {
-        memcpy(addresses, f->waits.stacks.data + c->waker_stack_at,
-               c->n_waker_addresses * sizeof(uint64_t));
-    }
-}
-
 static void tell_interval(struct follow *f, const struct wait_candidate *c)
 {
     if (c->interval.is_woken) {
-        tell_waker(f, c);
+        follow_wakers_tell(f, c);
     }
     struct event_off_cpu body = {
         .head.ts = f->ts,
@@ -180,48 +157,6 @@ static void tell_interval(struct follow *f, const struct wait_candidate *c)
     }
 }
 
-static void tell_folded_waker(struct follow *f, struct target_thread *t, int i, int64_t ts)
-{
-    struct event_wakeups_folded body = {
-        .head.ts = ts,
-        .pid = t->process->pid,
-        .tid = t->tid,
-        .waker_pid = t->waits.folded_wakers[i].waker.pid,
-        .waker_tid = t->waits.folded_wakers[i].waker.tid,
-        .waker = t->waits.folded_wakers[i].waker.kind,
-        .n_wakeups = t->waits.folded_wakers[i].n,
-        .dur_ns = t->waits.folded_wakers[i].dur_ns,
-    };
-    event_add_wakeups_folded(&f->batch, &body);
-    t->waits.folded_wakers[i].n = 0;
-    t->waits.folded_wakers[i].dur_ns = 0;
-}
-
-/* Adds to what a waker did for the thread in this drain; the first one makes room for a fifth. */
-static void fold_waker(struct follow *f, struct target_thread *t, const struct wait_candidate *c)
-{
-    const struct wait_waker *waker = &c->waker;
-    int i = 0, free_at = -1;
-    for (; i < FOLDED_WAKERS; i++) {
-        const struct wait_waker *known_one = &t->waits.folded_wakers[i].waker;
-        if (!t->waits.folded_wakers[i].n) {
-            free_at = free_at < 0 ? i : free_at;
-        } else if (known_one->kind == waker->kind && known_one->tid == waker->tid &&
-                   known_one->pid == waker->pid) {
-            break;
-        }
-    }
-    if (i == FOLDED_WAKERS) {
-        i = free_at < 0 ? 0 : free_at;
-        if (t->waits.folded_wakers[i].n) {
-            tell_folded_waker(f, t, i, f->ts);
-        }
-        t->waits.folded_wakers[i].waker = *waker;
-    }
-    t->waits.folded_wakers[i].n++;
-    t->waits.folded_wakers[i].dur_ns += c->interval.end_ts - c->interval.start_ts;
-}
-
 static void fold(struct follow *f, const struct wait_candidate *c)
 {
     struct target_thread *t = target_thread(&f->target, c->tid);
@@ -233,7 +168,7 @@ static void fold(struct follow *f, const struct wait_candidate *c)
         t->waits.folded[at].n++;
         t->waits.folded[at].dur_ns += dur_ns;
         if (c->interval.is_woken) {
-            fold_waker(f, t, c);
+            follow_wakers_fold(f, t, c);
         }
     } else {
         tell_interval(f, c); /* its thread is gone: there is nobody to add it to */
@@ -310,25 +245,6 @@ static void keep_stack(struct waits *w, const struct thread_waits *of, struct wa
     buf_add(&w->stacks, s->addresses, s->n * sizeof(uint64_t));
 }
 
-static void keep_waker_stack(struct follow *f, struct wait_candidate *c)
-{
-    const struct record *r = c->waker.record;
-    c->waker.record = NULL;
-    if (!c->interval.is_woken || !r || c->waker.kind != EVENT_WAKER_THREAD) {
-        return;
-    }
-    struct unwinder_stack *s = &f->stack;
-    unwinder_sample(f->options.unwinder, f->options.max_stack, NULL, r, false, s);
-    if (f->options.without_kernel) {
-        s->n = follow_drop_kernel(s->addresses, s->n, &s->n_kernel);
-    }
-    c->n_waker_addresses = (uint16_t)s->n;
-    c->n_waker_kernel = (uint16_t)s->n_kernel;
-    c->waker_stack_end = (uint8_t)s->end;
-    c->waker_stack_at = f->waits.stacks.len;
-    buf_add(&f->waits.stacks, s->addresses, s->n * sizeof(uint64_t));
-}
-
 /* An interval has ended: it is told, or waits for the end of the drain, or is folded. waker: NULL,
  * or what ended it. */
 static void end_interval(struct follow *f, struct target_thread *t,
@@ -364,7 +280,7 @@ static void end_interval(struct follow *f, struct target_thread *t,
         return;
     }
     keep_stack(w, &t->waits, &c);
-    keep_waker_stack(f, &c);
+    follow_wakers_keep_stack(f, &c);
     if (is_long) {
         w->n_long++;
         tell_interval(f, &c);
@@ -416,11 +332,7 @@ static void tell_folded(struct follow *f, struct target_thread *t, int64_t ts)
         event_add_off_cpu_folded(&f->batch, &body);
     }
     memset(t->waits.folded, 0, sizeof(t->waits.folded));
-    for (int i = 0; i < FOLDED_WAKERS; i++) {
-        if (t->waits.folded_wakers[i].n) {
-            tell_folded_waker(f, t, i, ts);
-        }
-    }
+    follow_wakers_tell_folded(f, t, ts);
 }
 
 static void tell_time(struct follow *f, struct target_thread *t, int64_t ts, bool is_end)
@@ -468,6 +380,7 @@ void follow_waits_end_thread(struct follow *f, struct target_thread *t, int64_t 
         tell_folded(f, t, ts);
         tell_time(f, t, ts, true);
     }
+    follow_wakers_end_thread(f, t, ts);
     forget(f, t);
 }
 
@@ -525,37 +438,15 @@ void follow_waits_switch(struct follow *f, struct target_thread *t, const struct
     note_change(f, t);
 }
 
-void follow_waits_waking(struct follow *f, struct target_thread *waker, const struct record *r,
-                         int64_t ts)
+void follow_waits_woken(struct follow *f, struct target_thread *t, int64_t ts,
+                        const struct wait_waker *by)
 {
-    struct waking waking;
     struct ledger_interval ended = {0};
-    const size_t *pid_offset = f->options.waking_pid_offset;
-    if (!pid_offset || !*pid_offset ||
-        !waking_parse(r->sample.raw, r->sample.n_raw_bytes, *pid_offset, &waking)) {
-        follow_loss(f, ts, r->cpu, EVENT_LOSS_MALFORMED, 1);
+    if (!is_accounted(f, t)) {
         return;
-    }
-    /* Both ids of the waker differ where this process counts in another namespace than the host
-     * does; the one that is woken cannot be told then. */
-    struct target_thread *t =
-        waking.waker_tid == r->tid ? target_thread(&f->target, waking.tid) : NULL;
-    if (!t || !is_accounted(f, t)) {
-        return;
-    }
-    struct wait_waker by = {
-        .kind = EVENT_WAKER_THREAD, .pid = waker->process->pid, .tid = waker->tid, .record = r};
-    bool is_interrupt = waking.is_hard_irq;
-    if (waking.is_soft_irq && !is_interrupt) {
-        struct unwinder_stack *s = &f->stack;
-        unwinder_sample(NULL, f->options.max_stack, NULL, r, false, s);
-        is_interrupt = !wait_kernel_is_soft_irq_call(&f->waits.kernel, s->addresses, s->n_kernel);
-    }
-    if (is_interrupt) {
-        by = (struct wait_waker){.kind = EVENT_WAKER_INTERRUPT};
     }
     if (ledger_wake(&t->waits.ledger, &f->waits.losses, ts, &ended)) {
-        end_interval(f, t, &ended, &by);
+        end_interval(f, t, &ended, by);
     }
     note_change(f, t);
 }

@@ -209,6 +209,16 @@ int opener_open(struct opener *o, const struct opener_want *want, const struct p
     return (is_refusal(rc) || is_hidden) && has_broker(o) ? open_by_broker(o, want, cpus, fds) : rc;
 }
 
+int opener_open_everywhere(const struct opener_want *want, const struct pid_list *cpus, int *fds)
+{
+    struct opener_want any = *want;
+    any.event.pid = any.event.tid = -1;
+    for (size_t i = 0; i < cpus->n * (1 + want->event.n_counters); i++) {
+        fds[i] = -1;
+    }
+    return open_directly(&any, cpus, fds);
+}
+
 /* ---- names ---- */
 
 /* Whether addresses can be read, going by the first symbols. */

@@ -46,6 +46,10 @@ void opener_init(struct opener *o, const char *path);
 int opener_open(struct opener *o, const struct opener_want *want, const struct pid_list *cpus,
                 int *fds);
 
+/* Opens events on whole CPUs instead of a thread; want->event has no thread. By ourselves alone: 0,
+ * or -errno with nothing open. fds as above. */
+int opener_open_everywhere(const struct opener_want *want, const struct pid_list *cpus, int *fds);
+
 /* The kernel's symbols with their addresses, wherever from: a descriptor of /proc/kallsyms that is
  * the caller's, or -errno (-EACCES: addresses are hidden). */
 int opener_kallsyms(struct opener *o);

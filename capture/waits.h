@@ -94,7 +94,13 @@ struct thread_list {
     size_t n, cap;
 };
 
-enum { CANDIDATES_MAX = 256 };
+/* A thread that has ended. */
+struct waits_ended {
+    int64_t ts; /* 0: none */
+    int32_t pid, tid;
+};
+
+enum { CANDIDATES_MAX = 256, WAITS_ENDED = 64 };
 
 struct waits {
     struct ledger_losses losses;
@@ -109,6 +115,8 @@ struct waits {
     struct buf stacks;
     int64_t drained_ts;
     struct wait_kernel kernel;
+    struct waits_ended ended[WAITS_ENDED]; /* lately */
+    size_t n_ended;
 };
 
 #endif

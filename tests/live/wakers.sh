@@ -107,6 +107,38 @@ done
 check_json "storm: a storm thread wakes its own partner alone" "$TMP/both.json" \
     '[.wakers[] | select(.waker == "thread" and (.name | startswith("storm")) and .waker_name != .name)] == []'
 ledger_closes "storm"
+# Through staxd nobody may watch whole CPUs.
+if is_root; then
+    check_json "storm: long waits have their waker all the same" <(db "
+        SELECT json_group_array(json_object('name', t.name, 'n', n, 'n_woken', n_woken)) FROM (
+            SELECT utid, count(*) AS n, sum(waker_utid IS NOT NULL) AS n_woken FROM thread_state
+             WHERE state = 'blocked' AND dur > 15000000 GROUP BY 1) JOIN thread t USING (utid)
+         WHERE t.name IN ('chain-b', 'chain-c')") 'length == 2 and all(.n >= 30 and .n_woken >= 0.6 * .n)'
+fi
 check_json "storm: the view says how much of the waiting has a waker" <(stax wakers --json) \
     '.data.n_wakeups > 0 and .data.blocked_ns <= .data.off_cpu_ns'
+
+# What is outside of the target: timers, the end of a thread, another program.
+if is_root; then
+    record_chain --rounds 100 --period-ms 10
+    check "a timer is an interrupt, and no thread" test "1|0" = "$(db "
+        SELECT sum(n_wakeups) FILTER (WHERE waker = 'interrupt') >= 50, count(*) FILTER (WHERE waker <> 'interrupt')
+          FROM waker_sum JOIN thread USING (utid) WHERE name = 'chain-a'")"
+    check "the end of a thread wakes who joins it" test 1 = "$(db "
+        SELECT count(*) >= 1 FROM v_waits WHERE thread = 'wake_chain' AND dur_ms > 500 AND waker_thread = 'chain-a'")"
+    mkfifo "$TMP/fifo"
+    start stax record -- cat "$TMP/fifo" >/dev/null 2>"$TMP/err"
+    record=$last_pid
+    {
+        # This shell writes by itself: its pid is that of the waker.
+        for ((i = 0; i < 40; i++)); do
+            sleep 0.02
+            echo tick
+        done
+    } >"$TMP/fifo"
+    wait_for 10 gone "$record"
+    path=$(stax sql --path)
+    check "another program is outside, and named by its id" test "1|0" = "$(db "
+        SELECT sum(waker = 'outside' AND waker_tid = $$) >= 20, sum(waker = 'thread') FROM wakeup")"
+fi
 finish
