@@ -155,6 +155,9 @@ int store_end(struct store *s, const char *stop_reason, int64_t end_ts, struct e
 /* Drops sample rows up to the oldest usable snapshot, at most limit of them. Returns whether rows
  * were dropped. */
 bool store_drop_raw(struct store *s, const struct intern *in, size_t limit);
+/* Adds up old rows of folded waits and wakeups when there are more than max: their time stays
+ * exact, the moment it is of gets coarser the older it is. One transaction. */
+void store_widen_folded(struct store *s, int64_t max);
 /* Bytes of the file that hold data; pages given back count no more. */
 int64_t store_used_bytes(struct store *s);
 

@@ -246,6 +246,43 @@ DELETE FROM wakeup
  WHERE id IN (SELECT id FROM wakeup ORDER BY id LIMIT :limit)
    AND ts < (SELECT raw_from_ts FROM run);
 
+--@ count_folded
+-- Rows of sums, the newest bucket, and the widest row there is
+-- => n_rows, last, n_buckets
+SELECT (SELECT count(*) FROM folded_state) + (SELECT count(*) FROM folded_wakeup) AS n_rows,
+       ifnull((SELECT max(bucket) FROM folded_state), 0) AS last,
+       ifnull((SELECT max(n_buckets) FROM folded_state), 1) AS n_buckets;
+
+--@ widen_folded_states
+-- Adds up rows from before bucket :before into rows of :n_buckets each, under negative buckets:
+-- they cannot meet those they are made of
+INSERT INTO folded_state (bucket, utid, state, reason, callsite, n_intervals, dur, n_buckets)
+SELECT -1 - bucket / :n_buckets, utid, state, reason, callsite, sum(n_intervals), sum(dur),
+       :n_buckets
+  FROM folded_state
+ WHERE bucket >= 0 AND bucket < :before
+ GROUP BY 1, 2, 3, 4, 5;
+
+--@ drop_widened_states
+DELETE FROM folded_state WHERE bucket >= 0 AND bucket < :before;
+
+--@ place_widened_states
+UPDATE folded_state SET bucket = (-1 - bucket) * n_buckets WHERE bucket < 0;
+
+--@ widen_folded_wakeups
+-- The same for wakeups
+INSERT INTO folded_wakeup (bucket, utid, waker, waker_utid, n_wakeups, dur, n_buckets)
+SELECT -1 - bucket / :n_buckets, utid, waker, waker_utid, sum(n_wakeups), sum(dur), :n_buckets
+  FROM folded_wakeup
+ WHERE bucket >= 0 AND bucket < :before
+ GROUP BY 1, 2, 3, 4;
+
+--@ drop_widened_wakeups
+DELETE FROM folded_wakeup WHERE bucket >= 0 AND bucket < :before;
+
+--@ place_widened_wakeups
+UPDATE folded_wakeup SET bucket = (-1 - bucket) * n_buckets WHERE bucket < 0;
+
 --@ oldest_snapshot
 -- The first snapshot whose sample rows are still there
 -- => ts (ns)
@@ -266,7 +303,9 @@ UPDATE run SET raw_from_ts = :ts + 1;
 
 --@ read_run
 -- => columns of run that rebuild needs
-SELECT id, state, start_ts, end_ts, data_ts, raw_from_ts, n_samples, has_off_cpu FROM run;
+SELECT id, state, start_ts, end_ts, data_ts, raw_from_ts, n_samples, has_off_cpu,
+       EXISTS (SELECT 1 FROM folded_state WHERE n_buckets > 1) AS has_wide
+  FROM run;
 
 --@ read_symbols
 -- => id, kind, name (of markers)

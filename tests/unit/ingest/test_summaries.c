@@ -42,6 +42,7 @@ static void open_run(struct world *w, unsigned seed, int64_t max_bytes)
     unlink(w->path);
     struct ingest_options options = {
         .path = w->path, .kallsyms = "", .without_files = true, .max_bytes = max_bytes};
+    options.max_folded = seed % 3 ? 0 : 40;
     struct ingest_run run = {.id = 1,
                              .pid = 100,
                              .command = "test",
@@ -468,6 +469,42 @@ static void size_bound_drops_oldest_rows(void **state)
     remove_run(&w);
 }
 
+/* Rows of folded waits are added up when they get many: fewer rows, the same sums. */
+static void folded_rows_are_bounded(void **state)
+{
+    (void)state;
+    char *sums[2];
+    long n_rows[2];
+    for (int is_bounded = 0; is_bounded < 2; is_bounded++) {
+        struct world w;
+        open_run(&w, is_bounded ? 21 : 1021, 0); /* 21 % 3 == 0: at most some 40 rows */
+        w.seed = 5;
+        play(&w, 20000);
+        assert_int_equal(ingest_finish(w.in, "stopped", w.ts, NULL), 0);
+        ingest_close(w.in);
+        sqlite3 *db = open_file(&w);
+        assert_same_query(db, "SELECT max(n_buckets) > 1 FROM folded_state",
+                          is_bounded ? "SELECT 1" : "SELECT 0");
+        char *n = dump(db, "SELECT count(*) FROM folded_state");
+        n_rows[is_bounded] = strtol(n, NULL, 10);
+        free(n);
+        assert_same_query(
+            db, "SELECT count(*) FROM folded_state WHERE bucket < 0 OR bucket % n_buckets",
+            "SELECT 0");
+        sums[is_bounded] =
+            dump(db, "SELECT utid, state, reason, sum(n_intervals), sum(dur) FROM "
+                     "folded_state GROUP BY 1, 2, 3 UNION ALL SELECT utid, waker, "
+                     "waker_utid, sum(n_wakeups), sum(dur) FROM folded_wakeup GROUP BY 1, 2, 3");
+        sqlite3_close(db);
+        check_against_rebuild(&w);
+        remove_run(&w);
+    }
+    assert_true(n_rows[1] < n_rows[0]);
+    assert_string_equal(sums[0], sums[1]);
+    free(sums[0]);
+    free(sums[1]);
+}
+
 static void malformed_batches_are_counted(void **state)
 {
     (void)state;
@@ -492,6 +529,7 @@ int main(void)
         cmocka_unit_test(incremental_equals_rebuilt),
         cmocka_unit_test(interrupted_run_is_rebuilt),
         cmocka_unit_test(size_bound_drops_oldest_rows),
+        cmocka_unit_test(folded_rows_are_bounded),
         cmocka_unit_test(malformed_batches_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
