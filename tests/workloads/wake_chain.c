@@ -6,8 +6,9 @@
  * "chain-a" sleeps for a period and posts a semaphore; "chain-b" waits for that and writes into a
  * pipe; "chain-c" reads from it. Each counts how often it blocked in its wait (the kernel's count
  * of its voluntary switches) and how long it was off the CPU there. --storm adds pairs of threads,
- * "storm-0", ..., that pass a byte to and fro as fast as they can. It prints one JSON document: per
- * thread of the chain its tid, that of its waker (0: a timer), n_blocked and off_cpu_ns.
+ * "storm-0", ..., that pass a byte to and fro as fast as they can: n_storm times in wall_ns. It
+ * prints one JSON document: how often all threads left a CPU (n_switches), and per thread of the
+ * chain its tid, that of its waker (0: a timer), n_blocked and off_cpu_ns.
  */
 #include <pthread.h>
 #include <semaphore.h>
@@ -175,6 +176,7 @@ int main(int argc, char **argv)
     int n_storms = (int)option(argc, argv, "--storm", 0);
     struct storm storms[16] = {0};
     uint64_t n = 0;
+    int64_t start_ns = wall_ns();
     if (n_storms < 0 || n_storms > 16 || sem_init(&chain.sem, 0, 0) != 0 || pipe(chain.pipe) != 0) {
         fprintf(stderr, "wake_chain: cannot start\n");
         return 2;
@@ -197,7 +199,11 @@ int main(int argc, char **argv)
         pthread_join(storms[i].pong, NULL);
         n += storms[i].n;
     }
-    printf("{\"rounds\":%ld,\"n_storm\":%llu,\"threads\":[", chain.rounds, (unsigned long long)n);
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    printf("{\"rounds\":%ld,\"n_storm\":%llu,\"wall_ns\":%lld,\"n_switches\":%ld,\"threads\":[",
+           chain.rounds, (unsigned long long)n, (long long)(wall_ns() - start_ns),
+           usage.ru_nvcsw + usage.ru_nivcsw);
     print_link(&chain.a, 0, ",");
     print_link(&chain.b, chain.a.tid, ",");
     print_link(&chain.c, chain.b.tid, "]}\n");
