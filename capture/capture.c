@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -29,6 +28,7 @@
 #include "capture/events.h"
 #include "capture/follow.h"
 #include "capture/order.h"
+#include "capture/priority.h"
 #include "capture/proc.h"
 #include "capture/record.h"
 #include "capture/thread_counters.h"
@@ -51,16 +51,6 @@ enum {
     STACKS_HZ = 2000,     /* stacks of context switches, in the long run */
     STACKS_AT_ONCE = 800, /* ... and in a burst */
 };
-/* struct sched_attr of sched_setattr(2), which glibc has no header for. */
-struct sched_attributes {
-    uint32_t size, policy;
-    uint64_t flags;
-    int32_t nice;
-    uint32_t priority;
-    uint64_t runtime_ns, deadline_ns, period_ns;
-};
-static const uint64_t SLICE_NS = 100000;
-
 /* A record is stamped before it is written; this long at most, a stolen CPU apart. */
 static const int64_t SLACK_NS = 10000000;
 static const int64_t PATIENCE_NS = 1000000000; /* with a table that is being made */
@@ -77,6 +67,7 @@ struct capture {
     struct events events;
     struct order order;
     struct follow *follow;
+    struct attach *attach;     /* while threads are armed */
     struct unwinder *unwinder; /* NULL: stacks are as the kernel gives them */
     struct capture_ability abilities[ABILITIES_MAX];
     size_t n_abilities;
@@ -164,6 +155,9 @@ static void drain_ring(struct capture *c, size_t index, int64_t now)
         struct record r;
         if (is_good(c, bytes, size, now, &r)) {
             count(c, &r);
+            if (c->attach) {
+                attach_see(c->attach, &r);
+            }
             keep(c, &r, size);
             last_ts = r.ts;
         }
@@ -457,23 +451,11 @@ static void learn_kernel(struct capture *c)
     fd_close(&c->kallsyms[0]);
 }
 
-/* A ring fills in milliseconds when the target switches a million times a second, and such a target
- * can keep an ordinary thread off the CPU for a second. So this one asks for a short slice, which
- * anybody may (since 6.12; it is woken earlier, and gets no more CPU time for it), and for
- * real-time priority, which is granted to root. */
-static void ask_for_priority(void)
-{
-    struct sched_attributes attributes = {.size = sizeof(attributes), .runtime_ns = SLICE_NS};
-    struct sched_param low = {.sched_priority = 1};
-    (void)syscall(SYS_sched_setattr, 0, &attributes, 0);
-    (void)sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &low);
-}
-
 static void *run(void *ctx)
 {
     struct capture *c = ctx;
     int reason = NO_REASON;
-    ask_for_priority();
+    priority_raise(NULL);
     follow_flush(c->follow); /* what was found at the start */
     c->stacks_ts = clock_monotonic_ns();
     c->stacks_left = STACKS_AT_ONCE;
@@ -563,7 +545,21 @@ static int arm(struct capture *c, struct err *e)
         .drain = drain,
         .ctx = c,
     };
-    return c->options.is_launched ? attach_held(&a, e) : attach_all(&a, e);
+    c->attach = &a;
+    int rc = c->options.is_launched ? attach_held(&a, e) : attach_all(&a, e);
+    c->attach = NULL;
+    attach_free(&a);
+    return rc;
+}
+
+/* Threads are armed by a thread that has other work afterwards. */
+static int arm_with_priority(struct capture *c, struct err *e)
+{
+    struct slice_attributes before;
+    priority_raise(&before);
+    int rc = arm(c, e);
+    priority_restore(&before);
+    return rc;
 }
 
 static void prepare_poll(struct capture *c)
@@ -617,7 +613,7 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
     }
     if (rc == 0) {
         c->follow = new_follow(c, out);
-        rc = arm(c, e);
+        rc = arm_with_priority(c, e);
     }
     if (rc != 0) {
         goto out;

@@ -236,7 +236,8 @@ static struct opener_want stacks_want(const struct events *ev)
 {
     struct opener_want want = {
         .event = {.kind = BROKER_SWITCH_OUT, .period = 1, .stack_bytes = ev->switch_stack_bytes}};
-    want.event.flags = common_flags(ev) | BROKER_CALLCHAIN | BROKER_KERNEL;
+    want.event.flags = common_flags(ev) | BROKER_CALLCHAIN | BROKER_KERNEL |
+                       (ev->is_attaching ? BROKER_DISABLED : 0);
     return want;
 }
 

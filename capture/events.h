@@ -71,9 +71,11 @@ struct events {
     struct record_format formats[EVENTS_N_KINDS];
     struct counters counters; /* in the groups of the clocks; names read before events_open() */
     struct map sources;       /* event id -> EVENTS_* | tid it was opened on, or EVENTS_DISCARDED */
-    bool has_switches;        /* context switches are recorded */
-    bool has_stacks;          /* ... with stacks, as long as descriptors last */
-    int stacks_errno;         /* why not, if they are not */
+    bool is_attaching; /* stacks of context switches wait for events_set_stacks(): they would fill
+                          the rings before anybody drains them regularly */
+    bool has_switches; /* context switches are recorded */
+    bool has_stacks;   /* ... with stacks, as long as descriptors last */
+    int stacks_errno;  /* why not, if they are not */
 };
 
 /* The source of events that were given up half way. */

@@ -196,9 +196,18 @@ static void judge(struct opener *o, int rc)
     }
 }
 
+/* Whether a thread is there: in a crowd that comes and goes many are not any more, and an answer
+ * takes two switches between processes. */
+static bool is_there(pid_t pid, pid_t tid)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof(path), "/proc/%d/task/%d", pid, tid);
+    return access(path, F_OK) == 0 || errno != ENOENT;
+}
+
 static int ask_events(struct opener *o, const struct broker_want *want, int *fds)
 {
-    int pidfd = pidfd_of(o, want->pid);
+    int pidfd = is_there(want->pid, want->tid) ? pidfd_of(o, want->pid) : -ESRCH;
     if (pidfd < 0) {
         return pidfd == -ESRCH ? STAX_ENOTFOUND
                                : err_set_errno(&o->refusal, -pidfd, "cannot open a pidfd");
@@ -256,9 +265,15 @@ int opener_open(struct opener *o, const struct opener_want *want, const struct p
     for (size_t i = 0; i < n; i++) {
         fds[i] = -1;
     }
-    int rc = open_directly(want, cpus, fds);
+    bool has_kernel = want->event.flags & BROKER_KERNEL;
+    uint32_t bit = 1u << (2 * want->event.kind + has_kernel);
+    int rc = o->refused & bit && has_broker(o) ? -EACCES : open_directly(want, cpus, fds);
     bool is_hidden = policy_tracepoint(want->event.kind) && rc == -ENOENT;
-    return (is_refusal(rc) || is_hidden) && has_broker(o) ? open_by_broker(o, want, cpus, fds) : rc;
+    if ((is_refusal(rc) || is_hidden) && has_broker(o)) {
+        rc = open_by_broker(o, want, cpus, fds);
+        o->refused |= rc == 0 ? bit : 0;
+    }
+    return rc;
 }
 
 /* ---- names ---- */

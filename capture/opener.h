@@ -23,6 +23,7 @@ struct opener {
     struct broker broker; /* connected when it is needed first */
     bool is_tried;        /* broker_open() was called */
     bool is_off;          /* the broker failed */
+    uint32_t refused;     /* kinds of events that only the broker may open, as bits */
     pid_t pid;            /* the process that pidfd names, 0: none */
     int pidfd;
     int64_t waited_ns; /* for the broker's answers */
