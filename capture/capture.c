@@ -330,7 +330,7 @@ static int step(struct capture *c)
 static void read_kernel(struct capture *c)
 {
     struct buf text = {0};
-    if (c->kallsyms[0] >= 0 && c->events.has_stacks &&
+    if (c->kallsyms[0] >= 0 && c->events.has_kernel && c->events.has_stacks &&
         fd_read_all(c->kallsyms[0], KALLSYMS_BYTES_MAX, &text) == 0) {
         follow_read_kernel(c->follow, buf_str(&text), text.len);
     }
@@ -512,15 +512,16 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
         goto out;
     }
     rc = events_open(&c->events, ring_size(options->ring_bytes), e);
+    /* First: a broker that is gone half way has given the names of what it did give. */
+    for (int i = 0; i < 2 && rc == 0; i++) {
+        int fd = opener_kallsyms(&c->events.opener);
+        c->kallsyms[i] = fd >= 0 ? fd : -1;
+    }
     if (rc == 0) {
         rc = arm_with_priority(c, e);
     }
     if (rc != 0) {
         goto out;
-    }
-    for (int i = 0; i < 2 && c->events.has_kernel; i++) {
-        int fd = opener_kallsyms(&c->events.opener);
-        c->kallsyms[i] = fd >= 0 ? fd : -1;
     }
     events_end_opening(&c->events);
     prepare_poll(c);
