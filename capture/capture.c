@@ -435,7 +435,7 @@ static void *read_kernel(void *ctx)
 static void learn_kernel(struct capture *c)
 {
     pthread_t reader;
-    if (c->kallsyms[0] >= 0 && c->events.has_stacks) {
+    if (c->kallsyms[0] >= 0 && c->events.has_kernel && c->events.has_stacks) {
         bool is_apart = pthread_create(&reader, NULL, read_kernel, c) == 0;
         while (is_apart && !atomic_load(&c->has_read_kernel)) {
             poll(c->fds + FIRST_RING_FD, c->n_fds - FIRST_RING_FD, LEARN_MS);
@@ -611,16 +611,17 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
     if (rc == 0) {
         rc = events_open(&c->events, ring_size(ring_wanted(c)), e);
     }
+    /* First: a broker that is gone half way has given the names of what it did give. */
+    for (int i = 0; i < 2 && rc == 0; i++) {
+        int fd = opener_kallsyms(&c->events.opener);
+        c->kallsyms[i] = fd >= 0 ? fd : -1;
+    }
     if (rc == 0) {
         c->follow = new_follow(c, out);
         rc = arm_with_priority(c, e);
     }
     if (rc != 0) {
         goto out;
-    }
-    for (int i = 0; i < 2 && c->events.has_kernel; i++) {
-        int fd = opener_kallsyms(&c->events.opener);
-        c->kallsyms[i] = fd >= 0 ? fd : -1;
     }
     events_end_opening(&c->events);
     prepare_poll(c);

@@ -373,7 +373,7 @@ static bool on_task_record(struct follow *f, const struct record *r, int64_t ts,
     }
     bool is_stack = source & EVENTS_SWITCH_STACK;
     source &= ~EVENTS_SWITCH_STACK;
-    if (r->pid <= 0 && r->kind == RECORD_SWITCH) {
+    if (r->pid <= 0 && (r->kind == RECORD_SWITCH || is_stack)) {
         return true; /* of a thread that is about to vanish */
     }
     int32_t acting_tid = r->kind == RECORD_FORK ? r->fork.parent_tid : r->tid;
