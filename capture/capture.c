@@ -53,7 +53,9 @@ enum {
 };
 /* A record is stamped before it is written; this long at most, a stolen CPU apart. */
 static const int64_t SLACK_NS = 10000000;
-static const int64_t PATIENCE_NS = 1000000000; /* with a table that is being made */
+/* With a table that is being made: half a second for the largest, and a busy host may keep the
+ * thread that makes it off its CPU for seconds. */
+static const int64_t PATIENCE_NS = 3000000000;
 static const int64_t VERIFY_NS = 500000000;
 static const int64_t FUTURE_NS = 1000000000;      /* a stamp further ahead is no time at all */
 static const int64_t LINGER_NS = 100000000;       /* descendants that outlive the main process */
