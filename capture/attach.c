@@ -10,8 +10,11 @@
 #include "base/mem.h"
 #include "capture/proc.h"
 
-enum { PASSES_MAX = 8, DRAIN_EVERY = 128 };
-#define ENDED UINT32_MAX /* in attach.armed: the thread has ended */
+/* Passes go on until nobody is left, or so long. */
+enum { PASSES_MAX = 100 };
+static const int64_t PASSES_NS = 20000000000;
+static const int64_t DRAIN_NS = 5000000; /* a full ring loses the records of forks */
+#define ENDED UINT32_MAX                 /* in attach.armed: the thread has ended */
 /* A thread inherits early in its creation, and the record of its fork comes late in it; so much may
  * lie between when its maker is preempted. */
 static const int64_t CREATION_NS = 10000000;
@@ -23,9 +26,18 @@ struct candidate {
 
 struct pass {
     struct attach *a;
-    struct map failed; /* threads whose events could not be opened, by tid */
+    struct map failed; /* threads whose events could not be opened, or that are gone, by tid */
     size_t n_armed, n_new, n_blind;
+    size_t n_gone;      /* in this pass: what they made before they ended is not armed */
+    bool is_over;       /* the time for passes: who is left is without events */
+    int64_t drained_ns; /* CLOCK_MONOTONIC */
 };
+
+static void drain(struct pass *p)
+{
+    p->drained_ns = clock_monotonic_ns();
+    p->a->drain(p->a->ctx);
+}
 
 /* How long ago the run began, in us; never 0. */
 static uint32_t since_us(const struct attach *a, int64_t ts)
@@ -90,8 +102,13 @@ static int arm_thread(struct pass *p, pid_t pid, pid_t tid, struct err *e)
         is_armed(a, tid)) {
         return 0;
     }
-    int rc = events_add_thread(a->events, &(struct events_thread){pid, tid}, e);
+    int rc = STAX_ELIMIT;
+    if (!p->is_over) {
+        rc = events_add_thread(a->events, &(struct events_thread){pid, tid}, e);
+    }
     if (rc == STAX_ENOTFOUND) {
+        *map_put(&p->failed, (uint32_t)tid) = 1; /* a main thread that has ended stays listed */
+        p->n_gone++;
         return 0;
     }
     if (rc != 0 && p->n_armed == 0) {
@@ -107,9 +124,6 @@ static int arm_thread(struct pass *p, pid_t pid, pid_t tid, struct err *e)
     p->n_new++;
     *map_put(&a->armed, (uint32_t)tid) = since_us(a, clock_monotonic_ns());
     tell(p, pid, tid, tid);
-    if (p->n_armed % DRAIN_EVERY == 0) {
-        a->drain(a->ctx);
-    }
     return 0;
 }
 
@@ -154,11 +168,14 @@ static int arm_once(struct pass *p, struct err *e)
             list[n++] = (struct candidate){.pid = pid, .tid = threads.pids[k]};
         }
     }
-    a->drain(a->ctx); /* who of these inherited events */
+    drain(p); /* who of these inherited events */
     if (!events_have_room(a->events, n)) {
         sort_by_cpu_time(p, list, n);
     }
     for (size_t i = 0; i < n && rc == 0; i++) {
+        if (clock_monotonic_ns() - p->drained_ns > DRAIN_NS) {
+            drain(p);
+        }
         rc = arm_thread(p, list[i].pid, list[i].tid, e);
     }
     free(list);
@@ -170,14 +187,20 @@ static int arm_once(struct pass *p, struct err *e)
 int attach_all(struct attach *a, struct err *e)
 {
     struct pass p = {.a = a};
+    a->events->is_attaching = true;
     int rc = 0;
-    for (int i = 0; i < PASSES_MAX && rc == 0; i++) {
-        p.n_new = 0;
+    int64_t end_ns = clock_monotonic_ns() + PASSES_NS;
+    for (int i = 0; i < PASSES_MAX && rc == 0 && clock_monotonic_ns() < end_ns; i++) {
+        p.n_new = p.n_gone = 0;
         rc = arm_once(&p, e);
-        if (p.n_new == 0) {
+        if (p.n_new == 0 && p.n_gone == 0) {
             break;
         }
-        a->drain(a->ctx);
+        drain(&p);
+    }
+    if (rc == 0 && p.n_armed > 0 && p.n_new + p.n_gone > 0) {
+        p.is_over = true;
+        rc = arm_once(&p, e);
     }
     if (rc == 0 && p.n_armed == 0) {
         rc = err_set(e, STAX_ENOTFOUND, "process %d is gone", a->pid);
@@ -185,6 +208,9 @@ int attach_all(struct attach *a, struct err *e)
     if (rc == 0) {
         follow_loss(a->follow, a->ts, UINT32_MAX, EVENT_LOSS_NO_EVENTS, p.n_blind);
     }
+    a->events->is_attaching = false;
+    events_set(a->events, EVENTS_SWITCH_STACK, true);
+    events_set(a->events, EVENTS_WAKING, true);
     map_free(&p.failed);
     return rc;
 }

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -29,9 +28,11 @@
 #include "capture/events.h"
 #include "capture/follow.h"
 #include "capture/order.h"
+#include "capture/priority.h"
 #include "capture/proc.h"
 #include "capture/record.h"
 #include "capture/thread_counters.h"
+#include "capture/watch.h"
 #include "capture/unwinder.h"
 #include "capture/wait_probe.h"
 
@@ -47,23 +48,15 @@ enum {
     NO_REASON = -1,
     FULL_BYTES = 256, /* a ring with no more room than this may have lost records */
     FIRST_RING_FD = 3,
+    LEARN_MS = 5,
     STACKS_HZ = 2000,     /* stacks of context switches, in the long run */
     STACKS_AT_ONCE = 800, /* ... and in a burst */
+    WAKINGS_HZ = 4000,    /* the same for wakeups */
+    WAKINGS_AT_ONCE = 1600,
 };
-/* struct sched_attr of sched_setattr(2), which glibc has no header for. */
-struct sched_attributes {
-    uint32_t size, policy;
-    uint64_t flags;
-    int32_t nice;
-    uint32_t priority;
-    uint64_t runtime_ns, deadline_ns, period_ns;
-};
-static const uint64_t SLICE_NS = 100000;
-
 /* A record is stamped before it is written; this long at most, a stolen CPU apart. */
 static const int64_t SLACK_NS = 10000000;
 static const int64_t PATIENCE_NS = 1000000000; /* with a table that is being made */
-static const int64_t PROBE_PERIOD_NS = 1000000;
 static const int64_t VERIFY_NS = 500000000;
 static const int64_t FUTURE_NS = 1000000000;      /* a stamp further ahead is no time at all */
 static const int64_t LINGER_NS = 100000000;       /* descendants that outlive the main process */
@@ -71,6 +64,15 @@ static const int64_t PERIOD_MAX_NS = 10000000000; /* a longer period is not one 
 /* CPU time without samples that is worth a warning: more than this and one part of so many. */
 static const int64_t UNSAMPLED_NS = 50000000;
 enum { UNSAMPLED_PART = 20 };
+
+/* Events of a kind that may still be taken; below 0 they are switched off. */
+struct bound {
+    int64_t left;
+    int64_t ts; /* ns, when more were last allowed */
+    bool is_off;
+    uint32_t kind; /* events_set() */
+    int64_t hz, at_once;
+};
 
 struct capture {
     struct capture_options options;
@@ -95,10 +97,11 @@ struct capture {
     int64_t main_gone_ts;    /* ns, when the main process was seen to be gone; 0: it is there */
     int64_t verified_ts;
     uint64_t n_late_told, n_malformed;
+    struct bound stacks, wakings;
+    struct watch watch;
+    uint64_t n_watched; /* records for it, in this drain */
     uint64_t n_stacks_lost, n_stacks_lost_told;
-    int64_t stacks_left; /* that may still be taken; below 0 they are switched off */
-    int64_t stacks_ts;   /* when more were last allowed */
-    bool has_stacks_off;
+    atomic_bool has_read_kernel;
     bool is_ending;             /* the last drain */
     int64_t sampled_ns;         /* that samples stood for, those left out later included */
     uint64_t n_ring_lost;       /* records that the rings said they lost */
@@ -118,7 +121,7 @@ static void count(struct capture *c, const struct record *r)
         c->n_ring_lost += r->n_lost;
     } else if (r->kind == RECORD_SAMPLE && r->sample.period <= (uint64_t)PERIOD_MAX_NS) {
         uint32_t source = map_get(&c->events.sources, r->id);
-        bool is_open = source != 0 && source != EVENTS_DISCARDED && !(source & EVENTS_SWITCH_STACK);
+        bool is_open = source != 0 && !(source & ~EVENTS_TID_MASK); /* nor EVENTS_DISCARDED */
         c->sampled_ns += is_open ? (int64_t)r->sample.period : 0;
     }
 }
@@ -148,9 +151,12 @@ static bool is_good(struct capture *c, const void *bytes, size_t size, int64_t n
 static void keep(struct capture *c, const struct record *r, size_t size)
 {
     size_t n = record_trimmed_size(r, size);
-    bool is_stack =
-        r->kind == RECORD_SAMPLE && (map_get(&c->events.sources, r->id) & EVENTS_SWITCH_STACK);
-    c->stacks_left -= is_stack;
+    if (r->kind == RECORD_SAMPLE) {
+        uint32_t source = map_get(&c->events.sources, r->id);
+        c->stacks.left -= (source & EVENTS_SWITCH_STACK) != 0;
+        c->wakings.left -= source & EVENTS_WAKING && source != EVENTS_WATCH;
+        c->n_watched += source == EVENTS_WATCH;
+    }
     record_trim(r, size, order_room(&c->order, r->ts, n));
 }
 
@@ -216,20 +222,20 @@ static void drain(void *ctx)
     }
 }
 
-/* Switches the stacks of context switches off while there are more than the host should pay for.
- * Durations stay exact; so does the account of what has a stack and what has not. */
-static void bound_stacks(struct capture *c, int64_t now)
+/* Switches a kind of events off while there are more than the host should pay for. Durations of
+ * waits stay exact; so does the account of what has a stack or a waker and what has not. */
+static void keep_bound(struct capture *c, struct bound *b, int64_t now)
 {
-    int64_t more = (now - c->stacks_ts) * STACKS_HZ / 1000000000;
+    int64_t more = (now - b->ts) * b->hz / 1000000000;
     if (more > 0) {
-        c->stacks_ts = now;
-        c->stacks_left += more;
-        c->stacks_left = c->stacks_left < STACKS_AT_ONCE ? c->stacks_left : STACKS_AT_ONCE;
+        b->ts = now;
+        b->left += more;
+        b->left = b->left < b->at_once ? b->left : b->at_once;
     }
-    bool is_off = c->stacks_left < (c->has_stacks_off ? STACKS_AT_ONCE / 2 : 0);
-    if (is_off != c->has_stacks_off) {
-        c->has_stacks_off = is_off;
-        events_set_stacks(&c->events, !is_off);
+    bool is_off = b->left < (b->is_off ? b->at_once / 2 : 0);
+    if (is_off != b->is_off) {
+        b->is_off = is_off;
+        events_set(&c->events, b->kind, !is_off);
     }
 }
 
@@ -407,7 +413,10 @@ static int step(struct capture *c)
     int64_t now = clock_monotonic_ns();
     int64_t limit_ts = now - SLACK_NS;
     drain(c);
-    bound_stacks(c, now);
+    keep_bound(c, &c->stacks, now);
+    keep_bound(c, &c->wakings, now);
+    watch_tick(&c->watch, &c->events, c->follow, now, c->wakings.is_off, c->n_watched);
+    c->n_watched = 0;
     limit_ts = tell(c, limit_ts);
     tell_losses(c, limit_ts);
     look_for_end(c, now);
@@ -427,38 +436,57 @@ static int step(struct capture *c)
 }
 
 /* What the functions on the stacks of waits are called. */
-static void read_kernel(struct capture *c)
+static void *read_kernel(void *ctx)
 {
+    struct capture *c = ctx;
     struct buf text = {0};
-    if (c->kallsyms[0] >= 0 && c->events.has_stacks &&
-        fd_read_all(c->kallsyms[0], KALLSYMS_BYTES_MAX, &text) == 0) {
+    if (fd_read_all(c->kallsyms[0], KALLSYMS_BYTES_MAX, &text) == 0) {
         follow_read_kernel(c->follow, buf_str(&text), text.len);
     }
-    fd_close(&c->kallsyms[0]);
     buf_free(&text);
+    atomic_store(&c->has_read_kernel, true);
+    return NULL;
 }
 
-/* A ring fills in milliseconds when the target switches a million times a second, and such a target
- * can keep an ordinary thread off the CPU for a second. So this one asks for a short slice, which
- * anybody may (since 6.12; it is woken earlier, and gets no more CPU time for it), and for
- * real-time priority, which is granted to root. */
-static void ask_for_priority(void)
+/* That takes a tenth of a second, in which rings would run over: they are drained meanwhile, and
+ * nothing is told before. */
+static void learn_kernel(struct capture *c)
 {
-    struct sched_attributes attributes = {.size = sizeof(attributes), .runtime_ns = SLICE_NS};
-    struct sched_param low = {.sched_priority = 1};
-    (void)syscall(SYS_sched_setattr, 0, &attributes, 0);
-    (void)sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &low);
+    pthread_t reader;
+    if (c->kallsyms[0] >= 0 && c->events.has_stacks) {
+        bool is_apart = pthread_create(&reader, NULL, read_kernel, c) == 0;
+        while (is_apart && !atomic_load(&c->has_read_kernel)) {
+            poll(c->fds + FIRST_RING_FD, c->n_fds - FIRST_RING_FD, LEARN_MS);
+            drain(c);
+            keep_bound(c, &c->stacks, clock_monotonic_ns());
+            keep_bound(c, &c->wakings, clock_monotonic_ns());
+        }
+        if (is_apart) {
+            pthread_join(reader, NULL);
+        } else {
+            read_kernel(c);
+        }
+    }
+    fd_close(&c->kallsyms[0]);
 }
 
 static void *run(void *ctx)
 {
     struct capture *c = ctx;
     int reason = NO_REASON;
-    ask_for_priority();
+    priority_raise(NULL);
     follow_flush(c->follow); /* what was found at the start */
-    read_kernel(c);
-    c->stacks_ts = clock_monotonic_ns();
-    c->stacks_left = STACKS_AT_ONCE;
+    c->stacks = (struct bound){.left = STACKS_AT_ONCE,
+                               .ts = clock_monotonic_ns(),
+                               .kind = EVENTS_SWITCH_STACK,
+                               .hz = STACKS_HZ,
+                               .at_once = STACKS_AT_ONCE};
+    c->wakings = (struct bound){.left = WAKINGS_AT_ONCE,
+                                .ts = clock_monotonic_ns(),
+                                .kind = EVENTS_WAKING,
+                                .hz = WAKINGS_HZ,
+                                .at_once = WAKINGS_AT_ONCE};
+    learn_kernel(c);
     while (reason == NO_REASON) {
         reason = step(c);
     }
@@ -490,59 +518,6 @@ static size_t ring_size(size_t wanted)
         size *= 2;
     }
     return size;
-}
-
-size_t capture_probe(const char *daemon_socket, struct capture_ability rows[ABILITIES_MAX])
-{
-    struct err e = {0};
-    struct events ev = {.period_ns = PROBE_PERIOD_NS,
-                        .is_on_exec = true, /* never: nothing is recorded */
-                        .daemon_socket = daemon_socket};
-    struct events_thread self = {getpid(), getpid()};
-    int rc = counters_read_names(&ev.counters, NULL, &e);
-    rc = rc ? rc : events_open(&ev, ring_size(RING_BYTES), &e);
-    rc = rc ? rc : events_add_thread(&ev, &self, &e);
-    int fd = rc == 0 && ev.has_kernel ? opener_kallsyms(&ev.opener) : -1;
-    size_t n = 0;
-    if (rc == 0) {
-        struct ability_facts facts = {.has_names = fd >= 0,
-                                      .unwinds = unwind_arch_of_host() != NULL,
-                                      .reads_memory = wait_probe_is_allowed(0)};
-        n = ability_all(rows, &ev, &facts);
-    } else {
-        ability_recording(&rows[n++], &e);
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
-    events_close(&ev);
-    return n;
-}
-
-/* Whether the options make sense and the target is one that can be recorded. */
-static int check_options(const struct capture_options *o, struct err *e)
-{
-    int rc = capture_check_frequency(o->frequency_hz, e);
-    if (rc != 0) {
-        return rc;
-    }
-    pid_t group = 0;
-    struct proc_stat stat;
-    if (o->pid <= 0 || proc_read_stat(o->pid, 0, &stat) != 0 ||
-        proc_read_group(o->pid, &group) != 0) {
-        return err_set(e, STAX_ENOTFOUND, "no process has pid %d", o->pid);
-    }
-    if (group != o->pid) {
-        err_set(e, STAX_ENOTFOUND, "%d is a thread of process %d", o->pid, group);
-        err_hint(e, "record the process (--pid %d) and look at one thread with --tid %d", group,
-                 o->pid);
-        return STAX_ENOTFOUND;
-    }
-    if (!proc_is_alive(o->pid)) {
-        return err_set(e, STAX_ENOTFOUND,
-                       "process %d has ended and only waits for its parent (zombie)", o->pid);
-    }
-    return 0;
 }
 
 static size_t ring_wanted(const struct capture *c)
@@ -578,6 +553,7 @@ static struct follow *new_follow(struct capture *c, struct queue *out)
         .out = out,
         .sources = &c->events.sources,
         .has_switches = true,
+        .waking_pid_offset = &c->events.waking_pid_offset,
         .unwinder = c->unwinder,
         .without_kernel = c->options.without_kernel,
         .is_held = c->options.is_launched,
@@ -604,6 +580,16 @@ static int arm(struct capture *c, struct err *e)
     return rc;
 }
 
+/* Threads are armed by a thread that has other work afterwards. */
+static int arm_with_priority(struct capture *c, struct err *e)
+{
+    struct slice_attributes before;
+    priority_raise(&before);
+    int rc = arm(c, e);
+    priority_restore(&before);
+    return rc;
+}
+
 static void prepare_poll(struct capture *c)
 {
     const struct events *ev = &c->events;
@@ -622,7 +608,7 @@ static void prepare_poll(struct capture *c)
 int capture_open(struct capture **out_capture, const struct capture_options *options,
                  struct queue *out, struct err *e)
 {
-    int rc = check_options(options, e);
+    int rc = capture_check(options, e);
     if (rc != 0) {
         return rc;
     }
@@ -655,7 +641,7 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
     }
     if (rc == 0) {
         c->follow = new_follow(c, out);
-        rc = arm(c, e);
+        rc = arm_with_priority(c, e);
     }
     if (rc != 0) {
         goto out;

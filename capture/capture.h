@@ -95,6 +95,9 @@ int64_t capture_period_ns(const struct capture *c);
 /* The largest frequency that this host allows (kernel.perf_event_max_sample_rate) and that the
  * kernel's sampling clock keeps up with. */
 int64_t capture_max_frequency_hz(void);
+/* Whether the options make sense and the target is one that can be recorded; errors as
+ * capture_open(). */
+int capture_check(const struct capture_options *options, struct err *e);
 /* 0, or STAX_EUSAGE with what is in the way. */
 int capture_check_frequency(int64_t hz, struct err *e);
 

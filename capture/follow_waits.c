@@ -23,7 +23,9 @@ enum {
     LOOKS_PER_DRAIN = 1024, /* threads that are considered for it */
     CPUS_MAX = 8192,
 };
+static const int64_t DRAIN_MAX_NS = 1000000000; /* that allows for more intervals */
 static const int64_t LONG_NS = 10000000;
+static const int64_t STEP_NS = 100000; /* from a wakeup to the CPU: a shorter time is summed up */
 static const int64_t STACK_AGE_NS = 1000000; /* between a switch's stack and the switch */
 static const int64_t YOUNG_NS = 40000000;    /* a wait that may end before it is looked at */
 static const int64_t FRESH_NS = 250000000;   /* what /proc said need not be asked again */
@@ -113,7 +115,8 @@ static void learn(struct thread_waits *w, const struct wait_mark *mark)
 
 /* ---- stacks ---- */
 
-static void keep_addresses(struct wait_stack *to, const struct unwinder_stack *from, int64_t ts)
+static void keep_addresses(const struct follow *f, struct wait_stack *to,
+                           const struct unwinder_stack *from, int64_t ts)
 {
     size_t cap = to->cap;
     mem_reserve(&to->addresses, &cap, from->n, sizeof(uint64_t));
@@ -123,6 +126,7 @@ static void keep_addresses(struct wait_stack *to, const struct unwinder_stack *f
     to->n_kernel = (uint16_t)from->n_kernel;
     to->end = (uint8_t)from->end;
     to->is_guessed = from->is_guessed;
+    to->is_chain = from->is_chain && f->options.unwinder;
     to->ts = ts;
 }
 
@@ -130,6 +134,9 @@ static void keep_addresses(struct wait_stack *to, const struct unwinder_stack *f
 
 static void tell_interval(struct follow *f, const struct wait_candidate *c)
 {
+    if (c->interval.is_woken) {
+        follow_wakers_tell(f, c);
+    }
     struct event_off_cpu body = {
         .head.ts = f->ts,
         .head.flags = c->mark.is_vague ? EVENT_F_WAIT_IS_VAGUE : 0,
@@ -162,6 +169,9 @@ static void fold(struct follow *f, const struct wait_candidate *c)
     if (t && t->process->pid == c->pid) {
         t->waits.folded[at].n++;
         t->waits.folded[at].dur_ns += dur_ns;
+        if (c->interval.is_woken) {
+            follow_wakers_fold(f, t, c);
+        }
     } else {
         tell_interval(f, c); /* its thread is gone: there is nobody to add it to */
     }
@@ -209,16 +219,18 @@ static const struct wait_stack *stack_of(const struct thread_waits *w,
                                          const struct ledger_interval *interval, uint8_t *from)
 {
     const struct wait_stack *parked = &w->parked;
-    if (interval->state != EVENT_STATE_BLOCKED) {
-        return NULL;
-    }
-    if (w->has_stack && w->stack.n) {
-        *from = EVENT_STACK_SWITCH;
-        return &w->stack;
-    }
-    if (parked->n && parked->ts >= interval->start_ts && parked->ts <= interval->end_ts) {
+    bool is_blocked = interval->state == EVENT_STATE_BLOCKED;
+    bool has_switch = is_blocked && w->has_stack && w->stack.n;
+    bool has_parked = is_blocked && parked->n && parked->ts >= interval->start_ts &&
+                      parked->ts <= interval->end_ts;
+    bool is_better = has_parked && parked->end == EVENT_STACK_END_ROOT && w->stack.is_chain;
+    if (has_parked && (!has_switch || is_better)) {
         *from = EVENT_STACK_PARKED;
         return parked;
+    }
+    if (has_switch) {
+        *from = EVENT_STACK_SWITCH;
+        return &w->stack;
     }
     return NULL;
 }
@@ -237,12 +249,18 @@ static void keep_stack(struct waits *w, const struct thread_waits *of, struct wa
     buf_add(&w->stacks, s->addresses, s->n * sizeof(uint64_t));
 }
 
-/* An interval has ended: it is told, or waits for the end of the drain, or is folded. */
+/* An interval has ended: it is told, or waits for the end of the drain, or is folded. waker: NULL,
+ * or what ended it. */
 static void end_interval(struct follow *f, struct target_thread *t,
-                         const struct ledger_interval *interval)
+                         const struct ledger_interval *interval, const struct wait_waker *waker)
 {
     struct waits *w = &f->waits;
     struct wait_candidate c = {.interval = *interval, .pid = t->process->pid, .tid = t->tid};
+    c.interval.is_woken = waker && interval->is_woken;
+    if (c.interval.is_woken) {
+        c.waker = *waker;
+        t->waits.woken_ts = interval->end_ts;
+    }
     int64_t dur_ns = interval->end_ts - interval->start_ts;
     if (interval->state == EVENT_STATE_BLOCKED) {
         c.mark = mark_of(&t->waits, interval->start_ts, interval->end_ts);
@@ -254,11 +272,19 @@ static void end_interval(struct follow *f, struct target_thread *t,
     w->n_shown += is_shown;
     bool is_long = (dur_ns >= LONG_NS && w->n_long < LONG_PER_DRAIN) || is_shown;
     bool is_full = w->n_candidates >= w->n_candidates_max;
+    /* Nearly every wakeup is followed by a little time in the queue. */
+    bool is_step = interval->state == EVENT_STATE_RUNNABLE && dur_ns < STEP_NS &&
+                   t->waits.woken_ts && interval->start_ts == t->waits.woken_ts;
+    if (is_step) {
+        fold(f, &c);
+        return;
+    }
     if (!is_long && is_full && (!w->n_candidates || dur_ns <= candidate_ns(w, 0))) {
         fold(f, &c);
         return;
     }
     keep_stack(w, &t->waits, &c);
+    follow_wakers_keep_stack(f, &c);
     if (is_long) {
         w->n_long++;
         tell_interval(f, &c);
@@ -310,6 +336,7 @@ static void tell_folded(struct follow *f, struct target_thread *t, int64_t ts)
         event_add_off_cpu_folded(&f->batch, &body);
     }
     memset(t->waits.folded, 0, sizeof(t->waits.folded));
+    follow_wakers_tell_folded(f, t, ts);
 }
 
 static void tell_time(struct follow *f, struct target_thread *t, int64_t ts, bool is_end)
@@ -352,11 +379,12 @@ void follow_waits_end_thread(struct follow *f, struct target_thread *t, int64_t 
     struct ledger_interval ended;
     if (is_accounted(f, t)) {
         if (ledger_end(&t->waits.ledger, &f->waits.losses, ts, &ended)) {
-            end_interval(f, t, &ended);
+            end_interval(f, t, &ended, NULL);
         }
         tell_folded(f, t, ts);
         tell_time(f, t, ts, true);
     }
+    follow_wakers_end_thread(f, t, ts);
     forget(f, t);
 }
 
@@ -372,7 +400,7 @@ void follow_waits_exec(struct follow *f, struct target_thread *t, int64_t ts)
         t->waits.is_held = false;
         ledger_start(&t->waits.ledger, &f->waits.losses, ts, EVENT_STATE_RUNNING);
     } else if (is_accounted(f, t) && ledger_exec(&t->waits.ledger, &f->waits.losses, ts, &ended)) {
-        end_interval(f, t, &ended);
+        end_interval(f, t, &ended, NULL);
     }
     tell_candidates(f); /* their stacks are of the image that goes */
     note_change(f, t);
@@ -383,7 +411,8 @@ static void begin_wait(struct follow *f, struct target_thread *t, int64_t ts)
     struct thread_waits *w = &t->waits;
     w->has_stack = w->stack.ts && ts - w->stack.ts <= STACK_AGE_NS;
     w->stack.ts = 0;
-    bool is_clear = w->has_stack && w->at_stack.is_known && !w->at_stack.is_vague;
+    bool is_clear =
+        w->has_stack && !w->stack.is_chain && w->at_stack.is_known && !w->at_stack.is_vague;
     if (!is_clear && !w->wanting_at && f->options.has_proc) {
         w->wanting_at = list_add(&f->waits.wanting, t);
     }
@@ -405,11 +434,24 @@ void follow_waits_switch(struct follow *f, struct target_thread *t, const struct
         has_ended = ledger_switch_in(&w->ledger, &f->waits.losses, ts, &ended);
     }
     if (has_ended) {
-        end_interval(f, t, &ended);
+        end_interval(f, t, &ended, NULL);
     }
     w->has_stack = false;
     if (r->task_switch.is_out && !r->task_switch.is_preempted) {
         begin_wait(f, t, ts);
+    }
+    note_change(f, t);
+}
+
+void follow_waits_woken(struct follow *f, struct target_thread *t, int64_t ts,
+                        const struct wait_waker *by)
+{
+    struct ledger_interval ended = {0};
+    if (!is_accounted(f, t)) {
+        return;
+    }
+    if (ledger_wake(&t->waits.ledger, &f->waits.losses, ts, &ended)) {
+        end_interval(f, t, &ended, by);
     }
     note_change(f, t);
 }
@@ -432,7 +474,7 @@ bool follow_waits_stack(struct follow *f, struct target_thread *t, const struct 
     if (f->options.without_kernel) {
         s->n = follow_drop_kernel(s->addresses, s->n, &s->n_kernel);
     }
-    keep_addresses(&w->stack, s, ts);
+    keep_addresses(f, &w->stack, s, ts);
     return true;
 }
 
@@ -445,7 +487,7 @@ int64_t follow_waits_sample(struct follow *f, struct target_thread *t, int64_t t
         return period_ns;
     }
     if (ledger_sample(&t->waits.ledger, &f->waits.losses, ts, period_ns, &on_cpu_ns, &ended)) {
-        end_interval(f, t, &ended);
+        end_interval(f, t, &ended, NULL);
     }
     note_change(f, t);
     return on_cpu_ns;
@@ -502,7 +544,8 @@ static void read_parked(struct follow *f, struct target_thread *t)
     struct wait_place before, after;
     int32_t pid = t->process->pid;
     w->wants_parked = false;
-    if (!f->options.unwinder || w->has_stack || !wait_probe_place(pid, t->tid, &before)) {
+    bool has_stack = w->has_stack && !w->stack.is_chain;
+    if (!f->options.unwinder || has_stack || !wait_probe_place(pid, t->tid, &before)) {
         return;
     }
     int64_t ts = clock_monotonic_ns();
@@ -511,7 +554,7 @@ static void read_parked(struct follow *f, struct target_thread *t)
     w->wants_parked = answer == UNWINDER_PENDING;
     if (answer == UNWINDER_DONE && wait_probe_place(pid, t->tid, &after) &&
         memcmp(&before, &after, sizeof(before)) == 0) {
-        keep_addresses(&w->parked, &f->stack, ts);
+        keep_addresses(f, &w->parked, &f->stack, ts);
     }
 }
 
@@ -594,7 +637,9 @@ void follow_waits_tick(struct follow *f, int64_t limit_ts)
         probe_some(f);
     }
     tell_changed(f, limit_ts);
-    int64_t budget = (limit_ts - w->drained_ts) * INTERVALS_HZ / 1000000000 + 1;
+    int64_t drain_ns = limit_ts - w->drained_ts;
+    int64_t budget =
+        (drain_ns < DRAIN_MAX_NS ? drain_ns : DRAIN_MAX_NS) * INTERVALS_HZ / 1000000000 + 1;
     bool is_full = f->queued_bytes >= queue_max_bytes(f->options.out);
     w->n_candidates_max = is_full || budget < 0     ? 0
                           : budget < CANDIDATES_MAX ? (size_t)budget
@@ -613,6 +658,13 @@ void follow_waits_end(struct follow *f, int64_t ts)
         }
     }
     tell_candidates(f);
+    /* The end of one thread's interval may have folded that of another. */
+    slot = 0;
+    for (struct target_process *p; (p = target_next(&f->target, &slot));) {
+        for (struct target_thread *t = p->threads; t; t = t->next) {
+            tell_folded(f, t, ts);
+        }
+    }
 }
 
 void follow_waits_free(struct follow *f)

@@ -15,7 +15,7 @@
 #include "base/mem.h"
 #include "capture/staxd/policy.h"
 
-enum { PATH_BYTES = 96, KALLSYMS_LOOK_BYTES = 8192 };
+enum { PATH_BYTES = 96, KALLSYMS_LOOK_BYTES = 8192, ID_BYTES_MAX = 64 };
 /* A broker may take this long for its first answers and then so much for each, all in all: a target
  * of 10,000 threads is not to wait for one that answers just before it would be given up. */
 static const int64_t PATIENCE_NS = 3000000000, PATIENCE_EACH_NS = 2000000;
@@ -99,19 +99,25 @@ static int perf_event_open(struct perf_event_attr *attr, pid_t tid, int cpu, int
     return fd < 0 ? -errno : (int)fd;
 }
 
-/* 0, or -errno: tracefs belongs to root, and may not be mounted. */
-static int find_tracepoint(const char *name, uint64_t *id)
+int opener_read_tracepoint(const char *name, const char *file, size_t max, struct buf *text)
 {
     static const char *const places[] = {"/sys/kernel/tracing", "/sys/kernel/debug/tracing"};
     int rc = -ENOENT;
     for (size_t i = 0; i < sizeof places / sizeof *places && rc != 0; i++) {
         char path[PATH_BYTES];
-        int64_t value = 0;
-        snprintf(path, sizeof(path), "%s/events/sched/%s/id", places[i], name);
-        int place_rc = fd_read_int(path, &value);
+        snprintf(path, sizeof(path), "%s/events/sched/%s/%s", places[i], name, file);
+        int place_rc = fd_read_file(path, max, text);
         rc = place_rc == 0 || rc == -ENOENT ? place_rc : rc;
-        *id = (uint64_t)value;
     }
+    return rc;
+}
+
+static int find_tracepoint(const char *name, uint64_t *id)
+{
+    struct buf text = {0};
+    int rc = opener_read_tracepoint(name, "id", ID_BYTES_MAX, &text);
+    *id = rc == 0 ? strtoull(buf_str(&text), NULL, 10) : 0;
+    buf_free(&text);
     return rc;
 }
 
@@ -196,9 +202,18 @@ static void judge(struct opener *o, int rc)
     }
 }
 
+/* Whether a thread is there: in a crowd that comes and goes many are not any more, and an answer
+ * takes two switches between processes. */
+static bool is_there(pid_t pid, pid_t tid)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof(path), "/proc/%d/task/%d", pid, tid);
+    return access(path, F_OK) == 0 || errno != ENOENT;
+}
+
 static int ask_events(struct opener *o, const struct broker_want *want, int *fds)
 {
-    int pidfd = pidfd_of(o, want->pid);
+    int pidfd = is_there(want->pid, want->tid) ? pidfd_of(o, want->pid) : -ESRCH;
     if (pidfd < 0) {
         return pidfd == -ESRCH ? STAX_ENOTFOUND
                                : err_set_errno(&o->refusal, -pidfd, "cannot open a pidfd");
@@ -256,9 +271,25 @@ int opener_open(struct opener *o, const struct opener_want *want, const struct p
     for (size_t i = 0; i < n; i++) {
         fds[i] = -1;
     }
-    int rc = open_directly(want, cpus, fds);
+    bool has_kernel = want->event.flags & BROKER_KERNEL;
+    uint32_t bit = 1u << (2 * want->event.kind + has_kernel);
+    int rc = o->refused & bit && has_broker(o) ? -EACCES : open_directly(want, cpus, fds);
     bool is_hidden = policy_tracepoint(want->event.kind) && rc == -ENOENT;
-    return (is_refusal(rc) || is_hidden) && has_broker(o) ? open_by_broker(o, want, cpus, fds) : rc;
+    if ((is_refusal(rc) || is_hidden) && has_broker(o)) {
+        rc = open_by_broker(o, want, cpus, fds);
+        o->refused |= rc == 0 ? bit : 0;
+    }
+    return rc;
+}
+
+int opener_open_everywhere(const struct opener_want *want, const struct pid_list *cpus, int *fds)
+{
+    struct opener_want any = *want;
+    any.event.pid = any.event.tid = -1;
+    for (size_t i = 0; i < cpus->n * (1 + want->event.n_counters); i++) {
+        fds[i] = -1;
+    }
+    return open_directly(&any, cpus, fds);
 }
 
 /* ---- names ---- */
