@@ -155,6 +155,15 @@ static void parked_stacks(struct capture_ability *a, const struct ability_facts 
     }
 }
 
+/* Counters that nobody wanted are none that are missing. */
+static void counters(struct capture_ability *a, const struct counters *c)
+{
+    *a = (struct capture_ability){.name = "counters",
+                                  .is_available = c->list.n > 0 || !c->reason[0]};
+    snprintf(a->reason, sizeof(a->reason), "%s", c->reason);
+    snprintf(a->unlock, sizeof(a->unlock), "%s", c->unlock);
+}
+
 size_t ability_all(struct capture_ability rows[ABILITIES_MAX], const struct events *ev,
                    const struct ability_facts *facts)
 {
@@ -168,6 +177,7 @@ size_t ability_all(struct capture_ability rows[ABILITIES_MAX], const struct even
     wakeups(a++, ev);
     full_stacks(a++, facts->unwinds);
     parked_stacks(a++, facts);
+    counters(a++, &ev->counters);
     return (size_t)(a - rows);
 }
 

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -29,8 +28,10 @@
 #include "capture/events.h"
 #include "capture/follow.h"
 #include "capture/order.h"
+#include "capture/priority.h"
 #include "capture/proc.h"
 #include "capture/record.h"
+#include "capture/thread_counters.h"
 #include "capture/watch.h"
 #include "capture/unwinder.h"
 #include "capture/wait_probe.h"
@@ -41,32 +42,21 @@ enum {
     WAITING_BYTES_MAX = 64 << 20, /* of records, for the tables that unwind them */
     TABLES_BYTES_MAX = 512 << 20,
     DRAIN_MS = 40,
-    END_MS = 12,              /* the last drains: as soon as the slack has passed */
-    MAX_FREQUENCY_HZ = 50000, /* beyond, the kernel's clock skips more and more ticks, silently */
+    END_MS = 12, /* the last drains: as soon as the slack has passed */
     MAX_STACK = 127,
     KALLSYMS_BYTES_MAX = 128 << 20,
     NO_REASON = -1,
     FULL_BYTES = 256, /* a ring with no more room than this may have lost records */
     FIRST_RING_FD = 3,
+    LEARN_MS = 5,
     STACKS_HZ = 2000,     /* stacks of context switches, in the long run */
     STACKS_AT_ONCE = 800, /* ... and in a burst */
     WAKINGS_HZ = 4000,    /* the same for wakeups */
     WAKINGS_AT_ONCE = 1600,
 };
-/* struct sched_attr of sched_setattr(2), which glibc has no header for. */
-struct sched_attributes {
-    uint32_t size, policy;
-    uint64_t flags;
-    int32_t nice;
-    uint32_t priority;
-    uint64_t runtime_ns, deadline_ns, period_ns;
-};
-static const uint64_t SLICE_NS = 100000;
-
 /* A record is stamped before it is written; this long at most, a stolen CPU apart. */
 static const int64_t SLACK_NS = 10000000;
 static const int64_t PATIENCE_NS = 1000000000; /* with a table that is being made */
-static const int64_t PROBE_PERIOD_NS = 1000000;
 static const int64_t VERIFY_NS = 500000000;
 static const int64_t FUTURE_NS = 1000000000;      /* a stamp further ahead is no time at all */
 static const int64_t LINGER_NS = 100000000;       /* descendants that outlive the main process */
@@ -89,10 +79,12 @@ struct capture {
     struct events events;
     struct order order;
     struct follow *follow;
+    struct attach *attach;     /* while threads are armed */
     struct unwinder *unwinder; /* NULL: stacks are as the kernel gives them */
     struct capture_ability abilities[ABILITIES_MAX];
     size_t n_abilities;
-    int kallsyms[2]; /* for us, and for whoever takes it; -1: none */
+    int kallsyms[2];              /* for us, and for whoever takes it; -1: none */
+    struct counter_list counters; /* what is counted; events forget it at the end */
     int64_t period_ns;
     int wake_fd; /* eventfd: stop */
     int pid_fd;  /* of the main process, -1 once it ended */
@@ -109,41 +101,13 @@ struct capture {
     struct watch watch;
     uint64_t n_watched; /* records for it, in this drain */
     uint64_t n_stacks_lost, n_stacks_lost_told;
+    atomic_bool has_read_kernel;
     bool is_ending;             /* the last drain */
     int64_t sampled_ns;         /* that samples stood for, those left out later included */
     uint64_t n_ring_lost;       /* records that the rings said they lost */
     pthread_mutex_t lock;       /* of stats */
     struct capture_stats stats; /* as of the last drain */
 };
-
-int64_t capture_max_frequency_hz(void)
-{
-    int64_t hz;
-    if (fd_read_int("/proc/sys/kernel/perf_event_max_sample_rate", &hz) != 0) {
-        return MAX_FREQUENCY_HZ;
-    }
-    return hz < MAX_FREQUENCY_HZ ? hz : MAX_FREQUENCY_HZ;
-}
-
-int capture_check_frequency(int64_t hz, struct err *e)
-{
-    int64_t max_hz = capture_max_frequency_hz();
-    if (hz <= 0) {
-        return err_set(e, STAX_EUSAGE, "a frequency of %lld Hz takes no samples", (long long)hz);
-    }
-    if (hz <= max_hz) {
-        return 0;
-    }
-    if (max_hz == MAX_FREQUENCY_HZ) {
-        return err_set(e, STAX_EUSAGE,
-                       "%lld Hz is above %d Hz: the kernel's sampling clock could not keep up",
-                       (long long)hz, MAX_FREQUENCY_HZ);
-    }
-    err_set(e, STAX_EUSAGE, "%lld Hz is above what this host allows, %lld Hz", (long long)hz,
-            (long long)max_hz);
-    err_hint(e, "sudo sysctl kernel.perf_event_max_sample_rate=%d", MAX_FREQUENCY_HZ);
-    return STAX_EUSAGE;
-}
 
 static int parse(const struct capture *c, const void *bytes, size_t size, struct record *r)
 {
@@ -206,6 +170,9 @@ static void drain_ring(struct capture *c, size_t index, int64_t now)
         struct record r;
         if (is_good(c, bytes, size, now, &r)) {
             count(c, &r);
+            if (c->attach) {
+                attach_see(c->attach, &r);
+            }
             keep(c, &r, size);
             last_ts = r.ts;
         }
@@ -349,6 +316,27 @@ static void tell_missing(struct capture *c, int64_t ts, const struct events_tota
     }
 }
 
+/* That a CPU counts in turns shows in CPU time in which no group ran: samples come late then, but
+ * their weights stand for it. */
+static void tell_counters(struct capture *c, int64_t ts, const struct events_totals *totals)
+{
+    const struct counters_total *t = &totals->counters;
+    struct follow_stats f;
+    follow_stats(c->follow, &f);
+    uint64_t sampled_ns = f.sampled_ns > 0 ? (uint64_t)f.sampled_ns : 0;
+    uint64_t enabled_ns = sampled_ns > t->running_ns ? sampled_ns : t->running_ns;
+    for (size_t i = 0; i < c->counters.n; i++) {
+        const struct event_counter_total total = {
+            .head.ts = ts,
+            .slot = (uint32_t)i,
+            .n_counted = thread_counters_scale(t->values[i], enabled_ns, t->running_ns),
+            .enabled_ns = enabled_ns,
+            .running_ns = t->running_ns,
+        };
+        follow_counter_total(c->follow, &total);
+    }
+}
+
 static void update_stats(struct capture *c)
 {
     struct follow_stats f;
@@ -448,36 +436,46 @@ static int step(struct capture *c)
 }
 
 /* What the functions on the stacks of waits are called. */
-static void read_kernel(struct capture *c)
+static void *read_kernel(void *ctx)
 {
+    struct capture *c = ctx;
     struct buf text = {0};
-    if (c->kallsyms[0] >= 0 && c->events.has_stacks &&
-        fd_read_all(c->kallsyms[0], KALLSYMS_BYTES_MAX, &text) == 0) {
+    if (fd_read_all(c->kallsyms[0], KALLSYMS_BYTES_MAX, &text) == 0) {
         follow_read_kernel(c->follow, buf_str(&text), text.len);
     }
-    fd_close(&c->kallsyms[0]);
     buf_free(&text);
+    atomic_store(&c->has_read_kernel, true);
+    return NULL;
 }
 
-/* A ring fills in milliseconds when the target switches a million times a second, and such a target
- * can keep an ordinary thread off the CPU for a second. So this one asks for a short slice, which
- * anybody may (since 6.12; it is woken earlier, and gets no more CPU time for it), and for
- * real-time priority, which is granted to root. */
-static void ask_for_priority(void)
+/* That takes a tenth of a second, in which rings would run over: they are drained meanwhile, and
+ * nothing is told before. */
+static void learn_kernel(struct capture *c)
 {
-    struct sched_attributes attributes = {.size = sizeof(attributes), .runtime_ns = SLICE_NS};
-    struct sched_param low = {.sched_priority = 1};
-    (void)syscall(SYS_sched_setattr, 0, &attributes, 0);
-    (void)sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &low);
+    pthread_t reader;
+    if (c->kallsyms[0] >= 0 && c->events.has_stacks) {
+        bool is_apart = pthread_create(&reader, NULL, read_kernel, c) == 0;
+        while (is_apart && !atomic_load(&c->has_read_kernel)) {
+            poll(c->fds + FIRST_RING_FD, c->n_fds - FIRST_RING_FD, LEARN_MS);
+            drain(c);
+            keep_bound(c, &c->stacks, clock_monotonic_ns());
+            keep_bound(c, &c->wakings, clock_monotonic_ns());
+        }
+        if (is_apart) {
+            pthread_join(reader, NULL);
+        } else {
+            read_kernel(c);
+        }
+    }
+    fd_close(&c->kallsyms[0]);
 }
 
 static void *run(void *ctx)
 {
     struct capture *c = ctx;
     int reason = NO_REASON;
-    ask_for_priority();
+    priority_raise(NULL);
     follow_flush(c->follow); /* what was found at the start */
-    read_kernel(c);
     c->stacks = (struct bound){.left = STACKS_AT_ONCE,
                                .ts = clock_monotonic_ns(),
                                .kind = EVENTS_SWITCH_STACK,
@@ -488,6 +486,7 @@ static void *run(void *ctx)
                                 .kind = EVENTS_WAKING,
                                 .hz = WAKINGS_HZ,
                                 .at_once = WAKINGS_AT_ONCE};
+    learn_kernel(c);
     while (reason == NO_REASON) {
         reason = step(c);
     }
@@ -499,6 +498,7 @@ static void *run(void *ctx)
     int64_t now = clock_monotonic_ns();
     tell_losses(c, now);
     tell_missing(c, now, &totals);
+    tell_counters(c, now, &totals);
     update_stats(c); /* before anybody hears of the end and asks */
     follow_end(c->follow, now, (enum event_end_reason)reason);
     /* Not left to capture_close(): the target need not pay for events that nobody reads, and the
@@ -518,58 +518,6 @@ static size_t ring_size(size_t wanted)
         size *= 2;
     }
     return size;
-}
-
-size_t capture_probe(const char *daemon_socket, struct capture_ability rows[ABILITIES_MAX])
-{
-    struct err e = {0};
-    struct events ev = {.period_ns = PROBE_PERIOD_NS,
-                        .is_on_exec = true, /* never: nothing is recorded */
-                        .daemon_socket = daemon_socket};
-    struct events_thread self = {getpid(), getpid()};
-    int rc = events_open(&ev, ring_size(RING_BYTES), &e);
-    rc = rc ? rc : events_add_thread(&ev, &self, &e);
-    int fd = rc == 0 && ev.has_kernel ? opener_kallsyms(&ev.opener) : -1;
-    size_t n = 0;
-    if (rc == 0) {
-        struct ability_facts facts = {.has_names = fd >= 0,
-                                      .unwinds = unwind_arch_of_host() != NULL,
-                                      .reads_memory = wait_probe_is_allowed(0)};
-        n = ability_all(rows, &ev, &facts);
-    } else {
-        ability_recording(&rows[n++], &e);
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
-    events_close(&ev);
-    return n;
-}
-
-/* Whether the options make sense and the target is one that can be recorded. */
-static int check_options(const struct capture_options *o, struct err *e)
-{
-    int rc = capture_check_frequency(o->frequency_hz, e);
-    if (rc != 0) {
-        return rc;
-    }
-    pid_t group = 0;
-    struct proc_stat stat;
-    if (o->pid <= 0 || proc_read_stat(o->pid, 0, &stat) != 0 ||
-        proc_read_group(o->pid, &group) != 0) {
-        return err_set(e, STAX_ENOTFOUND, "no process has pid %d", o->pid);
-    }
-    if (group != o->pid) {
-        err_set(e, STAX_ENOTFOUND, "%d is a thread of process %d", o->pid, group);
-        err_hint(e, "record the process (--pid %d) and look at one thread with --tid %d", group,
-                 o->pid);
-        return STAX_ENOTFOUND;
-    }
-    if (!proc_is_alive(o->pid)) {
-        return err_set(e, STAX_ENOTFOUND,
-                       "process %d has ended and only waits for its parent (zombie)", o->pid);
-    }
-    return 0;
 }
 
 static size_t ring_wanted(const struct capture *c)
@@ -609,6 +557,7 @@ static struct follow *new_follow(struct capture *c, struct queue *out)
         .unwinder = c->unwinder,
         .without_kernel = c->options.without_kernel,
         .is_held = c->options.is_launched,
+        .n_counters = c->events.counters.list.n,
     };
     return follow_new(&options);
 }
@@ -624,7 +573,21 @@ static int arm(struct capture *c, struct err *e)
         .drain = drain,
         .ctx = c,
     };
-    return c->options.is_launched ? attach_held(&a, e) : attach_all(&a, e);
+    c->attach = &a;
+    int rc = c->options.is_launched ? attach_held(&a, e) : attach_all(&a, e);
+    c->attach = NULL;
+    attach_free(&a);
+    return rc;
+}
+
+/* Threads are armed by a thread that has other work afterwards. */
+static int arm_with_priority(struct capture *c, struct err *e)
+{
+    struct slice_attributes before;
+    priority_raise(&before);
+    int rc = arm(c, e);
+    priority_restore(&before);
+    return rc;
 }
 
 static void prepare_poll(struct capture *c)
@@ -645,19 +608,19 @@ static void prepare_poll(struct capture *c)
 int capture_open(struct capture **out_capture, const struct capture_options *options,
                  struct queue *out, struct err *e)
 {
-    int rc = check_options(options, e);
+    int rc = capture_check(options, e);
     if (rc != 0) {
         return rc;
     }
     struct capture *c = mem_new(1, sizeof(*c));
     c->options = *options;
+    c->options.counters = NULL;      /* borrowed until the end of this call only */
     c->options.daemon_socket = NULL; /* is borrowed until we return */
     c->period_ns = 1000000000LL / options->frequency_hz;
     atomic_init(&c->stop_reason, NO_REASON);
     pthread_mutex_init(&c->lock, NULL);
-    c->wake_fd = c->pid_fd = -1;
+    c->wake_fd = c->pid_fd = c->kallsyms[0] = c->kallsyms[1] = -1;
     rc = open_unwinder(c, e);
-    c->follow = new_follow(c, out);
     if (rc != 0) {
         goto out;
     }
@@ -666,16 +629,19 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
     c->events.with_children = options->with_children;
     c->events.without_kernel = options->without_kernel;
     c->events.daemon_socket = options->daemon_socket;
-    c->kallsyms[0] = c->kallsyms[1] = -1;
     c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     c->pid_fd = (int)syscall(SYS_pidfd_open, options->pid, 0);
     if (c->wake_fd < 0) {
         rc = err_set_errno(e, errno, "cannot make an eventfd");
         goto out;
     }
-    rc = events_open(&c->events, ring_size(ring_wanted(c)), e);
+    rc = counters_read_names(&c->events.counters, options->counters, e);
     if (rc == 0) {
-        rc = arm(c, e);
+        rc = events_open(&c->events, ring_size(ring_wanted(c)), e);
+    }
+    if (rc == 0) {
+        c->follow = new_follow(c, out);
+        rc = arm_with_priority(c, e);
     }
     if (rc != 0) {
         goto out;
@@ -690,6 +656,7 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
                                   .unwinds = c->unwinder != NULL,
                                   .reads_memory = wait_probe_is_allowed(options->pid)};
     c->n_abilities = ability_all(c->abilities, &c->events, &facts);
+    c->counters = c->events.counters.list;
     update_stats(c);
     *out_capture = c;
     c = NULL;
@@ -766,6 +733,11 @@ const struct capture_ability *capture_abilities(const struct capture *c, size_t 
 {
     *n = c->n_abilities;
     return c->abilities;
+}
+
+const struct counter_list *capture_counters(const struct capture *c)
+{
+    return &c->counters;
 }
 
 int capture_take_kallsyms(struct capture *c)

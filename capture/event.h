@@ -34,6 +34,7 @@ enum event_type {
     EVENT_THREAD_TIME,       /* struct event_thread_time: where a thread's time went so far */
     EVENT_WAKEUP,            /* struct event_wakeup: what ended the wait that is told next */
     EVENT_WAKEUPS_FOLDED,    /* struct event_wakeups_folded: the sum of wakeups not told singly */
+    EVENT_COUNTER_TOTAL,     /* struct event_counter_total: near the end, one for each counter */
     EVENT_N_TYPES
 };
 
@@ -100,8 +101,11 @@ enum event_stack_end {
         EVENT_N_STACK_ENDS
 };
 
+enum { EVENT_COUNTERS_MAX = 4 };
+
 /* addresses[0] is the sampled pc; then return addresses, callee before caller. The first n_kernel
- * of all n_addresses are kernel addresses. */
+ * of all n_addresses are kernel addresses. Behind them stand n_counters deltas, by slot: what the
+ * thread counted since its last sample (event_sample_counters()). */
 struct event_sample {
     struct event_head head;
     int32_t pid;
@@ -110,11 +114,17 @@ struct event_sample {
     uint16_t n_kernel;
     uint16_t n_addresses; /* at least 1 */
     int64_t on_cpu_ns;    /* the weight: on-CPU time this sample stands for */
+    uint8_t n_counters;   /* at most EVENT_COUNTERS_MAX */
     uint8_t stack_end;    /* enum event_stack_end */
     uint8_t is_guessed;   /* part of the stack is likely, not certain */
-    uint8_t pad[6];
+    uint8_t pad[5];
     uint64_t addresses[];
 };
+
+static inline const uint64_t *event_sample_counters(const struct event_sample *s)
+{
+    return s->addresses + s->n_addresses;
+}
 
 /* What a thread does; the names go into thread_state.state and thread_sum.open_state. */
 #define EVENT_STATES(X)                                                                            \
@@ -278,6 +288,16 @@ struct event_thread_time {
     uint8_t pad[5];
 };
 
+/* What a counter counted in all, also where no sample told of it. */
+struct event_counter_total {
+    struct event_head head;
+    uint32_t slot; /* below EVENT_COUNTERS_MAX */
+    uint32_t pad;
+    uint64_t n_counted;  /* scaled to enabled_ns */
+    uint64_t enabled_ns; /* CPU time of everything that was recorded */
+    uint64_t running_ns; /* ... in which it was counted: less when the CPU has too few counters */
+};
+
 /* Kinds of loss; the names go into loss.kind. Recorded and then lost (n_lost) are ring_full,
  * queue_full and malformed alone: the others say what was kept in disorder or never recorded. */
 #define EVENT_LOSS_KINDS(X)                                                                        \
@@ -333,7 +353,8 @@ void event_add_thread(struct buf *batch, enum event_type type, int64_t ts, int32
                       const char *name, size_t name_len);
 void event_add_mapping(struct buf *batch, const struct event_mapping *body, const char *path,
                        size_t path_len);
-/* Returns room for body->n_addresses addresses, to be filled by the caller at once. */
+/* Returns room for body->n_addresses addresses and body->n_counters deltas, to be filled by the
+ * caller at once. */
 uint64_t *event_add_sample(struct buf *batch, const struct event_sample *body);
 /* The same for the n_addresses of a wait. */
 uint64_t *event_add_off_cpu(struct buf *batch, const struct event_off_cpu *body);
@@ -342,6 +363,7 @@ void event_add_off_cpu_folded(struct buf *batch, const struct event_off_cpu_fold
 uint64_t *event_add_wakeup(struct buf *batch, const struct event_wakeup *body);
 void event_add_wakeups_folded(struct buf *batch, const struct event_wakeups_folded *body);
 void event_add_thread_time(struct buf *batch, const struct event_thread_time *body);
+void event_add_counter_total(struct buf *batch, const struct event_counter_total *body);
 void event_add_loss(struct buf *batch, int64_t ts, uint32_t cpu, enum event_loss_kind kind,
                     uint64_t n);
 void event_add_end(struct buf *batch, int64_t ts, enum event_end_reason reason);

@@ -165,6 +165,15 @@ static void set_formats(struct events *ev)
     }
 }
 
+/* From the first event on, or from when counters were left out. */
+static void set_counter_format(struct events *ev)
+{
+    struct record_format *format = &ev->formats[EVENTS_CLOCK];
+    format->has_counters = ev->counters.list.n > 0;
+    format->read_format = PERF_FORMAT_GROUP | PERF_FORMAT_TOTAL_TIME_ENABLED |
+                          PERF_FORMAT_TOTAL_TIME_RUNNING | (ev->counts_lost ? PERF_FORMAT_LOST : 0);
+}
+
 int events_open(struct events *ev, size_t ring_bytes, struct err *e)
 {
     size_t max_fds = raise_fd_limit();
@@ -190,7 +199,9 @@ int events_open(struct events *ev, size_t ring_bytes, struct err *e)
         if (rc == 0) {
             ev->ring_bytes = ring_bytes;
             set_formats(ev);
-            return 0;
+            rc = counters_probe(&ev->counters, &ev->opener, &ev->cpus, ev->counts_lost, e);
+            set_counter_format(ev);
+            return rc;
         }
         bool is_short = is_map && (rc == -EPERM || rc == -ENOMEM);
         if (!is_map) {
@@ -215,7 +226,8 @@ static uint32_t common_flags(const struct events *ev)
 /* The sampling clock, which also tells of mappings, names, forks, ends and context switches. */
 static struct opener_want clock_want(const struct events *ev, bool has_kernel)
 {
-    struct opener_want want = {.event = {.kind = BROKER_CPU_CLOCK, .stack_bytes = ev->stack_bytes}};
+    struct opener_want want = {.event = {.kind = BROKER_CPU_CLOCK, .stack_bytes = ev->stack_bytes},
+                               .counters = &ev->counters.list};
     want.event.period = (uint64_t)ev->period_ns;
     want.event.flags = common_flags(ev) | BROKER_CALLCHAIN | BROKER_SIDEBAND |
                        (has_kernel ? BROKER_KERNEL : 0) |
@@ -232,7 +244,8 @@ static struct opener_want stacks_want(const struct events *ev)
 {
     struct opener_want want = {
         .event = {.kind = BROKER_SWITCH_OUT, .period = 1, .stack_bytes = ev->switch_stack_bytes}};
-    want.event.flags = common_flags(ev) | BROKER_CALLCHAIN | BROKER_KERNEL;
+    want.event.flags = common_flags(ev) | BROKER_CALLCHAIN | BROKER_KERNEL |
+                       (ev->is_attaching ? BROKER_DISABLED : 0);
     return want;
 }
 
@@ -240,7 +253,8 @@ static struct opener_want stacks_want(const struct events *ev)
 static struct opener_want wakings_want(const struct events *ev)
 {
     struct opener_want want = {.event = {.kind = BROKER_SCHED_WAKING, .period = 1}};
-    want.event.flags = common_flags(ev) | BROKER_CALLCHAIN | BROKER_KERNEL;
+    want.event.flags = common_flags(ev) | BROKER_CALLCHAIN | BROKER_KERNEL |
+                       (ev->is_attaching ? BROKER_DISABLED : 0);
     return want;
 }
 
@@ -277,13 +291,21 @@ static int keep_event(struct events *ev, int fd, size_t cpu_index, uint32_t sour
     return 0;
 }
 
+/* A counter follows the clock of its group: it has no records of its own. */
+static void keep_counter(struct events *ev, int fd, uint32_t tid)
+{
+    mem_reserve(&ev->open, &ev->cap_open, ev->n_open + 1, sizeof(*ev->open));
+    ev->open[ev->n_open++] = (struct events_fd){fd, EVENTS_COUNTER | tid};
+}
+
 /* Opens one kind of event of a thread on all CPUs, or none; 0 or -errno. source: what its records
  * count as (EVENTS_*, without the tid). */
 static int add_kind(struct events *ev, const struct events_thread *t, struct opener_want *want,
                     uint32_t source)
 {
-    size_t n_before = ev->n_open, n = ev->cpus.n;
-    if (ev->n_open + 2 * n > ev->max_fds) {
+    size_t per_cpu = 1 + (want->counters ? want->counters->n : 0);
+    size_t n_before = ev->n_open, n = ev->cpus.n * per_cpu;
+    if (ev->n_open + n + ev->cpus.n > ev->max_fds) {
         return -EMFILE;
     }
     want->event.pid = t->pid;
@@ -291,8 +313,10 @@ static int add_kind(struct events *ev, const struct events_thread *t, struct ope
     int *fds = mem_new(n, sizeof(*fds));
     int rc = opener_open(&ev->opener, want, &ev->cpus, fds);
     for (size_t i = 0; i < n; i++) {
-        if (fds[i] >= 0 && rc == 0) {
-            rc = keep_event(ev, fds[i], i, source | (uint32_t)t->tid);
+        if (fds[i] >= 0 && rc == 0 && i % per_cpu == 0) {
+            rc = keep_event(ev, fds[i], i / per_cpu, source | (uint32_t)t->tid);
+        } else if (fds[i] >= 0 && rc == 0) {
+            keep_counter(ev, fds[i], (uint32_t)t->tid);
         } else {
             fd_close(&fds[i]);
         }
@@ -478,18 +502,24 @@ void events_set(struct events *ev, uint32_t kind, bool is_on)
 
 bool events_have_room(struct events *ev, size_t n_threads)
 {
-    size_t n_used = events_n_open(ev);
+    size_t n_used = events_n_open(ev), n_counters = ev->counters.list.n;
     size_t n_room = ev->max_fds > n_used ? (ev->max_fds - n_used) / ev->cpus.n : 0;
-    size_t n_kinds = 1u + ev->has_stacks + ev->has_wakings;
-    if (ev->has_wakings && n_threads > n_room / n_kinds) {
+    if (n_counters && !ev->counters.is_asked_for && ev->n_open == 0 &&
+        n_threads > n_room / (2 + n_counters)) {
+        counters_leave_out(&ev->counters, "too few descriptors for counters per thread and CPU",
+                           "ulimit -n 1048576 for stax-server");
+        set_counter_format(ev);
+        n_counters = 0;
+    }
+    if (ev->has_wakings && n_threads > n_room / (2 + ev->has_stacks + n_counters)) {
         ev->has_wakings = false;
         ev->wakings_errno = EMFILE;
     }
-    if (ev->has_stacks && n_threads > n_room / 2) {
+    if (ev->has_stacks && n_threads > n_room / (2 + n_counters)) {
         ev->has_stacks = false;
         ev->stacks_errno = EMFILE;
     }
-    return n_threads <= n_room;
+    return n_threads <= n_room / (1 + n_counters);
 }
 
 void events_read(const struct events *ev, struct events_totals *totals)
@@ -497,13 +527,20 @@ void events_read(const struct events *ev, struct events_totals *totals)
     *totals = (struct events_totals){0};
     for (size_t i = 0; i < ev->n_open; i++) {
         uint64_t values[2] = {0}; /* ns (of the clock) or context switches, lost records */
-        if (read(ev->open[i].fd, values, sizeof(values)) > 0) {
+        if (ev->open[i].source & EVENTS_COUNTER) {
+            continue; /* read with its clock */
+        }
+        if (ev->counters.list.n && !(ev->open[i].source & ~EVENTS_TID_MASK)) {
+            counters_add_total(&ev->counters, ev->open[i].fd, ev->counts_lost, &totals->counters);
+        } else if (read(ev->open[i].fd, values, sizeof(values)) > 0) {
             bool is_clock = !(ev->open[i].source & ~EVENTS_TID_MASK);
             totals->on_cpu_ns += is_clock ? (int64_t)values[0] : 0;
             bool is_apart = ev->stack_rings && ev->open[i].source & EVENTS_SWITCH_STACK;
             *(is_apart ? &totals->n_stacks_lost : &totals->n_lost) += values[1];
         }
     }
+    totals->on_cpu_ns += (int64_t)totals->counters.clock_ns;
+    totals->n_lost += totals->counters.n_lost;
 }
 
 size_t events_n_open(const struct events *ev)

@@ -18,6 +18,7 @@
 
 #include "base/err.h"
 #include "base/map.h"
+#include "capture/counters.h"
 #include "capture/opener.h"
 #include "capture/proc.h"
 #include "capture/record.h"
@@ -69,12 +70,15 @@ struct events {
     struct events_fd *open;
     size_t n_open, cap_open, max_fds;
     struct record_format formats[EVENTS_N_KINDS];
-    struct map sources; /* event id -> EVENTS_* | tid it was opened on, or EVENTS_DISCARDED */
-    bool has_switches;  /* context switches are recorded */
-    bool has_stacks;    /* ... with stacks, as long as descriptors last */
-    int stacks_errno;   /* why not, if they are not */
-    bool has_wakings;   /* wakeups are recorded, with the waker's stack */
-    int wakings_errno;  /* why not, if they are not; ENOENT: tracefs is not there */
+    struct counters counters; /* in the groups of the clocks; names read before events_open() */
+    struct map sources;       /* event id -> EVENTS_* | tid it was opened on, or EVENTS_DISCARDED */
+    bool is_attaching; /* stacks of context switches and wakeups wait for events_set(): they would
+                          fill the rings before anybody drains them regularly */
+    bool has_switches; /* context switches are recorded */
+    bool has_stacks;   /* ... with stacks, as long as descriptors last */
+    int stacks_errno;  /* why not, if they are not */
+    bool has_wakings;  /* wakeups are recorded, with the waker's stack */
+    int wakings_errno; /* why not, if they are not; ENOENT: tracefs is not there */
     struct err wakings_refusal; /* ... and what the broker said, code 0: it was not asked */
     size_t waking_pid_offset;   /* waking.h */
     int *watch_fds;             /* per CPU, -1: none; NULL: nobody is watched */
@@ -87,12 +91,14 @@ struct events {
 #define EVENTS_SWITCH_STACK (1u << 30)    /* samples are stacks of context switches */
 #define EVENTS_WAKING       (1u << 29)    /* samples are wakeups that the thread does */
 #define EVENTS_WATCH        EVENTS_WAKING /* without a tid: wakeups of watched threads */
+#define EVENTS_COUNTER      (1u << 27)    /* no samples: a member of a clock's group */
 
 /* What the samples of an event hold, by its id (record_id()). */
 const struct record_format *events_format(const struct events *ev, uint64_t id);
 
-/* Maps one ring per online CPU, smaller than wanted when locked memory is short.
- * Errors: STAX_EPERMISSION, STAX_ELIMIT (locked memory, descriptors), STAX_ESYSTEM. */
+/* Maps one ring per online CPU, smaller than wanted when locked memory is short, and finds out
+ * which of ev->counters there are. Errors: STAX_EPERMISSION, STAX_ELIMIT (locked memory,
+ * descriptors), STAX_ESYSTEM, and those of counters_probe(). */
 int events_open(struct events *ev, size_t ring_bytes, struct err *e);
 
 struct events_thread {
@@ -110,7 +116,8 @@ void events_end_opening(struct events *ev);
 void events_set(struct events *ev, uint32_t kind, bool is_on);
 
 /* Whether so many threads more can be armed. Wakeups and stacks of context switches are left out
- * from now on when they would take descriptors that the threads' clocks need. */
+ * from now on when they would take descriptors that the threads' clocks need; so are counters that
+ * nobody asked for, as long as nothing was opened. */
 bool events_have_room(struct events *ev, size_t n_threads);
 
 /* From now on wakeups of these threads are seen wherever they come from; of no others. Needs the
@@ -121,6 +128,7 @@ struct events_totals {
     int64_t on_cpu_ns;      /* CPU time of all that is and was recorded, sampled or not */
     uint64_t n_lost;        /* records that found no room, 0 if the kernel does not count them */
     uint64_t n_stacks_lost; /* ... in the rings for stacks alone */
+    struct counters_total counters;
 };
 
 /* What the kernel counted so far on all events and on those that inherited them. A ring tells of

@@ -230,6 +230,10 @@ static bool on_sample(struct follow *f, const struct record *r, int32_t source, 
     }
     int64_t on_cpu_ns = follow_waits_sample(f, t, ts, period_ns);
     f->stats.sampled_ns += on_cpu_ns;
+    uint64_t counters[EVENT_COUNTERS_MAX];
+    bool is_counted =
+        f->options.n_counters > 0 && thread_counters_take(&t->counters, r->cpu, &r->sample.counters,
+                                                          f->options.n_counters, counters);
     if (is_paused) {
         return true;
     }
@@ -248,9 +252,13 @@ static bool on_sample(struct follow *f, const struct record *r, int32_t source, 
         .on_cpu_ns = on_cpu_ns,
         .stack_end = (uint8_t)stack->end,
         .is_guessed = stack->is_guessed,
+        .n_counters = (uint8_t)(is_counted ? f->options.n_counters : 0),
     };
-    if (has_room(f, sizeof(body) + n_bytes, 1)) {
-        memcpy(event_add_sample(&f->batch, &body), stack->addresses, n_bytes);
+    size_t n_counter_bytes = body.n_counters * sizeof(uint64_t);
+    if (has_room(f, sizeof(body) + n_bytes + n_counter_bytes, 1)) {
+        uint64_t *words = event_add_sample(&f->batch, &body);
+        memcpy(words, stack->addresses, n_bytes);
+        memcpy(words + stack->n, counters, n_counter_bytes);
         f->stats.n_samples++;
     }
     return true;
@@ -395,9 +403,14 @@ static bool on_task_record(struct follow *f, const struct record *r, int64_t ts,
             return true;
         }
         return on_sample(f, r, (int32_t)source, ts, may_wait);
-    case RECORD_SWITCH:
-        follow_waits_switch(f, thread_of(f, r->pid, r->tid, (int32_t)source, ts), r, ts);
+    case RECORD_SWITCH: {
+        struct target_thread *t = thread_of(f, r->pid, r->tid, (int32_t)source, ts);
+        if (!r->task_switch.is_out) {
+            thread_counters_run(&t->counters, r->cpu);
+        }
+        follow_waits_switch(f, t, r, ts);
         break;
+    }
     case RECORD_MAPPING:
         on_mapping(f, r, ts);
         break;
@@ -459,6 +472,11 @@ void follow_loss(struct follow *f, int64_t ts, uint32_t cpu, enum event_loss_kin
                kind == EVENT_LOSS_MALFORMED) {
         f->stats.n_lost += n;
     }
+}
+
+void follow_counter_total(struct follow *f, const struct event_counter_total *total)
+{
+    event_add_counter_total(&f->batch, total);
 }
 
 static void end_gone(struct follow *f, int64_t limit_ts)

@@ -35,6 +35,7 @@ struct follow_options {
     const size_t *waking_pid_offset;
     bool without_kernel; /* stacks are told without the kernel's part */
     bool is_held;        /* the target has yet to exec; its time begins with that */
+    size_t n_counters;   /* members of the clock's group, besides it */
 };
 
 struct follow_stats {
@@ -67,6 +68,9 @@ bool follow_has_thread(const struct follow *f, int32_t tid);
  * is told as far as it can be unwound. */
 bool follow_record(struct follow *f, const struct record *r, int64_t ts, bool may_wait);
 void follow_loss(struct follow *f, int64_t ts, uint32_t cpu, enum event_loss_kind kind, uint64_t n);
+
+/* What the counters counted in all; total->head.ts says when. */
+void follow_counter_total(struct follow *f, const struct event_counter_total *total);
 
 /* The kernel's function names, for reading the stacks of waits: the text of /proc/kallsyms. */
 void follow_read_kernel(struct follow *f, const char *kallsyms, size_t len);

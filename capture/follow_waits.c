@@ -115,7 +115,8 @@ static void learn(struct thread_waits *w, const struct wait_mark *mark)
 
 /* ---- stacks ---- */
 
-static void keep_addresses(struct wait_stack *to, const struct unwinder_stack *from, int64_t ts)
+static void keep_addresses(const struct follow *f, struct wait_stack *to,
+                           const struct unwinder_stack *from, int64_t ts)
 {
     size_t cap = to->cap;
     mem_reserve(&to->addresses, &cap, from->n, sizeof(uint64_t));
@@ -125,6 +126,7 @@ static void keep_addresses(struct wait_stack *to, const struct unwinder_stack *f
     to->n_kernel = (uint16_t)from->n_kernel;
     to->end = (uint8_t)from->end;
     to->is_guessed = from->is_guessed;
+    to->is_chain = from->is_chain && f->options.unwinder;
     to->ts = ts;
 }
 
@@ -217,16 +219,18 @@ static const struct wait_stack *stack_of(const struct thread_waits *w,
                                          const struct ledger_interval *interval, uint8_t *from)
 {
     const struct wait_stack *parked = &w->parked;
-    if (interval->state != EVENT_STATE_BLOCKED) {
-        return NULL;
-    }
-    if (w->has_stack && w->stack.n) {
-        *from = EVENT_STACK_SWITCH;
-        return &w->stack;
-    }
-    if (parked->n && parked->ts >= interval->start_ts && parked->ts <= interval->end_ts) {
+    bool is_blocked = interval->state == EVENT_STATE_BLOCKED;
+    bool has_switch = is_blocked && w->has_stack && w->stack.n;
+    bool has_parked = is_blocked && parked->n && parked->ts >= interval->start_ts &&
+                      parked->ts <= interval->end_ts;
+    bool is_better = has_parked && parked->end == EVENT_STACK_END_ROOT && w->stack.is_chain;
+    if (has_parked && (!has_switch || is_better)) {
         *from = EVENT_STACK_PARKED;
         return parked;
+    }
+    if (has_switch) {
+        *from = EVENT_STACK_SWITCH;
+        return &w->stack;
     }
     return NULL;
 }
@@ -407,7 +411,8 @@ static void begin_wait(struct follow *f, struct target_thread *t, int64_t ts)
     struct thread_waits *w = &t->waits;
     w->has_stack = w->stack.ts && ts - w->stack.ts <= STACK_AGE_NS;
     w->stack.ts = 0;
-    bool is_clear = w->has_stack && w->at_stack.is_known && !w->at_stack.is_vague;
+    bool is_clear =
+        w->has_stack && !w->stack.is_chain && w->at_stack.is_known && !w->at_stack.is_vague;
     if (!is_clear && !w->wanting_at && f->options.has_proc) {
         w->wanting_at = list_add(&f->waits.wanting, t);
     }
@@ -469,7 +474,7 @@ bool follow_waits_stack(struct follow *f, struct target_thread *t, const struct 
     if (f->options.without_kernel) {
         s->n = follow_drop_kernel(s->addresses, s->n, &s->n_kernel);
     }
-    keep_addresses(&w->stack, s, ts);
+    keep_addresses(f, &w->stack, s, ts);
     return true;
 }
 
@@ -539,7 +544,8 @@ static void read_parked(struct follow *f, struct target_thread *t)
     struct wait_place before, after;
     int32_t pid = t->process->pid;
     w->wants_parked = false;
-    if (!f->options.unwinder || w->has_stack || !wait_probe_place(pid, t->tid, &before)) {
+    bool has_stack = w->has_stack && !w->stack.is_chain;
+    if (!f->options.unwinder || has_stack || !wait_probe_place(pid, t->tid, &before)) {
         return;
     }
     int64_t ts = clock_monotonic_ns();
@@ -548,7 +554,7 @@ static void read_parked(struct follow *f, struct target_thread *t)
     w->wants_parked = answer == UNWINDER_PENDING;
     if (answer == UNWINDER_DONE && wait_probe_place(pid, t->tid, &after) &&
         memcmp(&before, &after, sizeof(before)) == 0) {
-        keep_addresses(&w->parked, &f->stack, ts);
+        keep_addresses(f, &w->parked, &f->stack, ts);
     }
 }
 

@@ -114,6 +114,7 @@ void target_remove_thread(struct target *t, struct target_thread *thread)
     t->free_threads[t->n_free_threads++] = thread->slot;
     t->n_threads--;
     free(thread->waits.stack.addresses);
+    thread_counters_free(&thread->counters);
     free(thread->waits.parked.addresses);
     free(thread);
 }

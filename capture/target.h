@@ -13,6 +13,7 @@
 
 #include "base/map.h"
 #include "capture/address_space.h"
+#include "capture/thread_counters.h"
 #include "capture/waits.h"
 
 enum { TARGET_NAME_BYTES = 16 }; /* as the kernel keeps names (TASK_COMM_LEN), not terminated */
@@ -29,6 +30,7 @@ struct target_thread {
     bool is_missed;  /* /proc did not have it when it was looked up last */
     struct target_name name;
     struct thread_waits waits;
+    struct thread_counters counters;
     struct target_process *process;
     struct target_thread *next, *prev; /* of its process */
     uint32_t slot;

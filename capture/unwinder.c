@@ -154,6 +154,7 @@ static void take(const struct unwind_stack *from, struct unwinder_stack *out)
     out->n = out->n_kernel + n;
     out->end = end_of(from->end);
     out->is_guessed = from->n_marked > 0;
+    out->is_chain = false;
 }
 
 static bool has_registers(const struct unwinder *u, const struct record *r,
@@ -169,6 +170,7 @@ bool unwinder_sample(struct unwinder *u, size_t max_chain, const struct address_
     out->n = record_addresses(r, out->addresses, UNWINDER_ADDRESSES_MAX, &out->n_kernel);
     out->end = out->n >= max_chain ? EVENT_STACK_END_KERNEL_LIMIT : EVENT_STACK_END_ROOT;
     out->is_guessed = false;
+    out->is_chain = true;
     struct unwind_input in = {.find = find};
     if (!has_registers(u, r, &in.regs)) {
         return true;

@@ -40,6 +40,7 @@ enum { UNWINDER_ADDRESSES_MAX = RECORD_BYTES_MAX / 8 };
 struct unwinder_stack {
     enum event_stack_end end;
     bool is_guessed; /* frames found without CFI, or in memory read later */
+    bool is_chain;   /* not unwound: the kernel's chain of frame pointers */
     size_t n, n_kernel;
     /* As in event_sample. A caller's address is one byte behind where it goes on, as if it were a
      * return address, also where a signal interrupted it. */

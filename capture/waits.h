@@ -38,6 +38,7 @@ struct wait_stack {
     uint16_t n, n_kernel;
     uint8_t end; /* enum event_stack_end */
     bool is_guessed;
+    bool is_chain; /* by frame pointers only, although stacks are unwound */
     uint32_t cap;
 };
 

@@ -45,6 +45,14 @@ static const struct flag flags[] = {
      .help = "Samples per second of CPU time; default 900.",
      .min = 1,
      .max = INT64_MAX},
+    {.name = "counters",
+     .letter = 'e',
+     .type = FLAG_TEXT,
+     .value = "LIST",
+     .help = "Events to count, up to four as perf list names them: cycles, LLC-load-misses, "
+             "page-faults, r1a8, sched:sched_switch; :u and :k after a name count in user code or "
+             "the kernel only. Default: cycles, instructions, L1-dcache-load-misses and "
+             "branch-misses where the CPU can; none counts nothing."},
     {.name = "time-limit",
      .letter = 'l',
      .type = FLAG_SECONDS,
@@ -149,6 +157,9 @@ static json_t *start_parameters(const struct record *r)
     json_object_set_new(p, "kernel", json_boolean(!args_has(args, "no-kernel")));
     ask_add_daemon_socket(args, p);
     json_object_set_new(p, "frequency_hz", json_integer(hz < MAX_SENT_HZ ? hz : MAX_SENT_HZ));
+    if (args_has(args, "counters")) {
+        json_object_set_new(p, "counters", json_clean_string(args_text(args, "counters", "")));
+    }
     if (args_has(args, "time-limit")) {
         json_object_set_new(p, "time_limit_s", json_real(args_get(args, "time-limit")->number));
     }
@@ -448,6 +459,7 @@ const struct command command_record = {
         "is no such command and 126 when it cannot be run. The summary "
         "at the end goes to stderr, so that the command's own output stays as it is.",
     .examples = "stax record -- make -j4\nstax record -F 2000 -l 10 --pid 4711\n"
+                "stax record --counters page-faults,task-clock -- make -j4\n"
                 "stax record ./server --port 8000 &\nstax top",
     .flags = flags,
     .max_operands = 0,

@@ -91,6 +91,11 @@ struct run_counts {
     int64_t on_cpu_ns;
     uint64_t n_lost, n_truncated, n_unnamed, n_moved;
     int64_t max_moved_ns;
+    struct counter_count {
+        uint64_t n_attributed;
+        bool has_ended; /* the others are known */
+        uint64_t n_counted, enabled_ns, running_ns;
+    } counters[EVENT_COUNTERS_MAX]; /* of the rows of counter */
 };
 
 /* How many stacks ended in one way. */
@@ -103,6 +108,9 @@ struct store {
     struct db *db;
     struct sample_row *samples;
     size_t n_samples, cap_samples;
+    size_t n_counters;         /* of each sample */
+    uint64_t *sample_counters; /* beside samples, n_counters each */
+    size_t cap_sample_counters;
     struct mapping_row *mappings;
     size_t n_mappings, cap_mappings;
     struct loss_row *losses;
@@ -131,7 +139,8 @@ int store_create(struct store *s, const char *path, const struct ingest_run *run
                  const struct ingest_ability *abilities, size_t n_abilities, struct err *e);
 void store_fini(struct store *s);
 
-void store_add_sample(struct store *s, const struct sample_row *row);
+/* counters: n_counters of them, NULL if the sample has none. */
+void store_add_sample(struct store *s, const struct sample_row *row, const uint64_t *counters);
 void store_add_mapping(struct store *s, const struct mapping_row *row);
 void store_add_loss(struct store *s, int64_t ts, int64_t cpu, uint32_t kind, uint64_t n);
 void store_add_bucket(struct store *s, uint32_t utid, const struct bucket *sums);

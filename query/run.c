@@ -63,6 +63,7 @@ int run_read(struct query *q, struct err *e)
     }
     r->end_ns = r->elapsed_ns;
     stmt_reset(s);
+    counters_read(q);
     return db_status(q->db, e);
 }
 

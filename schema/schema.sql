@@ -96,10 +96,10 @@ CREATE TABLE sample (
     callsite         INTEGER NOT NULL,    -- callsite.id of its callers; the outermost is the process's name
     frame            INTEGER NOT NULL,    -- frame.id of the sampled pc
     on_cpu_ns        INTEGER NOT NULL,    -- the weight: on-CPU time this sample stands for
-    c0               INTEGER,             -- counter deltas since the thread's last sample; see counter
-    c1               INTEGER,             -- ...
-    c2               INTEGER,             -- ...
-    c3               INTEGER              -- ...
+    c0               INTEGER,             -- what counter 0 counted since the thread's last sample (on this CPU); NULL: no such counter
+    c1               INTEGER,             -- ... counter 1
+    c2               INTEGER,             -- ... counter 2
+    c3               INTEGER              -- ... counter 3
 ) STRICT;
 
 -- Rows come in the order in which intervals ended. Intervals that are not here are in folded_state; the one a
@@ -174,9 +174,13 @@ CREATE TABLE stack_end (
 ) STRICT;
 
 CREATE TABLE counter (
-    slot             INTEGER PRIMARY KEY, -- 0 to 3: sample.c0 to sample.c3
+    slot             INTEGER PRIMARY KEY, -- 0 to 3: c0 to c3 of other tables
     name             TEXT    NOT NULL,    -- event name, as perf spells it
-    unit             TEXT    NOT NULL     -- what one count is
+    unit             TEXT    NOT NULL,    -- what one count is: cycle, instruction, miss, fault, ns, ...
+    n_attributed     INTEGER NOT NULL,    -- counts that samples told of: the sum of sample.cN, rows dropped since included
+    n_counted        INTEGER,             -- all counts of the run, also those after a thread's last sample; NULL until it has ended
+    enabled_ns       INTEGER,             -- CPU time of all that was recorded; NULL until the run has ended
+    running_ns       INTEGER              -- ... in which it was counted; less: the CPU has too few counters, and counts are scaled up
 ) STRICT;
 
 --------------------------------------------------------------------------------------------------
@@ -342,6 +346,61 @@ CREATE TABLE stack_sum (
     stack            INTEGER NOT NULL,    -- stack.id
     n_samples        INTEGER NOT NULL,    -- samples since the start of the run
     on_cpu_ns        INTEGER NOT NULL,    -- ... and their weight
+    PRIMARY KEY (snapshot, stack)
+) STRICT, WITHOUT ROWID;
+
+-- Sums of counters, beside those of time. Rows are there only in runs that record counters, and what no counter
+-- uses is NULL; counter has the names.
+
+CREATE TABLE call_tree_counter (
+    node             INTEGER PRIMARY KEY, -- call_tree.id
+    self_c0          INTEGER,             -- counts of counter 0 in samples with exactly this stack
+    self_c1          INTEGER,             -- ... counter 1
+    self_c2          INTEGER,             -- ... counter 2
+    self_c3          INTEGER,             -- ... counter 3
+    total_c0         INTEGER,             -- ... of this node and everything below
+    total_c1         INTEGER,             -- ... counter 1
+    total_c2         INTEGER,             -- ... counter 2
+    total_c3         INTEGER              -- ... counter 3
+) STRICT;
+
+CREATE TABLE symbol_counter (
+    symbol           INTEGER PRIMARY KEY, -- symbol.id
+    self_c0          INTEGER,             -- counts of counter 0 in samples in the function itself
+    self_c1          INTEGER,             -- ... counter 1
+    self_c2          INTEGER,             -- ... counter 2
+    self_c3          INTEGER,             -- ... counter 3
+    total_c0         INTEGER,             -- ... with the function anywhere on the stack, once each
+    total_c1         INTEGER,             -- ... counter 1
+    total_c2         INTEGER,             -- ... counter 2
+    total_c3         INTEGER              -- ... counter 3
+) STRICT;
+
+CREATE TABLE frame_counter (
+    frame            INTEGER NOT NULL,    -- frame.id of sampled pcs
+    utid             INTEGER NOT NULL,    -- thread.utid
+    c0               INTEGER,             -- counts of counter 0 in samples at this location
+    c1               INTEGER,             -- ... counter 1
+    c2               INTEGER,             -- ... counter 2
+    c3               INTEGER,             -- ... counter 3
+    PRIMARY KEY (frame, utid)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE thread_counter (
+    utid             INTEGER PRIMARY KEY, -- thread.utid
+    c0               INTEGER,             -- counts of counter 0 in its samples
+    c1               INTEGER,             -- ... counter 1
+    c2               INTEGER,             -- ... counter 2
+    c3               INTEGER              -- ... counter 3
+) STRICT;
+
+CREATE TABLE stack_counter (
+    snapshot         INTEGER NOT NULL,    -- snapshot.id
+    stack            INTEGER NOT NULL,    -- stack.id
+    c0               INTEGER,             -- counts of counter 0 since the start of the run
+    c1               INTEGER,             -- ... counter 1
+    c2               INTEGER,             -- ... counter 2
+    c3               INTEGER,             -- ... counter 3
     PRIMARY KEY (snapshot, stack)
 ) STRICT, WITHOUT ROWID;
 

@@ -132,6 +132,7 @@ int method_start_attach(struct call *c, struct readers *readers, json_t **docume
         .daemon_socket = daemon_socket,
         .frequency_hz = (uint32_t)frequency_hz,
         .time_limit_ns = (int64_t)(limit_s * 1e9),
+        .counters = json_text_at(p, "counters", NULL),
     };
     int64_t id;
     json_t *notes = NULL;

@@ -45,6 +45,10 @@ static const struct parameter start_parameters[] = {
     {"frequency_hz", "integer", "Hz", "samples per second of CPU time; default 900", false, 1,
      1000000},
     {"time_limit_s", "number", "s", "end of the recording; default 0, none", false, 0, 0},
+    {"counters", "string", "",
+     "events to count, up to four names separated by commas as perf list has them, or none; "
+     "default cycles, instructions, L1-dcache-load-misses and branch-misses, where the CPU can",
+     false, 0, 0},
     {"command", "string", "", "command line to show; default: the one of the process", false, 0, 0},
     {.name = NULL},
 };

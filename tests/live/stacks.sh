@@ -69,16 +69,24 @@ are_whole() {
 record() {
     stax record "$@" >"$TMP/out" 2>"$TMP/err" </dev/null || fail "record $*" "$(tail -5 "$TMP/err")"
 }
-# attach NAME SECONDS CMD...: records a program that runs already.
+# attach N PID: records a program that runs already until there are N samples.
 attach() {
-    local seconds=$1
+    start stax record --pid "$2" -l 60 >"$TMP/out" 2>"$TMP/err" </dev/null
+    wait_for 20 is_active || fail "record --pid $2" "$(tail -5 "$TMP/err")"
+    stax wait --for-samples "$1" --timeout-ms 59000 >/dev/null 2>&1
+    stax stop >/dev/null 2>&1
+    wait_for 20 is_idle
+}
+# with N CMD...: the same for a program that is started for it.
+with() {
+    local n=$1 target
     shift
     start "$@" >/dev/null 2>&1
-    wait_for 10 grep -qs . "/proc/$last_pid/maps" || true
+    target=$last_pid
     sleep 0.3
-    record --pid "$last_pid" -l "$seconds"
-    kill -KILL "$last_pid" 2>/dev/null
-    { wait "$last_pid"; } 2>/dev/null
+    attach "$n" "$target"
+    kill -KILL "$target" 2>/dev/null
+    { wait "$target"; } 2>/dev/null
 }
 
 # ---- a program that knows its functions ----
@@ -91,7 +99,7 @@ check "... with as many frames as there are" test "$(value "SELECT max(depth) FR
 check_json "... and diagnose says how they end" <(stax diagnose --json) \
     '.data.stacks | map(select(.cause == "root"))[0].n_samples > 300'
 
-attach 3 "$omitted" --seconds 60 --threads 2
+with 1500 "$omitted" --seconds 600 --threads 2
 are_whole "the same, attached" 4
 at_least "... below main or a worker" "$(below "'main', '(anonymous namespace)::worker(double, int)'")" 99
 
@@ -110,7 +118,7 @@ are_whole "a stripped binary" 3
 
 for how in delete replace; do
     cp "$omitted" "$TMP/vanishing"
-    attach 2 "$TMP/vanishing" --seconds 60 --vanish $how
+    with 800 "$TMP/vanishing" --seconds 600 --vanish $how
     are_whole "a program whose file was ${how}d" 3
 done
 rm -f "$TMP/vanishing"
@@ -176,10 +184,7 @@ if command -v redis-server >/dev/null && command -v redis-benchmark >/dev/null; 
     wait_for 10 test -S "$TMP/redis.sock" || fail "redis-server starts"
     start redis-benchmark -s "$TMP/redis.sock" -n 100000000 -c 20 -t get,set,lpush,lrange_100 -q >/dev/null 2>&1
     benchmark=$last_pid
-    start stax record --pid "$redis" -l 30 >"$TMP/out" 2>"$TMP/err"
-    wait_for 10 is_active
-    stax wait --for-samples 1000 --timeout-ms 29000 >/dev/null 2>&1
-    stax stop >/dev/null 2>&1
+    attach 1000 "$redis"
     are_whole "redis-server" 6
     kill -KILL "$benchmark" "$redis" 2>/dev/null
 else
@@ -215,7 +220,7 @@ at_least "they have stacks of their own" "$(waits "stack_from IN ('switch', 'par
 at_least "... that show where they wait" "$(waits "stack_from IN ('switch', 'parked') AND wait IN (
     SELECT up.wait FROM up JOIN frame ON frame.id = up.frame JOIN symbol ON symbol.id = frame.symbol
     WHERE symbol.name GLOB 'wait_*' OR symbol.name GLOB 'meet*')")" 95
-if is_root; then
+if sees_kernel; then
     at_least "... taken as they began" "$(waits "stack_from = 'switch'")" 80
 else
     at_least "... read while they lasted" "$(waits "stack_from = 'parked'")" 95

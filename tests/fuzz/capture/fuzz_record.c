@@ -33,11 +33,32 @@ static void check_batches(struct queue *queue)
     }
 }
 
-/* One of the ids is that of wakeups, whose samples hold raw data. */
+/* Some of the ids write samples with all there is. */
 static const struct record_format *format_of(const void *bytes, size_t size)
 {
-    static const struct record_format raw = {.has_raw = true};
-    return record_id(bytes, size) == WAKING_ID ? &raw : NULL;
+    static const struct record_format full = {.has_counters = true,
+                                              .has_raw = true,
+                                              .has_stack = true,
+                                              .read_format = PERF_FORMAT_GROUP | PERF_FORMAT_ID,
+                                              .user_regs = 0xff01ff};
+    static const struct record_format stack = {.has_stack = true, .user_regs = 0xff01ff};
+    uint64_t id = record_id(bytes, size);
+    static const struct record_format raw = {.has_raw = true}; /* of wakeups */
+    return id == WAKING_ID ? &raw : id == 3 ? &full : id == 4 || id == 5 ? &stack : NULL;
+}
+
+/* Samples with registers are unwound; nothing is read from anybody. One for all inputs, since it
+ * has a thread. */
+static struct unwinder *the_unwinder(void)
+{
+    static struct unwinder *unwinder;
+    struct unwinder_options options = {.arch = &unwind_x86_64, .max_table_bytes = 1 << 20};
+    struct err e;
+    if (!unwinder && unwinder_new(&unwinder, &options, &e) != 0) {
+        abort();
+    }
+    unwinder_collect(unwinder);
+    return unwinder;
 }
 
 static void tell(struct order *order, struct follow *follow, int64_t limit_ts)
@@ -78,6 +99,7 @@ static void fuzz_ring(const uint8_t *data, size_t size)
                                      .sources = &sources,
                                      .has_switches = size % 3 != 0,
                                      .waking_pid_offset = &pid_offset};
+    options.unwinder = the_unwinder();
     struct follow *follow = follow_new(&options);
     if (!page || !memory) {
         abort();
@@ -99,7 +121,8 @@ static void fuzz_ring(const uint8_t *data, size_t size)
         for (const void *bytes; (bytes = ring_next(&ring, &record_size));) {
             struct record r;
             if (record_parse(bytes, record_size, format_of(bytes, record_size), &r) == 0) {
-                order_add(&order, r.ts, bytes, record_size);
+                size_t kept = record_trimmed_size(&r, record_size);
+                record_trim(&r, record_size, order_room(&order, r.ts, kept));
                 limit_ts = r.ts / 2;
             }
         }
