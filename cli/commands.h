@@ -16,6 +16,8 @@ extern const struct command command_top;
 extern const struct command command_flame;
 extern const struct command command_threads;
 extern const struct command command_waits;
+extern const struct command command_callers;
+extern const struct command command_callees;
 extern const struct command command_sql;
 extern const struct command command_diagnose;
 extern const struct command command_setup;

@@ -7,7 +7,14 @@
 
 #include "base/text.h"
 
-enum { MIN_NAME = 8, MIN_CUT = 12, MIN_SUFFIXED = 24, INDENT = 2, MAX_DEPTH = 4096 };
+enum {
+    MIN_NAME = 8,
+    MIN_CUT = 12,
+    MIN_SUFFIXED = 24,
+    INDENT = 2,
+    MAX_DEPTH = 4096,
+    SHARE_WIDTH = 8
+};
 
 /* Which members of the nodes are shown: CPU time, or that of waits. */
 struct keys {
@@ -22,6 +29,7 @@ struct columns {
     int total_width; /* of the widest "total ms" and "self ms" */
     int self_width;
     size_t name_width; /* what is left for indentation and name, 0: no limit */
+    bool has_share;    /* of the function at the root: callers and callees */
     int64_t n_hidden;  /* children left out whose line was left out too */
     double hidden_ns;
 };
@@ -98,8 +106,8 @@ static void add_cut(struct out *out, struct columns *c, const json_t *cut, doubl
         c->hidden_ns += cut_ns;
         return;
     }
-    buf_addf(&out->text, "%s%*.1f  %7.1f  %*s  ", out_style(out, STYLE_DIM), c->total_width,
-             cut_ns / 1e6, pct, c->self_width, "");
+    buf_addf(&out->text, "%s%*.1f  %7.1f  %*s%*s  ", out_style(out, STYLE_DIM), c->total_width,
+             cut_ns / 1e6, pct, c->has_share ? SHARE_WIDTH : 0, "", c->self_width, "");
     add_indent(out, c, depth, MIN_CUT);
     buf_addf(&out->text, "... %" PRId64 " more%s\n", n, out_style(out, STYLE_PLAIN));
 }
@@ -111,9 +119,14 @@ static void add_nodes(struct out *out, struct columns *c, const json_t *nodes, d
     const json_t *node;
     json_array_foreach(nodes, i, node)
     {
-        buf_addf(&out->text, "%*.1f  %s%7.1f%s  %*.1f  ", c->total_width,
+        buf_addf(&out->text, "%*.1f  %s%7.1f%s  ", c->total_width,
                  (double)json_int_at(node, c->keys->total, 0) / 1e6, out_style(out, STYLE_BOLD),
-                 json_real_at(node, "total_pct", 0), out_style(out, STYLE_PLAIN), c->self_width,
+                 json_real_at(node, "total_pct", 0), out_style(out, STYLE_PLAIN));
+        if (c->has_share) {
+            buf_addf(&out->text, "%s%*.1f%s  ", out_style(out, STYLE_BOLD), SHARE_WIDTH - 2,
+                     json_real_at(node, "root_pct", 0), out_style(out, STYLE_PLAIN));
+        }
+        buf_addf(&out->text, "%*.1f  ", c->self_width,
                  (double)json_int_at(node, c->keys->self, 0) / 1e6);
         add_name(out, c, node, depth);
         if (depth < MAX_DEPTH) {
@@ -134,12 +147,15 @@ void render_flame(struct out *out, const json_t *document, const struct args *ar
     }
     render_run_line(out, document);
     measure(roots, &c, 0);
+    c.has_share = json_object_get(json_array_get(roots, 0), "root_pct") != NULL;
     size_t used = (size_t)c.total_width + (size_t)c.self_width + 7 + 6;
+    used += c.has_share ? SHARE_WIDTH : 0;
     if (out->width) {
         c.name_width = out->width > used + MIN_NAME ? out->width - used : MIN_NAME;
     }
-    buf_addf(&out->text, "%s%*s  total %%  %*s  function%s\n", out_style(out, STYLE_BOLD),
-             c.total_width, "total ms", c.self_width, "self ms", out_style(out, STYLE_PLAIN));
+    buf_addf(&out->text, "%s%*s  total %%  %s%*s  function%s\n", out_style(out, STYLE_BOLD),
+             c.total_width, "total ms", c.has_share ? "root %  " : "", c.self_width, "self ms",
+             out_style(out, STYLE_PLAIN));
     double all_ns = (double)json_int_at(data, c.keys->all, 0);
     add_nodes(out, &c, roots, all_ns, 0);
     add_cut(out, &c, json_object_get(data, "cut"), all_ns, 0);
@@ -147,7 +163,8 @@ void render_flame(struct out *out, const json_t *document, const struct args *ar
         bool is_narrow = c.name_width && c.name_width < MIN_SUFFIXED + 12;
         buf_addf(&out->text, "%s%*.1f  %7.1f  %*s  %s%" PRId64 "%s%s\n", out_style(out, STYLE_DIM),
                  c.total_width, c.hidden_ns / 1e6, all_ns > 0 ? 100 * c.hidden_ns / all_ns : 0,
-                 c.self_width, "", is_narrow ? "... " : "in ", c.n_hidden,
-                 is_narrow ? " small" : " small subtrees not listed", out_style(out, STYLE_PLAIN));
+                 c.self_width + (c.has_share ? SHARE_WIDTH : 0), "", is_narrow ? "... " : "in ",
+                 c.n_hidden, is_narrow ? " small" : " small subtrees not listed",
+                 out_style(out, STYLE_PLAIN));
     }
 }

@@ -63,6 +63,22 @@ static const struct view_parameter neighbors_parameters[] = {
     FILTER_PARAMETERS,
 };
 
+/* Of the trees rooted at one function. */
+#define ROOTED_PARAMETERS                                                                          \
+    {"symbol", "string", "", "name of the function (required)"},                                   \
+        {"max_depth", "integer", "", "levels below the function (default 12)"},                    \
+        {"threshold_pct", "number", "%",                                                           \
+         "leave out what is a smaller share of the function's total (default 1.0)"},               \
+    {                                                                                              \
+        "max_nodes", "integer", "", "nodes listed, the largest first (default 20000)"              \
+    }
+
+static const struct view_parameter rooted_parameters[] = {
+    ROOTED_PARAMETERS,
+    OFF_CPU_PARAMETERS,
+    FILTER_PARAMETERS,
+};
+
 static const struct view_parameter samples_parameters[] = {
     {"limit", "integer", "", "samples listed, at most 10000 (default 100)"},
     FILTER_PARAMETERS,
@@ -92,6 +108,14 @@ const struct view query_views[] = {
     {"timeline", "stax.timeline/1", "CPU time of the busiest threads over time.",
      timeline_parameters},
     {"neighbors", "stax.neighbors/1", "Callers and callees of a function.", neighbors_parameters},
+    {"callers", "stax.callers/1",
+     "Who calls a function, as a tree with the function at its root; a sample counts once, at the "
+     "outermost call.",
+     rooted_parameters},
+    {"callees", "stax.callees/1",
+     "What a function calls, as a tree with the function at its root; a sample counts once, at the "
+     "innermost call.",
+     rooted_parameters},
     {"samples", "stax.samples/1", "Raw samples with their stacks, newest first.",
      samples_parameters},
     {"intervals", "stax.waits/1", "The longest single waits, with their reason and stack.",
@@ -102,8 +126,8 @@ const struct view query_views[] = {
 
 /* In the order of query_views. */
 static view_fn *const functions[] = {
-    view_top,       view_flamegraph, view_threads,   view_timeline,
-    view_neighbors, view_samples,    view_intervals, view_total,
+    view_top,     view_flamegraph, view_threads, view_timeline,  view_neighbors,
+    view_callers, view_callees,    view_samples, view_intervals, view_total,
 };
 
 _Static_assert(sizeof(functions) / sizeof(functions[0]) + 1 ==

@@ -35,6 +35,8 @@ static const struct {
     {"intervals", "{\"limit\": 5, \"reason\": \"sleep\"}"},
     {"total_on_cpu_ns", "{\"from_ns\": 0, \"to_ns\": 500000000}"},
     {"neighbors", "{\"symbol\": \"main\"}"},
+    {"callers", "{\"symbol\": \"main\"}"},
+    {"callees", "{\"symbol\": \"main\", \"max_depth\": 3}"},
 };
 
 static const char *example_of(const char *view)

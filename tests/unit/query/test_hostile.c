@@ -138,7 +138,7 @@ static void ask(struct query *q, const char *lie, const char *view, const char *
     json_t *document = NULL;
     json_t *parameters = json_loads(request, 0, NULL);
 
-    if (strcmp(view, "neighbors") == 0) {
+    if (strcmp(view, "neighbors") == 0 || strncmp(view, "calle", 5) == 0) {
         json_object_set_new(parameters, "symbol", json_string("c"));
     }
     if (strcmp(view, "top") == 0) {
@@ -166,6 +166,8 @@ static void ask_everything(struct query *q, const char *lie)
     for (size_t i = 0; i < sizeof(off_cpu_requests) / sizeof(off_cpu_requests[0]); i++) {
         ask(q, lie, "top", off_cpu_requests[i]);
         ask(q, lie, "flamegraph", off_cpu_requests[i]);
+        ask(q, lie, "callers", off_cpu_requests[i]);
+        ask(q, lie, "callees", off_cpu_requests[i]);
     }
     ask(q, lie, "intervals", "{\"limit\": 1}");
     ask(q, lie, "intervals", "{\"reason\": \"runnable\", \"from_ns\": 1}");
