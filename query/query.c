@@ -121,13 +121,16 @@ const struct view query_views[] = {
     {"intervals", "stax.waits/1", "The longest single waits, with their reason and stack.",
      intervals_parameters},
     {"total_on_cpu_ns", "stax.total/1", "CPU time and samples in all.", total_parameters},
+    {"profile", "stax.profile/1",
+     "All functions, waits and threads in one snapshot: what a comparison of two runs is made of.",
+     total_parameters},
     {NULL, NULL, NULL, NULL},
 };
 
 /* In the order of query_views. */
 static view_fn *const functions[] = {
-    view_top,     view_flamegraph, view_threads, view_timeline,  view_neighbors,
-    view_callers, view_callees,    view_samples, view_intervals, view_total,
+    view_top,     view_flamegraph, view_threads,   view_timeline, view_neighbors, view_callers,
+    view_callees, view_samples,    view_intervals, view_total,    view_profile,
 };
 
 _Static_assert(sizeof(functions) / sizeof(functions[0]) + 1 ==
