@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/schemas/callers.json.h"
+#include "cli/schemas/compare.json.h"
 #include "cli/schemas/diagnose.json.h"
 #include "cli/schemas/document.json.h"
 #include "cli/schemas/error.json.h"
@@ -38,6 +39,7 @@ static const struct {
     {"flame", "stax.flame/1", flame_schema},
     {"callers", "stax.callers/1", callers_schema},
     {"callees", "stax.callees/1", callers_schema},
+    {"compare", "stax.compare/1", compare_schema},
     {"threads", "stax.threads/1", threads_schema},
     {"waits", "stax.waits/1", waits_schema},
     {"sql", "stax.sql/1", sql_schema},

@@ -370,6 +370,35 @@ static int answer_sql(struct query *in, struct sandbox *sandbox, const char *sql
     return rc;
 }
 
+int query_sql_both(const struct query_file files[2], const char *sql, const json_t *limits,
+                   json_t **document, struct err *e)
+{
+    struct sandbox_limits bounds;
+    struct sandbox *sandbox = NULL;
+    json_t *result = NULL;
+    int rc = read_limits(limits, &bounds, e);
+
+    *document = NULL;
+    if (rc == 0) {
+        rc = sandbox_open_both(&sandbox, files[0].path, files[0].is_archive, files[1].path,
+                               files[1].is_archive, e);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    sandbox_begin(sandbox);
+    rc = sandbox_query(sandbox, sql, &bounds, &result, e);
+    sandbox_end(sandbox);
+    sandbox_close(sandbox);
+    if (rc == 0) {
+        struct query in = {.warnings = json_array()};
+        warn_of_limit(&in, result, &bounds);
+        *document = json_pack("{s:s,s:n,s:o,s:n,s:o}", "schema", "stax.sql/1", "run", "data",
+                              result, "quality", "warnings", in.warnings);
+    }
+    return rc;
+}
+
 int query_sql(struct query *q, const char *sql, const json_t *limits, json_t **document,
               struct err *e)
 {
