@@ -158,7 +158,7 @@ static void print_totals(struct out *out, const struct basis_form *form, const j
         {titles.b, COLUMN_NUMBER, STYLE_PLAIN, 0},
         {titles.delta, COLUMN_NUMBER, STYLE_BOLD, 0},
         {titles.interval, COLUMN_NUMBER, STYLE_PLAIN, 2},
-        {"change %", COLUMN_NUMBER, STYLE_PLAIN, 3},
+        {"% of A", COLUMN_NUMBER, STYLE_PLAIN, 3},
     };
     struct table *t = table_new(columns, N_COLUMNS(columns));
 
@@ -188,7 +188,7 @@ static void print_functions(struct out *out, const struct basis_form *form, cons
         {titles.b, COLUMN_NUMBER, STYLE_PLAIN, 2},
         {titles.delta, COLUMN_NUMBER, STYLE_BOLD, 0},
         {titles.interval, COLUMN_NUMBER, STYLE_PLAIN, 1},
-        {"change %", COLUMN_NUMBER, STYLE_PLAIN, 4},
+        {"% of A", COLUMN_NUMBER, STYLE_PLAIN, 4},
         {other, COLUMN_NUMBER, STYLE_PLAIN, 5},
         {"", COLUMN_TEXT, STYLE_YELLOW, 4},
         {title, COLUMN_FLEXIBLE, STYLE_CYAN, 0},
@@ -251,7 +251,7 @@ static void print_reasons(struct out *out, const struct basis_form *form, const 
         {titles.b, COLUMN_NUMBER, STYLE_PLAIN, 0},
         {titles.delta, COLUMN_NUMBER, STYLE_BOLD, 0},
         {titles.interval, COLUMN_NUMBER, STYLE_PLAIN, 2},
-        {"change %", COLUMN_NUMBER, STYLE_PLAIN, 3},
+        {"% of A", COLUMN_NUMBER, STYLE_PLAIN, 3},
     };
     struct table *t = table_new(columns, N_COLUMNS(columns));
     json_array_foreach(rows, i, row)

@@ -34,6 +34,8 @@ static int profile_of(struct call *c, struct readers *readers, int64_t run, json
     json_t *parameters = profile_parameters(c->parameters);
     rc = query_view(q, "profile", parameters, document, e);
     json_decref(parameters);
+    /* The next readers_get() may close q: nobody may cancel it any more. */
+    rc = rc ? rc : call_reads(c, NULL, e);
     if (rc == 0) {
         json_object_set_new(json_object_get(*document, "run"), "id", json_integer(info.id));
     }

@@ -65,8 +65,9 @@ check_json "backwards it is faster, and one function is gone" <(stax compare "$t
      ([.data.functions[] | select(.name == "optimize")][0].status == "vanished")'
 # shellcheck disable=SC2154
 for by in time rate share; do
+    # What the kernel does in them, and how often, is up to the machine.
     check_json "the same build twice, by $by: nothing is significant" <(stax compare "$one" "$two" -n 0 --by $by --json) \
-        ".data | .n_significant == 0 and .by == \"$by\" and .n_tested > 6 and ([.functions[] | select(.self.is_significant or .total.is_significant)] == [])"
+        ".data | .by == \"$by\" and .n_tested > 6 and ([.functions[] | select(.binary == \"work\")] | length >= 5 and all(.self.is_significant != true and .total.is_significant != true))"
 done
 if [[ $(stax sql --run "$three" --csv 'SELECT has_off_cpu FROM run' | tail -1) == 1 ]]; then
     check_json "waits and reasons" <(stax compare "$one" "$three" --json) \
