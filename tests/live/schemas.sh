@@ -69,6 +69,11 @@ for when in live stopped archive; do
         fi
         valid $when $view "${run[@]}" --reason sleep --from 0.1
     done
+    for tree in callers callees; do
+        valid $when $tree "${run[@]}" burn_alpha
+        valid $when $tree "${run[@]}" share --from 0.1 --to 0.6 --exclude burn_gamma
+        valid $when $tree "${run[@]}" main --off-cpu
+    done
     valid $when waits "${run[@]}" -n 5
     valid $when waits "${run[@]}" --reason runnable
     valid $when top "${run[@]}" --sort total --tid "$(stax threads --json | jq '.data.threads[0].tid')"
@@ -79,6 +84,10 @@ for when in live stopped archive; do
         valid $when open "$TMP/a.stax"
     fi
 done
+id=$(stax list --json | jq '.data.runs[-1].id')
+valid "run and archive" compare "$id" "$TMP/a.stax"
+valid "conditions" compare "$id" "$TMP/a.stax" --by rate --fail-if 'on_cpu > +50% or self(burn_alpha) > 100s or total(burn_alpha) < 1ms'
+valid "an empty range" compare "$id" "$TMP/a.stax" --by share --from 100
 stax schema record >"$TMP/schema.json"
 check "record --json" validate "$TMP/schema.json" "$TMP/record.json"
 check_json "an empty view is a document with a warning" <(stax top --json --from 100) '.data.functions == [] and (.warnings | length > 0)'
