@@ -189,11 +189,11 @@ const struct command command_compare = {
         "is the change (% of A), which counts only beyond its interval; without, the value in B (% "
         "of the CPU time). The exit status is then 1, and stderr says which held.\n\n"
         "--sql answers one SELECT over both databases; 'stax sql --schema' explains the tables.",
-    .examples =
-        "stax compare 3 4\nstax compare before.stax after.stax --by share\n"
-        "stax compare base.stax 7 --fail-if 'on_cpu > +10% or self(parse) > +5ms'\n"
-        "stax compare a.stax b.stax --sql 'SELECT a.run.on_cpu_ns, b.run.on_cpu_ns FROM a.run, "
-        "b.run'",
+    .examples = "stax compare 3 4\nstax compare before.stax after.stax --by share\n"
+                "stax compare after.stax 7 --fail-if 'on_cpu > +10% or self(parse) > +5ms'\n"
+                "stax compare before.stax after.stax --sql 'SELECT a.run.on_cpu_ns, "
+                "b.run.on_cpu_ns FROM a.run, "
+                "b.run'",
     .flags = flags,
     .min_operands = 2,
     .max_operands = 2,

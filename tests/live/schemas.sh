@@ -39,7 +39,7 @@ valid() {
 server_start
 valid "no run" status
 valid "no run" list
-start "$STAX_WORKLOADS/cpu_shares" --threads 2 --seconds 30 >/dev/null
+start "$STAX_WORKLOADS/cpu_shares" --threads 2 --seconds 90 >/dev/null
 target=$last_pid
 start stax record --json --pid "$target" >"$TMP/record.json" 2>/dev/null
 record=$last_pid
@@ -71,8 +71,8 @@ for when in live stopped archive; do
     done
     for tree in callers callees; do
         valid $when $tree "${run[@]}" burn_alpha
-        valid $when $tree "${run[@]}" share --from 0.1 --to 0.6 --exclude burn_gamma
-        valid $when $tree "${run[@]}" main --off-cpu
+        valid $when $tree "${run[@]}" burn_alpha --from 0.1 --to 0.6 --exclude burn_gamma
+        valid $when $tree "${run[@]}" "$(stax top --off-cpu --json 2>/dev/null | jq -r '.data.functions[0].name // "burn_alpha"')" --off-cpu
     done
     valid $when waits "${run[@]}" -n 5
     valid $when waits "${run[@]}" --reason runnable
