@@ -11,8 +11,6 @@
 #include "capture/follow.h"
 #include "capture/target.h"
 
-enum { FOLLOW_ADDRESSES_MAX = RECORD_BYTES_MAX / 8 };
-
 struct follow_pause {
     int64_t ts; /* ns */
     bool is_paused;
@@ -37,7 +35,7 @@ struct follow {
     pthread_mutex_t pause_lock;  /* of pauses */
     struct follow_pause *pauses; /* still to come, in time order */
     size_t n_pauses, cap_pauses;
-    uint64_t addresses[FOLLOW_ADDRESSES_MAX];
+    struct unwinder_stack stack; /* of the record under way */
 };
 
 /* Events about an entry of the table; parent_pid 0: none. */
@@ -66,9 +64,9 @@ void follow_waits_end_thread(struct follow *f, struct target_thread *t, int64_t 
 void follow_waits_exec(struct follow *f, struct target_thread *t, int64_t ts);
 void follow_waits_switch(struct follow *f, struct target_thread *t, const struct record *r,
                          int64_t ts);
-/* The stack of the switch that follows. */
-void follow_waits_stack(struct follow *f, struct target_thread *t, const struct record *r,
-                        int64_t ts);
+/* The stack of the switch that follows. False: it needs a table that is still being made. */
+bool follow_waits_stack(struct follow *f, struct target_thread *t, const struct record *r,
+                        int64_t ts, bool may_wait);
 /* The weight of a sample: on-CPU ns since the thread's last one. */
 int64_t follow_waits_sample(struct follow *f, struct target_thread *t, int64_t ts,
                             int64_t period_ns);
@@ -80,6 +78,10 @@ void follow_waits_tick(struct follow *f, int64_t limit_ts);
 /* The recording ends: what is still open ends with it. */
 void follow_waits_end(struct follow *f, int64_t ts);
 void follow_waits_free(struct follow *f);
+
+/* Takes the kernel's part out of n addresses, of which n_kernel are the kernel's; returns how many
+ * are left. */
+size_t follow_drop_kernel(uint64_t *addresses, size_t n, size_t *n_kernel);
 
 /* Whether /proc may be asked once more before the next tick; counts it. */
 bool follow_may_read_proc(struct follow *f);

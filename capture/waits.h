@@ -35,15 +35,20 @@ enum {
 struct wait_stack {
     int64_t ts; /* 0: none */
     uint64_t *addresses;
-    uint16_t n, n_kernel, cap;
-    bool is_truncated;
+    uint16_t n, n_kernel;
+    uint8_t end; /* enum event_stack_end */
+    bool is_guessed;
+    bool is_chain; /* by frame pointers only, although stacks are unwound */
+    uint32_t cap;
 };
 
 struct thread_waits {
     struct ledger ledger;
     bool is_held;              /* a launched target before its exec: not accounted for yet */
     struct wait_stack stack;   /* sampled by the switch that comes next, or that began this wait */
-    bool has_stack;            /* it is of the wait the thread is in */
+    struct wait_stack parked;  /* read while it was blocked, at its ts */
+    bool wants_parked;         /* that could not be done yet */
+    bool has_stack;            /* stack is of the wait the thread is in */
     struct wait_mark at_stack; /* what that stack says */
     struct wait_mark seen;     /* what /proc said last, at seen_ts */
     int64_t seen_ts;
@@ -60,7 +65,8 @@ struct wait_candidate {
     int32_t pid, tid;
     struct wait_mark mark;
     uint8_t stack_from;
-    bool is_truncated;
+    uint8_t stack_end;
+    bool is_guessed;
     uint16_t n_kernel, n_addresses;
     size_t stack_at; /* offset in waits.stacks */
 };

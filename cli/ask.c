@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "cli/client.h"
 #include "query/query.h"
+#include "schema/db.h"
 
 const struct flag ask_run_flags[] = {
     {.name = "run",
@@ -146,6 +147,14 @@ void ask_add_waits(const struct args *args, json_t *parameters)
     }
 }
 
+void ask_add_daemon_socket(const struct args *args, json_t *parameters)
+{
+    const char *path = args_text(args, "daemon-socket", getenv("STAX_DAEMON_SOCKET"));
+    if (path) {
+        json_object_set_new(parameters, "daemon_socket", json_clean_string(path));
+    }
+}
+
 bool ask_is_foreign(const char *path)
 {
     struct buf name = {0};
@@ -168,6 +177,19 @@ bool ask_is_foreign(const char *path)
     return !is_ours;
 }
 
+/* What the server adds to a diagnosis, as far as a file has it. */
+static void add_file_figures(const char *path, json_t *data)
+{
+    static const char *const live[] = {"capture", "ingest", "queue", "process"};
+    for (size_t i = 0; i < sizeof live / sizeof *live; i++) {
+        json_object_set_new(data, live[i], json_null());
+    }
+    json_object_set_new(data, "database",
+                        json_pack("{s:I,s:I}", "size_bytes", (json_int_t)db_file_bytes(path),
+                                  "wal_bytes", (json_int_t)db_wal_bytes(path)));
+    json_object_set_new(data, "saves", json_array());
+}
+
 static int ask_file(const char *path, const char *view, const json_t *parameters, json_t **document,
                     struct err *e)
 {
@@ -181,7 +203,12 @@ static int ask_file(const char *path, const char *view, const json_t *parameters
     if (rc) {
         return rc;
     }
-    if (strcmp(view, "sql") == 0) {
+    if (strcmp(view, "diagnostics") == 0) {
+        rc = query_diagnose(q, document, e);
+        if (rc == 0) {
+            add_file_figures(path, json_object_get(*document, "data"));
+        }
+    } else if (strcmp(view, "sql") == 0) {
         json_t *limits = json_deep_copy(parameters);
         const char *sql = json_text_at(parameters, "query", "");
         json_object_del(limits, "query");
@@ -195,7 +222,7 @@ static int ask_file(const char *path, const char *view, const json_t *parameters
 }
 
 /* run: an id or a file; NULL: the one that the server would ask. Takes parameters. */
-static int ask_run(const char *run, const char *view, json_t *parameters, json_t **document,
+static int ask_one(const char *run, const char *view, json_t *parameters, json_t **document,
                    struct err *e)
 {
     if (run && !is_number(run)) {
@@ -211,6 +238,14 @@ static int ask_run(const char *run, const char *view, json_t *parameters, json_t
     return ask_server(view, parameters, 0, document, e);
 }
 
+int ask_run(const struct args *args, const char *view, json_t *parameters, json_t **document,
+            struct err *e)
+{
+    *document = NULL;
+    parameters = parameters ? parameters : json_object();
+    return ask_one(args_text(args, "run", NULL), view, parameters, document, e);
+}
+
 int ask_view_of(const struct args *args, const char *run, const char *view, json_t *parameters,
                 json_t **document, struct err *e)
 {
@@ -221,7 +256,7 @@ int ask_view_of(const struct args *args, const char *run, const char *view, json
         json_decref(parameters);
         return rc;
     }
-    return ask_run(run, view, parameters, document, e);
+    return ask_one(run, view, parameters, document, e);
 }
 
 int ask_view(const struct args *args, const char *view, json_t *parameters, json_t **document,
@@ -233,7 +268,7 @@ int ask_view(const struct args *args, const char *view, json_t *parameters, json
 int ask_path(const char *run, struct buf *path, struct err *e)
 {
     json_t *document = NULL;
-    int rc = ask_run(run, "total_on_cpu_ns", json_object(), &document, e); /* also: it is one */
+    int rc = ask_one(run, "total_on_cpu_ns", json_object(), &document, e); /* also: it is one */
     buf_addstr(path,
                is_number(run) ? json_text_at(json_object_get(document, "run"), "path", "") : run);
     json_decref(document);

@@ -32,6 +32,10 @@ int ask_server(const char *method, json_t *parameters, int64_t timeout_ms, json_
 int ask_view(const struct args *args, const char *view, json_t *parameters, json_t **document,
              struct err *e);
 
+/* The same for what takes no filters but the run. */
+int ask_run(const struct args *args, const char *view, json_t *parameters, json_t **document,
+            struct err *e);
+
 /* The same of another run than that of --run: an id or a file. */
 int ask_view_of(const struct args *args, const char *run, const char *view, json_t *parameters,
                 json_t **document, struct err *e);
@@ -41,6 +45,9 @@ int ask_path(const char *run, struct buf *path, struct err *e);
 
 /* "off_cpu" and "reason" from --off-cpu and --reason, where given. */
 void ask_add_waits(const struct args *args, json_t *parameters);
+
+/* "daemon_socket" from --daemon-socket or STAX_DAEMON_SOCKET, if either is given. */
+void ask_add_daemon_socket(const struct args *args, json_t *parameters);
 
 /* Whether a run file must be treated as foreign: true unless it is a live file of our own, in a
  * private folder of our own, with its write-ahead log beside it. */

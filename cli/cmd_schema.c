@@ -7,6 +7,7 @@
 #include "cli/schemas/callers.json.h"
 #include "cli/schemas/compare.json.h"
 #include "cli/schemas/diagnose.json.h"
+#include "cli/schemas/diagnose_host.json.h"
 #include "cli/schemas/document.json.h"
 #include "cli/schemas/error.json.h"
 #include "cli/schemas/flame.json.h"
@@ -53,6 +54,7 @@ static const struct {
     {"open", "stax.open/1", open_schema},
     {"select-run", "stax.select-run/1", select_run_schema},
     {"diagnose", "stax.diagnose/1", diagnose_schema},
+    {"diagnose-host", "stax.diagnose-host/1", diagnose_host_schema},
     {"setup", "stax.setup/1", setup_schema},
     {"schema", "stax.schema/1", schema_schema},
     {"help", "stax.help/1", help_schema},

@@ -41,7 +41,7 @@ static void insert_run(struct store *s, const struct ingest_run *run)
 int store_create(struct store *s, const char *path, const struct ingest_run *run,
                  const struct ingest_ability *abilities, size_t n_abilities, struct err *e)
 {
-    *s = (struct store){.counts.data_ts = run->start_ts};
+    *s = (struct store){.counts.data_ts = run->start_ts, .n_counters = run->n_counters};
     int rc = db_open(&s->db, path, DB_CREATE, e);
     if (rc) {
         return rc;
@@ -59,6 +59,13 @@ int store_create(struct store *s, const char *path, const struct ingest_run *run
         stmt_bind_text(st, insert_ability_p_unlock, abilities[i].unlock);
         store_run_row(s, st);
     }
+    for (size_t i = 0; i < run->n_counters; i++) {
+        struct stmt *st = db_stmt(s->db, &sql_insert_counter);
+        stmt_bind_int(st, insert_counter_p_slot, (int64_t)i);
+        stmt_bind_text(st, insert_counter_p_name, run->counters[i].name);
+        stmt_bind_text(st, insert_counter_p_unit, run->counters[i].unit);
+        store_run_row(s, st);
+    }
     db_commit(s->db);
     return db_status(s->db, e);
 }
@@ -67,6 +74,7 @@ void store_fini(struct store *s)
 {
     db_close(s->db);
     free(s->samples);
+    free(s->sample_counters);
     free(s->mappings);
     free(s->losses);
     free(s->buckets);
@@ -76,8 +84,17 @@ void store_fini(struct store *s)
     *s = (struct store){0};
 }
 
-void store_add_sample(struct store *s, const struct sample_row *row)
+void store_add_sample(struct store *s, const struct sample_row *row, const uint64_t *counters)
 {
+    size_t n = s->n_counters;
+    if (n) {
+        mem_reserve(&s->sample_counters, &s->cap_sample_counters, (s->n_samples + 1) * n,
+                    sizeof(*s->sample_counters));
+        for (size_t i = 0; i < n; i++) {
+            s->sample_counters[s->n_samples * n + i] = counters ? counters[i] : 0;
+        }
+    }
+
     mem_reserve(&s->samples, &s->cap_samples, s->n_samples + 1, sizeof(*s->samples));
     s->samples[s->n_samples++] = *row;
 }
@@ -135,6 +152,38 @@ void store_add_off_cpu(struct store *s, int64_t start_ts, const struct state_row
     }
 }
 
+void store_count_stack(struct store *s, unsigned end, bool is_guessed, bool is_wait)
+{
+    struct stack_end_counts *c = &s->stack_ends[end];
+    c->n_samples += !is_wait;
+    c->n_guessed_samples += !is_wait && is_guessed;
+    c->n_waits += is_wait;
+    c->n_guessed_waits += is_wait && is_guessed;
+    c->is_changed = true;
+}
+
+static void put_stack_ends(struct store *s)
+{
+    static const char *const causes[] = {
+#define X(name, text) text,
+        EVENT_STACK_ENDS(X)
+#undef X
+    };
+    for (size_t i = 0; i < EVENT_N_STACK_ENDS; i++) {
+        struct stack_end_counts *c = &s->stack_ends[i];
+        if (c->is_changed) {
+            struct stmt *st = db_stmt(s->db, &sql_put_stack_end);
+            stmt_bind_text(st, put_stack_end_p_cause, causes[i]);
+            stmt_bind_int(st, put_stack_end_p_n_samples, (int64_t)c->n_samples);
+            stmt_bind_int(st, put_stack_end_p_n_guessed_samples, (int64_t)c->n_guessed_samples);
+            stmt_bind_int(st, put_stack_end_p_n_waits, (int64_t)c->n_waits);
+            stmt_bind_int(st, put_stack_end_p_n_guessed_waits, (int64_t)c->n_guessed_waits);
+            store_run_row(s, st);
+            c->is_changed = false;
+        }
+    }
+}
+
 static void update_run(struct store *s, const struct intern *in)
 {
     const struct run_counts *c = &s->counts;
@@ -151,6 +200,29 @@ static void update_run(struct store *s, const struct intern *in)
     store_run_row(s, st);
 }
 
+static void bind_count(struct stmt *st, int parameter, bool is_known, uint64_t value)
+{
+    if (is_known) {
+        stmt_bind_int(st, parameter, (int64_t)value);
+    } else {
+        stmt_bind_null(st, parameter);
+    }
+}
+
+static void update_counters(struct store *s)
+{
+    struct stmt *st = db_stmt(s->db, &sql_update_counter);
+    for (size_t i = 0; i < s->n_counters; i++) {
+        const struct counter_count *c = &s->counts.counters[i];
+        stmt_bind_int(st, update_counter_p_slot, (int64_t)i);
+        stmt_bind_int(st, update_counter_p_n_attributed, (int64_t)c->n_attributed);
+        bind_count(st, update_counter_p_n_counted, c->has_ended, c->n_counted);
+        bind_count(st, update_counter_p_enabled_ns, c->has_ended, c->enabled_ns);
+        bind_count(st, update_counter_p_running_ns, c->has_ended, c->running_ns);
+        store_run_row(s, st);
+    }
+}
+
 int store_commit(struct store *s, struct intern *in, struct binaries *b, struct tasks *t,
                  bool is_final, struct err *e)
 {
@@ -162,7 +234,9 @@ int store_commit(struct store *s, struct intern *in, struct binaries *b, struct 
     store_off_cpu(s);
     store_sums(s, in, is_final);
     store_due_snapshot(s, in, is_final);
+    put_stack_ends(s);
     update_run(s, in);
+    update_counters(s);
     db_commit(s->db);
     int rc = db_status(s->db, e);
     if (rc) {
@@ -211,6 +285,7 @@ static bool advance_raw_from(struct store *s, const struct intern *in)
     store_run_row(s, st);
     store_run_row(s, db_stmt(s->db, &sql_drop_old_snapshots));
     store_run_row(s, db_stmt(s->db, &sql_clear_stack_sums));
+    store_run_row(s, db_stmt(s->db, &sql_clear_stack_counters));
     return true;
 }
 

@@ -70,12 +70,26 @@ struct run_counts {
     int64_t on_cpu_ns;
     uint64_t n_lost, n_truncated, n_unnamed, n_moved;
     int64_t max_moved_ns;
+    struct counter_count {
+        uint64_t n_attributed;
+        bool has_ended; /* the others are known */
+        uint64_t n_counted, enabled_ns, running_ns;
+    } counters[EVENT_COUNTERS_MAX]; /* of the rows of counter */
+};
+
+/* How many stacks ended in one way. */
+struct stack_end_counts {
+    uint64_t n_samples, n_guessed_samples, n_waits, n_guessed_waits;
+    bool is_changed;
 };
 
 struct store {
     struct db *db;
     struct sample_row *samples;
     size_t n_samples, cap_samples;
+    size_t n_counters;         /* of each sample */
+    uint64_t *sample_counters; /* beside samples, n_counters each */
+    size_t cap_sample_counters;
     struct mapping_row *mappings;
     size_t n_mappings, cap_mappings;
     struct loss_row *losses;
@@ -90,6 +104,7 @@ struct store {
     size_t n_off_cpu, cap_off_cpu;
     bool has_off_cpu; /* run.has_off_cpu */
     struct run_counts counts;
+    struct stack_end_counts stack_ends[EVENT_N_STACK_ENDS];
     uint64_t n_rows; /* written so far */
     uint32_t n_snapshots;
     uint64_t snapshot_samples; /* run samples in the last snapshot */
@@ -99,7 +114,8 @@ int store_create(struct store *s, const char *path, const struct ingest_run *run
                  const struct ingest_ability *abilities, size_t n_abilities, struct err *e);
 void store_fini(struct store *s);
 
-void store_add_sample(struct store *s, const struct sample_row *row);
+/* counters: n_counters of them, NULL if the sample has none. */
+void store_add_sample(struct store *s, const struct sample_row *row, const uint64_t *counters);
 void store_add_mapping(struct store *s, const struct mapping_row *row);
 void store_add_loss(struct store *s, int64_t ts, int64_t cpu, uint32_t kind, uint64_t n);
 void store_add_bucket(struct store *s, uint32_t utid, const struct bucket *sums);
@@ -113,6 +129,8 @@ void store_add_off_cpu(struct store *s, int64_t start_ts, const struct state_row
  * a last snapshot. Returns 0, or STAX_EFULL / STAX_ESYSTEM with nothing of this commit written. */
 int store_commit(struct store *s, struct intern *in, struct binaries *b, struct tasks *t,
                  bool is_final, struct err *e);
+/* Counts the stack of a sample or of a wait by its end (enum event_stack_end). */
+void store_count_stack(struct store *s, unsigned end, bool is_guessed, bool is_wait);
 /* Sets state stopped. */
 int store_end(struct store *s, const char *stop_reason, int64_t end_ts, struct err *e);
 

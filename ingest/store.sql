@@ -27,9 +27,26 @@ UPDATE run
 -- :stop_reason TEXT, :end_ts INTEGER ns
 UPDATE run SET state = 'stopped', stop_reason = :stop_reason, end_ts = :end_ts;
 
+--@ insert_counter
+INSERT INTO counter (slot, name, unit, n_attributed) VALUES (:slot, :name, :unit, 0);
+
+--@ update_counter
+-- :slot; :n_counted, :enabled_ns, :running_ns or NULL
+UPDATE counter
+   SET n_attributed = :n_attributed, n_counted = :n_counted, enabled_ns = :enabled_ns,
+       running_ns = :running_ns
+ WHERE slot = :slot;
+
 --@ insert_ability
 INSERT INTO ability (name, is_available, reason, unlock)
 VALUES (:name, :is_available, :reason, :unlock);
+
+--@ put_stack_end
+INSERT INTO stack_end (cause, n_samples, n_guessed_samples, n_waits, n_guessed_waits)
+VALUES (:cause, :n_samples, :n_guessed_samples, :n_waits, :n_guessed_waits)
+ON CONFLICT (cause) DO UPDATE
+   SET n_samples = excluded.n_samples, n_guessed_samples = excluded.n_guessed_samples,
+       n_waits = excluded.n_waits, n_guessed_waits = excluded.n_guessed_waits;
 
 --@ put_process
 INSERT INTO process (upid, pid, parent_upid, name, cmdline, start_ts, end_ts)
@@ -57,6 +74,10 @@ VALUES (:ts, :upid, :start, :size, :file_offset, :binary);
 --@ insert_sample
 INSERT INTO sample (ts, utid, cpu, callsite, frame, on_cpu_ns)
 VALUES (:ts, :utid, :cpu, :callsite, :frame, :on_cpu_ns);
+
+--@ insert_sample_with_counters
+INSERT INTO sample (ts, utid, cpu, callsite, frame, on_cpu_ns, c0, c1, c2, c3)
+VALUES (:ts, :utid, :cpu, :callsite, :frame, :on_cpu_ns, :c0, :c1, :c2, :c3);
 
 --@ insert_loss
 INSERT INTO loss (ts, cpu, kind, n) VALUES (:ts, :cpu, :kind, :n);
@@ -118,6 +139,36 @@ VALUES (:callsite, :utid, :n_samples, :on_cpu_ns)
 ON CONFLICT (callsite, utid) DO UPDATE
    SET n_samples = excluded.n_samples, on_cpu_ns = excluded.on_cpu_ns;
 
+--@ put_node_counters
+INSERT INTO call_tree_counter (node, self_c0, self_c1, self_c2, self_c3, total_c0, total_c1,
+                               total_c2, total_c3)
+VALUES (:node, :self_c0, :self_c1, :self_c2, :self_c3, :total_c0, :total_c1, :total_c2, :total_c3)
+ON CONFLICT (node) DO UPDATE
+   SET self_c0 = excluded.self_c0, self_c1 = excluded.self_c1, self_c2 = excluded.self_c2,
+       self_c3 = excluded.self_c3, total_c0 = excluded.total_c0, total_c1 = excluded.total_c1,
+       total_c2 = excluded.total_c2, total_c3 = excluded.total_c3;
+
+--@ put_symbol_counters
+INSERT INTO symbol_counter (symbol, self_c0, self_c1, self_c2, self_c3, total_c0, total_c1,
+                            total_c2, total_c3)
+VALUES (:symbol, :self_c0, :self_c1, :self_c2, :self_c3, :total_c0, :total_c1, :total_c2, :total_c3)
+ON CONFLICT (symbol) DO UPDATE
+   SET self_c0 = excluded.self_c0, self_c1 = excluded.self_c1, self_c2 = excluded.self_c2,
+       self_c3 = excluded.self_c3, total_c0 = excluded.total_c0, total_c1 = excluded.total_c1,
+       total_c2 = excluded.total_c2, total_c3 = excluded.total_c3;
+
+--@ put_frame_counters
+INSERT INTO frame_counter (frame, utid, c0, c1, c2, c3)
+VALUES (:frame, :utid, :c0, :c1, :c2, :c3)
+ON CONFLICT (frame, utid) DO UPDATE
+   SET c0 = excluded.c0, c1 = excluded.c1, c2 = excluded.c2, c3 = excluded.c3;
+
+--@ put_thread_counters
+INSERT INTO thread_counter (utid, c0, c1, c2, c3)
+VALUES (:utid, :c0, :c1, :c2, :c3)
+ON CONFLICT (utid) DO UPDATE
+   SET c0 = excluded.c0, c1 = excluded.c1, c2 = excluded.c2, c3 = excluded.c3;
+
 --@ put_thread_sum
 -- Columns as in thread_sum
 INSERT INTO thread_sum (utid, n_samples, on_cpu_ns, runnable_ns, idle_ns, lock_ns, sem_ns,
@@ -170,6 +221,10 @@ INSERT INTO snapshot (id, ts, n_samples) VALUES (:id, :ts, :n_samples);
 --@ insert_stack_sum
 INSERT INTO stack_sum (snapshot, stack, n_samples, on_cpu_ns)
 VALUES (:snapshot, :stack, :n_samples, :on_cpu_ns);
+
+--@ insert_stack_counters
+INSERT INTO stack_counter (snapshot, stack, c0, c1, c2, c3)
+VALUES (:snapshot, :stack, :c0, :c1, :c2, :c3);
 
 --@ has_raw_to_drop
 -- Whether rows of sample or thread_state from before run.raw_from_ts are still there
@@ -252,9 +307,21 @@ SELECT b.stack, b.n_samples, b.on_cpu_ns
   JOIN stack_sum AS b ON b.snapshot = s.id
  WHERE s.ts = :ts;
 
+--@ read_base_counters
+-- The same of counters, where there are any
+-- => stack, c0, c1, c2, c3
+SELECT b.stack, b.c0, b.c1, b.c2, b.c3
+  FROM snapshot AS s
+  JOIN stack_counter AS b ON b.snapshot = s.id
+ WHERE s.ts = :ts;
+
+--@ read_n_counters
+-- => n
+SELECT count(*) AS n FROM counter WHERE slot BETWEEN 0 AND 3;
+
 --@ read_samples
--- => ts, utid, callsite, frame, on_cpu_ns
-SELECT ts, utid, callsite, frame, on_cpu_ns
+-- => ts, utid, callsite, frame, on_cpu_ns, c0, c1, c2, c3
+SELECT ts, utid, callsite, frame, on_cpu_ns, c0, c1, c2, c3
   FROM sample
  WHERE ts >= (SELECT raw_from_ts FROM run)
  ORDER BY ts;
@@ -289,6 +356,18 @@ DELETE FROM frame_sum;
 --@ clear_callsite_sum
 DELETE FROM callsite_sum;
 
+--@ clear_call_tree_counter
+DELETE FROM call_tree_counter;
+
+--@ clear_symbol_counter
+DELETE FROM symbol_counter;
+
+--@ clear_frame_counter
+DELETE FROM frame_counter;
+
+--@ clear_thread_counter
+DELETE FROM thread_counter;
+
 --@ clear_thread_sum
 DELETE FROM thread_sum;
 
@@ -304,6 +383,9 @@ DELETE FROM snapshot WHERE ts >= :ts;
 
 --@ clear_stack_sums
 DELETE FROM stack_sum WHERE snapshot NOT IN (SELECT id FROM snapshot);
+
+--@ clear_stack_counters
+DELETE FROM stack_counter WHERE snapshot NOT IN (SELECT id FROM snapshot);
 
 --@ set_callsite_node
 UPDATE callsite SET node = :node WHERE id = :id;
@@ -356,6 +438,16 @@ SELECT (s.ts - r.start_ts) / 100000000 AS bucket, s.utid, count(*), sum(s.on_cpu
        iif(r.has_off_cpu, 0, NULL), iif(r.has_off_cpu, 0, NULL)
   FROM sample AS s, run AS r
  GROUP BY 1, 2;
+
+--@ rebuild_thread_counter
+INSERT INTO thread_counter (utid, c0, c1, c2, c3)
+SELECT utid, sum(c0), sum(c1), sum(c2), sum(c3)
+  FROM sample
+ WHERE c0 IS NOT NULL
+ GROUP BY utid;
+
+--@ rebuild_counter
+UPDATE counter SET n_attributed = :n_attributed WHERE slot = :slot;
 
 --@ rebuild_run
 -- Counts of run that follow from facts; :n_samples and :on_cpu_ns include dropped rows

@@ -130,9 +130,17 @@ static void write_mappings(struct store *s)
     s->n_mappings = 0;
 }
 
+/* Parameters of both: the first ones are the same. */
+_Static_assert((int)insert_sample_p_on_cpu_ns == (int)insert_sample_with_counters_p_on_cpu_ns &&
+                   (int)insert_sample_with_counters_p_c3 ==
+                       (int)insert_sample_with_counters_p_c0 + 3,
+               "parameters of store.sql");
+
 static void write_samples(struct store *s)
 {
-    struct stmt *st = db_stmt(s->db, &sql_insert_sample);
+    bool has_counters = s->n_counters > 0;
+    struct stmt *st =
+        db_stmt(s->db, has_counters ? &sql_insert_sample_with_counters : &sql_insert_sample);
     for (size_t i = 0; i < s->n_samples; i++) {
         const struct sample_row *row = &s->samples[i];
         stmt_bind_int(st, insert_sample_p_ts, row->ts);
@@ -141,6 +149,10 @@ static void write_samples(struct store *s)
         stmt_bind_int(st, insert_sample_p_callsite, row->callsite);
         stmt_bind_int(st, insert_sample_p_frame, row->frame);
         stmt_bind_int(st, insert_sample_p_on_cpu_ns, row->on_cpu_ns);
+        if (has_counters) {
+            store_bind_counters(st, insert_sample_with_counters_p_c0,
+                                s->sample_counters + i * s->n_counters, s->n_counters);
+        }
         store_run_row(s, st);
     }
     s->n_samples = 0;

@@ -64,6 +64,7 @@ struct thread {
     int64_t start_ts, end_ts;
     uint64_t n_samples;
     int64_t on_cpu_ns;
+    uint64_t counters[EVENT_COUNTERS_MAX]; /* of its samples, by slot */
     struct bucket bucket;
     struct last_stack last;
     uint32_t sample_callsite, sample_frame; /* of its last sample, 0: none */

@@ -46,8 +46,9 @@ static uint32_t wait_callsite(struct waits *w, struct thread *th, const struct e
     const struct stack_text text = {o->addresses, o->n_kernel, o->n_addresses};
     *from = o->stack_from;
     if (text.n_addresses) {
-        bool is_truncated = o->head.flags & EVENT_F_WAIT_TRUNCATED;
+        bool is_truncated = o->stack_end != EVENT_STACK_END_ROOT;
         uint32_t callsite = stacks_callers(w->binaries, th, p, &is_truncated, &text);
+        store_count_stack(w->store, stacks_end(o->stack_end, is_truncated), o->is_guessed, true);
         return intern_callsite(w->binaries->intern, callsite,
                                stacks_leaf(w->binaries, p->space, &text));
     }

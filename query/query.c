@@ -31,9 +31,17 @@
             "other"                                                                                \
     }
 
+#define BY_PARAMETER                                                                               \
+    {                                                                                              \
+        "by", "string", "",                                                                        \
+            "what to measure by: on_cpu (CPU time, the default), or the name of a counter of the " \
+            "run"                                                                                  \
+    }
+
 static const struct view_parameter top_parameters[] = {
     {"limit", "integer", "", "functions listed, 0 for all (default 20)"},
     {"sort", "string", "", "\"self\" (default) or \"total\""},
+    BY_PARAMETER,
     OFF_CPU_PARAMETERS,
     FILTER_PARAMETERS,
 };
@@ -42,6 +50,7 @@ static const struct view_parameter flamegraph_parameters[] = {
     {"max_depth", "integer", "", "levels below the process (default 12)"},
     {"threshold_pct", "number", "%", "leave out what is smaller (default 1.0)"},
     {"max_nodes", "integer", "", "nodes listed, the largest first (default 20000)"},
+    BY_PARAMETER,
     OFF_CPU_PARAMETERS,
     FILTER_PARAMETERS,
 };

@@ -5,6 +5,7 @@
 #ifndef STAX_QUERY_VIEW_H
 #define STAX_QUERY_VIEW_H
 
+#include "query/counters.h"
 #include "query/fold.h"
 #include "query/params.h"
 #include "query/query.h"
@@ -28,8 +29,9 @@ struct query {
     int64_t timeout_ms;
     _Atomic(struct sandbox *) sandbox; /* opened by the first query_sql() */
     struct fold fold;
-    struct run_row run; /* of the snapshot being read */
-    json_t *warnings;   /* of the document being made; owned by it */
+    struct run_row run;           /* of the snapshot being read */
+    struct run_counters counters; /* likewise */
+    json_t *warnings;             /* of the document being made; owned by it */
 };
 
 /* Fills data (an empty object). Called inside one snapshot with q->run current. */

@@ -45,6 +45,36 @@ WHERE symbol.kind IN ('function', 'unnamed')
     AND symbol_sum.n_total_samples > 0
 ORDER BY symbol_sum.self_on_cpu_ns DESC, symbol_sum.total_on_cpu_ns DESC, symbol.id;
 
+CREATE VIEW v_counters AS -- What counters counted in each function: a row for each of both. Empty in runs without counters.
+SELECT
+    counter.name  AS counter,   -- event that was counted
+    counter.unit  AS unit,      -- what one count is
+    symbol.name   AS name,      -- function
+    binary.name   AS binary,    -- file its code is in
+    CASE counter.slot
+        WHEN 0 THEN symbol_counter.self_c0
+        WHEN 1 THEN symbol_counter.self_c1
+        WHEN 2 THEN symbol_counter.self_c2
+        ELSE symbol_counter.self_c3
+    END           AS self,      -- counted in samples in the function itself
+    CASE counter.slot
+        WHEN 0 THEN symbol_counter.total_c0
+        WHEN 1 THEN symbol_counter.total_c1
+        WHEN 2 THEN symbol_counter.total_c2
+        ELSE symbol_counter.total_c3
+    END           AS total,     -- ... with everything it calls
+    round(symbol_sum.self_on_cpu_ns / 1e6, 3)  AS self_ms,  -- on-CPU time of those samples
+    round(symbol_sum.total_on_cpu_ns / 1e6, 3) AS total_ms, -- ... with everything it calls
+    symbol.id     AS symbol     -- symbol.id
+FROM counter
+CROSS JOIN symbol_counter
+JOIN symbol_sum ON symbol_sum.symbol = symbol_counter.symbol
+JOIN symbol ON symbol.id = symbol_counter.symbol
+LEFT JOIN binary ON binary.id = symbol.binary
+WHERE symbol.kind IN ('function', 'unnamed')
+    AND symbol_sum.n_total_samples > 0
+ORDER BY counter.slot, 5 DESC, 6 DESC, symbol.id;
+
 CREATE VIEW v_thread_functions AS -- Functions of each thread, most self time first.
 SELECT
     thread.tid                                        AS tid,             -- thread id

@@ -39,9 +39,12 @@ valid() {
 server_start
 valid "no run" status
 valid "no run" list
+stax schema diagnose-host >"$TMP/schema.json"
+stax diagnose host --json >"$TMP/doc.json"
+check "no run: stax diagnose host" validate "$TMP/schema.json" "$TMP/doc.json"
 start "$STAX_WORKLOADS/cpu_shares" --threads 2 --seconds 90 >/dev/null
 target=$last_pid
-start stax record --json --pid "$target" >"$TMP/record.json" 2>/dev/null
+start stax record --json --counters page-faults,task-clock --pid "$target" >"$TMP/record.json" 2>/dev/null
 record=$last_pid
 wait_for 10 has_samples 500
 for when in live stopped archive; do
@@ -57,8 +60,8 @@ for when in live stopped archive; do
     if [[ $when != archive ]]; then
         valid $when status
         valid $when list
-        valid $when diagnose
     fi
+    valid $when diagnose "${run[@]}"
     for view in top flame threads; do
         valid $when $view "${run[@]}"
         valid $when $view "${run[@]}" --from 0.1 --to 0.6 --exclude burn_gamma
@@ -74,6 +77,8 @@ for when in live stopped archive; do
         valid $when $tree "${run[@]}" burn_alpha --from 0.1 --to 0.6 --exclude burn_gamma
         valid $when $tree "${run[@]}" "$(stax top --off-cpu --json 2>/dev/null | jq -r '.data.functions[0].name // "burn_alpha"')" --off-cpu
     done
+    valid $when top "${run[@]}" --by page-faults
+    valid $when flame "${run[@]}" --by task-clock --to 0.6
     valid $when waits "${run[@]}" -n 5
     valid $when waits "${run[@]}" --reason runnable
     valid $when top "${run[@]}" --sort total --tid "$(stax threads --json | jq '.data.threads[0].tid')"

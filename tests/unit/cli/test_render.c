@@ -405,7 +405,7 @@ static void test_diagnose(void **state)
            "  throttled          0\n"
            "  data age           0.0 ms\n"
            "\nloss\n"
-           "  ring_full: 3\n"
+           "  ring_full: 3 records\n"
            "\ncode without names\n"
            "CPU ms    %  binary   why\n"
            "   1.0  0.9  libx.so  stripped\n"

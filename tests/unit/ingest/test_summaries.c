@@ -24,6 +24,8 @@ struct world {
     int64_t ts;
     unsigned n_deepest; /* addresses of a stack */
     bool has_off_cpu;
+    unsigned n_counters;
+    uint64_t counted[EVENT_COUNTERS_MAX];
     int64_t totals[4][3][4]; /* by process and thread: on-CPU, runnable, blocked, unknown ns */
     struct buf batch;
     struct ingest *in;
@@ -40,6 +42,8 @@ static void open_run(struct world *w, unsigned seed, int64_t max_bytes)
     *w = (struct world){.seed = seed, .ts = 1000000000000, .n_deepest = 12};
     snprintf(w->path, sizeof(w->path), "/tmp/stax-test-%d-%u.stax", (int)getpid(), seed);
     unlink(w->path);
+    static const struct ingest_counter counters[EVENT_COUNTERS_MAX] = {
+        {"cycles", "cycle"}, {"page-faults", "fault"}, {"r1a8", "event"}, {"task-clock", "ns"}};
     struct ingest_options options = {
         .path = w->path, .kallsyms = "", .without_files = true, .max_bytes = max_bytes};
     struct ingest_run run = {.id = 1,
@@ -49,7 +53,10 @@ static void open_run(struct world *w, unsigned seed, int64_t max_bytes)
                              .start_wall_ns = 1,
                              .frequency_hz = 900,
                              .period_ns = 1000,
-                             .stax_version = "test"};
+                             .stax_version = "test",
+                             .counters = counters,
+                             .n_counters = seed % (EVENT_COUNTERS_MAX + 1)};
+    w->n_counters = (unsigned)run.n_counters;
     struct err e;
     const struct ingest_ability off_cpu = {
         .name = "off_cpu", .is_available = seed % 4 != 0, .reason = "", .unlock = ""};
@@ -96,11 +103,17 @@ static void add_sample(struct world *w)
                              .on_cpu_ns = 900 + pick(w, 200)};
     s.tid = s.pid + (int32_t)(pick(w, 3) * 10);
     s.n_kernel = (uint16_t)(pick(w, 4) ? 0 : pick(w, s.n_addresses + 1u));
-    s.head.flags = pick(w, 20) ? 0 : EVENT_F_SAMPLE_TRUNCATED;
+    s.stack_end = pick(w, 20) ? EVENT_STACK_END_ROOT : EVENT_STACK_END_NO_CFI;
+    s.n_counters = (uint8_t)(pick(w, 50) ? w->n_counters : pick(w, 5));
     s.head.ts = w->ts - (pick(w, 10) ? 0 : (int64_t)pick(w, 5000)); /* also late, also equal */
     uint64_t *at = event_add_sample(&w->batch, &s);
     for (unsigned i = 0; i < s.n_addresses; i++) {
         put_address(w, at, i, s.n_kernel);
+    }
+    /* As many as the run has, or they are not its own. */
+    for (unsigned i = 0; i < s.n_counters; i++) {
+        at[s.n_addresses + i] = pick(w, 3) ? pick(w, 1u << 20) : 0;
+        w->counted[i] += s.n_counters == w->n_counters ? at[s.n_addresses + i] : 0;
     }
 }
 
@@ -244,6 +257,12 @@ static const char *const summaries[] = {
     "SELECT * FROM symbol_thread_sum ORDER BY utid, symbol",
     "SELECT * FROM frame_sum ORDER BY frame, utid",
     "SELECT * FROM callsite_sum ORDER BY callsite, utid",
+    "SELECT * FROM call_tree_counter ORDER BY node",
+    "SELECT * FROM symbol_counter ORDER BY symbol",
+    "SELECT * FROM frame_counter ORDER BY frame, utid",
+    "SELECT * FROM thread_counter ORDER BY utid",
+    "SELECT stack, c0, c1, c2, c3, 0 * max(snapshot) FROM stack_counter GROUP BY stack",
+    "SELECT * FROM counter ORDER BY slot",
     "SELECT * FROM thread_sum ORDER BY utid",
     "SELECT * FROM time_bucket ORDER BY bucket, utid",
     "SELECT * FROM stack ORDER BY id",
@@ -264,6 +283,31 @@ static const char from_samples[] =
     "GROUP BY ts, symbol)"
     " SELECT utid, symbol, sum(is_leaf), sum(is_leaf * ns), count(*), sum(ns) FROM one GROUP BY "
     "1, 2 ORDER BY 1, 2";
+
+/* The same of counters, over all threads, where one is not NULL. */
+static const char counters_from_samples[] =
+    "WITH RECURSIVE up(ts, c0, c1, c2, c3, callsite, symbol, is_leaf) AS ("
+    " SELECT s.ts, s.c0, s.c1, s.c2, s.c3, s.callsite, f.symbol, 1 FROM sample s JOIN frame f ON "
+    "f.id = s.frame"
+    " UNION ALL SELECT up.ts, c0, c1, c2, c3, c.parent, f.symbol, 0 FROM up JOIN callsite c ON "
+    "c.id = up.callsite JOIN frame f ON f.id = c.frame),"
+    " one(ts, c0, c1, c2, c3, symbol, is_leaf) AS (SELECT ts, c0, c1, c2, c3, symbol, max(is_leaf) "
+    "FROM up GROUP BY ts, symbol)"
+    " SELECT symbol, sum(is_leaf * c0), sum(is_leaf * c1), sum(is_leaf * c2), sum(is_leaf * c3), "
+    "sum(c0), sum(c1), sum(c2), sum(c3) FROM one GROUP BY 1 ORDER BY 1";
+static const char counters_from_summary[] =
+    "SELECT y.symbol, self_c0, self_c1, self_c2, self_c3, total_c0, total_c1, total_c2, total_c3 "
+    "FROM symbol_sum y LEFT JOIN symbol_counter c ON c.symbol = y.symbol WHERE n_total_samples > 0 "
+    "ORDER BY 1";
+static const char counter_tree_is_consistent[] =
+    "SELECT count(*) FROM call_tree p JOIN call_tree_counter pc ON pc.node = p.id WHERE "
+    "pc.total_c0 "
+    "<> pc.self_c0 + (SELECT ifnull(sum(c.total_c0), 0) FROM call_tree n JOIN call_tree_counter c "
+    "ON c.node = n.id WHERE n.parent = p.id)";
+static const char counters_of_frames[] =
+    "SELECT sum(c0), sum(c1), sum(c2), sum(c3) FROM frame_counter";
+static const char counters_of_threads[] =
+    "SELECT sum(c0), sum(c1), sum(c2), sum(c3) FROM thread_counter";
 
 static const char from_summary[] =
     "SELECT utid, symbol, n_self_samples, self_on_cpu_ns, n_total_samples, total_on_cpu_ns FROM "
@@ -309,6 +353,39 @@ static void assert_same_query(sqlite3 *db, const char *a, const char *b)
     free(y);
 }
 
+static void check_counters(struct world *w, sqlite3 *db)
+{
+    struct buf expected = {0};
+    buf_addf(&expected, "%u|", w->n_counters);
+    for (unsigned i = 0; i < w->n_counters; i++) {
+        buf_addf(&expected, "%llu|", (unsigned long long)w->counted[i]);
+    }
+    buf_addch(&expected, '\n');
+    struct buf sql = {0};
+    buf_addstr(&sql, "SELECT count(*)");
+    for (unsigned i = 0; i < w->n_counters; i++) {
+        buf_addf(&sql, ", sum(n_attributed) FILTER (WHERE slot = %u)", i);
+    }
+    buf_addstr(&sql, " FROM counter");
+    char *counted = dump(db, buf_str(&sql));
+    buf_free(&sql);
+    assert_string_equal(counted, buf_str(&expected));
+    free(counted);
+    buf_free(&expected);
+    assert_same_query(db, counters_from_samples, counters_from_summary);
+    assert_same_query(db, counter_tree_is_consistent, "SELECT 0");
+    assert_same_query(db, counters_of_frames,
+                      "SELECT sum(c0), sum(c1), sum(c2), sum(c3) FROM sample");
+    assert_same_query(db, counters_of_frames, counters_of_threads);
+    if (w->n_counters == 0) {
+        assert_same_query(db,
+                          "SELECT (SELECT count(*) FROM call_tree_counter) + (SELECT count(*) FROM "
+                          "symbol_counter) + (SELECT count(*) FROM frame_counter) + (SELECT "
+                          "count(*) FROM thread_counter) + (SELECT count(*) FROM stack_counter)",
+                          "SELECT 0");
+    }
+}
+
 static void check_against_rebuild(struct world *w)
 {
     char *before[N_SUMMARIES], *after[N_SUMMARIES];
@@ -321,6 +398,7 @@ static void check_against_rebuild(struct world *w)
         assert_same_query(db, thread_waits, thread_sums);
         assert_same_query(db, waits_in_buckets, short_waits);
     }
+    check_counters(w, db);
     assert_same_query(db, "SELECT sum(n_total_samples) FROM call_tree WHERE parent = 0",
                       "SELECT n_samples FROM run");
     assert_same_query(db, "SELECT count(*), sum(on_cpu_ns), max(ts) - min(ts) >= 0 FROM sample",
@@ -341,6 +419,20 @@ static void check_against_rebuild(struct world *w)
     sqlite3_close(db);
 }
 
+/* What was counted in all is known at the end, for all but the last counter. */
+static void end_counters(struct world *w)
+{
+    for (unsigned i = 0; i + 1 < w->n_counters; i++) {
+        const struct event_counter_total total = {.head.ts = w->ts,
+                                                  .slot = i,
+                                                  .n_counted = w->counted[i] + i,
+                                                  .enabled_ns = 1000,
+                                                  .running_ns = 900};
+        event_add_counter_total(&w->batch, &total);
+    }
+    feed(w);
+}
+
 static void incremental_equals_rebuilt(void **state)
 {
     (void)state;
@@ -348,6 +440,7 @@ static void incremental_equals_rebuilt(void **state)
         struct world w;
         open_run(&w, seed, 0);
         play(&w, 400 * seed);
+        end_counters(&w);
         assert_int_equal(ingest_finish(w.in, "stopped", w.ts, NULL), 0);
         ingest_close(w.in);
         check_against_rebuild(&w);
@@ -380,7 +473,7 @@ static void size_bound_drops_oldest_rows(void **state)
 {
     (void)state;
     struct world w;
-    open_run(&w, 7, 10 << 20);
+    open_run(&w, 7, 12 << 20);
     w.n_deepest = 2;
     for (int i = 0; i < 60; i++) {
         play(&w, 4000);
