@@ -3,6 +3,7 @@
  * samples one by one gives; also while the run grows under an open reader.
  */
 #include "fixture_counters.h"
+#include "rooted.h"
 
 #include "base/json.h"
 
