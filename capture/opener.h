@@ -46,6 +46,9 @@ void opener_init(struct opener *o, const char *path);
 int opener_open(struct opener *o, const struct opener_want *want, const struct pid_list *cpus,
                 int *fds);
 
+/* The broker is not asked any more: it answers too slowly for what there is to open. */
+void opener_give_up(struct opener *o);
+
 /* The kernel's symbols with their addresses, wherever from: a descriptor of /proc/kallsyms that is
  * the caller's, or -errno (-EACCES: addresses are hidden). */
 int opener_kallsyms(struct opener *o);
