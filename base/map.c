@@ -73,6 +73,13 @@ uint32_t *map_put(struct map *m, uint64_t key)
     return &m->slots[i].id;
 }
 
+void map_prefetch(const struct map *m, uint64_t key)
+{
+    if (m->n_slots) {
+        __builtin_prefetch(&m->slots[mix(key) & (m->n_slots - 1)]);
+    }
+}
+
 void map_clear(struct map *m)
 {
     if (m->n_slots) {

@@ -14,7 +14,9 @@ void *mem_grow(void *p, size_t n, size_t size);
 char *mem_strdup(const char *s);
 char *mem_strndup(const char *s, size_t n);
 
-/* Grows *items (capacity *cap objects of size bytes) until it holds at least need; doubles. */
+/* Grows *items (capacity *cap objects of size bytes) until it holds at least need; doubles. Blocks
+ * of several MB, as mem_new() gives them too, ask for huge pages: what is this large here is looked
+ * up at random. */
 void mem_reserve(void *items, size_t *cap, size_t need, size_t size);
 
 #endif

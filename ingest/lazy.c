@@ -4,13 +4,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fd.h"
 #include "base/mem.h"
 
-enum { BIG_SHARE = 1000 }; /* a change of at least 1/1000 of the run is big */
+enum {
+    BIG_SHARE = 1000,  /* a change of at least 1/1000 of the run is big */
+    CHUNK_ROWS = 1024, /* written between two looks at the clock */
+};
 
 void lazy_free(struct lazy_table *t)
 {
     free(t->rows);
+    free(t->counters);
+    free(t->waits);
     free(t->changes);
     free(t->big);
     free(t->chosen);
@@ -24,6 +30,12 @@ uint32_t lazy_id(struct lazy_table *t, uint32_t a, uint32_t b)
     if (!*id) {
         mem_reserve(&t->rows, &t->cap_rows, t->n_rows + 1, sizeof(*t->rows));
         t->rows[t->n_rows] = (struct lazy_row){.a = a, .b = b};
+        if (t->n_counters) {
+            size_t n_words = 2 * t->n_counters;
+            mem_reserve(&t->counters, &t->cap_counters, (t->n_rows + 1) * n_words,
+                        sizeof(*t->counters));
+            memset(t->counters + t->n_rows * n_words, 0, n_words * sizeof(*t->counters));
+        }
         *id = (uint32_t)++t->n_rows;
     }
     return *id;
@@ -40,35 +52,71 @@ static void note_change(struct lazy_table *t, uint32_t id, uint64_t n_samples)
     t->changes[t->n_changes++] = (struct lazy_change){.id = id, .since = n_samples};
 }
 
-void lazy_add(struct lazy_table *t, uint32_t id, const struct sums *delta, uint64_t n_samples)
+static void touch(struct lazy_table *t, uint32_t id, uint64_t n_samples)
 {
     struct lazy_row *row = lazy_row(t, id);
-    row->sums.n_self += delta->n_self;
-    row->sums.n_total += delta->n_total;
-    row->sums.self_ns += delta->self_ns;
-    row->sums.total_ns += delta->total_ns;
-    row->sums.n_self_waits += delta->n_self_waits;
-    row->sums.n_waits += delta->n_waits;
-    row->sums.self_off_ns += delta->self_off_ns;
-    row->sums.total_off_ns += delta->total_off_ns;
     row->is_dirty = true;
     if (!row->is_queued) {
         row->is_queued = true;
         note_change(t, id, n_samples);
     }
-    uint64_t unwritten = row->sums.n_self + row->sums.n_total - row->n_written;
-    if (!row->is_big && unwritten * BIG_SHARE >= n_samples) {
+}
+
+static void add(struct sums *to, const struct sums *delta)
+{
+    to->n_self += delta->n_self;
+    to->n_total += delta->n_total;
+    to->self_ns += delta->self_ns;
+    to->total_ns += delta->total_ns;
+}
+
+void lazy_add(struct lazy_table *t, uint32_t id, const struct sums *delta, uint64_t n_samples)
+{
+    struct lazy_row *row = lazy_row(t, id);
+    uint64_t n_unwritten = row->n_unwritten + delta->n_self + delta->n_total;
+    row->n_unwritten = n_unwritten < UINT32_MAX ? (uint32_t)n_unwritten : UINT32_MAX;
+    add(&row->sums, delta);
+    touch(t, id, n_samples);
+    if (!row->is_big && n_unwritten * BIG_SHARE >= n_samples) {
         row->is_big = true;
         mem_reserve(&t->big, &t->cap_big, t->n_big + 1, sizeof(*t->big));
         t->big[t->n_big++] = id;
     }
 }
 
+void lazy_add_counters(struct lazy_table *t, uint32_t id, const uint64_t *self,
+                       const uint64_t *total)
+{
+    size_t n = t->n_counters;
+    uint64_t *sums = t->counters + (size_t)(id - 1) * 2 * n;
+    for (size_t i = 0; i < n; i++) {
+        sums[i] += self ? self[i] : 0;
+        sums[n + i] += total ? total[i] : 0;
+    }
+}
+
+void lazy_add_waits(struct lazy_table *t, uint32_t id, const struct sums *delta, uint64_t n_samples)
+{
+    if (t->n_waits < t->n_rows) {
+        mem_reserve(&t->waits, &t->cap_waits, t->n_rows, sizeof(*t->waits));
+        memset(t->waits + t->n_waits, 0, (t->n_rows - t->n_waits) * sizeof(*t->waits));
+        t->n_waits = t->n_rows;
+    }
+    add(&t->waits[id - 1], delta);
+    touch(t, id, n_samples);
+}
+
+const struct sums *lazy_waits(const struct lazy_table *t, uint32_t id)
+{
+    static const struct sums none;
+    return id <= t->n_waits ? &t->waits[id - 1] : &none;
+}
+
 void lazy_mark_written(struct lazy_table *t, uint32_t id)
 {
     struct lazy_row *row = lazy_row(t, id);
     row->is_dirty = false;
-    row->n_written = row->sums.n_self + row->sums.n_total;
+    row->n_unwritten = 0;
 }
 
 static int by_id(const void *a, const void *b)
@@ -86,30 +134,53 @@ static void choose(struct lazy_table *t, uint32_t id, size_t *n)
     }
 }
 
-size_t lazy_flush(struct lazy_table *t, size_t budget, lazy_write *write, void *ctx)
+/* In id order: neighbours share pages. */
+static size_t write_chosen(struct lazy_table *t, size_t n, lazy_write *write, void *ctx)
 {
-    size_t waiting = t->n_changes - t->first_change;
-    size_t most = t->n_big + (budget < waiting ? budget : waiting), n = 0;
-    mem_reserve(&t->chosen, &t->cap_chosen, most ? most : 1, sizeof(*t->chosen));
+    qsort(t->chosen, n, sizeof(*t->chosen), by_id);
+    for (size_t i = 0; i < n; i++) {
+        write(ctx, t->chosen[i], lazy_row(t, t->chosen[i]), lazy_waits(t, t->chosen[i]));
+    }
+    return n;
+}
+
+static size_t choose_big(struct lazy_table *t)
+{
+    size_t n = 0;
     for (size_t i = 0; i < t->n_big; i++) {
         lazy_row(t, t->big[i])->is_big = false;
         choose(t, t->big[i], &n);
     }
     t->n_big = 0;
-    for (size_t taken = 0; taken < budget && t->first_change < t->n_changes;) {
+    return n;
+}
+
+static size_t choose_oldest(struct lazy_table *t, size_t most)
+{
+    size_t n = 0;
+    while (n < most && t->first_change < t->n_changes) {
         uint32_t id = t->changes[t->first_change++].id;
         lazy_row(t, id)->is_queued = false;
-        size_t before = n;
         choose(t, id, &n);
-        taken += n - before;
     }
     if (t->first_change == t->n_changes) {
         t->first_change = t->n_changes = 0;
     }
-    qsort(t->chosen, n, sizeof(*t->chosen), by_id);
-    for (size_t i = 0; i < n; i++) {
-        write(ctx, t->chosen[i], lazy_row(t, t->chosen[i]));
-    }
+    return n;
+}
+
+size_t lazy_flush(struct lazy_table *t, int64_t budget_ns, lazy_write *write, void *ctx)
+{
+    size_t waiting = t->n_changes - t->first_change;
+    bool is_all = budget_ns == INT64_MAX;
+    size_t most = is_all || waiting < CHUNK_ROWS ? waiting : CHUNK_ROWS;
+    mem_reserve(&t->chosen, &t->cap_chosen, t->n_big + most + 1, sizeof(*t->chosen));
+    size_t n = write_chosen(t, choose_big(t), write, ctx), n_more;
+    int64_t end_ns = is_all ? INT64_MAX : clock_monotonic_ns() + budget_ns;
+    do {
+        n_more = write_chosen(t, choose_oldest(t, most), write, ctx);
+        n += n_more;
+    } while (n_more && clock_monotonic_ns() < end_ns);
     return n;
 }
 
@@ -120,6 +191,7 @@ uint64_t lazy_clean_until(const struct lazy_table *t, uint64_t n_samples)
 
 size_t lazy_bytes(const struct lazy_table *t)
 {
-    return t->cap_rows * sizeof(*t->rows) + map_bytes(&t->index) +
+    return t->cap_rows * sizeof(*t->rows) + t->cap_waits * sizeof(*t->waits) +
+           t->cap_counters * sizeof(*t->counters) + map_bytes(&t->index) +
            t->cap_changes * sizeof(*t->changes);
 }

@@ -15,20 +15,21 @@
 
 #include "base/map.h"
 
+/* Of samples: their number and on-CPU ns. Of waits: blocked intervals and off-CPU ns. */
 struct sums {
-    uint64_t n_self, n_total;          /* samples */
-    int64_t self_ns, total_ns;         /* on-CPU ns */
-    uint64_t n_self_waits, n_waits;    /* blocked intervals, self and total */
-    int64_t self_off_ns, total_off_ns; /* off-CPU ns of those */
+    uint64_t n_self, n_total;
+    int64_t self_ns, total_ns;
 };
+enum { N_SUMS = sizeof(struct sums) / sizeof(int64_t) };
 
+/* Rows are touched at random, many per sample: they hold no more than samples need. */
 struct lazy_row {
     uint32_t a, b; /* the key; rows are unique by (a, b) */
     struct sums sums;
-    uint64_t n_written; /* n_self + n_total when last written */
-    bool is_dirty;      /* differs from the database */
-    bool is_queued;     /* stands in the queue of changes */
-    bool is_big;        /* stands in the list of big changes */
+    uint32_t n_unwritten; /* growth of n_self + n_total since it was last written; saturates */
+    bool is_dirty;        /* differs from the database */
+    bool is_queued;       /* stands in the queue of changes */
+    bool is_big;          /* stands in the list of big changes */
 };
 
 struct lazy_change {
@@ -39,6 +40,11 @@ struct lazy_change {
 struct lazy_table {
     struct lazy_row *rows; /* row id is index + 1 */
     size_t n_rows, cap_rows;
+    size_t n_counters;  /* of each row; fixed before the first one */
+    uint64_t *counters; /* by row: n_counters of self, then n_counters of total */
+    size_t cap_counters;
+    struct sums *waits; /* of rows up to n_waits; the others have none */
+    size_t n_waits, cap_waits;
     struct map index; /* (a, b) -> id */
     struct lazy_change *changes;
     size_t first_change, n_changes, cap_changes; /* [first_change, n_changes) */
@@ -59,11 +65,26 @@ static inline struct lazy_row *lazy_row(const struct lazy_table *t, uint32_t id)
 
 /* Adds to a row and notes the change; n_samples is the run's count so far. */
 void lazy_add(struct lazy_table *t, uint32_t id, const struct sums *delta, uint64_t n_samples);
+void lazy_add_waits(struct lazy_table *t, uint32_t id, const struct sums *delta,
+                    uint64_t n_samples);
+/* The waits of a row; borrowed until the next lazy_add_waits(). */
+const struct sums *lazy_waits(const struct lazy_table *t, uint32_t id);
 
-typedef void lazy_write(void *ctx, uint32_t id, const struct lazy_row *row);
+/* Adds to the counters of a row what samples brought that were added to it; either may be NULL. */
+void lazy_add_counters(struct lazy_table *t, uint32_t id, const uint64_t *self,
+                       const uint64_t *total);
+/* The counters of a row: those of self, then those of total. */
+static inline const uint64_t *lazy_counters(const struct lazy_table *t, uint32_t id)
+{
+    return t->counters + (size_t)(id - 1) * 2 * t->n_counters;
+}
 
-/* Writes the big changes and at most budget others, in id order. Returns rows written. */
-size_t lazy_flush(struct lazy_table *t, size_t budget, lazy_write *write, void *ctx);
+typedef void lazy_write(void *ctx, uint32_t id, const struct lazy_row *row,
+                        const struct sums *waits);
+
+/* Writes the big changes, then others, oldest first, for about budget_ns; INT64_MAX: all of them.
+ * Returns rows written. */
+size_t lazy_flush(struct lazy_table *t, int64_t budget_ns, lazy_write *write, void *ctx);
 /* Marks a row as equal to the database (it was just inserted). */
 void lazy_mark_written(struct lazy_table *t, uint32_t id);
 

@@ -346,11 +346,6 @@ enum names_source names_best_source(const struct names *n)
     return n->best_source;
 }
 
-bool names_is_executable(const struct names *n)
-{
-    return n->is_executable;
-}
-
 uint64_t names_kernel_base(const struct names *n)
 {
     return n->kernel_base;

@@ -52,8 +52,6 @@ bool names_address_of_offset(const struct names *n, uint64_t file_offset, uint64
 /* GNU build id in lower-case hex, or NULL. Owned by n. */
 const char *names_build_id(const struct names *n);
 enum names_source names_best_source(const struct names *n);
-/* Whether the ELF file is an executable (ET_EXEC, or ET_DYN with PT_INTERP). */
-bool names_is_executable(const struct names *n);
 /* kernel: address of the first text symbol (_text / _stext), 0 otherwise. */
 uint64_t names_kernel_base(const struct names *n);
 size_t names_bytes(const struct names *n);

@@ -45,7 +45,6 @@ struct reader {
     struct names_builder b;
     struct section *sections;
     size_t n_sections;
-    bool has_interpreter;
     uint64_t eh_header_offset, eh_header_address; /* PT_GNU_EH_FRAME, offset 0: none */
     unsigned address_bytes;
 };
@@ -177,9 +176,6 @@ static int read_segments(struct reader *r, struct err *e)
         switch (p.p_type) {
         case PT_LOAD:
             add_segment(r, &p);
-            break;
-        case PT_INTERP:
-            r->has_interpreter = true;
             break;
         case PT_NOTE:
             find_build_id(r, p.p_offset, p.p_filesz, p.p_align);
@@ -367,8 +363,6 @@ static int read_elf(struct reader *r, struct err *e)
     if (rc) {
         return rc;
     }
-    r->n->is_executable =
-        header.e_type == ET_EXEC || (header.e_type == ET_DYN && r->has_interpreter);
     read_sections(r);
     for (size_t i = 0; i < r->n_sections; i++) {
         if (r->sections[i].type == SHT_SYMTAB || r->sections[i].type == SHT_DYNSYM) {

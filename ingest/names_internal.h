@@ -69,7 +69,6 @@ struct names {
     size_t n_segments;
     char *build_id;
     enum names_source best_source;
-    bool is_executable;
     uint64_t kernel_base;
 };
 

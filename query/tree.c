@@ -309,6 +309,22 @@ uint32_t tree_sample_node(struct tree *t, int64_t callsite, int64_t frame)
     return child_of(t, callsite_node(t, (uint32_t)callsite), t->frame_symbols[frame]);
 }
 
+void tree_prefetch_callsite(const struct tree *t, int64_t callsite)
+{
+    if (callsite >= 0 && (uint64_t)callsite < t->n_callsites) {
+        __builtin_prefetch(&t->callsites[callsite]);
+    }
+}
+
+void tree_prefetch_child(const struct tree *t, int64_t callsite, int64_t frame)
+{
+    if (callsite >= 0 && (uint64_t)callsite < t->n_callsites && t->callsites[callsite].is_known &&
+        frame > 0 && (uint64_t)frame < t->n_frames) {
+        map_prefetch(&t->child_index,
+                     map_pair(t->callsites[callsite].node, t->frame_symbols[frame]));
+    }
+}
+
 uint32_t tree_wait_node(struct tree *t, int64_t callsite, uint32_t marker)
 {
     if (callsite <= 0 || (uint64_t)callsite >= t->n_callsites) {

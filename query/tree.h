@@ -60,6 +60,11 @@ int tree_refresh(struct tree *t, struct db *db, int64_t n_renames, struct err *e
 /* The node of a sample; made up if need be. 0: the file contradicts itself. */
 uint32_t tree_sample_node(struct tree *t, int64_t callsite, int64_t frame);
 
+/* What tree_sample_node() will read first, asked for ahead: of rows that come in a block, the
+ * misses overlap. The second is for later in the block, when what the first asked for has come. */
+void tree_prefetch_callsite(const struct tree *t, int64_t callsite);
+void tree_prefetch_child(const struct tree *t, int64_t callsite, int64_t frame);
+
 /* The node of a wait: callsite includes the innermost function, marker is the symbol of its reason
  * (0: none is known, the wait counts at the function). 0: the file contradicts itself. */
 uint32_t tree_wait_node(struct tree *t, int64_t callsite, uint32_t marker);

@@ -127,10 +127,12 @@ int method_start_attach(struct call *c, struct readers *readers, json_t **docume
         .pid = (pid_t)json_int_at(p, "pid", 0),
         .is_launched = bool_at(p, "is_launched", false),
         .with_children = bool_at(p, "with_children", true),
+        .unwinds = bool_at(p, "dwarf_unwind", true),
         .without_kernel = !bool_at(p, "kernel", true),
         .daemon_socket = daemon_socket,
         .frequency_hz = (uint32_t)frequency_hz,
         .time_limit_ns = (int64_t)(limit_s * 1e9),
+        .counters = json_text_at(p, "counters", NULL),
     };
     int64_t id;
     json_t *notes = NULL;

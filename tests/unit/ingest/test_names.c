@@ -190,7 +190,6 @@ static void test_one_name_per_address(void **state)
     expect(n, 0x7ff, "last", 0x60, 0x7a0);
     assert_int_equal(names_best_source(n), NAMES_SYMTAB);
     assert_string_equal(names_build_id(n), "01ab00ff");
-    assert_false(names_is_executable(n));
     assert_true(names_bytes(n) > 100);
     names_close(n);
 }
@@ -236,7 +235,6 @@ static void test_no_names(void **state)
     expect_none(n, 0);
     assert_int_equal(names_best_source(n), NAMES_NONE);
     assert_null(names_build_id(n));
-    assert_true(names_is_executable(n));
     names_close(n);
 }
 

@@ -1,0 +1,359 @@
+/* store_rows.c - the rows of facts and names that a commit adds (store_internal.h). */
+#include "ingest/store_internal.h"
+
+#include <stdlib.h>
+
+#include "ingest/store.sql.h"
+
+const char *const store_state_texts[] = {
+#define X(name, text) text,
+    EVENT_STATES(X)
+#undef X
+};
+
+const char *const store_reason_texts[] = {
+#define X(name, text) text,
+    EVENT_REASONS(X)
+#undef X
+};
+
+static const char *const reason_source_texts[] = {
+#define X(name, text) text,
+    EVENT_REASON_SOURCES(X)
+#undef X
+};
+
+static const char *const stack_source_texts[] = {
+#define X(name, text) text,
+    EVENT_STACK_SOURCES(X)
+#undef X
+};
+
+static const char *const waker_texts[] = {
+#define X(name, text) text,
+    EVENT_WAKERS(X)
+#undef X
+};
+
+static const char *const loss_texts[] = {
+#define X(name, text) text,
+    EVENT_LOSS_KINDS(X)
+#undef X
+};
+
+static void write_process(struct store *s, struct stmt *st, uint32_t upid, struct process *p)
+{
+    p->is_changed = false;
+    stmt_bind_int(st, put_process_p_upid, upid);
+    stmt_bind_int(st, put_process_p_pid, p->pid);
+    store_bind_id(st, put_process_p_parent_upid, p->parent_upid);
+    stmt_bind_text(st, put_process_p_name, p->name);
+    stmt_bind_text(st, put_process_p_cmdline, p->cmdline);
+    stmt_bind_int(st, put_process_p_start_ts, p->start_ts);
+    store_bind_ts(st, put_process_p_end_ts, p->end_ts);
+    store_run_row(s, st);
+}
+
+static void write_processes(struct store *s, struct tasks *t)
+{
+    struct stmt *st = db_stmt(s->db, &sql_put_process);
+    for (size_t i = 0; i < t->n_changed_processes; i++) {
+        uint32_t upid = t->changed_processes[i];
+        if (upid <= t->processes_written) {
+            write_process(s, st, upid, tasks_process(t, upid));
+        }
+    }
+    t->n_changed_processes = 0;
+    while (t->processes_written < t->n_processes) {
+        uint32_t upid = (uint32_t)++t->processes_written;
+        write_process(s, st, upid, tasks_process(t, upid));
+    }
+}
+
+static void write_thread(struct store *s, struct stmt *st, const struct tasks *t, uint32_t utid)
+{
+    struct thread *th = tasks_thread(t, utid);
+    th->is_changed = false;
+    stmt_bind_int(st, put_thread_p_utid, utid);
+    stmt_bind_int(st, put_thread_p_upid, th->upid);
+    stmt_bind_int(st, put_thread_p_tid, th->tid);
+    stmt_bind_text(st, put_thread_p_name, th->name);
+    stmt_bind_int(st, put_thread_p_is_main_thread, tasks_process(t, th->upid)->pid == th->tid);
+    stmt_bind_int(st, put_thread_p_start_ts, th->start_ts);
+    store_bind_ts(st, put_thread_p_end_ts, th->end_ts);
+    store_run_row(s, st);
+}
+
+static void write_threads(struct store *s, struct tasks *t)
+{
+    struct stmt *st = db_stmt(s->db, &sql_put_thread);
+    for (size_t i = 0; i < t->n_changed_threads; i++) {
+        if (t->changed_threads[i] <= t->threads_written) {
+            write_thread(s, st, t, t->changed_threads[i]);
+        }
+    }
+    t->n_changed_threads = 0;
+    while (t->threads_written < t->n_threads) {
+        write_thread(s, st, t, (uint32_t)++t->threads_written);
+    }
+}
+
+static void write_binaries(struct store *s, struct binaries *b)
+{
+    struct stmt *st = db_stmt(s->db, &sql_put_binary);
+    for (size_t i = 0; i < b->n_items; i++) {
+        struct binary *bin = &b->items[i];
+        if (i < b->n_written && !bin->is_changed) {
+            continue;
+        }
+        bin->is_changed = false;
+        stmt_bind_int(st, put_binary_p_id, (int64_t)i + 1);
+        stmt_bind_text(st, put_binary_p_path, bin->path);
+        stmt_bind_text(st, put_binary_p_name, bin->name);
+        stmt_bind_text(st, put_binary_p_kind, bin->kind);
+        stmt_bind_text(st, put_binary_p_build_id, bin->build_id);
+        stmt_bind_int(st, put_binary_p_has_addresses, bin->has_addresses);
+        stmt_bind_text(st, put_binary_p_names_from, bin->names_from);
+        stmt_bind_text(st, put_binary_p_note, bin->note);
+        store_run_row(s, st);
+    }
+    b->n_written = b->n_items;
+}
+
+static void write_mappings(struct store *s)
+{
+    struct stmt *st = db_stmt(s->db, &sql_insert_mapping);
+    for (size_t i = 0; i < s->n_mappings; i++) {
+        const struct mapping_row *m = &s->mappings[i];
+        stmt_bind_int(st, insert_mapping_p_ts, m->ts);
+        stmt_bind_int(st, insert_mapping_p_upid, m->upid);
+        stmt_bind_int(st, insert_mapping_p_start, (int64_t)m->start);
+        stmt_bind_int(st, insert_mapping_p_size, (int64_t)m->size);
+        stmt_bind_int(st, insert_mapping_p_file_offset, (int64_t)m->file_offset);
+        stmt_bind_int(st, insert_mapping_p_binary, m->binary);
+        store_run_row(s, st);
+    }
+    s->n_mappings = 0;
+}
+
+/* Parameters of both: the first ones are the same. */
+_Static_assert((int)insert_sample_p_on_cpu_ns == (int)insert_sample_with_counters_p_on_cpu_ns &&
+                   (int)insert_sample_with_counters_p_c3 ==
+                       (int)insert_sample_with_counters_p_c0 + 3,
+               "parameters of store.sql");
+
+static void write_samples(struct store *s)
+{
+    bool has_counters = s->n_counters > 0;
+    struct stmt *st =
+        db_stmt(s->db, has_counters ? &sql_insert_sample_with_counters : &sql_insert_sample);
+    for (size_t i = 0; i < s->n_samples; i++) {
+        const struct sample_row *row = &s->samples[i];
+        stmt_bind_int(st, insert_sample_p_ts, row->ts);
+        stmt_bind_int(st, insert_sample_p_utid, row->utid);
+        stmt_bind_int(st, insert_sample_p_cpu, row->cpu);
+        stmt_bind_int(st, insert_sample_p_callsite, row->callsite);
+        stmt_bind_int(st, insert_sample_p_frame, row->frame);
+        stmt_bind_int(st, insert_sample_p_on_cpu_ns, row->on_cpu_ns);
+        if (has_counters) {
+            store_bind_counters(st, insert_sample_with_counters_p_c0,
+                                s->sample_counters + i * s->n_counters, s->n_counters);
+        }
+        store_run_row(s, st);
+    }
+    s->n_samples = 0;
+}
+
+static void write_states(struct store *s)
+{
+    struct stmt *st = db_stmt(s->db, &sql_insert_thread_state);
+    for (size_t i = 0; i < s->n_states; i++) {
+        const struct state_row *row = &s->states[i];
+        bool is_blocked = row->state == EVENT_STATE_BLOCKED;
+        stmt_bind_int(st, insert_thread_state_p_ts, row->ts);
+        stmt_bind_int(st, insert_thread_state_p_dur, row->dur_ns);
+        stmt_bind_int(st, insert_thread_state_p_utid, row->utid);
+        stmt_bind_text(st, insert_thread_state_p_state, store_state_texts[row->state]);
+        stmt_bind_text(st, insert_thread_state_p_reason,
+                       is_blocked ? store_reason_texts[row->reason] : NULL);
+        stmt_bind_text(st, insert_thread_state_p_reason_from,
+                       is_blocked ? reason_source_texts[row->reason_from] : NULL);
+        store_bind_id(st, insert_thread_state_p_callsite, row->callsite);
+        stmt_bind_text(st, insert_thread_state_p_stack_from,
+                       is_blocked ? stack_source_texts[row->stack_from] : NULL);
+        store_bind_id(st, insert_thread_state_p_waker_utid, row->waker_utid);
+        store_bind_id(st, insert_thread_state_p_waker_callsite, row->waker_callsite);
+        stmt_bind_text(st, insert_thread_state_p_waker,
+                       row->waker < EVENT_N_WAKERS ? waker_texts[row->waker] : NULL);
+        store_run_row(s, st);
+    }
+    s->n_states = 0;
+}
+
+static void write_folded(struct store *s)
+{
+    struct stmt *st = db_stmt(s->db, &sql_add_folded_state);
+    for (size_t i = 0; i < s->n_folded; i++) {
+        const struct folded_row *row = &s->folded[i];
+        stmt_bind_int(st, add_folded_state_p_bucket, row->bucket);
+        stmt_bind_int(st, add_folded_state_p_utid, row->utid);
+        stmt_bind_text(st, add_folded_state_p_state, store_state_texts[row->state]);
+        stmt_bind_text(st, add_folded_state_p_reason,
+                       row->state == EVENT_STATE_BLOCKED ? store_reason_texts[row->reason] : "");
+        stmt_bind_int(st, add_folded_state_p_callsite, row->callsite);
+        stmt_bind_int(st, add_folded_state_p_n_intervals, (int64_t)row->n);
+        stmt_bind_int(st, add_folded_state_p_dur, row->dur_ns);
+        store_run_row(s, st);
+    }
+    s->n_folded = 0;
+}
+
+static void add_waker_sum(struct store *s, const struct wakeup_row *row, uint64_t n)
+{
+    struct stmt *st = db_stmt(s->db, &sql_add_waker_sum);
+    stmt_bind_text(st, add_waker_sum_p_waker, waker_texts[row->waker]);
+    stmt_bind_int(st, add_waker_sum_p_waker_utid, row->waker_utid);
+    stmt_bind_int(st, add_waker_sum_p_utid, row->utid);
+    stmt_bind_int(st, add_waker_sum_p_waker_callsite, row->waker_callsite);
+    stmt_bind_int(st, add_waker_sum_p_n_wakeups, (int64_t)n);
+    stmt_bind_int(st, add_waker_sum_p_blocked_ns, row->dur_ns);
+    store_run_row(s, st);
+}
+
+static void write_wakeups(struct store *s)
+{
+    struct stmt *st = db_stmt(s->db, &sql_insert_wakeup);
+    for (size_t i = 0; i < s->n_wakeups; i++) {
+        const struct wakeup_row *row = &s->wakeups[i];
+        stmt_bind_int(st, insert_wakeup_p_ts, row->ts);
+        stmt_bind_int(st, insert_wakeup_p_utid, row->utid);
+        stmt_bind_int(st, insert_wakeup_p_dur, row->dur_ns);
+        stmt_bind_text(st, insert_wakeup_p_waker, waker_texts[row->waker]);
+        store_bind_id(st, insert_wakeup_p_waker_tid, (uint32_t)row->waker_tid);
+        store_bind_id(st, insert_wakeup_p_waker_utid, row->waker_utid);
+        store_bind_id(st, insert_wakeup_p_waker_callsite, row->waker_callsite);
+        store_run_row(s, st);
+        add_waker_sum(s, row, 1);
+    }
+    s->n_wakeups = 0;
+}
+
+static void write_folded_wakeups(struct store *s)
+{
+    struct stmt *st = db_stmt(s->db, &sql_add_folded_wakeup);
+    for (size_t i = 0; i < s->n_folded_wakeups; i++) {
+        const struct folded_wakeup_row *row = &s->folded_wakeups[i];
+        struct wakeup_row sum = {.dur_ns = row->dur_ns,
+                                 .utid = row->utid,
+                                 .waker_utid = row->waker_utid,
+                                 .waker = row->waker};
+        stmt_bind_int(st, add_folded_wakeup_p_bucket, row->bucket);
+        stmt_bind_int(st, add_folded_wakeup_p_utid, row->utid);
+        stmt_bind_text(st, add_folded_wakeup_p_waker, waker_texts[row->waker]);
+        stmt_bind_int(st, add_folded_wakeup_p_waker_utid, row->waker_utid);
+        stmt_bind_int(st, add_folded_wakeup_p_n_wakeups, (int64_t)row->n);
+        stmt_bind_int(st, add_folded_wakeup_p_dur, row->dur_ns);
+        store_run_row(s, st);
+        add_waker_sum(s, &sum, row->n);
+    }
+    s->n_folded_wakeups = 0;
+}
+
+static void write_losses(struct store *s)
+{
+    struct stmt *st = db_stmt(s->db, &sql_insert_loss);
+    for (size_t i = 0; i < s->n_losses; i++) {
+        const struct loss_row *l = &s->losses[i];
+        stmt_bind_int(st, insert_loss_p_ts, l->ts);
+        if (l->cpu < 0) {
+            stmt_bind_null(st, insert_loss_p_cpu);
+        } else {
+            stmt_bind_int(st, insert_loss_p_cpu, l->cpu);
+        }
+        stmt_bind_text(st, insert_loss_p_kind, loss_texts[l->kind]);
+        stmt_bind_int(st, insert_loss_p_n, (int64_t)l->n);
+        store_run_row(s, st);
+    }
+    s->n_losses = 0;
+}
+
+void store_facts(struct store *s, struct binaries *b, struct tasks *t)
+{
+    write_processes(s, t);
+    write_threads(s, t);
+    write_binaries(s, b);
+    write_mappings(s);
+    write_losses(s);
+    write_samples(s);
+    write_states(s);
+    write_folded(s);
+    write_wakeups(s);
+    write_folded_wakeups(s);
+}
+
+static void write_symbols(struct store *s, struct intern *in)
+{
+    struct stmt *st = db_stmt(s->db, &sql_insert_symbol);
+    for (size_t i = 0; in->symbols_written < in->n_symbols; i++) {
+        struct symbol_text *t = &in->new_symbols[i];
+        stmt_bind_int(st, insert_symbol_p_id, (int64_t)++in->symbols_written);
+        stmt_bind_text(st, insert_symbol_p_kind, symbol_kind_text(t->kind));
+        stmt_bind_text(st, insert_symbol_p_name, t->name);
+        stmt_bind_text(st, insert_symbol_p_linkage_name, t->linkage_name);
+        store_bind_id(st, insert_symbol_p_binary, t->binary);
+        stmt_bind_int(st, insert_symbol_p_rel_address, (int64_t)t->rel_address);
+        stmt_bind_int(st, insert_symbol_p_size, (int64_t)t->size);
+        stmt_bind_text(st, insert_symbol_p_source, t->source);
+        store_run_row(s, st);
+        free(t->name);
+        free(t->linkage_name);
+    }
+}
+
+static void write_frames(struct store *s, struct intern *in)
+{
+    struct stmt *st = db_stmt(s->db, &sql_insert_frame);
+    while (in->frames_written < in->n_frames) {
+        const struct frame *f = &in->frames[in->frames_written++];
+        stmt_bind_int(st, insert_frame_p_id, (int64_t)in->frames_written);
+        stmt_bind_int(st, insert_frame_p_binary, f->binary);
+        stmt_bind_int(st, insert_frame_p_rel_address, (int64_t)f->rel_address);
+        stmt_bind_int(st, insert_frame_p_symbol, f->symbol);
+        store_run_row(s, st);
+    }
+}
+
+static void write_callsites(struct store *s, struct intern *in)
+{
+    struct stmt *st = db_stmt(s->db, &sql_insert_callsite);
+    while (in->callsites_written < in->n_callsites) {
+        const struct callsite *c = &in->callsites[in->callsites_written++];
+        stmt_bind_int(st, insert_callsite_p_id, (int64_t)in->callsites_written);
+        stmt_bind_int(st, insert_callsite_p_parent, c->parent);
+        stmt_bind_int(st, insert_callsite_p_frame, c->frame);
+        stmt_bind_int(st, insert_callsite_p_depth, c->depth);
+        stmt_bind_int(st, insert_callsite_p_node, c->node);
+        store_run_row(s, st);
+    }
+}
+
+static void write_stacks(struct store *s, struct intern *in)
+{
+    struct stmt *st = db_stmt(s->db, &sql_insert_stack);
+    while (in->stacks_written < in->n_stacks) {
+        const struct stack *stack = &in->stacks[in->stacks_written++];
+        stmt_bind_int(st, insert_stack_p_id, (int64_t)in->stacks_written);
+        stmt_bind_int(st, insert_stack_p_utid, stack->utid);
+        stmt_bind_int(st, insert_stack_p_node, stack->node);
+        store_run_row(s, st);
+    }
+}
+
+void store_identities(struct store *s, struct intern *in)
+{
+    write_symbols(s, in);
+    write_frames(s, in);
+    write_callsites(s, in);
+    store_new_nodes(s, in);
+    write_stacks(s, in);
+}
