@@ -34,6 +34,8 @@ static const struct {
     {"samples", "{\"limit\": 3}"},
     {"intervals", "{\"limit\": 5, \"reason\": \"sleep\"}"},
     {"total_on_cpu_ns", "{\"from_ns\": 0, \"to_ns\": 500000000}"},
+    {"annotated", "{\"target\": \"work\"}"},
+    {"cfg", "{\"target\": \"work\"}"},
     {"neighbors", "{\"symbol\": \"main\"}"},
 };
 
