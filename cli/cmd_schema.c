@@ -4,6 +4,8 @@
 
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/schemas/annotate.json.h"
+#include "cli/schemas/cfg.json.h"
 #include "cli/schemas/diagnose.json.h"
 #include "cli/schemas/diagnose_host.json.h"
 #include "cli/schemas/document.json.h"
@@ -38,6 +40,8 @@ static const struct {
     {"flame", "stax.flame/1", flame_schema},
     {"threads", "stax.threads/1", threads_schema},
     {"waits", "stax.waits/1", waits_schema},
+    {"annotate", "stax.annotate/1", annotate_schema},
+    {"cfg", "stax.cfg/1", cfg_schema},
     {"sql", "stax.sql/1", sql_schema},
     {"sql-path", "stax.sql-path/1", sql_path_schema},
     {"sql-schema", "stax.sql-schema/1", sql_schema_schema},

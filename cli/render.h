@@ -13,6 +13,8 @@ void render_top(struct out *out, const json_t *document, const struct args *args
 void render_flame(struct out *out, const json_t *document, const struct args *args);
 void render_waits(struct out *out, const json_t *document, const struct args *args);
 void render_threads(struct out *out, const json_t *document, const struct args *args);
+void render_annotate(struct out *out, const json_t *document, const struct args *args);
+void render_cfg(struct out *out, const json_t *document, const struct args *args);
 void render_sql(struct out *out, const json_t *document, const struct args *args);
 void render_status(struct out *out, const json_t *document, const struct args *args);
 void render_list(struct out *out, const json_t *document, const struct args *args);

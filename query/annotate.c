@@ -96,8 +96,7 @@ static int read_single(struct annotated *a, struct query *q, const struct filter
     while (stmt_next(s)) {
         int64_t frame = stmt_int(s, annotate_samples_c_frame);
         int64_t ns = stmt_int(s, annotate_samples_c_on_cpu_ns);
-        uint32_t node =
-            tree_sample_node(&f->tree, stmt_int(s, annotate_samples_c_callsite), frame);
+        uint32_t node = tree_sample_node(&f->tree, stmt_int(s, annotate_samples_c_callsite), frame);
         if (!fold_accepts(f, stmt_int(s, annotate_samples_c_utid), node)) {
             continue;
         }
@@ -127,8 +126,8 @@ static int read_code(struct annotated *a, struct query *q, struct code_reader *r
     int rc = code_read(reader, a->symbol, !q->is_archive, &a->code, &a->no_code);
 
     if (rc == 0) {
-        rc = disasm_run(&a->disasm, a->arch, a->is_att, buf_str(&a->code.bytes),
-                        a->code.bytes.len, a->code.rel_address, &a->no_code);
+        rc = disasm_run(&a->disasm, a->arch, a->is_att, buf_str(&a->code.bytes), a->code.bytes.len,
+                        a->code.rel_address, &a->no_code);
     }
     a->has_code = rc == 0 && a->disasm.n > 0;
     for (size_t i = 0; i < a->n_places && a->has_code; i++) {
@@ -167,8 +166,9 @@ static void read_function(struct annotated *a, struct query *q)
     stmt_reset(s);
     if (host) {
         json_t *name = symbols_name(q->db, a->symbol);
-        view_warn(q, "%s has no code of its own: shown is the function that most of it is inlined "
-                     "into",
+        view_warn(q,
+                  "%s has no code of its own: shown is the function that most of it is inlined "
+                  "into",
                   json_string_value(name));
         json_decref(name);
         a->symbol = host;
@@ -188,7 +188,8 @@ static int read_syntax(struct annotated *a, struct query *q, const struct params
     const char *syntax = params_text(p, "syntax", "intel");
     struct stmt *s = db_stmt(q->db, &sql_annotate_arch);
 
-    snprintf(a->arch, sizeof(a->arch), "%s", stmt_next(s) ? stmt_text(s, annotate_arch_c_arch) : "");
+    snprintf(a->arch, sizeof(a->arch), "%s",
+             stmt_next(s) ? stmt_text(s, annotate_arch_c_arch) : "");
     stmt_reset(s);
     a->is_att = strcmp(syntax, "att") == 0;
     if (!a->is_att && strcmp(syntax, "intel") != 0) {
@@ -306,7 +307,8 @@ static void name_target(struct query *q, const struct callees *c, uint64_t targe
             high = middle;
         }
     }
-    if (low == 0 || (target != c->starts[low - 1] && target - c->starts[low - 1] >= c->sizes[low - 1])) {
+    if (low == 0 ||
+        (target != c->starts[low - 1] && target - c->starts[low - 1] >= c->sizes[low - 1])) {
         return;
     }
     json_object_set_new_nocheck(o, "target_name", symbols_name(q->db, c->symbols[low - 1]));
@@ -466,8 +468,9 @@ static int list_matches(struct query *q, const struct params *p, const char *tar
         return rc;
     }
     if (filter_is_any(&p->filter)) {
-        return err_set(e, STAX_EUSAGE, "the list of functions is of the whole run: it takes no "
-                                       "thread, process, time range or excluded function");
+        return err_set(e, STAX_EUSAGE,
+                       "the list of functions is of the whole run: it takes no "
+                       "thread, process, time range or excluded function");
     }
     if (is_empty && *target) {
         return annotate_refuse(q, target, e);

@@ -20,7 +20,7 @@ struct annotated_place {
 
 struct annotated {
     int64_t symbol, binary;
-    int64_t n_matches; /* functions that the target could mean */
+    int64_t n_matches;          /* functions that the target could mean */
     uint64_t rel_address, size; /* bytes; size 0: not known */
     char arch[32];
     bool is_att;

@@ -105,8 +105,9 @@ void annotate_lines(struct query *q, const struct annotated *a, json_t *data)
 
     for (size_t i = 0; i < a->n_places; i++) {
         const struct annotated_place *place = &a->places[i];
-        json_t *instruction =
-            place->instruction == SIZE_MAX ? NULL : json_array_get(instructions, place->instruction);
+        json_t *instruction = place->instruction == SIZE_MAX
+                                  ? NULL
+                                  : json_array_get(instructions, place->instruction);
         if (!take_place(q, place, instruction, &sums)) {
             n_unknown += place->n_samples;
             unknown_ns += place->on_cpu_ns;
@@ -120,7 +121,8 @@ void annotate_lines(struct query *q, const struct annotated *a, json_t *data)
         free(sums.items[i].file);
     }
     if (source_is_newer(reader)) {
-        view_warn(q, "source files were changed after the run began: their text may not be what ran");
+        view_warn(q,
+                  "source files were changed after the run began: their text may not be what ran");
     }
     json_object_set_new(data, "lines", lines);
     view_set_int(data, "n_unlined_samples", n_unknown);

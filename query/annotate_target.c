@@ -69,8 +69,9 @@ static void find_mapped(struct query *q, struct code_reader *code, struct found 
                         (q->is_archive || !code_address_of_offset(code, binary, rel, &rel));
         find_at(q, f, binary, "", rel, limit);
         if (f->n && is_guess) {
-            view_warn(q, "the file of 0x%llx cannot be read here: its addresses are taken for "
-                         "file offsets, which is a guess",
+            view_warn(q,
+                      "the file of 0x%llx cannot be read here: its addresses are taken for "
+                      "file offsets, which is a guess",
                       (unsigned long long)address);
         }
     }

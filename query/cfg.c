@@ -106,9 +106,9 @@ static json_t *block_of(const struct cfg *c, size_t at, int64_t all_ns)
     view_set_int(o, "on_cpu_ns", b->on_cpu_ns);
     json_object_set_new(o, "pct", view_pct(b->on_cpu_ns, all_ns));
     json_object_set_new(o, "ends_in", json_string(flow_text(last->flow)));
-    json_object_set_new(o, "is_indirect",
-                        json_boolean((last->flow == FLOW_JUMP || last->flow == FLOW_BRANCH) &&
-                                     !last->has_target));
+    json_object_set_new(
+        o, "is_indirect",
+        json_boolean((last->flow == FLOW_JUMP || last->flow == FLOW_BRANCH) && !last->has_target));
     return o;
 }
 

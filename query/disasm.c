@@ -81,8 +81,8 @@ static void classify_x86(struct instruction *item, const cs_insn *insn)
     } else if (insn->id == X86_INS_UD2 || insn->id == X86_INS_HLT || insn->id == X86_INS_UD0) {
         item->flow = FLOW_STOP;
     }
-    bool is_transfer = item->flow == FLOW_CALL || item->flow == FLOW_JUMP ||
-                       item->flow == FLOW_BRANCH;
+    bool is_transfer =
+        item->flow == FLOW_CALL || item->flow == FLOW_JUMP || item->flow == FLOW_BRANCH;
     if (is_transfer && x->op_count == 1 && x->operands[0].type == X86_OP_IMM) {
         item->has_target = true;
         item->target = (uint64_t)x->operands[0].imm;

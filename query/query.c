@@ -125,9 +125,8 @@ const struct view query_views[] = {
 
 /* In the order of query_views. */
 static view_fn *const functions[] = {
-    view_top,       view_flamegraph, view_threads,   view_timeline,
-    view_neighbors, view_samples,    view_intervals, view_total,
-    view_annotated, view_cfg,
+    view_top,     view_flamegraph, view_threads, view_timeline,  view_neighbors,
+    view_samples, view_intervals,  view_total,   view_annotated, view_cfg,
 };
 
 _Static_assert(sizeof(functions) / sizeof(functions[0]) + 1 ==

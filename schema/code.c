@@ -20,7 +20,7 @@ enum {
 };
 
 struct code_file {
-    int64_t binary; /* 0: none */
+    int64_t binary;       /* 0: none */
     struct elf_code *elf; /* NULL: cannot be had */
     struct err why;       /* then */
     int64_t used;         /* the larger, the later */
@@ -281,12 +281,21 @@ int code_read(struct code_reader *r, int64_t symbol, bool with_files, struct cod
 bool code_address_of_offset(struct code_reader *r, int64_t binary, uint64_t offset,
                             uint64_t *address)
 {
-    for (size_t i = 0; i < MAX_FILES; i++) {
-        if (r->files[i].binary == binary && r->files[i].elf) {
-            return elf_code_address_of_offset(r->files[i].elf, offset, address);
-        }
+    struct stmt *s = db_stmt(r->db, &sql_code_binary);
+    struct function f = {.binary = binary};
+
+    stmt_bind_int(s, code_binary_p_binary, binary);
+    if (!stmt_next(s)) {
+        return false;
     }
-    return false;
+    f.path = mem_strdup(stmt_text(s, code_binary_c_path));
+    f.kind = mem_strdup(stmt_text(s, code_binary_c_kind));
+    f.build_id = mem_strdup(stmt_text(s, code_binary_c_build_id));
+    stmt_reset(s);
+    const struct code_file *file = file_of(r, &f);
+    bool is_there = file->elf && elf_code_address_of_offset(file->elf, offset, address);
+    function_fini(&f);
+    return is_there;
 }
 
 /* ---- storing ---- */
@@ -327,6 +336,16 @@ static int64_t *read_wanted(struct db *db, size_t *n)
     return symbols;
 }
 
+void code_totals(struct db *db, int64_t *n_functions, int64_t *n_bytes)
+{
+    struct stmt *s = db_stmt(db, &sql_code_totals);
+
+    stmt_next(s);
+    *n_functions = stmt_int(s, code_totals_c_n_functions);
+    *n_bytes = stmt_int(s, code_totals_c_n_bytes);
+    stmt_reset(s);
+}
+
 int code_fill(struct db *db, code_opener *opener, void *ctx, int64_t max_bytes,
               struct code_fill *fill, struct err *e)
 {
@@ -336,12 +355,7 @@ int code_fill(struct db *db, code_opener *opener, void *ctx, int64_t max_bytes,
     *fill = (struct code_fill){0};
     max_bytes = max_bytes < CODE_RUN_MAX ? max_bytes : CODE_RUN_MAX;
     db_begin(db);
-    struct stmt *s = db_stmt(db, &sql_code_totals);
-    if (stmt_next(s)) {
-        fill->n_functions = stmt_int(s, code_totals_c_n_functions);
-        fill->n_bytes = stmt_int(s, code_totals_c_n_bytes);
-    }
-    stmt_reset(s);
+    code_totals(db, &fill->n_functions, &fill->n_bytes);
     int64_t *symbols = read_wanted(db, &n);
     for (size_t i = 0; i < n; i++) {
         store_one(r, symbols[i], max_bytes, fill);

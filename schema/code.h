@@ -55,6 +55,9 @@ struct code_fill {
 int code_fill(struct db *db, code_opener *opener, void *ctx, int64_t max_bytes,
               struct code_fill *fill, struct err *e);
 
+/* What is stored already. */
+void code_totals(struct db *db, int64_t *n_functions, int64_t *n_bytes);
+
 /* The ELF virtual address of a file offset in a binary, from its file. False: not known. */
 bool code_address_of_offset(struct code_reader *r, int64_t binary, uint64_t offset,
                             uint64_t *address);

@@ -17,6 +17,16 @@ FROM symbol AS s
 LEFT JOIN binary AS b ON b.id = s.binary
 WHERE s.id = :symbol;
 
+--@ code_binary
+-- :binary INTEGER  binary.id
+-- => path, kind, build_id
+SELECT
+    path,
+    kind,
+    coalesce(build_id, '') AS build_id
+FROM binary
+WHERE id = :binary;
+
 --@ code_last_frame
 -- :symbol INTEGER  symbol.id
 -- => rel_address (of the last frame in it, NULL: none)

@@ -171,7 +171,17 @@ static void store_lines(struct source_reader *r, const struct wanted *w, int64_t
     }
 }
 
-int source_fill(struct db *db, int64_t *n_lines, int64_t *n_bytes, struct err *e)
+void source_totals(struct db *db, int64_t *n_lines, int64_t *n_bytes)
+{
+    struct stmt *s = db_stmt(db, &sql_source_totals);
+
+    stmt_next(s);
+    *n_lines = stmt_int(s, source_totals_c_n_lines);
+    *n_bytes = stmt_int(s, source_totals_c_n_bytes);
+    stmt_reset(s);
+}
+
+int source_fill(struct db *db, struct err *e)
 {
     struct source_reader *r = source_reader_new(db, true);
     int64_t stored = 0;
@@ -186,10 +196,6 @@ int source_fill(struct db *db, int64_t *n_lines, int64_t *n_bytes, struct err *e
     free(wanted);
     source_reader_free(r);
     db_commit(db);
-    struct stmt *s = db_stmt(db, &sql_source_totals);
-    *n_lines = stmt_next(s) ? stmt_int(s, source_totals_c_n_lines) : 0;
-    *n_bytes = stmt_int(s, source_totals_c_n_bytes);
-    stmt_reset(s);
     return db_status(db, e);
 }
 

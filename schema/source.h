@@ -30,7 +30,9 @@ bool source_is_newer(const struct source_reader *r);
 
 /* Stores the lines of every function with samples, with two around them, up to SOURCE_RUN_MAX bytes
  * in all, in a transaction of its own on a writer. */
-int source_fill(struct db *db, int64_t *n_lines, int64_t *n_bytes, struct err *e);
+int source_fill(struct db *db, struct err *e);
+/* What is stored already. */
+void source_totals(struct db *db, int64_t *n_lines, int64_t *n_bytes);
 /* Takes all of them out again. */
 int source_clear(struct db *db, struct err *e);
 
