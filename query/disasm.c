@@ -169,6 +169,98 @@ static void add_bad(struct disasm *d, bool is_x86, const uint8_t *bytes, size_t 
         "(bad)", operands);
 }
 
+/* Bytes that a ModRM operand takes after the opcode; 0: cut off. Intel SDM vol. 2, 2.1.5. */
+static size_t operand_size(const uint8_t *modrm, size_t left)
+{
+    if (left < 1) {
+        return 0;
+    }
+    uint8_t mod = modrm[0] >> 6, rm = modrm[0] & 7;
+    size_t size = 1;
+    if (mod == 3) {
+        return size;
+    }
+    if (rm == 4) {
+        if (left < 2) {
+            return 0;
+        }
+        size += 1 + (mod == 0 && (modrm[1] & 7) == 5 ? 4 : 0);
+    }
+    size += mod == 1 ? 1 : mod == 2 || (mod == 0 && rm == 5) ? 4 : 0;
+    return size <= left ? size : 0;
+}
+
+/* The size of an instruction with a VEX or EVEX prefix, 0 if these are not the bytes of one.
+ * Debian's capstone 4 knows few of AVX-512, which memcpy and strlen are made of; their sizes follow
+ * from the encoding alone. Intel SDM vol. 2, 2.3 and 2.7, and the opcode maps of its appendix A. */
+static size_t vector_size(const uint8_t *bytes, size_t left)
+{
+    size_t prefix = left > 1 && bytes[0] == 0x62   ? 4
+                    : left > 1 && bytes[0] == 0xc4 ? 3
+                    : left > 1 && bytes[0] == 0xc5 ? 2
+                                                   : 0;
+    if (!prefix || left < prefix + 2) {
+        return 0;
+    }
+    unsigned map = prefix == 4 ? bytes[1] & 7 : prefix == 3 ? bytes[1] & 31 : 1;
+    bool is_evex = prefix == 4;
+    if (map == 0 || map == 4 || map > 6 || (is_evex && (bytes[1] & 8)) ||
+        (is_evex && !(bytes[2] & 4)) || (!is_evex && map > 3)) {
+        return 0;
+    }
+    uint8_t opcode = bytes[prefix];
+    if (map == 1 && opcode == 0x77) {
+        return prefix + 1; /* VZEROUPPER has no operand */
+    }
+    size_t operand = operand_size(bytes + prefix + 1, left - prefix - 1);
+    bool has_immediate =
+        map == 3 || (map == 1 && ((opcode >= 0x70 && opcode <= 0x73) || opcode == 0xc2 ||
+                                  (opcode >= 0xc4 && opcode <= 0xc6)));
+    size_t size = prefix + 1 + operand + has_immediate;
+    return operand && size <= left ? size : 0;
+}
+
+static void add_vector(struct disasm *d, const uint8_t *bytes, size_t size, uint64_t address)
+{
+    struct buf text = {0};
+
+    for (size_t i = 0; i < size; i++) {
+        buf_addf(&text, i ? " %02x" : "%02x", bytes[i]);
+    }
+    add(d, (struct instruction){.address = address, .size = (uint16_t)size}, "(vector)",
+        buf_str(&text));
+    buf_free(&text);
+}
+
+/* Others that Debian's capstone 4 does not know. */
+static const char *system_name(const uint8_t *bytes, size_t left)
+{
+    if (left < 3 || bytes[0] != 0x0f || bytes[1] != 0x01) {
+        return NULL;
+    }
+    return bytes[2] == 0xee   ? "rdpkru"
+           : bytes[2] == 0xef ? "wrpkru"
+           : bytes[2] == 0xe8 ? "serialize"
+                              : NULL;
+}
+
+/* What capstone could not decode. Returns its size. */
+static size_t add_undecoded(struct disasm *d, bool is_x86, const uint8_t *bytes, size_t left,
+                            uint64_t address)
+{
+    const char *name = is_x86 ? system_name(bytes, left) : NULL;
+    size_t size = is_x86 ? vector_size(bytes, left) : 0;
+
+    if (name) {
+        add(d, (struct instruction){.address = address, .size = 3}, name, "");
+    } else if (size) {
+        add_vector(d, bytes, size, address);
+    } else {
+        add_bad(d, is_x86, bytes, left, address);
+    }
+    return d->items[d->n - 1].size;
+}
+
 static void decode(struct disasm *d, csh handle, cs_insn *insn, bool is_x86, const uint8_t *bytes,
                    size_t n, uint64_t start)
 {
@@ -194,8 +286,8 @@ static void decode(struct disasm *d, csh handle, cs_insn *insn, bool is_x86, con
             }
             add(d, item, insn->mnemonic, insn->op_str);
         } else {
-            add_bad(d, is_x86, before, n - (size_t)(before - bytes), address);
-            at = before + d->items[d->n - 1].size;
+            size_t rest = n - (size_t)(before - bytes);
+            at = before + add_undecoded(d, is_x86, before, rest, address);
             left = n - (size_t)(at - bytes);
         }
     }
