@@ -72,6 +72,15 @@ for when in live stopped archive; do
         fi
         valid $when $view "${run[@]}" --reason sleep --from 0.1
     done
+    for form in "" --source --list; do
+        # shellcheck disable=SC2086
+        valid $when annotate burn_alpha $form "${run[@]}"
+    done
+    valid $when annotate "${run[@]}"
+    valid $when annotate burn_alpha "${run[@]}" --from 0.1 --syntax att
+    stax schema cfg >"$TMP/schema.json"
+    stax annotate burn_alpha --cfg "${run[@]}" --json >"$TMP/doc.json" 2>/dev/null
+    check "$when: stax annotate --cfg" validate "$TMP/schema.json" "$TMP/doc.json"
     valid $when waits "${run[@]}" -n 5
     valid $when waits "${run[@]}" --reason runnable
     valid $when top "${run[@]}" --sort total --tid "$(stax threads --json | jq '.data.threads[0].tid')"
