@@ -73,8 +73,7 @@ static int save(struct cli *cli, const struct args *args, json_t **document, str
     if (rc == 0) {
         json_object_set_new(parameters, "path", name);
         json_object_set_new(parameters, "is_overwrite", json_boolean(args_has(args, "force")));
-        json_object_set_new(parameters, "with_source",
-                            json_boolean(!args_has(args, "no-source")));
+        json_object_set_new(parameters, "with_source", json_boolean(!args_has(args, "no-source")));
         rc = ask_add_run(args, parameters, e);
     }
     if (rc == 0) {
