@@ -16,10 +16,16 @@
 /* Abilities that the user left out have reasons that begin so. */
 #define ABILITY_TURNED_OFF "turned off"
 
-/* The abilities of what was opened; has_names: addresses of the kernel's symbols can be read.
- * Returns how many rows were filled in. */
+/* What else there is to a recording. */
+struct ability_facts {
+    bool has_names;    /* addresses of the kernel's symbols can be read */
+    bool unwinds;      /* user stacks are unwound, or would be */
+    bool reads_memory; /* the target's memory may be read */
+};
+
+/* The abilities of what was opened. Returns how many rows were filled in. */
 size_t ability_all(struct capture_ability rows[ABILITIES_MAX], const struct events *ev,
-                   bool has_names);
+                   const struct ability_facts *facts);
 /* The one row of a host that lets nothing be recorded, and why. */
 void ability_recording(struct capture_ability *a, const struct err *why);
 

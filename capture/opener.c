@@ -15,7 +15,7 @@
 #include "base/mem.h"
 #include "capture/staxd/policy.h"
 
-enum { PATH_BYTES = 96, KALLSYMS_LOOK_BYTES = 8192 };
+enum { PATH_BYTES = 96, KALLSYMS_LOOK_BYTES = 8192, ID_BYTES_MAX = 64 };
 /* A broker may take this long for its first answers and then so much for each, all in all: a target
  * of 10,000 threads is not to wait for one that answers just before it would be given up. */
 static const int64_t PATIENCE_NS = 3000000000, PATIENCE_EACH_NS = 2000000;
@@ -42,6 +42,55 @@ static void close_all(int *fds, size_t n)
     }
 }
 
+/* ---- counters ---- */
+
+static size_t n_counters(const struct opener_want *want)
+{
+    return want->counters ? want->counters->n : 0;
+}
+
+/* What the broker's protocol calls it, BROKER_NO_COUNTER: it has no word for it. */
+static enum broker_counter broker_counter_of(const struct counter_event *event)
+{
+    static const struct {
+        uint32_t type;
+        uint64_t config;
+    } known[BROKER_COUNTERS_END] = {
+#define X(name, type, config) [BROKER_##name] = {(type), (config)},
+        BROKER_COUNTERS(X)
+#undef X
+    };
+    for (int i = BROKER_NO_COUNTER + 1; i < BROKER_COUNTERS_END && !event->has_modifiers; i++) {
+        if (known[i].type == event->type && known[i].config == event->config) {
+            return (enum broker_counter)i;
+        }
+    }
+    return BROKER_NO_COUNTER;
+}
+
+/* Spells the counters as the broker does; false: some it cannot open. */
+static bool name_counters(const struct opener_want *want, struct broker_want *event)
+{
+    bool are_known = true;
+    event->n_counters = n_counters(want);
+    for (size_t i = 0; i < event->n_counters; i++) {
+        event->counters[i] = broker_counter_of(&want->counters->items[i]);
+        are_known &= event->counters[i] != BROKER_NO_COUNTER;
+    }
+    return are_known;
+}
+
+/* Also those that the broker has no word for. */
+static void set_counter(const struct counter_event *event, struct perf_event_attr *attr)
+{
+    attr->type = event->type;
+    attr->config = event->config;
+    if (event->has_modifiers) {
+        attr->exclude_user = event->exclude_user;
+        attr->exclude_kernel = event->exclude_kernel;
+    }
+}
+
 /* ---- by ourselves ---- */
 
 static int perf_event_open(struct perf_event_attr *attr, pid_t tid, int cpu, int leader)
@@ -50,19 +99,25 @@ static int perf_event_open(struct perf_event_attr *attr, pid_t tid, int cpu, int
     return fd < 0 ? -errno : (int)fd;
 }
 
-/* 0, or -errno: tracefs belongs to root, and may not be mounted. */
-static int find_tracepoint(const char *name, uint64_t *id)
+int opener_read_tracepoint(const char *name, const char *file, size_t max, struct buf *text)
 {
     static const char *const places[] = {"/sys/kernel/tracing", "/sys/kernel/debug/tracing"};
     int rc = -ENOENT;
     for (size_t i = 0; i < sizeof places / sizeof *places && rc != 0; i++) {
         char path[PATH_BYTES];
-        int64_t value = 0;
-        snprintf(path, sizeof(path), "%s/events/sched/%s/id", places[i], name);
-        int place_rc = fd_read_int(path, &value);
+        snprintf(path, sizeof(path), "%s/events/sched/%s/%s", places[i], name, file);
+        int place_rc = fd_read_file(path, max, text);
         rc = place_rc == 0 || rc == -ENOENT ? place_rc : rc;
-        *id = (uint64_t)value;
     }
+    return rc;
+}
+
+static int find_tracepoint(const char *name, uint64_t *id)
+{
+    struct buf text = {0};
+    int rc = opener_read_tracepoint(name, "id", ID_BYTES_MAX, &text);
+    *id = rc == 0 ? strtoull(buf_str(&text), NULL, 10) : 0;
+    buf_free(&text);
     return rc;
 }
 
@@ -70,12 +125,15 @@ static int find_tracepoint(const char *name, uint64_t *id)
 static int open_group(const struct opener_want *want, const struct broker_request *request,
                       uint64_t tracepoint, int cpu, int *fds)
 {
-    for (unsigned member = 0; member <= want->event.n_counters; member++) {
+    for (unsigned member = 0; member <= n_counters(want); member++) {
         struct perf_event_attr attr;
         policy_build_attr(request, member, tracepoint, &attr);
         if (member == 0 && want->wakeup_bytes) {
             attr.watermark = 1;
             attr.wakeup_watermark = want->wakeup_bytes;
+        }
+        if (member > 0) {
+            set_counter(&want->counters->items[member - 1], &attr);
         }
         int fd = perf_event_open(&attr, want->event.tid, cpu, member ? fds[0] : -1);
         if (fd < 0) {
@@ -89,10 +147,12 @@ static int open_group(const struct opener_want *want, const struct broker_reques
 
 static int open_directly(const struct opener_want *want, const struct pid_list *cpus, int *fds)
 {
-    size_t per_cpu = 1 + want->event.n_counters;
+    size_t per_cpu = 1 + n_counters(want);
+    struct broker_want event = want->event;
     struct broker_request request;
     uint64_t tracepoint = 0;
-    broker_request_of(&want->event, &request);
+    name_counters(want, &event);
+    broker_request_of(&event, &request);
     const char *name = policy_tracepoint(want->event.kind);
     int rc = name ? find_tracepoint(name, &tracepoint) : 0;
     for (size_t i = 0; i < cpus->n && rc == 0; i++) {
@@ -142,9 +202,18 @@ static void judge(struct opener *o, int rc)
     }
 }
 
+/* Whether a thread is there: in a crowd that comes and goes many are not any more, and an answer
+ * takes two switches between processes. */
+static bool is_there(pid_t pid, pid_t tid)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof(path), "/proc/%d/task/%d", pid, tid);
+    return access(path, F_OK) == 0 || errno != ENOENT;
+}
+
 static int ask_events(struct opener *o, const struct broker_want *want, int *fds)
 {
-    int pidfd = pidfd_of(o, want->pid);
+    int pidfd = is_there(want->pid, want->tid) ? pidfd_of(o, want->pid) : -ESRCH;
     if (pidfd < 0) {
         return pidfd == -ESRCH ? STAX_ENOTFOUND
                                : err_set_errno(&o->refusal, -pidfd, "cannot open a pidfd");
@@ -164,6 +233,10 @@ static int open_by_broker(struct opener *o, const struct opener_want *want,
                           const struct pid_list *cpus, int *fds)
 {
     struct broker_want event = want->event;
+    if (!name_counters(want, &event)) {
+        err_set(&o->refusal, STAX_EPERMISSION, "staxd does not open all of these counters");
+        return -EACCES;
+    }
     size_t per_cpu = 1 + event.n_counters;
     event.cpu = cpus->pids[0];
     event.n_cpus = (size_t)(cpus->pids[cpus->n - 1] - cpus->pids[0]) + 1;
@@ -194,13 +267,29 @@ static int open_by_broker(struct opener *o, const struct opener_want *want,
 int opener_open(struct opener *o, const struct opener_want *want, const struct pid_list *cpus,
                 int *fds)
 {
-    size_t n = cpus->n * (1 + want->event.n_counters);
+    size_t n = cpus->n * (1 + n_counters(want));
     for (size_t i = 0; i < n; i++) {
         fds[i] = -1;
     }
-    int rc = open_directly(want, cpus, fds);
+    bool has_kernel = want->event.flags & BROKER_KERNEL;
+    uint32_t bit = 1u << (2 * want->event.kind + has_kernel);
+    int rc = o->refused & bit && has_broker(o) ? -EACCES : open_directly(want, cpus, fds);
     bool is_hidden = policy_tracepoint(want->event.kind) && rc == -ENOENT;
-    return (is_refusal(rc) || is_hidden) && has_broker(o) ? open_by_broker(o, want, cpus, fds) : rc;
+    if ((is_refusal(rc) || is_hidden) && has_broker(o)) {
+        rc = open_by_broker(o, want, cpus, fds);
+        o->refused |= rc == 0 ? bit : 0;
+    }
+    return rc;
+}
+
+int opener_open_everywhere(const struct opener_want *want, const struct pid_list *cpus, int *fds)
+{
+    struct opener_want any = *want;
+    any.event.pid = any.event.tid = -1;
+    for (size_t i = 0; i < cpus->n * (1 + want->event.n_counters); i++) {
+        fds[i] = -1;
+    }
+    return open_directly(&any, cpus, fds);
 }
 
 /* ---- names ---- */

@@ -13,8 +13,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "capture/broker.h"
+#include "capture/counter_event.h"
 #include "capture/proc.h"
 
 struct opener {
@@ -22,6 +24,7 @@ struct opener {
     struct broker broker; /* connected when it is needed first */
     bool is_tried;        /* broker_open() was called */
     bool is_off;          /* the broker failed */
+    uint32_t refused;     /* kinds of events that only the broker may open, as bits */
     pid_t pid;            /* the process that pidfd names, 0: none */
     int pidfd;
     int64_t waited_ns; /* for the broker's answers */
@@ -32,22 +35,32 @@ struct opener {
 };
 
 struct opener_want {
-    struct broker_want event; /* with pid and tid; CPUs are filled in */
-    uint32_t wakeup_bytes;    /* for the owner of a ring: its reader is woken when so much waits, at
-                                 half of the ring when the broker opens it; else 0 */
+    struct broker_want event;            /* with pid and tid; CPUs and counters are filled in */
+    const struct counter_list *counters; /* of the group, NULL: none. The broker opens no groups
+                                            with counters that its protocol does not name */
+    uint32_t wakeup_bytes; /* for the owner of a ring: its reader is woken when so much waits, at
+                              half of the ring when the broker opens it; else 0 */
 };
 
 void opener_init(struct opener *o, const char *path);
 
-/* Opens the events on all these CPUs: fds has room for cpus->n * (1 + n_counters), those of a CPU
+/* Opens the events on all these CPUs: fds has room for cpus->n * (1 + counters->n), those of a CPU
  * together, the leader first, -1 where a CPU is offline. 0, or -errno with nothing open; -EACCES
  * or -EPERM: the host forbids it, and the broker did not help (o->refusal). */
 int opener_open(struct opener *o, const struct opener_want *want, const struct pid_list *cpus,
                 int *fds);
 
+/* Opens events on whole CPUs instead of a thread; want->event has no thread. By ourselves alone: 0,
+ * or -errno with nothing open. fds as above. */
+int opener_open_everywhere(const struct opener_want *want, const struct pid_list *cpus, int *fds);
+
 /* The kernel's symbols with their addresses, wherever from: a descriptor of /proc/kallsyms that is
  * the caller's, or -errno (-EACCES: addresses are hidden). */
 int opener_kallsyms(struct opener *o);
+
+/* Reads a file of a tracepoint of the scheduler ("id", "format"). 0, or -errno: tracefs belongs to
+ * root, and may not be mounted (-ENOENT). */
+int opener_read_tracepoint(const char *name, const char *file, size_t max, struct buf *text);
 
 /* Disconnects; events that were opened stay. A zeroed struct is accepted. */
 void opener_close(struct opener *o);

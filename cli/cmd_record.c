@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -44,6 +45,14 @@ static const struct flag flags[] = {
      .help = "Samples per second of CPU time; default 900.",
      .min = 1,
      .max = INT64_MAX},
+    {.name = "counters",
+     .letter = 'e',
+     .type = FLAG_TEXT,
+     .value = "LIST",
+     .help = "Events to count, up to four as perf list names them: cycles, LLC-load-misses, "
+             "page-faults, r1a8, sched:sched_switch; :u and :k after a name count in user code or "
+             "the kernel only. Default: cycles, instructions, L1-dcache-load-misses and "
+             "branch-misses where the CPU can; none counts nothing."},
     {.name = "time-limit",
      .letter = 'l',
      .type = FLAG_SECONDS,
@@ -52,6 +61,10 @@ static const struct flag flags[] = {
     {.name = "no-children",
      .type = FLAG_BOOL,
      .help = "Leave out the processes that the program starts."},
+    {.name = "no-dwarf-unwind",
+     .type = FLAG_BOOL,
+     .help = "Take stacks as the kernel finds them by frame pointers, instead of unwinding a copy "
+             "of each; STAX_DWARF_UNWIND=0 does the same."},
     {.name = "no-kernel",
      .type = FLAG_BOOL,
      .help = "Leave the kernel's part out of stacks; its time then stands at the code that called "
@@ -120,6 +133,12 @@ static int open_signals(struct record *r, struct err *e)
     return r->signals < 0 ? err_set_errno(e, errno, "signalfd") : 0;
 }
 
+static bool unwinds(const struct record *r)
+{
+    const char *text = getenv("STAX_DWARF_UNWIND");
+    return !args_has(r->args, "no-dwarf-unwind") && !(text && strcmp(text, "0") == 0);
+}
+
 static json_t *start_parameters(const struct record *r)
 {
     const struct args *args = r->args;
@@ -134,9 +153,13 @@ static json_t *start_parameters(const struct record *r)
     json_object_set_new(p, "pid", json_integer(pid));
     json_object_set_new(p, "is_launched", json_boolean(r->launch.pid != 0));
     json_object_set_new(p, "with_children", json_boolean(!args_has(args, "no-children")));
+    json_object_set_new(p, "dwarf_unwind", json_boolean(unwinds(r)));
     json_object_set_new(p, "kernel", json_boolean(!args_has(args, "no-kernel")));
     ask_add_daemon_socket(args, p);
     json_object_set_new(p, "frequency_hz", json_integer(hz < MAX_SENT_HZ ? hz : MAX_SENT_HZ));
+    if (args_has(args, "counters")) {
+        json_object_set_new(p, "counters", json_clean_string(args_text(args, "counters", "")));
+    }
     if (args_has(args, "time-limit")) {
         json_object_set_new(p, "time_limit_s", json_real(args_get(args, "time-limit")->number));
     }
@@ -195,6 +218,18 @@ static void select_run(struct record *r)
     client_call(r->client, "select_run", parameters, STOP_TIMEOUT_MS, NULL, &ignored);
 }
 
+/* The server reads the stacks of threads that wait. 0: it does not say who it is. */
+static pid_t server_pid(struct record *r)
+{
+    json_t *document = NULL;
+    struct err ignored;
+    client_call(r->client, "status", NULL, STOP_TIMEOUT_MS, &document, &ignored);
+    const json_t *server = json_object_get(json_object_get(document, "data"), "server");
+    pid_t pid = (pid_t)json_int_at(server, "pid", 0);
+    json_decref(document);
+    return pid;
+}
+
 static int begin(struct record *r, struct err *e)
 {
     json_t *document = NULL;
@@ -209,7 +244,7 @@ static int begin(struct record *r, struct err *e)
         rc = open_signals(r, e);
     }
     if (rc == 0 && r->args->target) {
-        rc = launch_hold(&r->launch, r->args->target, &r->old_mask, e);
+        rc = launch_hold(&r->launch, r->args->target, &r->old_mask, server_pid(r), e);
     }
     if (rc == 0) {
         rc = client_call(r->client, "start_attach", start_parameters(r), 0, &document, e);
@@ -424,6 +459,7 @@ const struct command command_record = {
         "is no such command and 126 when it cannot be run. The summary "
         "at the end goes to stderr, so that the command's own output stays as it is.",
     .examples = "stax record -- make -j4\nstax record -F 2000 -l 10 --pid 4711\n"
+                "stax record --counters page-faults,task-clock -- make -j4\n"
                 "stax record ./server --port 8000 &\nstax top",
     .flags = flags,
     .max_operands = 0,

@@ -31,9 +31,17 @@
             "other"                                                                                \
     }
 
+#define BY_PARAMETER                                                                               \
+    {                                                                                              \
+        "by", "string", "",                                                                        \
+            "what to measure by: on_cpu (CPU time, the default), or the name of a counter of the " \
+            "run"                                                                                  \
+    }
+
 static const struct view_parameter top_parameters[] = {
     {"limit", "integer", "", "functions listed, 0 for all (default 20)"},
     {"sort", "string", "", "\"self\" (default) or \"total\""},
+    BY_PARAMETER,
     OFF_CPU_PARAMETERS,
     FILTER_PARAMETERS,
 };
@@ -42,6 +50,7 @@ static const struct view_parameter flamegraph_parameters[] = {
     {"max_depth", "integer", "", "levels below the process (default 12)"},
     {"threshold_pct", "number", "%", "leave out what is smaller (default 1.0)"},
     {"max_nodes", "integer", "", "nodes listed, the largest first (default 20000)"},
+    BY_PARAMETER,
     OFF_CPU_PARAMETERS,
     FILTER_PARAMETERS,
 };
@@ -73,6 +82,14 @@ static const struct view_parameter intervals_parameters[] = {
     {"reason", "string", "",
      "only waits for this reason: idle, lock, sem, ipc, ioR, ioW, ready, sleep, conn or other; or "
      "runnable: waits for a CPU (default: all but runnable)"},
+    FILTER_PARAMETERS,
+};
+
+static const struct view_parameter wakers_parameters[] = {
+    {"limit", "integer", "", "pairs of threads listed, 0 for all (default 20)"},
+    {"chain", "boolean", "",
+     "also the longest wait, who ended it, what that thread had waited for, and so on (default "
+     "false)"},
     FILTER_PARAMETERS,
 };
 
@@ -114,6 +131,10 @@ const struct view query_views[] = {
      samples_parameters},
     {"intervals", "stax.waits/1", "The longest single waits, with their reason and stack.",
      intervals_parameters},
+    {"wakers", "stax.wakers/1",
+     "Who ended the waits of whom, how often and where; the filters are about the thread that was "
+     "woken, excluded functions about the waker's stack.",
+     wakers_parameters},
     {"total_on_cpu_ns", "stax.total/1", "CPU time and samples in all.", total_parameters},
     {"annotated", "stax.annotate/1",
      "The machine code of a function with its samples; or the functions that a text could mean.",
@@ -125,8 +146,8 @@ const struct view query_views[] = {
 
 /* In the order of query_views. */
 static view_fn *const functions[] = {
-    view_top,     view_flamegraph, view_threads, view_timeline,  view_neighbors,
-    view_samples, view_intervals,  view_total,   view_annotated, view_cfg,
+    view_top,       view_flamegraph, view_threads, view_timeline,  view_neighbors, view_samples,
+    view_intervals, view_wakers,     view_total,   view_annotated, view_cfg,
 };
 
 _Static_assert(sizeof(functions) / sizeof(functions[0]) + 1 ==

@@ -127,10 +127,12 @@ int method_start_attach(struct call *c, struct readers *readers, json_t **docume
         .pid = (pid_t)json_int_at(p, "pid", 0),
         .is_launched = bool_at(p, "is_launched", false),
         .with_children = bool_at(p, "with_children", true),
+        .unwinds = bool_at(p, "dwarf_unwind", true),
         .without_kernel = !bool_at(p, "kernel", true),
         .daemon_socket = daemon_socket,
         .frequency_hz = (uint32_t)frequency_hz,
         .time_limit_ns = (int64_t)(limit_s * 1e9),
+        .counters = json_text_at(p, "counters", NULL),
     };
     int64_t id;
     json_t *notes = NULL;
@@ -269,13 +271,13 @@ int method_save_current(struct call *c, struct readers *readers, json_t **docume
     }
     json_t *run = run_member(q, &info);
     json_t *data =
-        json_pack("{s:I,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:f}", "run", (json_int_t)info.id, "path", path, "size_bytes",
-                  (json_int_t)size_bytes, "n_samples", (json_int_t)json_int_at(run, "n_samples", 0),
-                  "n_functions", (json_int_t)contents.n_functions, "code_bytes",
-                  (json_int_t)contents.code_bytes, "n_source_lines",
-                  (json_int_t)contents.n_source_lines, "source_bytes",
-                  (json_int_t)contents.source_bytes,
-                  "elapsed_ms", (double)(clock_monotonic_ns() - start_ns) / 1e6);
+        json_pack("{s:I,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:f}", "run", (json_int_t)info.id, "path", path,
+                  "size_bytes", (json_int_t)size_bytes, "n_samples",
+                  (json_int_t)json_int_at(run, "n_samples", 0), "n_functions",
+                  (json_int_t)contents.n_functions, "code_bytes", (json_int_t)contents.code_bytes,
+                  "n_source_lines", (json_int_t)contents.n_source_lines, "source_bytes",
+                  (json_int_t)contents.source_bytes, "elapsed_ms",
+                  (double)(clock_monotonic_ns() - start_ns) / 1e6);
     *document = document_new(c->method->schema, run, data, query_quality(q), NULL);
     return 0;
 }

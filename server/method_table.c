@@ -36,6 +36,8 @@ static const struct parameter start_parameters[] = {
     {"is_launched", "boolean", "",
      "the process is a held child that will exec; recording begins with its exec", false, 0, 0},
     {"with_children", "boolean", "", "record its descendants too; default true", false, 0, 0},
+    {"dwarf_unwind", "boolean", "",
+     "unwind user stacks by DWARF CFI instead of frame pointers; default true", false, 0, 0},
     {"kernel", "boolean", "",
      "record the kernel's part of stacks; default true. Without it its time stands at user code",
      false, 0, 0},
@@ -43,6 +45,10 @@ static const struct parameter start_parameters[] = {
     {"frequency_hz", "integer", "Hz", "samples per second of CPU time; default 900", false, 1,
      1000000},
     {"time_limit_s", "number", "s", "end of the recording; default 0, none", false, 0, 0},
+    {"counters", "string", "",
+     "events to count, up to four names separated by commas as perf list has them, or none; "
+     "default cycles, instructions, L1-dcache-load-misses and branch-misses, where the CPU can",
+     false, 0, 0},
     {"command", "string", "", "command line to show; default: the one of the process", false, 0, 0},
     {.name = NULL},
 };
@@ -150,8 +156,9 @@ const struct method method_table[] = {
     {.name = "diagnostics",
      .schema = "stax.diagnose/1",
      .help = "How well a run is recorded: loss, queues, commits, sizes, own cost, unnamed code.",
-     .result = "{capture, ingest, queue, database, process, loss, unresolved, abilities, saves}; "
-               "capture, ingest and queue are null unless the run is active",
+     .result =
+         "{capture, ingest, queue, database, process, loss, stacks, unresolved, abilities, saves}; "
+         "capture, ingest and queue are null unless the run is active",
      .example = "{}",
      .parameters = run_only,
      .handler = method_diagnostics,

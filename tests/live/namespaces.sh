@@ -41,7 +41,7 @@ if ! wait_for 10 find_target; then
     finish
 fi
 check "the file is not there from outside" test ! -e "$inside/hidden"
-check "the target has another pid inside" grep -qE "^NSpid:[[:space:]]+$target[[:space:]]+1$" "/proc/$target/status"
+check "the target has another pid inside" grep -qE "^NSpid:[[:space:]]+${target}[[:space:]]+1$" "/proc/$target/status"
 
 stax record --pid "$target" -l 1 2>"$TMP/record.err" || fail "attach" "$(cat "$TMP/record.err")"
 checks attached "$target"

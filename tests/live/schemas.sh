@@ -44,7 +44,7 @@ stax diagnose host --json >"$TMP/doc.json"
 check "no run: stax diagnose host" validate "$TMP/schema.json" "$TMP/doc.json"
 start "$STAX_WORKLOADS/cpu_shares" --threads 2 --seconds 30 >/dev/null
 target=$last_pid
-start stax record --json --pid "$target" >"$TMP/record.json" 2>/dev/null
+start stax record --json --counters page-faults,task-clock --pid "$target" >"$TMP/record.json" 2>/dev/null
 record=$last_pid
 wait_for 10 has_samples 500
 for when in live stopped archive; do
@@ -72,6 +72,8 @@ for when in live stopped archive; do
         fi
         valid $when $view "${run[@]}" --reason sleep --from 0.1
     done
+    valid $when top "${run[@]}" --by page-faults
+    valid $when flame "${run[@]}" --by task-clock --to 0.6
     for form in "" --source --list; do
         # shellcheck disable=SC2086
         valid $when annotate burn_alpha $form "${run[@]}"
@@ -82,6 +84,8 @@ for when in live stopped archive; do
     stax annotate burn_alpha --cfg "${run[@]}" --json >"$TMP/doc.json" 2>/dev/null
     check "$when: stax annotate --cfg" validate "$TMP/schema.json" "$TMP/doc.json"
     valid $when waits "${run[@]}" -n 5
+    valid $when wakers "${run[@]}" --chain
+    valid $when wakers "${run[@]}" --from 0.1 --to 0.6
     valid $when waits "${run[@]}" --reason runnable
     valid $when top "${run[@]}" --sort total --tid "$(stax threads --json | jq '.data.threads[0].tid')"
     valid $when sql "${run[@]}" 'SELECT * FROM sample LIMIT 5'
