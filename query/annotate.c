@@ -30,8 +30,8 @@ static void add_place(struct annotated *a, int64_t frame, uint64_t rel_address, 
                                                         .n_samples = n,
                                                         .on_cpu_ns = ns,
                                                         .instruction = SIZE_MAX};
-    a->n_samples += n;
-    a->on_cpu_ns += ns;
+    annotate_add(&a->n_samples, n);
+    annotate_add(&a->on_cpu_ns, ns);
 }
 
 static int read_sums(struct annotated *a, struct query *q, const struct filter *filter,
@@ -60,7 +60,7 @@ static int refuse_dropped(struct query *q, int64_t after, struct err *e)
     if (run->raw_from_ts <= run->start_ts || after >= run->raw_from_ts - 1) {
         return 0;
     }
-    double since_s = (double)(run->raw_from_ts - run->start_ts) / 1e9;
+    double since_s = ((double)run->raw_from_ts - (double)run->start_ts) / 1e9;
     int rc = err_set(e, STAX_ELIMIT,
                      "single samples before %.3f s were dropped to save space, and instructions "
                      "are filtered by single samples",
@@ -105,10 +105,10 @@ static int read_single(struct annotated *a, struct query *q, const struct filter
             add_place(a, frame, (uint64_t)stmt_int(s, annotate_samples_c_rel_address), 1, ns);
             *place = (uint32_t)a->n_places;
         } else {
-            a->places[*place - 1].n_samples++;
-            a->places[*place - 1].on_cpu_ns += ns;
-            a->n_samples++;
-            a->on_cpu_ns += ns;
+            annotate_add(&a->places[*place - 1].n_samples, 1);
+            annotate_add(&a->places[*place - 1].on_cpu_ns, ns);
+            annotate_add(&a->n_samples, 1);
+            annotate_add(&a->on_cpu_ns, ns);
         }
     }
     map_free(&places);
@@ -148,8 +148,8 @@ struct annotated_sum *annotated_sums(const struct annotated *a)
     for (size_t i = 0; sums && i < a->n_places; i++) {
         const struct annotated_place *place = &a->places[i];
         if (place->instruction != SIZE_MAX) {
-            sums[place->instruction].n_samples += place->n_samples;
-            sums[place->instruction].on_cpu_ns += place->on_cpu_ns;
+            annotate_add(&sums[place->instruction].n_samples, place->n_samples);
+            annotate_add(&sums[place->instruction].on_cpu_ns, place->on_cpu_ns);
         }
     }
     return sums;

@@ -33,6 +33,12 @@ struct annotated {
     int64_t n_samples, on_cpu_ns; /* of all places */
 };
 
+/* Sums wrap instead of being undefined on files that lie. */
+static inline void annotate_add(int64_t *sum, int64_t value)
+{
+    *sum = (int64_t)((uint64_t)*sum + (uint64_t)value);
+}
+
 /* Finds the function (parameter "target"), its code, and the samples that the filter lets through.
  * Errors: STAX_EUSAGE, STAX_ENOTFOUND (no such function, with the hottest ones as a hint). The
  * caller frees in either case. */

@@ -63,8 +63,8 @@ static bool take_place(struct query *q, const struct annotated_place *place, jso
         int64_t line = stmt_int(s, annotate_frame_lines_c_line);
         if (depth == 0 && *file && line > 0) {
             struct line_sum *sum = sum_of(sums, file, line);
-            sum->n_samples += place->n_samples;
-            sum->on_cpu_ns += place->on_cpu_ns;
+            annotate_add(&sum->n_samples, place->n_samples);
+            annotate_add(&sum->on_cpu_ns, place->on_cpu_ns);
             is_known = true;
             json_object_set_new(instruction, "file", json_clean_string(file));
             json_object_set_new(instruction, "line", json_integer(line));
@@ -109,8 +109,8 @@ void annotate_lines(struct query *q, const struct annotated *a, json_t *data)
                                   ? NULL
                                   : json_array_get(instructions, place->instruction);
         if (!take_place(q, place, instruction, &sums)) {
-            n_unknown += place->n_samples;
-            unknown_ns += place->on_cpu_ns;
+            annotate_add(&n_unknown, place->n_samples);
+            annotate_add(&unknown_ns, place->on_cpu_ns);
         }
     }
     if (sums.n) {

@@ -52,8 +52,8 @@ static void find_blocks(struct cfg *c, const struct disasm *d, const struct anno
         }
         struct block *b = &c->blocks[c->n - 1];
         b->n++;
-        b->n_samples += sums[i].n_samples;
-        b->on_cpu_ns += sums[i].on_cpu_ns;
+        annotate_add(&b->n_samples, sums[i].n_samples);
+        annotate_add(&b->on_cpu_ns, sums[i].on_cpu_ns);
         c->block_of[i] = (uint32_t)(c->n - 1);
     }
     free(is_leader);
@@ -125,8 +125,8 @@ static void add_blocks(const struct annotated *a, json_t *data)
     for (size_t i = 0; i < c.n; i++) {
         json_array_append_new(blocks, block_of(&c, i, a->on_cpu_ns));
         add_edges(&c, i, edges);
-        n_outside -= c.blocks[i].n_samples;
-        outside_ns -= c.blocks[i].on_cpu_ns;
+        n_outside = (int64_t)((uint64_t)n_outside - (uint64_t)c.blocks[i].n_samples);
+        outside_ns = (int64_t)((uint64_t)outside_ns - (uint64_t)c.blocks[i].on_cpu_ns);
     }
     json_object_set_new(data, "blocks", blocks);
     json_object_set_new(data, "edges", edges);
