@@ -4,6 +4,8 @@
 
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/schemas/annotate.json.h"
+#include "cli/schemas/cfg.json.h"
 #include "cli/schemas/callers.json.h"
 #include "cli/schemas/compare.json.h"
 #include "cli/schemas/diagnose.json.h"
@@ -45,6 +47,8 @@ static const struct {
     {"threads", "stax.threads/1", threads_schema},
     {"waits", "stax.waits/1", waits_schema},
     {"wakers", "stax.wakers/1", wakers_schema},
+    {"annotate", "stax.annotate/1", annotate_schema},
+    {"cfg", "stax.cfg/1", cfg_schema},
     {"sql", "stax.sql/1", sql_schema},
     {"sql-path", "stax.sql-path/1", sql_path_schema},
     {"sql-schema", "stax.sql-schema/1", sql_schema_schema},

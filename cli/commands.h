@@ -20,6 +20,7 @@ extern const struct command command_callers;
 extern const struct command command_callees;
 extern const struct command command_compare;
 extern const struct command command_wakers;
+extern const struct command command_annotate;
 extern const struct command command_sql;
 extern const struct command command_diagnose;
 extern const struct command command_setup;

@@ -15,6 +15,8 @@ void render_waits(struct out *out, const json_t *document, const struct args *ar
 void render_compare(struct out *out, const json_t *document, const struct args *args);
 void render_wakers(struct out *out, const json_t *document, const struct args *args);
 void render_threads(struct out *out, const json_t *document, const struct args *args);
+void render_annotate(struct out *out, const json_t *document, const struct args *args);
+void render_cfg(struct out *out, const json_t *document, const struct args *args);
 void render_sql(struct out *out, const json_t *document, const struct args *args);
 void render_status(struct out *out, const json_t *document, const struct args *args);
 void render_list(struct out *out, const json_t *document, const struct args *args);

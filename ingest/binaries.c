@@ -261,6 +261,32 @@ static void load_vdso(struct binary *bin)
     buf_free(&maps);
 }
 
+/* Takes fd: kept for the machine code at the end of the run while there is room. */
+static void keep_for_code(struct binaries *b, struct binary *bin, int fd)
+{
+    struct stat st;
+    if (b->n_fds >= FDS_MAX || fstat(fd, &st) != 0) {
+        fd_close(&fd);
+        return;
+    }
+    bin->fd = fd;
+    bin->code_bytes = st.st_size;
+    bin->code_mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    b->n_fds++;
+}
+
+int binaries_open_code(const struct binaries *b, uint32_t binary)
+{
+    struct stat st;
+    const struct binary *bin = binary && binary <= b->n_items ? item(b, binary) : NULL;
+    if (!bin || bin->fd < 0 || !bin->is_loaded || fstat(bin->fd, &st) != 0 ||
+        st.st_size != bin->code_bytes ||
+        (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec != bin->code_mtime_ns) {
+        return -1;
+    }
+    return fcntl(bin->fd, F_DUPFD_CLOEXEC, 3);
+}
+
 static void load(struct binaries *b, struct binary *bin)
 {
     bin->is_loaded = true;
@@ -287,7 +313,7 @@ static void load(struct binaries *b, struct binary *bin)
     } else {
         bin->note = "not a readable ELF file";
     }
-    fd_close(&fd);
+    keep_for_code(b, bin, fd);
 }
 
 static uint32_t named_symbol(struct binaries *b, uint32_t binary, const struct names_symbol *found,
@@ -355,6 +381,16 @@ static uint32_t symbol_at(struct binaries *b, uint32_t binary, const struct name
                                                   names_source_text(found.source));
     }
     return *id;
+}
+
+void binaries_name_start(struct binaries *b, uint32_t binary, uint64_t address)
+{
+    struct names_symbol found;
+    const struct names *names = item(b, binary)->names;
+    if (names && names_find(names, address, &found) && found.start == address &&
+        found.linkage_name) {
+        symbol_at(b, binary, names, address, 0);
+    }
 }
 
 uint32_t binaries_frame(struct binaries *b, uint32_t binary, uint64_t file_offset)

@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "capture/event.h"
 #include "ingest/binaries.h"
+#include "ingest/code.h"
 #include "ingest/intern.h"
 #include "ingest/stacks.h"
 #include "ingest/store.h"
@@ -454,6 +455,10 @@ int ingest_finish(struct ingest *in, const char *stop_reason, int64_t end_ts, st
         }
         if (rc) {
             fail(in, e, true);
+        }
+        if (rc == 0) {
+            int64_t room = in->max_bytes ? in->max_bytes - store_used_bytes(&in->store) : INT64_MAX;
+            code_store(&in->store, &in->intern, &in->binaries, room / 2);
         }
         note_commit(in, began);
         db_checkpoint(in->store.db, true);

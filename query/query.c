@@ -111,6 +111,24 @@ static const struct view_parameter wakers_parameters[] = {
 
 static const struct view_parameter total_parameters[] = {FILTER_PARAMETERS};
 
+#define TARGET_PARAMETERS                                                                          \
+    {"target", "string", "",                                                                       \
+     "the function: an address (0x..., BINARY+0x...) or a part of its name, upper or lower case; " \
+     "the one called exactly that, else the hottest is taken"},                                    \
+    {                                                                                              \
+        "syntax", "string", "", "of x86-64 operands: \"intel\" (default) or \"att\""               \
+    }
+
+static const struct view_parameter annotated_parameters[] = {
+    TARGET_PARAMETERS,
+    {"list", "boolean", "",
+     "only list the functions that target could mean, all without target (default false)"},
+    {"limit", "integer", "", "functions listed, 0 for all (default 20)"},
+    FILTER_PARAMETERS,
+};
+
+static const struct view_parameter cfg_parameters[] = {TARGET_PARAMETERS, FILTER_PARAMETERS};
+
 const struct view query_views[] = {
     {"top", "stax.top/1",
      "Functions by the CPU time they use, self or total; or by the time they wait.",
@@ -145,13 +163,19 @@ const struct view query_views[] = {
     {"profile", "stax.profile/1",
      "All functions, waits and threads in one snapshot: what a comparison of two runs is made of.",
      total_parameters},
+    {"annotated", "stax.annotate/1",
+     "The machine code of a function with its samples; or the functions that a text could mean.",
+     annotated_parameters},
+    {"cfg", "stax.cfg/1", "The basic blocks of a function, their samples, and the edges between.",
+     cfg_parameters},
     {NULL, NULL, NULL, NULL},
 };
 
 /* In the order of query_views. */
 static view_fn *const functions[] = {
-    view_top,     view_flamegraph, view_threads,   view_timeline, view_neighbors, view_callers,
-    view_callees, view_samples,    view_intervals, view_wakers,   view_total,     view_profile,
+    view_top,     view_flamegraph, view_threads,   view_timeline,  view_neighbors,
+    view_callers, view_callees,    view_samples,   view_intervals, view_wakers,
+    view_total,   view_profile,    view_annotated, view_cfg,
 };
 
 _Static_assert(sizeof(functions) / sizeof(functions[0]) + 1 ==

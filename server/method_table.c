@@ -71,6 +71,8 @@ static const struct parameter save_parameters[] = {
     RUN_PARAMETER,
     {"path", "string", "", "absolute path of the archive to write", true, 0, 0},
     {"is_overwrite", "boolean", "", "replace a file that is there; default false", false, 0, 0},
+    {"with_source", "boolean", "",
+     "put in the text of the source lines of functions with samples; default true", false, 0, 0},
     {.name = NULL},
 };
 
@@ -216,7 +218,8 @@ const struct method method_table[] = {
     {.name = "save_current",
      .schema = "stax.save/1",
      .help = "Writes a run to a self-contained archive, atomically. It may still be recording.",
-     .result = "{run, path, size_bytes, n_samples, elapsed_ms}",
+     .result = "{run, path, size_bytes, n_samples, n_functions, code_bytes, n_source_lines, "
+               "source_bytes, elapsed_ms}; n_functions: with machine code in it",
      .example = "{\"path\": \"/tmp/stax-rpc-example.stax\", \"is_overwrite\": true}",
      .parameters = save_parameters,
      .handler = method_save_current,

@@ -79,6 +79,15 @@ for when in live stopped archive; do
     done
     valid $when top "${run[@]}" --by page-faults
     valid $when flame "${run[@]}" --by task-clock --to 0.6
+    for form in "" --source --list; do
+        # shellcheck disable=SC2086
+        valid $when annotate burn_alpha $form "${run[@]}"
+    done
+    valid $when annotate "${run[@]}"
+    valid $when annotate burn_alpha "${run[@]}" --from 0.1 --syntax att
+    stax schema cfg >"$TMP/schema.json"
+    stax annotate burn_alpha --cfg "${run[@]}" --json >"$TMP/doc.json" 2>/dev/null
+    check "$when: stax annotate --cfg" validate "$TMP/schema.json" "$TMP/doc.json"
     valid $when waits "${run[@]}" -n 5
     valid $when wakers "${run[@]}" --chain
     valid $when wakers "${run[@]}" --from 0.1 --to 0.6

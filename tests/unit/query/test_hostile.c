@@ -73,6 +73,18 @@ static const char *const lies[] = {
     "UPDATE symbol_sum SET total_off_cpu_ns = 9223372036854775807, n_total_waits = -1",
     "UPDATE run SET has_off_cpu = -5",
     "UPDATE run SET has_off_cpu = 0",
+    "UPDATE code SET rel_address = -9223372036854775807",
+    "UPDATE code SET bytes = zeroblob(3000000)",
+    "UPDATE code SET bytes = randomblob(4096), rel_address = rel_address - 5",
+    "UPDATE symbol SET rel_address = -1, size = 9223372036854775807",
+    "UPDATE symbol SET rel_address = 9223372036854775807, size = -9223372036854775807",
+    "UPDATE frame SET rel_address = id * 9223372036854775",
+    "UPDATE frame_sum SET n_samples = 9223372036854775807, on_cpu_ns = 6223372036854775807",
+    "UPDATE frame_line SET line = -9223372036854775807, symbol = -1, depth = depth + 1000000",
+    "UPDATE frame_line SET file = char(27, 10) || '/etc/../dev/zero'",
+    "UPDATE run SET arch = char(27) || 'pdp11'",
+    "UPDATE run SET arch = 'aarch64'",
+    "UPDATE binary SET path = '/dev/zero', kind = 'main', build_id = NULL",
     "DELETE FROM run",
     "DELETE FROM thread",
     "DELETE FROM process",
@@ -99,6 +111,15 @@ static const char *const off_cpu_requests[] = {
     "{\"off_cpu\": true, \"to_ns\": 1000000000000000000, \"exclude\": [\"b\"]}",
 };
 
+/* Code, lines and a text, for what annotates. */
+static const struct sql_block details[] = {
+    {"code", "INSERT INTO code SELECT id, rel_address, x'4883c0014883c00175f6e800000000c3' FROM "
+             "symbol WHERE name = 'c'"},
+    {"lines", "INSERT INTO frame_line SELECT id, 0, symbol, '/src/c.c', id FROM frame"},
+    {"outer", "INSERT INTO frame_line SELECT id, 1, 1, '/src/c.c', 1 FROM frame"},
+    {"text", "INSERT INTO source_line VALUES ('/src/c.c', 1, char(27) || 'text')"},
+};
+
 static void write_run(const char *path, const char *lie)
 {
     struct model m = {0};
@@ -120,6 +141,9 @@ static void write_run(const char *path, const char *lie)
     model_read_line(&m, "open 101 idle");
     model_write(&m, path);
     assert_int_equal(db_open(&db, path, DB_WRITE, &e), 0);
+    for (size_t i = 0; i < sizeof(details) / sizeof(details[0]); i++) {
+        stmt_run(db_stmt(db, &details[i]));
+    }
     stmt_run(db_stmt(db, &block));
     if (db_status(db, &e) < 0) {
         fail_msg("%s: %s", lie, e.msg);
@@ -130,7 +154,7 @@ static void write_run(const char *path, const char *lie)
 
 static bool is_known_error(int rc)
 {
-    return rc == STAX_ECORRUPT || rc == STAX_ENOTFOUND || rc == STAX_ESQL;
+    return rc == STAX_ECORRUPT || rc == STAX_ENOTFOUND || rc == STAX_ESQL || rc == STAX_ELIMIT;
 }
 
 static void ask(struct query *q, const char *lie, const char *view, const char *request)
@@ -141,6 +165,9 @@ static void ask(struct query *q, const char *lie, const char *view, const char *
 
     if (strcmp(view, "neighbors") == 0 || strncmp(view, "calle", 5) == 0) {
         json_object_set_new(parameters, "symbol", json_string("c"));
+    }
+    if (strcmp(view, "annotated") == 0 || strcmp(view, "cfg") == 0) {
+        json_object_set_new(parameters, "target", json_string("c"));
     }
     if (strcmp(view, "top") == 0) {
         json_object_del(parameters, "threshold_pct");
