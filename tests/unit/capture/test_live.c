@@ -358,8 +358,8 @@ static void test_attached_threads(void **state)
 /* What the run lacks it says why. */
 static void check_abilities(const struct recording *r)
 {
-    static const char *const names[] = {"kernel_stacks", "off_cpu",       "wait_stacks",
-                                        "full_stacks",   "parked_stacks", "wakeups", "counters"};
+    static const char *const names[] = {"kernel_stacks", "off_cpu", "wait_stacks", "full_stacks",
+                                        "parked_stacks", "wakeups", "counters"};
     size_t n, n_found = 0;
     const struct capture_ability *abilities = capture_abilities(r->capture, &n);
     for (size_t i = 0; i < n; i++) {
