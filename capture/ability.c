@@ -69,6 +69,36 @@ static void wait_stacks(struct capture_ability *a, const struct events *ev)
     }
 }
 
+static void wakeups(struct capture_ability *a, const struct events *ev)
+{
+    static const char without[] = "who ended a wait is not known";
+    int os_errno = ev->has_wakings ? ev->kernel_errno : ev->wakings_errno;
+    const char *said = broker_says(&ev->wakings_refusal);
+    *a = (struct capture_ability){.name = "wakeups"};
+    if (!ev->has_kernel || ev->n_without_kernel) {
+        note_hidden_kernel(a, ev, without);
+    } else if (ev->has_wakings) {
+        a->is_available = ev->has_switches;
+    } else if (said) {
+        snprintf(a->reason, sizeof(a->reason), "%s: %s", said, without);
+        snprintf(a->unlock, sizeof(a->unlock), "%s", ev->wakings_refusal.hint);
+    } else if (os_errno == ENOENT) {
+        snprintf(a->reason, sizeof(a->reason), "tracefs is not mounted: %s", without);
+        snprintf(a->unlock, sizeof(a->unlock), "sudo mount -t tracefs nodev /sys/kernel/tracing");
+    } else if (os_errno == EMFILE) {
+        snprintf(a->reason, sizeof(a->reason),
+                 "too few descriptors for three events per thread and CPU: %s", without);
+        snprintf(a->unlock, sizeof(a->unlock), "ulimit -n 1048576 for stax-server");
+    } else if (os_errno == EACCES || os_errno == EPERM) {
+        snprintf(a->reason, sizeof(a->reason), "the tracepoint sched_waking is for root alone: %s",
+                 without);
+        snprintf(a->unlock, sizeof(a->unlock), "sudo stax setup");
+    } else {
+        snprintf(a->reason, sizeof(a->reason), "the kernel refused (%s): %s", strerror(os_errno),
+                 without);
+    }
+}
+
 static void kernel_names(struct capture_ability *a, bool has_names)
 {
     int64_t restrict_level = 0;
@@ -144,6 +174,7 @@ size_t ability_all(struct capture_ability rows[ABILITIES_MAX], const struct even
     }
     *a++ = (struct capture_ability){.name = "off_cpu", .is_available = ev->has_switches};
     wait_stacks(a++, ev);
+    wakeups(a++, ev);
     full_stacks(a++, facts->unwinds);
     parked_stacks(a++, facts);
     counters(a++, &ev->counters);

@@ -209,7 +209,8 @@ int attach_all(struct attach *a, struct err *e)
         follow_loss(a->follow, a->ts, UINT32_MAX, EVENT_LOSS_NO_EVENTS, p.n_blind);
     }
     a->events->is_attaching = false;
-    events_set_stacks(a->events, true);
+    events_set(a->events, EVENTS_SWITCH_STACK, true);
+    events_set(a->events, EVENTS_WAKING, true);
     map_free(&p.failed);
     return rc;
 }

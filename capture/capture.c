@@ -32,6 +32,7 @@
 #include "capture/proc.h"
 #include "capture/record.h"
 #include "capture/thread_counters.h"
+#include "capture/watch.h"
 #include "capture/unwinder.h"
 #include "capture/wait_probe.h"
 
@@ -50,6 +51,8 @@ enum {
     LEARN_MS = 5,
     STACKS_HZ = 2000,     /* stacks of context switches, in the long run */
     STACKS_AT_ONCE = 800, /* ... and in a burst */
+    WAKINGS_HZ = 4000,    /* the same for wakeups */
+    WAKINGS_AT_ONCE = 1600,
 };
 /* A record is stamped before it is written; this long at most, a stolen CPU apart. */
 static const int64_t SLACK_NS = 10000000;
@@ -63,6 +66,15 @@ static const int64_t PERIOD_MAX_NS = 10000000000; /* a longer period is not one 
 /* CPU time without samples that is worth a warning: more than this and one part of so many. */
 static const int64_t UNSAMPLED_NS = 50000000;
 enum { UNSAMPLED_PART = 20 };
+
+/* Events of a kind that may still be taken; below 0 they are switched off. */
+struct bound {
+    int64_t left;
+    int64_t ts; /* ns, when more were last allowed */
+    bool is_off;
+    uint32_t kind; /* events_set() */
+    int64_t hz, at_once;
+};
 
 struct capture {
     struct capture_options options;
@@ -87,10 +99,10 @@ struct capture {
     int64_t main_gone_ts;    /* ns, when the main process was seen to be gone; 0: it is there */
     int64_t verified_ts;
     uint64_t n_late_told, n_malformed;
+    struct bound stacks, wakings;
+    struct watch watch;
+    uint64_t n_watched; /* records for it, in this drain */
     uint64_t n_stacks_lost, n_stacks_lost_told;
-    int64_t stacks_left; /* that may still be taken; below 0 they are switched off */
-    int64_t stacks_ts;   /* when more were last allowed */
-    bool has_stacks_off;
     atomic_bool has_read_kernel;
     bool is_ending;             /* the last drain */
     int64_t sampled_ns;         /* that samples stood for, those left out later included */
@@ -111,7 +123,7 @@ static void count(struct capture *c, const struct record *r)
         c->n_ring_lost += r->n_lost;
     } else if (r->kind == RECORD_SAMPLE && r->sample.period <= (uint64_t)PERIOD_MAX_NS) {
         uint32_t source = map_get(&c->events.sources, r->id);
-        bool is_open = source != 0 && source != EVENTS_DISCARDED && !(source & EVENTS_SWITCH_STACK);
+        bool is_open = source != 0 && !(source & ~EVENTS_TID_MASK); /* nor EVENTS_DISCARDED */
         c->sampled_ns += is_open ? (int64_t)r->sample.period : 0;
     }
 }
@@ -141,9 +153,12 @@ static bool is_good(struct capture *c, const void *bytes, size_t size, int64_t n
 static void keep(struct capture *c, const struct record *r, size_t size)
 {
     size_t n = record_trimmed_size(r, size);
-    bool is_stack =
-        r->kind == RECORD_SAMPLE && (map_get(&c->events.sources, r->id) & EVENTS_SWITCH_STACK);
-    c->stacks_left -= is_stack;
+    if (r->kind == RECORD_SAMPLE) {
+        uint32_t source = map_get(&c->events.sources, r->id);
+        c->stacks.left -= (source & EVENTS_SWITCH_STACK) != 0;
+        c->wakings.left -= source & EVENTS_WAKING && source != EVENTS_WATCH;
+        c->n_watched += source == EVENTS_WATCH;
+    }
     record_trim(r, size, order_room(&c->order, r->ts, n));
 }
 
@@ -209,20 +224,20 @@ static void drain(void *ctx)
     }
 }
 
-/* Switches the stacks of context switches off while there are more than the host should pay for.
- * Durations stay exact; so does the account of what has a stack and what has not. */
-static void bound_stacks(struct capture *c, int64_t now)
+/* Switches a kind of events off while there are more than the host should pay for. Durations of
+ * waits stay exact; so does the account of what has a stack or a waker and what has not. */
+static void keep_bound(struct capture *c, struct bound *b, int64_t now)
 {
-    int64_t more = (now - c->stacks_ts) * STACKS_HZ / 1000000000;
+    int64_t more = (now - b->ts) * b->hz / 1000000000;
     if (more > 0) {
-        c->stacks_ts = now;
-        c->stacks_left += more;
-        c->stacks_left = c->stacks_left < STACKS_AT_ONCE ? c->stacks_left : STACKS_AT_ONCE;
+        b->ts = now;
+        b->left += more;
+        b->left = b->left < b->at_once ? b->left : b->at_once;
     }
-    bool is_off = c->stacks_left < (c->has_stacks_off ? STACKS_AT_ONCE / 2 : 0);
-    if (is_off != c->has_stacks_off) {
-        c->has_stacks_off = is_off;
-        events_set_stacks(&c->events, !is_off);
+    bool is_off = b->left < (b->is_off ? b->at_once / 2 : 0);
+    if (is_off != b->is_off) {
+        b->is_off = is_off;
+        events_set(&c->events, b->kind, !is_off);
     }
 }
 
@@ -400,7 +415,10 @@ static int step(struct capture *c)
     int64_t now = clock_monotonic_ns();
     int64_t limit_ts = now - SLACK_NS;
     drain(c);
-    bound_stacks(c, now);
+    keep_bound(c, &c->stacks, now);
+    keep_bound(c, &c->wakings, now);
+    watch_tick(&c->watch, &c->events, c->follow, now, c->wakings.is_off, c->n_watched);
+    c->n_watched = 0;
     limit_ts = tell(c, limit_ts);
     tell_losses(c, limit_ts);
     look_for_end(c, now);
@@ -442,7 +460,8 @@ static void learn_kernel(struct capture *c)
         while (is_apart && !atomic_load(&c->has_read_kernel)) {
             poll(c->fds + FIRST_RING_FD, c->n_fds - FIRST_RING_FD, LEARN_MS);
             drain(c);
-            bound_stacks(c, clock_monotonic_ns());
+            keep_bound(c, &c->stacks, clock_monotonic_ns());
+            keep_bound(c, &c->wakings, clock_monotonic_ns());
         }
         if (is_apart) {
             pthread_join(reader, NULL);
@@ -459,8 +478,16 @@ static void *run(void *ctx)
     int reason = NO_REASON;
     priority_raise(NULL);
     follow_flush(c->follow); /* what was found at the start */
-    c->stacks_ts = clock_monotonic_ns();
-    c->stacks_left = STACKS_AT_ONCE;
+    c->stacks = (struct bound){.left = STACKS_AT_ONCE,
+                               .ts = clock_monotonic_ns(),
+                               .kind = EVENTS_SWITCH_STACK,
+                               .hz = STACKS_HZ,
+                               .at_once = STACKS_AT_ONCE};
+    c->wakings = (struct bound){.left = WAKINGS_AT_ONCE,
+                                .ts = clock_monotonic_ns(),
+                                .kind = EVENTS_WAKING,
+                                .hz = WAKINGS_HZ,
+                                .at_once = WAKINGS_AT_ONCE};
     learn_kernel(c);
     while (reason == NO_REASON) {
         reason = step(c);
@@ -528,6 +555,7 @@ static struct follow *new_follow(struct capture *c, struct queue *out)
         .out = out,
         .sources = &c->events.sources,
         .has_switches = true,
+        .waking_pid_offset = &c->events.waking_pid_offset,
         .unwinder = c->unwinder,
         .without_kernel = c->options.without_kernel,
         .is_held = c->options.is_launched,

@@ -100,6 +100,25 @@ void event_add_off_cpu_folded(struct buf *batch, const struct event_off_cpu_fold
     o->head = head;
 }
 
+uint64_t *event_add_wakeup(struct buf *batch, const struct event_wakeup *body)
+{
+    struct event_wakeup *w = add(batch, EVENT_WAKEUP, body->head.flags, body->head.ts,
+                                 sizeof(*w) + (size_t)body->n_addresses * sizeof(uint64_t));
+    struct event_head head = w->head;
+    *w = *body;
+    w->head = head;
+    return w->addresses;
+}
+
+void event_add_wakeups_folded(struct buf *batch, const struct event_wakeups_folded *body)
+{
+    struct event_wakeups_folded *w =
+        add(batch, EVENT_WAKEUPS_FOLDED, body->head.flags, body->head.ts, sizeof(*w));
+    struct event_head head = w->head;
+    *w = *body;
+    w->head = head;
+}
+
 void event_add_thread_time(struct buf *batch, const struct event_thread_time *body)
 {
     struct event_thread_time *t =
@@ -163,6 +182,23 @@ static size_t needed_for_wait(const struct event_head *head, size_t size)
     return is_good ? sizeof(*t) : SIZE_MAX;
 }
 
+/* The same for one about wakeups. */
+static size_t needed_for_wakeup(const struct event_head *head, size_t size)
+{
+    if (head->type == EVENT_WAKEUP) {
+        const struct event_wakeup *w = (const void *)head;
+        if (size < sizeof(*w) || w->waker >= EVENT_N_WAKERS || w->stack_end >= EVENT_N_STACK_ENDS ||
+            w->n_kernel > w->n_addresses || w->wake_ts < 0 || w->dur_ns < 0 ||
+            w->dur_ns > w->wake_ts) {
+            return SIZE_MAX;
+        }
+        return sizeof(*w) + (size_t)w->n_addresses * sizeof(uint64_t);
+    }
+    const struct event_wakeups_folded *w = (const void *)head;
+    return size >= sizeof(*w) && w->waker < EVENT_N_WAKERS && w->dur_ns >= 0 ? sizeof(*w)
+                                                                             : SIZE_MAX;
+}
+
 /* Bytes the body of a record says it needs, SIZE_MAX if it contradicts itself. */
 static size_t needed(const struct event_head *head, size_t size)
 {
@@ -207,6 +243,9 @@ static size_t needed(const struct event_head *head, size_t size)
     case EVENT_OFF_CPU_FOLDED:
     case EVENT_THREAD_TIME:
         return needed_for_wait(head, size);
+    case EVENT_WAKEUP:
+    case EVENT_WAKEUPS_FOLDED:
+        return needed_for_wakeup(head, size);
     default:
         return SIZE_MAX;
     }

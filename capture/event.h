@@ -33,6 +33,8 @@ enum event_type {
     EVENT_OFF_CPU_FOLDED,    /* struct event_off_cpu_folded: the sum of intervals not told singly */
     EVENT_THREAD_TIME,       /* struct event_thread_time: where a thread's time went so far */
     EVENT_COUNTER_TOTAL,     /* struct event_counter_total: near the end, one for each counter */
+    EVENT_WAKEUP,            /* struct event_wakeup: what ended the wait that is told next */
+    EVENT_WAKEUPS_FOLDED,    /* struct event_wakeups_folded: the sum of wakeups not told singly */
     EVENT_N_TYPES
 };
 
@@ -223,6 +225,50 @@ struct event_off_cpu_folded {
     int64_t dur_ns; /* of all of them */
 };
 
+/* Who ends a wait; the names go into thread_state.waker. */
+#define EVENT_WAKERS(X)                                                                            \
+    X(THREAD, "thread")       /* a thread of the target */                                         \
+    X(OUTSIDE, "outside")     /* one of another program */                                         \
+    X(INTERRUPT, "interrupt") /* no thread: a timer, a device */
+
+enum event_waker {
+#define X(name, text) EVENT_WAKER_##name,
+    EVENT_WAKERS(X)
+#undef X
+        EVENT_N_WAKERS
+};
+
+/* A blocked thread became runnable at start_ts + dur_ns of the EVENT_OFF_CPU that follows, of the
+ * same thread. The stack is that of the waker, n_addresses may be 0. */
+struct event_wakeup {
+    struct event_head head;
+    int32_t pid; /* that was woken */
+    int32_t tid;
+    int32_t waker_pid; /* 0: an interrupt, or not known */
+    int32_t waker_tid;
+    int64_t wake_ts;   /* ns */
+    int64_t dur_ns;    /* how long the thread had waited */
+    uint8_t waker;     /* enum event_waker */
+    uint8_t stack_end; /* enum event_stack_end */
+    uint8_t pad[2];
+    uint16_t n_kernel;
+    uint16_t n_addresses;
+    uint64_t addresses[];
+};
+
+/* Wakeups that ended waits which are in an EVENT_OFF_CPU_FOLDED, before head.ts. */
+struct event_wakeups_folded {
+    struct event_head head;
+    int32_t pid; /* that was woken */
+    int32_t tid;
+    int32_t waker_pid;
+    int32_t waker_tid;
+    uint8_t waker; /* enum event_waker */
+    uint8_t pad[7];
+    uint64_t n_wakeups;
+    int64_t dur_ns; /* of all the waits */
+};
+
 /* The ledger of a thread: start_ts to open_ts = on_cpu_ns + runnable_ns + blocked_ns + unknown_ns.
  * runnable_ns and blocked_ns are the sums of all intervals told before, single and folded. */
 struct event_thread_time {
@@ -313,6 +359,9 @@ uint64_t *event_add_sample(struct buf *batch, const struct event_sample *body);
 /* The same for the n_addresses of a wait. */
 uint64_t *event_add_off_cpu(struct buf *batch, const struct event_off_cpu *body);
 void event_add_off_cpu_folded(struct buf *batch, const struct event_off_cpu_folded *body);
+/* The same for the n_addresses of a waker. */
+uint64_t *event_add_wakeup(struct buf *batch, const struct event_wakeup *body);
+void event_add_wakeups_folded(struct buf *batch, const struct event_wakeups_folded *body);
 void event_add_thread_time(struct buf *batch, const struct event_thread_time *body);
 void event_add_counter_total(struct buf *batch, const struct event_counter_total *body);
 void event_add_loss(struct buf *batch, int64_t ts, uint32_t cpu, enum event_loss_kind kind,

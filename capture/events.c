@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "capture/refusal.h"
+#include "capture/waking.h"
 
 enum {
     RING_BYTES_MIN = 32 << 10,
@@ -28,6 +29,7 @@ enum {
     RING_BYTES_ENOUGH = 512 << 10,
     CPU_LIST_BYTES_MAX = 65536,
     PATH_BYTES = 64,
+    FORMAT_BYTES_MAX = 16384,
 };
 
 /* The descriptors this process may hold, as many as the host allows at all. */
@@ -139,8 +141,12 @@ static void open_stack_rings(struct events *ev)
 const struct record_format *events_format(const struct events *ev, uint64_t id)
 {
     uint32_t source = map_get(&ev->sources, id);
-    bool is_stack = source != EVENTS_DISCARDED && source & EVENTS_SWITCH_STACK;
-    return &ev->formats[is_stack ? EVENTS_STACKS : EVENTS_CLOCK];
+    if (source == EVENTS_DISCARDED) {
+        source = 0;
+    }
+    return &ev->formats[source & EVENTS_SWITCH_STACK ? EVENTS_STACKS
+                        : source & EVENTS_WAKING     ? EVENTS_WAKINGS
+                                                     : EVENTS_CLOCK];
 }
 
 /* Stack copies are as large as they can be for the ring to hold the samples of 35 ms, which is how
@@ -176,6 +182,8 @@ int events_open(struct events *ev, size_t ring_bytes, struct err *e)
     ev->inherits_threads = true;
     ev->has_switches = true;
     ev->has_stacks = true;
+    ev->has_wakings = true;
+    ev->formats[EVENTS_WAKINGS].has_raw = true;
     ev->counts_lost = true;
     opener_init(&ev->opener, ev->daemon_socket);
     if (find_cpus(&ev->cpus) != 0) {
@@ -228,7 +236,7 @@ static struct opener_want clock_want(const struct events *ev, bool has_kernel)
     return want;
 }
 
-/* Stacks of context switches, each of them: events_set_stacks() bounds the rate. The kernel's own
+/* Stacks of context switches, each of them: events_set() bounds the rate. The kernel's own
  * ways do not: a frequency takes one burst for the rate and then leaves rare switches out for good,
  * and PERF_EVENT_IOC_PERIOD does not reach inherited events, as PERF_EVENT_IOC_DISABLE does.
  * The kernel's part says why a thread waits: it is taken also where nobody wants to see it. */
@@ -236,6 +244,15 @@ static struct opener_want stacks_want(const struct events *ev)
 {
     struct opener_want want = {
         .event = {.kind = BROKER_SWITCH_OUT, .period = 1, .stack_bytes = ev->switch_stack_bytes}};
+    want.event.flags = common_flags(ev) | BROKER_CALLCHAIN | BROKER_KERNEL |
+                       (ev->is_attaching ? BROKER_DISABLED : 0);
+    return want;
+}
+
+/* Wakeups, each of them: events_set() bounds the rate, as it does that of the stacks. */
+static struct opener_want wakings_want(const struct events *ev)
+{
+    struct opener_want want = {.event = {.kind = BROKER_SCHED_WAKING, .period = 1}};
     want.event.flags = common_flags(ev) | BROKER_CALLCHAIN | BROKER_KERNEL |
                        (ev->is_attaching ? BROKER_DISABLED : 0);
     return want;
@@ -362,6 +379,40 @@ static void add_stacks(struct events *ev, const struct events_thread *t)
     }
 }
 
+/* Who may not read the format relies on what it has always been. */
+static void find_waking_layout(struct events *ev)
+{
+    struct buf text = {0};
+    if (opener_read_tracepoint(WAKING_TRACEPOINT, "format", FORMAT_BYTES_MAX, &text) == 0) {
+        ev->waking_pid_offset = waking_pid_offset(buf_str(&text));
+    } else {
+        ev->waking_pid_offset = WAKING_PID_USUAL;
+    }
+    buf_free(&text);
+    if (ev->waking_pid_offset == WAKING_PID_UNKNOWN) {
+        ev->has_wakings = false;
+        ev->wakings_errno = EPROTO;
+    }
+}
+
+/* So are wakeups. */
+static void add_wakings(struct events *ev, const struct events_thread *t)
+{
+    if (!ev->has_wakings || !ev->has_switches) {
+        return;
+    }
+    if (!ev->waking_pid_offset) {
+        find_waking_layout(ev);
+    }
+    struct opener_want want = wakings_want(ev);
+    int rc = ev->has_wakings ? add_kind(ev, t, &want, EVENTS_WAKING) : 0;
+    if (rc != 0 && rc != -ESRCH) {
+        ev->has_wakings = false;
+        ev->wakings_errno = -rc;
+        ev->wakings_refusal = ev->opener.refusal;
+    }
+}
+
 int events_add_thread(struct events *ev, const struct events_thread *t, struct err *e)
 {
     bool has_kernel;
@@ -372,16 +423,77 @@ int events_add_thread(struct events *ev, const struct events_thread *t, struct e
     ev->n_threads++;
     if (has_kernel) {
         add_stacks(ev, t);
+        add_wakings(ev, t);
     }
     return 0;
 }
 
+/* ---- wakeups from anywhere ---- */
+
+static void end_watch(struct events *ev)
+{
+    for (size_t i = 0; ev->watch_fds && i < ev->cpus.n; i++) {
+        fd_close(&ev->watch_fds[i]);
+    }
+    free(ev->watch_fds);
+    ev->watch_fds = NULL;
+}
+
+/* Filters, directs and starts the events that were opened. A filter cannot be changed later. */
+static int start_watch(struct events *ev, const int *fds, const char *filter)
+{
+    for (size_t i = 0; i < ev->cpus.n; i++) {
+        uint64_t id = 0;
+        if (fds[i] < 0) {
+            continue; /* offline */
+        }
+        if (ioctl(fds[i], PERF_EVENT_IOC_SET_FILTER, filter) != 0 ||
+            ioctl(fds[i], PERF_EVENT_IOC_SET_OUTPUT, ev->anchors[i]) != 0 ||
+            ioctl(fds[i], PERF_EVENT_IOC_ID, &id) != 0) {
+            return -errno;
+        }
+        *map_put(&ev->sources, id) = EVENTS_WATCH;
+        if (ioctl(fds[i], PERF_EVENT_IOC_ENABLE, 0) != 0) {
+            return -errno;
+        }
+    }
+    return 0;
+}
+
+int events_watch(struct events *ev, const int32_t *tids, size_t n)
+{
+    struct opener_want want = {.event = {.kind = BROKER_SCHED_WAKING, .period = 1}};
+    struct buf filter = {0};
+    int *old = ev->watch_fds;
+    int rc = 0;
+    want.event.flags = BROKER_CALLCHAIN | BROKER_KERNEL | BROKER_DISABLED;
+    ev->watch_fds = NULL;
+    for (size_t i = 0; i < n; i++) {
+        buf_addf(&filter, "%spid == %d", i ? " || " : "", tids[i]);
+    }
+    if (n) {
+        ev->watch_fds = mem_new(ev->cpus.n, sizeof(int));
+        rc = opener_open_everywhere(&want, &ev->cpus, ev->watch_fds);
+        rc = rc ? rc : start_watch(ev, ev->watch_fds, buf_str(&filter));
+    }
+    if (rc != 0) {
+        end_watch(ev);
+    }
+    /* The old ones go after the new ones have come, so that no wakeup falls between. */
+    for (size_t i = 0; old && i < ev->cpus.n; i++) {
+        fd_close(&old[i]);
+    }
+    free(old);
+    buf_free(&filter);
+    return rc;
+}
+
 /* ---- afterwards ---- */
 
-void events_set_stacks(struct events *ev, bool is_on)
+void events_set(struct events *ev, uint32_t kind, bool is_on)
 {
     for (size_t i = 0; i < ev->n_open; i++) {
-        if (ev->open[i].source & EVENTS_SWITCH_STACK) {
+        if (ev->open[i].source & kind) {
             /* A thread that is gone has nothing to switch off. */
             (void)ioctl(ev->open[i].fd, is_on ? PERF_EVENT_IOC_ENABLE : PERF_EVENT_IOC_DISABLE, 0);
         }
@@ -392,12 +504,18 @@ bool events_have_room(struct events *ev, size_t n_threads)
 {
     size_t n_used = events_n_open(ev), n_counters = ev->counters.list.n;
     size_t n_room = ev->max_fds > n_used ? (ev->max_fds - n_used) / ev->cpus.n : 0;
+    size_t n_kinds = 1 + n_counters + ev->has_stacks + ev->has_wakings;
     if (n_counters && !ev->counters.is_asked_for && ev->n_open == 0 &&
-        n_threads > n_room / (2 + n_counters)) {
+        n_threads > n_room / n_kinds) {
         counters_leave_out(&ev->counters, "too few descriptors for counters per thread and CPU",
                            "ulimit -n 1048576 for stax-server");
         set_counter_format(ev);
+        n_kinds -= n_counters;
         n_counters = 0;
+    }
+    if (ev->has_wakings && n_threads > n_room / n_kinds) {
+        ev->has_wakings = false;
+        ev->wakings_errno = EMFILE;
     }
     if (ev->has_stacks && n_threads > n_room / (2 + n_counters)) {
         ev->has_stacks = false;
@@ -439,6 +557,7 @@ void events_end_opening(struct events *ev)
 
 void events_close(struct events *ev)
 {
+    end_watch(ev);
     while (ev->n_open) {
         fd_close(&ev->open[--ev->n_open].fd);
     }

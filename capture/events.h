@@ -27,7 +27,8 @@
 /* Events of a kind have one format. */
 enum events_kind {
     EVENTS_CLOCK,
-    EVENTS_STACKS, /* of context switches */
+    EVENTS_STACKS,  /* of context switches */
+    EVENTS_WAKINGS, /* wakeups that the thread does */
     EVENTS_N_KINDS
 };
 
@@ -71,19 +72,26 @@ struct events {
     struct record_format formats[EVENTS_N_KINDS];
     struct counters counters; /* in the groups of the clocks; names read before events_open() */
     struct map sources;       /* event id -> EVENTS_* | tid it was opened on, or EVENTS_DISCARDED */
-    bool is_attaching; /* stacks of context switches wait for events_set_stacks(): they would fill
-                          the rings before anybody drains them regularly */
+    bool is_attaching; /* stacks of switches and wakeups wait for events_set(): they would fill the
+                          rings before anybody drains them regularly */
     bool has_switches; /* context switches are recorded */
     bool has_stacks;   /* ... with stacks, as long as descriptors last */
     int stacks_errno;  /* why not, if they are not */
+    bool has_wakings;  /* wakeups are recorded, with the waker's stack */
+    int wakings_errno; /* why not, if they are not; ENOENT: tracefs is not there */
+    struct err wakings_refusal; /* ... and what the broker said, code 0: it was not asked */
+    size_t waking_pid_offset;   /* waking.h */
+    int *watch_fds;             /* per CPU, -1: none; NULL: nobody is watched */
 };
 
 /* The source of events that were given up half way. */
 #define EVENTS_DISCARDED UINT32_MAX
 /* A source is the tid and the kind of event: no bit for the clock, else one of these. */
 #define EVENTS_TID_MASK     ((1u << 24) - 1)
-#define EVENTS_SWITCH_STACK (1u << 30) /* samples are stacks of context switches */
-#define EVENTS_COUNTER      (1u << 27) /* no samples: a member of a clock's group */
+#define EVENTS_SWITCH_STACK (1u << 30)    /* samples are stacks of context switches */
+#define EVENTS_WAKING       (1u << 29)    /* samples are wakeups that the thread does */
+#define EVENTS_COUNTER      (1u << 27)    /* no samples: a member of a clock's group */
+#define EVENTS_WATCH        EVENTS_WAKING /* without a tid: wakeups of watched threads */
 
 /* What the samples of an event hold, by its id (record_id()). */
 const struct record_format *events_format(const struct events *ev, uint64_t id);
@@ -103,13 +111,18 @@ int events_add_thread(struct events *ev, const struct events_thread *t, struct e
 /* No thread follows: the broker is not needed any more. */
 void events_end_opening(struct events *ev);
 
-/* Whether context switches take stacks for now, on all threads. */
-void events_set_stacks(struct events *ev, bool is_on);
+/* Whether the events of a kind (EVENTS_SWITCH_STACK, EVENTS_WAKING) are recorded for now, on all
+ * threads. */
+void events_set(struct events *ev, uint32_t kind, bool is_on);
 
-/* Whether so many threads more can be armed. Stacks of context switches are left out from now on
- * when they would take descriptors that the threads' clocks need; so are counters that nobody asked
- * for, as long as nothing was opened. */
+/* Whether so many threads more can be armed. Wakeups and stacks of context switches are left out
+ * from now on when they would take descriptors that the threads' clocks need; so are counters that
+ * nobody asked for, as long as nothing was opened. */
 bool events_have_room(struct events *ev, size_t n_threads);
+
+/* From now on wakeups of these threads are seen wherever they come from; of no others. Needs the
+ * right to watch whole CPUs, which staxd does not hand out: 0, or -errno with nobody watched. */
+int events_watch(struct events *ev, const int32_t *tids, size_t n);
 
 struct events_totals {
     int64_t on_cpu_ns;      /* CPU time of all that is and was recorded, sampled or not */

@@ -371,8 +371,14 @@ static bool on_task_record(struct follow *f, const struct record *r, int64_t ts,
     if (source == 0 || source == EVENTS_DISCARDED) {
         return true;
     }
-    bool is_stack = source & EVENTS_SWITCH_STACK;
-    source &= ~EVENTS_SWITCH_STACK;
+    if (source == EVENTS_WATCH) {
+        if (r->kind == RECORD_SAMPLE) {
+            follow_wakers_watched(f, r, ts);
+        }
+        return true;
+    }
+    bool is_stack = source & EVENTS_SWITCH_STACK, is_waking = source & EVENTS_WAKING;
+    source &= EVENTS_TID_MASK;
     if (r->pid <= 0 && (r->kind == RECORD_SWITCH || is_stack)) {
         return true; /* of a thread that is about to vanish */
     }
@@ -391,6 +397,10 @@ static bool on_task_record(struct follow *f, const struct record *r, int64_t ts,
         if (is_stack) {
             struct target_thread *t = thread_of(f, r->pid, r->tid, (int32_t)source, ts);
             return follow_waits_stack(f, t, r, ts, may_wait);
+        }
+        if (is_waking) {
+            follow_wakers_waking(f, thread_of(f, r->pid, r->tid, (int32_t)source, ts), r, ts);
+            return true;
         }
         return on_sample(f, r, (int32_t)source, ts, may_wait);
     case RECORD_SWITCH: {

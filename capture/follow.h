@@ -31,9 +31,11 @@ struct follow_options {
     const struct map *sources; /* event id -> tid it was opened on; borrowed, may grow */
     bool has_switches;         /* context switches are recorded: samples weigh what they say */
     struct unwinder *unwinder; /* borrowed; NULL: stacks are as the kernel gave them */
-    bool without_kernel;       /* stacks are told without the kernel's part */
-    bool is_held;              /* the target has yet to exec; its time begins with that */
-    size_t n_counters;         /* members of the clock's group, besides it */
+    /* Of the raw data of wakeups (waking.h); NULL: there are none. Borrowed, may change. */
+    const size_t *waking_pid_offset;
+    bool without_kernel; /* stacks are told without the kernel's part */
+    bool is_held;        /* the target has yet to exec; its time begins with that */
+    size_t n_counters;   /* members of the clock's group, besides it */
 };
 
 struct follow_stats {
@@ -72,6 +74,12 @@ void follow_counter_total(struct follow *f, const struct event_counter_total *to
 
 /* The kernel's function names, for reading the stacks of waits: the text of /proc/kallsyms. */
 void follow_read_kernel(struct follow *f, const char *kallsyms, size_t len);
+
+/* Threads whose wakeups should be seen wherever they come from: those that have been blocked for
+ * longer_ns and more, 0: all; the longest first, at most max. Returns how many. */
+enum { FOLLOW_WATCH_MAX = 32 };
+size_t follow_watch_list(const struct follow *f, int64_t longer_ns, int64_t now, int32_t *tids,
+                         size_t max);
 
 /* After a drain: everything before limit_ts has been told. Ends what was found gone before that. */
 void follow_tick(struct follow *f, int64_t limit_ts);

@@ -67,6 +67,9 @@ void follow_waits_switch(struct follow *f, struct target_thread *t, const struct
 /* The stack of the switch that follows. False: it needs a table that is still being made. */
 bool follow_waits_stack(struct follow *f, struct target_thread *t, const struct record *r,
                         int64_t ts, bool may_wait);
+/* A wakeup of the thread, whatever it has been doing. */
+void follow_waits_woken(struct follow *f, struct target_thread *t, int64_t ts,
+                        const struct wait_waker *by);
 /* The weight of a sample: on-CPU ns since the thread's last one. */
 int64_t follow_waits_sample(struct follow *f, struct target_thread *t, int64_t ts,
                             int64_t period_ns);
@@ -78,6 +81,22 @@ void follow_waits_tick(struct follow *f, int64_t limit_ts);
 /* The recording ends: what is still open ends with it. */
 void follow_waits_end(struct follow *f, int64_t ts);
 void follow_waits_free(struct follow *f);
+
+/* ---- follow_wakers.c: who ended a wait ---- */
+
+/* A wakeup that a thread of the target does, or something outside of all threads while it runs. */
+void follow_wakers_waking(struct follow *f, struct target_thread *waker, const struct record *r,
+                          int64_t ts);
+/* A wakeup of a watched thread, whoever does it. */
+void follow_wakers_watched(struct follow *f, const struct record *r, int64_t ts);
+/* Before the interval that it ended is told. */
+void follow_wakers_tell(struct follow *f, const struct wait_candidate *c);
+/* Adds to what a waker did for the thread in this drain, and tells of that. */
+void follow_wakers_fold(struct follow *f, struct target_thread *t, const struct wait_candidate *c);
+void follow_wakers_tell_folded(struct follow *f, struct target_thread *t, int64_t ts);
+/* Keeps the stack of the record under way with the interval. */
+void follow_wakers_keep_stack(struct follow *f, struct wait_candidate *c);
+void follow_wakers_end_thread(struct follow *f, const struct target_thread *t, int64_t ts);
 
 /* Takes the kernel's part out of n addresses, of which n_kernel are the kernel's; returns how many
  * are left. */

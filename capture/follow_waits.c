@@ -23,7 +23,9 @@ enum {
     LOOKS_PER_DRAIN = 1024, /* threads that are considered for it */
     CPUS_MAX = 8192,
 };
+static const int64_t DRAIN_MAX_NS = 1000000000; /* that allows for more intervals */
 static const int64_t LONG_NS = 10000000;
+static const int64_t STEP_NS = 100000; /* from a wakeup to the CPU: a shorter time is summed up */
 static const int64_t STACK_AGE_NS = 1000000; /* between a switch's stack and the switch */
 static const int64_t YOUNG_NS = 40000000;    /* a wait that may end before it is looked at */
 static const int64_t FRESH_NS = 250000000;   /* what /proc said need not be asked again */
@@ -132,6 +134,9 @@ static void keep_addresses(const struct follow *f, struct wait_stack *to,
 
 static void tell_interval(struct follow *f, const struct wait_candidate *c)
 {
+    if (c->interval.is_woken) {
+        follow_wakers_tell(f, c);
+    }
     struct event_off_cpu body = {
         .head.ts = f->ts,
         .head.flags = c->mark.is_vague ? EVENT_F_WAIT_IS_VAGUE : 0,
@@ -164,6 +169,9 @@ static void fold(struct follow *f, const struct wait_candidate *c)
     if (t && t->process->pid == c->pid) {
         t->waits.folded[at].n++;
         t->waits.folded[at].dur_ns += dur_ns;
+        if (c->interval.is_woken) {
+            follow_wakers_fold(f, t, c);
+        }
     } else {
         tell_interval(f, c); /* its thread is gone: there is nobody to add it to */
     }
@@ -241,12 +249,18 @@ static void keep_stack(struct waits *w, const struct thread_waits *of, struct wa
     buf_add(&w->stacks, s->addresses, s->n * sizeof(uint64_t));
 }
 
-/* An interval has ended: it is told, or waits for the end of the drain, or is folded. */
+/* An interval has ended: it is told, or waits for the end of the drain, or is folded. waker: NULL,
+ * or what ended it. */
 static void end_interval(struct follow *f, struct target_thread *t,
-                         const struct ledger_interval *interval)
+                         const struct ledger_interval *interval, const struct wait_waker *waker)
 {
     struct waits *w = &f->waits;
     struct wait_candidate c = {.interval = *interval, .pid = t->process->pid, .tid = t->tid};
+    c.interval.is_woken = waker && interval->is_woken;
+    if (c.interval.is_woken) {
+        c.waker = *waker;
+        t->waits.woken_ts = interval->end_ts;
+    }
     int64_t dur_ns = interval->end_ts - interval->start_ts;
     if (interval->state == EVENT_STATE_BLOCKED) {
         c.mark = mark_of(&t->waits, interval->start_ts, interval->end_ts);
@@ -258,11 +272,19 @@ static void end_interval(struct follow *f, struct target_thread *t,
     w->n_shown += is_shown;
     bool is_long = (dur_ns >= LONG_NS && w->n_long < LONG_PER_DRAIN) || is_shown;
     bool is_full = w->n_candidates >= w->n_candidates_max;
+    /* Nearly every wakeup is followed by a little time in the queue. */
+    bool is_step = interval->state == EVENT_STATE_RUNNABLE && dur_ns < STEP_NS &&
+                   t->waits.woken_ts && interval->start_ts == t->waits.woken_ts;
+    if (is_step) {
+        fold(f, &c);
+        return;
+    }
     if (!is_long && is_full && (!w->n_candidates || dur_ns <= candidate_ns(w, 0))) {
         fold(f, &c);
         return;
     }
     keep_stack(w, &t->waits, &c);
+    follow_wakers_keep_stack(f, &c);
     if (is_long) {
         w->n_long++;
         tell_interval(f, &c);
@@ -314,6 +336,7 @@ static void tell_folded(struct follow *f, struct target_thread *t, int64_t ts)
         event_add_off_cpu_folded(&f->batch, &body);
     }
     memset(t->waits.folded, 0, sizeof(t->waits.folded));
+    follow_wakers_tell_folded(f, t, ts);
 }
 
 static void tell_time(struct follow *f, struct target_thread *t, int64_t ts, bool is_end)
@@ -356,11 +379,12 @@ void follow_waits_end_thread(struct follow *f, struct target_thread *t, int64_t 
     struct ledger_interval ended;
     if (is_accounted(f, t)) {
         if (ledger_end(&t->waits.ledger, &f->waits.losses, ts, &ended)) {
-            end_interval(f, t, &ended);
+            end_interval(f, t, &ended, NULL);
         }
         tell_folded(f, t, ts);
         tell_time(f, t, ts, true);
     }
+    follow_wakers_end_thread(f, t, ts);
     forget(f, t);
 }
 
@@ -376,7 +400,7 @@ void follow_waits_exec(struct follow *f, struct target_thread *t, int64_t ts)
         t->waits.is_held = false;
         ledger_start(&t->waits.ledger, &f->waits.losses, ts, EVENT_STATE_RUNNING);
     } else if (is_accounted(f, t) && ledger_exec(&t->waits.ledger, &f->waits.losses, ts, &ended)) {
-        end_interval(f, t, &ended);
+        end_interval(f, t, &ended, NULL);
     }
     tell_candidates(f); /* their stacks are of the image that goes */
     note_change(f, t);
@@ -410,11 +434,24 @@ void follow_waits_switch(struct follow *f, struct target_thread *t, const struct
         has_ended = ledger_switch_in(&w->ledger, &f->waits.losses, ts, &ended);
     }
     if (has_ended) {
-        end_interval(f, t, &ended);
+        end_interval(f, t, &ended, NULL);
     }
     w->has_stack = false;
     if (r->task_switch.is_out && !r->task_switch.is_preempted) {
         begin_wait(f, t, ts);
+    }
+    note_change(f, t);
+}
+
+void follow_waits_woken(struct follow *f, struct target_thread *t, int64_t ts,
+                        const struct wait_waker *by)
+{
+    struct ledger_interval ended = {0};
+    if (!is_accounted(f, t)) {
+        return;
+    }
+    if (ledger_wake(&t->waits.ledger, &f->waits.losses, ts, &ended)) {
+        end_interval(f, t, &ended, by);
     }
     note_change(f, t);
 }
@@ -450,7 +487,7 @@ int64_t follow_waits_sample(struct follow *f, struct target_thread *t, int64_t t
         return period_ns;
     }
     if (ledger_sample(&t->waits.ledger, &f->waits.losses, ts, period_ns, &on_cpu_ns, &ended)) {
-        end_interval(f, t, &ended);
+        end_interval(f, t, &ended, NULL);
     }
     note_change(f, t);
     return on_cpu_ns;
@@ -600,7 +637,9 @@ void follow_waits_tick(struct follow *f, int64_t limit_ts)
         probe_some(f);
     }
     tell_changed(f, limit_ts);
-    int64_t budget = (limit_ts - w->drained_ts) * INTERVALS_HZ / 1000000000 + 1;
+    int64_t drain_ns = limit_ts - w->drained_ts;
+    int64_t budget =
+        (drain_ns < DRAIN_MAX_NS ? drain_ns : DRAIN_MAX_NS) * INTERVALS_HZ / 1000000000 + 1;
     bool is_full = f->queued_bytes >= queue_max_bytes(f->options.out);
     w->n_candidates_max = is_full || budget < 0     ? 0
                           : budget < CANDIDATES_MAX ? (size_t)budget
@@ -619,6 +658,13 @@ void follow_waits_end(struct follow *f, int64_t ts)
         }
     }
     tell_candidates(f);
+    /* The end of one thread's interval may have folded that of another. */
+    slot = 0;
+    for (struct target_process *p; (p = target_next(&f->target, &slot));) {
+        for (struct target_thread *t = p->threads; t; t = t->next) {
+            tell_folded(f, t, ts);
+        }
+    }
 }
 
 void follow_waits_free(struct follow *f)

@@ -15,7 +15,7 @@
 #include "base/mem.h"
 #include "capture/staxd/policy.h"
 
-enum { PATH_BYTES = 96, KALLSYMS_LOOK_BYTES = 8192 };
+enum { PATH_BYTES = 96, KALLSYMS_LOOK_BYTES = 8192, ID_BYTES_MAX = 64 };
 /* A broker may take this long for its first answers and then so much for each, all in all: a target
  * of 10,000 threads is not to wait for one that answers just before it would be given up. */
 static const int64_t PATIENCE_NS = 5000000000, PATIENCE_EACH_NS = 10000000;
@@ -99,19 +99,25 @@ static int perf_event_open(struct perf_event_attr *attr, pid_t tid, int cpu, int
     return fd < 0 ? -errno : (int)fd;
 }
 
-/* 0, or -errno: tracefs belongs to root, and may not be mounted. */
-static int find_tracepoint(const char *name, uint64_t *id)
+int opener_read_tracepoint(const char *name, const char *file, size_t max, struct buf *text)
 {
     static const char *const places[] = {"/sys/kernel/tracing", "/sys/kernel/debug/tracing"};
     int rc = -ENOENT;
     for (size_t i = 0; i < sizeof places / sizeof *places && rc != 0; i++) {
         char path[PATH_BYTES];
-        int64_t value = 0;
-        snprintf(path, sizeof(path), "%s/events/sched/%s/id", places[i], name);
-        int place_rc = fd_read_int(path, &value);
+        snprintf(path, sizeof(path), "%s/events/sched/%s/%s", places[i], name, file);
+        int place_rc = fd_read_file(path, max, text);
         rc = place_rc == 0 || rc == -ENOENT ? place_rc : rc;
-        *id = (uint64_t)value;
     }
+    return rc;
+}
+
+static int find_tracepoint(const char *name, uint64_t *id)
+{
+    struct buf text = {0};
+    int rc = opener_read_tracepoint(name, "id", ID_BYTES_MAX, &text);
+    *id = rc == 0 ? strtoull(buf_str(&text), NULL, 10) : 0;
+    buf_free(&text);
     return rc;
 }
 
@@ -274,6 +280,16 @@ int opener_open(struct opener *o, const struct opener_want *want, const struct p
         o->refused |= rc == 0 ? bit : 0;
     }
     return rc;
+}
+
+int opener_open_everywhere(const struct opener_want *want, const struct pid_list *cpus, int *fds)
+{
+    struct opener_want any = *want;
+    any.event.pid = any.event.tid = -1;
+    for (size_t i = 0; i < cpus->n * (1 + want->event.n_counters); i++) {
+        fds[i] = -1;
+    }
+    return open_directly(&any, cpus, fds);
 }
 
 /* ---- names ---- */

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "capture/broker.h"
 #include "capture/counter_event.h"
@@ -49,9 +50,17 @@ void opener_init(struct opener *o, const char *path);
 int opener_open(struct opener *o, const struct opener_want *want, const struct pid_list *cpus,
                 int *fds);
 
+/* Opens events on whole CPUs instead of a thread; want->event has no thread. By ourselves alone: 0,
+ * or -errno with nothing open. fds as above. */
+int opener_open_everywhere(const struct opener_want *want, const struct pid_list *cpus, int *fds);
+
 /* The kernel's symbols with their addresses, wherever from: a descriptor of /proc/kallsyms that is
  * the caller's, or -errno (-EACCES: addresses are hidden). */
 int opener_kallsyms(struct opener *o);
+
+/* Reads a file of a tracepoint of the scheduler ("id", "format"). 0, or -errno: tracefs belongs to
+ * root, and may not be mounted (-ENOENT). */
+int opener_read_tracepoint(const char *name, const char *file, size_t max, struct buf *text);
 
 /* Disconnects; events that were opened stay. A zeroed struct is accepted. */
 void opener_close(struct opener *o);

@@ -26,6 +26,7 @@
 #include "cli/schemas/top.json.h"
 #include "cli/schemas/wait.json.h"
 #include "cli/schemas/waits.json.h"
+#include "cli/schemas/wakers.json.h"
 
 /* The data member of each document; all else is the same in all of them. */
 static const struct {
@@ -38,6 +39,7 @@ static const struct {
     {"flame", "stax.flame/1", flame_schema},
     {"threads", "stax.threads/1", threads_schema},
     {"waits", "stax.waits/1", waits_schema},
+    {"wakers", "stax.wakers/1", wakers_schema},
     {"sql", "stax.sql/1", sql_schema},
     {"sql-path", "stax.sql-path/1", sql_path_schema},
     {"sql-schema", "stax.sql-schema/1", sql_schema_schema},

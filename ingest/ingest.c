@@ -30,6 +30,8 @@ enum {
     COMMIT_MS = 100,
     CHECKPOINT_WAL_BYTES = 16 << 20, /* copy the WAL back from this size on */
     TRUNCATE_WAL_BYTES = 256 << 20,  /* ... and make it small again when readers allow */
+    MAX_FOLDED = 200000,             /* rows of folded waits and wakeups */
+    FOLDED_LOOK_COMMITS = 64,        /* between two looks at how many there are */
     DROP_ROWS = 20000,               /* sample rows given back a commit when over the bound */
     RESERVE_BYTES = 128 << 10        /* kept beside the file so that a full disk can be noted */
 };
@@ -41,7 +43,8 @@ struct ingest {
     struct store store;
     struct waits waits;
     char *path, *reserve_path;
-    int64_t start_ts, last_ts, max_bytes;
+    int64_t start_ts, last_ts, max_bytes, max_folded;
+    uint64_t n_commits;
     bool has_data;   /* something to commit */
     bool has_failed; /* storage gave up: events are ignored */
     bool has_ended;
@@ -93,6 +96,7 @@ int ingest_open(struct ingest **out, const struct ingest_options *options,
     in->reserve_path = buf_take(&reserve);
     in->start_ts = in->last_ts = run->start_ts;
     in->max_bytes = options->max_bytes;
+    in->max_folded = options->max_folded ? options->max_folded : MAX_FOLDED;
     in->committed = options->committed;
     in->ctx = options->ctx;
     pthread_mutex_init(&in->stats_lock, NULL);
@@ -291,6 +295,12 @@ static void take(struct ingest *in, const struct event_head *head)
     case EVENT_OFF_CPU_FOLDED:
         waits_take_folded(&in->waits, (const struct event_off_cpu_folded *)head);
         break;
+    case EVENT_WAKEUP:
+        waits_take_wakeup(&in->waits, (const struct event_wakeup *)head);
+        break;
+    case EVENT_WAKEUPS_FOLDED:
+        waits_take_wakeups_folded(&in->waits, (const struct event_wakeups_folded *)head);
+        break;
     case EVENT_THREAD_TIME:
         waits_take_time(&in->waits, (const struct event_thread_time *)head);
         break;
@@ -383,6 +393,9 @@ static int keep_small(struct ingest *in, struct err *e)
     if (wal >= CHECKPOINT_WAL_BYTES || is_large) {
         db_checkpoint(in->store.db, wal >= TRUNCATE_WAL_BYTES || is_large);
         wal = db_wal_bytes(in->path);
+    }
+    if (in->n_commits++ % FOLDED_LOOK_COMMITS == 0 || in->max_folded < MAX_FOLDED) {
+        store_widen_folded(&in->store, in->max_folded);
     }
     int64_t used = in->max_bytes ? store_used_bytes(&in->store) : 0;
     bool is_over = in->max_bytes && used >= in->max_bytes;

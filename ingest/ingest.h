@@ -47,6 +47,7 @@ struct ingest_ability {
 struct ingest_options {
     const char *path;     /* of the run file, must not exist */
     int64_t max_bytes;    /* file size from which old raw rows are folded; 0: no bound */
+    int64_t max_folded;   /* rows of folded waits and wakeups, about; 0: default 200,000 */
     const char *kallsyms; /* NULL: /proc/kallsyms; "" : none (replays) */
     int kallsyms_fd;      /* the same, open already, in its place: taken. 0 or -1: none */
     bool without_files;   /* never open binaries named by mappings (replays, fuzzers) */

@@ -27,7 +27,8 @@ struct rebuild {
     uint32_t markers[EVENT_N_REASONS];     /* symbols of [lock] and the like, 0: none */
     bool is_recording;
     bool has_off_cpu;
-    bool is_corrupt; /* a row named something that is not there */
+    bool has_buckets; /* time buckets can be derived: no rows were dropped or added up */
+    bool is_corrupt;  /* a row named something that is not there */
 };
 
 /* A column that must name one of the n rows before it. */
@@ -49,6 +50,7 @@ static void read_run(struct rebuild *r)
         r->start_ts = stmt_int(st, read_run_c_start_ts);
         r->has_off_cpu = stmt_int(st, read_run_c_has_off_cpu) != 0;
         r->data_ts = stmt_int(st, read_run_c_data_ts);
+        r->has_buckets = r->raw_from_ts == 0 && !stmt_int(st, read_run_c_has_wide);
         r->is_recording = stmt_text(st, read_run_c_state)[0] == 'r';
     }
     stmt_reset(st);
@@ -167,9 +169,11 @@ static void clear(struct rebuild *r)
         &sql_clear_call_tree,         &sql_clear_symbol_sum,     &sql_clear_symbol_thread_sum,
         &sql_clear_call_tree_counter, &sql_clear_symbol_counter, &sql_clear_stack};
     static const struct sql_block *const with_all_rows[] = {
-        &sql_clear_frame_sum,       &sql_clear_callsite_sum,  &sql_clear_time_bucket,
-        &sql_rebuild_time_bucket,   &sql_clear_frame_counter, &sql_clear_thread_counter,
+        &sql_clear_frame_sum,       &sql_clear_callsite_sum,  &sql_clear_waker_sum,
+        &sql_rebuild_waker_sum,     &sql_clear_frame_counter, &sql_clear_thread_counter,
         &sql_rebuild_thread_counter};
+    static const struct sql_block *const with_buckets[] = {&sql_clear_time_bucket,
+                                                           &sql_rebuild_time_bucket};
     static const struct sql_block *const without_off_cpu[] = {&sql_clear_thread_sum,
                                                               &sql_rebuild_thread_sum};
     for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++) {
@@ -178,6 +182,9 @@ static void clear(struct rebuild *r)
     for (size_t i = 0; r->raw_from_ts == 0 && i < sizeof(with_all_rows) / sizeof(with_all_rows[0]);
          i++) {
         stmt_run(db_stmt(r->store.db, with_all_rows[i]));
+    }
+    for (size_t i = 0; r->has_buckets && i < 2; i++) {
+        stmt_run(db_stmt(r->store.db, with_buckets[i]));
     }
     for (size_t i = 0; r->raw_from_ts == 0 && !r->has_off_cpu && i < 2; i++) {
         stmt_run(db_stmt(r->store.db, without_off_cpu[i]));
@@ -266,7 +273,7 @@ static void replay_states(struct rebuild *r)
             replay_wait(r, row.reason, id_at(r, st, read_states_c_callsite, 1, n_callsites), 1,
                         row.dur_ns);
         }
-        if (r->raw_from_ts == 0) {
+        if (r->has_buckets) {
             store_add_off_cpu(&r->store, r->start_ts, &row);
         }
     }
@@ -288,7 +295,7 @@ static void replay_folded(struct rebuild *r)
             replay_wait(r, row.reason, id_at(r, st, read_folded_states_c_callsite, 1, n_callsites),
                         row.n, row.dur_ns);
         }
-        if (r->raw_from_ts == 0) {
+        if (r->has_buckets) {
             store_add_folded(&r->store, &row);
         }
     }

@@ -10,6 +10,8 @@
 #include "base/mem.h"
 #include "ingest/store.sql.h"
 
+/* Of folded rows when old ones are added up: what stays as it is, and how many make one. */
+enum { WIDEN_RECENT = 100, WIDEN_FACTOR = 4 };
 /* From here on an interval has a row for certain and is left out of the buckets (schema.sql). */
 static const int64_t OFF_CPU_LONG_NS = 10000000000;
 
@@ -80,6 +82,8 @@ void store_fini(struct store *s)
     free(s->buckets);
     free(s->states);
     free(s->folded);
+    free(s->wakeups);
+    free(s->folded_wakeups);
     free(s->off_cpu);
     *s = (struct store){0};
 }
@@ -138,6 +142,19 @@ void store_add_folded(struct store *s, const struct folded_row *row)
     mem_reserve(&s->folded, &s->cap_folded, s->n_folded + 1, sizeof(*s->folded));
     s->folded[s->n_folded++] = *row;
     add_off_cpu(s, row->utid, row->bucket, row->state, row->dur_ns);
+}
+
+void store_add_wakeup(struct store *s, const struct wakeup_row *row)
+{
+    mem_reserve(&s->wakeups, &s->cap_wakeups, s->n_wakeups + 1, sizeof(*s->wakeups));
+    s->wakeups[s->n_wakeups++] = *row;
+}
+
+void store_add_folded_wakeup(struct store *s, const struct folded_wakeup_row *row)
+{
+    mem_reserve(&s->folded_wakeups, &s->cap_folded_wakeups, s->n_folded_wakeups + 1,
+                sizeof(*s->folded_wakeups));
+    s->folded_wakeups[s->n_folded_wakeups++] = *row;
 }
 
 void store_add_off_cpu(struct store *s, int64_t start_ts, const struct state_row *row)
@@ -294,18 +311,62 @@ bool store_drop_raw(struct store *s, const struct intern *in, size_t limit)
     db_begin(s->db);
     bool is_possible = has_raw_to_drop(s) || advance_raw_from(s, in);
     if (is_possible) {
-        struct stmt *st = db_stmt(s->db, &sql_drop_raw_samples);
-        stmt_bind_int(st, drop_raw_samples_p_limit, (int64_t)limit);
-        stmt_run(st);
-        st = db_stmt(s->db, &sql_fold_raw_states);
-        stmt_bind_int(st, fold_raw_states_p_limit, (int64_t)limit);
-        stmt_run(st);
-        st = db_stmt(s->db, &sql_drop_raw_states);
-        stmt_bind_int(st, drop_raw_states_p_limit, (int64_t)limit);
-        stmt_run(st);
+        static const struct {
+            const struct sql_block *sql;
+            int limit;
+        } steps[] = {
+            {&sql_drop_raw_samples, drop_raw_samples_p_limit},
+            {&sql_fold_raw_states, fold_raw_states_p_limit},
+            {&sql_drop_raw_states, drop_raw_states_p_limit},
+            {&sql_fold_raw_wakeups, fold_raw_wakeups_p_limit},
+            {&sql_drop_raw_wakeups, drop_raw_wakeups_p_limit},
+        };
+        for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+            struct stmt *st = db_stmt(s->db, steps[i].sql);
+            stmt_bind_int(st, steps[i].limit, (int64_t)limit);
+            stmt_run(st);
+        }
     }
     db_commit(s->db);
     return is_possible;
+}
+
+void store_widen_folded(struct store *s, int64_t max)
+{
+    static const struct {
+        const struct sql_block *sql;
+        int before, n_buckets; /* parameters, 0: none */
+    } steps[] = {
+        {&sql_widen_folded_states, widen_folded_states_p_before, widen_folded_states_p_n_buckets},
+        {&sql_drop_widened_states, drop_widened_states_p_before, 0},
+        {&sql_place_widened_states, 0, 0},
+        {&sql_widen_folded_wakeups, widen_folded_wakeups_p_before,
+         widen_folded_wakeups_p_n_buckets},
+        {&sql_drop_widened_wakeups, drop_widened_wakeups_p_before, 0},
+        {&sql_place_widened_wakeups, 0, 0},
+    };
+    struct stmt *st = db_stmt(s->db, &sql_count_folded);
+    bool is_due = stmt_next(st) && stmt_int(st, count_folded_c_n_rows) > max;
+    int64_t last = is_due ? stmt_int(st, count_folded_c_last) : 0;
+    int64_t n_buckets = is_due ? stmt_int(st, count_folded_c_n_buckets) * WIDEN_FACTOR : 1;
+    stmt_reset(st);
+    /* Whole wide rows, so that the next time finds none half covered. */
+    int64_t before = (last - WIDEN_RECENT) / n_buckets * n_buckets;
+    if (!is_due || before <= 0) {
+        return;
+    }
+    db_begin(s->db);
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        st = db_stmt(s->db, steps[i].sql);
+        if (steps[i].before) {
+            stmt_bind_int(st, steps[i].before, before);
+        }
+        if (steps[i].n_buckets) {
+            stmt_bind_int(st, steps[i].n_buckets, n_buckets);
+        }
+        stmt_run(st);
+    }
+    db_commit(s->db);
 }
 
 int64_t store_used_bytes(struct store *s)

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "capture/event.h"
 #include "ingest/binaries.h"
 #include "ingest/ingest.h"
 #include "ingest/intern.h"
@@ -47,6 +48,26 @@ struct state_row {
     int64_t ts, dur_ns;
     uint32_t utid, callsite; /* callsite 0: runnable */
     uint8_t state, reason, reason_from, stack_from;
+    uint8_t waker;                       /* enum event_waker, STORE_NO_WAKER: not known */
+    uint32_t waker_utid, waker_callsite; /* 0: none */
+};
+
+enum { STORE_NO_WAKER = EVENT_N_WAKERS };
+
+/* A wakeup that ended a wait of dur_ns. */
+struct wakeup_row {
+    int64_t ts, dur_ns;
+    uint32_t utid, waker_utid, waker_callsite; /* 0: none */
+    int32_t waker_tid;
+    uint8_t waker;
+};
+
+/* Wakeups without rows of their own. */
+struct folded_wakeup_row {
+    int64_t bucket, dur_ns;
+    uint64_t n;
+    uint32_t utid, waker_utid; /* waker_utid 0: not a thread of the target */
+    uint8_t waker;
 };
 
 /* Intervals without rows of their own. */
@@ -100,6 +121,10 @@ struct store {
     size_t n_states, cap_states;
     struct folded_row *folded;
     size_t n_folded, cap_folded;
+    struct wakeup_row *wakeups;
+    size_t n_wakeups, cap_wakeups;
+    struct folded_wakeup_row *folded_wakeups;
+    size_t n_folded_wakeups, cap_folded_wakeups;
     struct off_cpu_row *off_cpu;
     size_t n_off_cpu, cap_off_cpu;
     bool has_off_cpu; /* run.has_off_cpu */
@@ -122,6 +147,8 @@ void store_add_bucket(struct store *s, uint32_t utid, const struct bucket *sums)
 
 void store_add_state(struct store *s, const struct state_row *row);
 void store_add_folded(struct store *s, const struct folded_row *row);
+void store_add_wakeup(struct store *s, const struct wakeup_row *row);
+void store_add_folded_wakeup(struct store *s, const struct folded_wakeup_row *row);
 /* Spreads an interval over time buckets; start_ts: of the run. Long ones are left out. */
 void store_add_off_cpu(struct store *s, int64_t start_ts, const struct state_row *row);
 
@@ -137,6 +164,9 @@ int store_end(struct store *s, const char *stop_reason, int64_t end_ts, struct e
 /* Drops sample rows up to the oldest usable snapshot, at most limit of them. Returns whether rows
  * were dropped. */
 bool store_drop_raw(struct store *s, const struct intern *in, size_t limit);
+/* Adds up old rows of folded waits and wakeups when there are more than max: their time stays
+ * exact, the moment it is of gets coarser the older it is. One transaction. */
+void store_widen_folded(struct store *s, int64_t max);
 /* Bytes of the file that hold data; pages given back count no more. */
 int64_t store_used_bytes(struct store *s);
 

@@ -203,12 +203,32 @@ ON CONFLICT (bucket, utid) DO UPDATE
        blocked_ns = ifnull(blocked_ns, 0) + excluded.blocked_ns;
 
 --@ insert_thread_state
-INSERT INTO thread_state (ts, dur, utid, state, reason, reason_from, callsite, stack_from)
-VALUES (:ts, :dur, :utid, :state, :reason, :reason_from, :callsite, :stack_from);
+INSERT INTO thread_state (ts, dur, utid, state, reason, reason_from, callsite, stack_from,
+                          waker_utid, waker_callsite, waker)
+VALUES (:ts, :dur, :utid, :state, :reason, :reason_from, :callsite, :stack_from, :waker_utid,
+        :waker_callsite, :waker);
+
+--@ insert_wakeup
+INSERT INTO wakeup (ts, utid, dur, waker, waker_tid, waker_utid, waker_callsite)
+VALUES (:ts, :utid, :dur, :waker, :waker_tid, :waker_utid, :waker_callsite);
+
+--@ add_folded_wakeup
+INSERT INTO folded_wakeup (bucket, utid, waker, waker_utid, n_wakeups, dur, n_buckets)
+VALUES (:bucket, :utid, :waker, :waker_utid, :n_wakeups, :dur, 1)
+ON CONFLICT (bucket, utid, waker, waker_utid) DO UPDATE
+   SET n_wakeups = n_wakeups + excluded.n_wakeups, dur = dur + excluded.dur;
+
+--@ add_waker_sum
+-- :waker_utid, :waker_callsite 0: none
+INSERT INTO waker_sum (waker, waker_utid, utid, waker_callsite, n_wakeups, blocked_ns)
+VALUES (:waker, :waker_utid, :utid, :waker_callsite, :n_wakeups, :blocked_ns)
+ON CONFLICT (waker, waker_utid, utid, waker_callsite) DO UPDATE
+   SET n_wakeups = n_wakeups + excluded.n_wakeups,
+       blocked_ns = blocked_ns + excluded.blocked_ns;
 
 --@ add_folded_state
-INSERT INTO folded_state (bucket, utid, state, reason, callsite, n_intervals, dur)
-VALUES (:bucket, :utid, :state, :reason, :callsite, :n_intervals, :dur)
+INSERT INTO folded_state (bucket, utid, state, reason, callsite, n_intervals, dur, n_buckets)
+VALUES (:bucket, :utid, :state, :reason, :callsite, :n_intervals, :dur, 1)
 ON CONFLICT (bucket, utid, state, reason, callsite) DO UPDATE
    SET n_intervals = n_intervals + excluded.n_intervals, dur = dur + excluded.dur;
 
@@ -242,9 +262,9 @@ DELETE FROM sample
 
 --@ fold_raw_states
 -- What the next statement gives back, added up
-INSERT INTO folded_state (bucket, utid, state, reason, callsite, n_intervals, dur)
+INSERT INTO folded_state (bucket, utid, state, reason, callsite, n_intervals, dur, n_buckets)
 SELECT (t.ts + t.dur - r.start_ts) / 100000000, t.utid, t.state, ifnull(t.reason, ''),
-       ifnull(t.callsite, 0), count(*), sum(t.dur)
+       ifnull(t.callsite, 0), count(*), sum(t.dur), 1
   FROM (SELECT * FROM thread_state ORDER BY id LIMIT :limit) AS t, run AS r
  WHERE t.ts + t.dur < r.raw_from_ts
  GROUP BY 1, 2, 3, 4, 5
@@ -256,6 +276,60 @@ ON CONFLICT (bucket, utid, state, reason, callsite) DO UPDATE
 DELETE FROM thread_state
  WHERE id IN (SELECT id FROM thread_state ORDER BY id LIMIT :limit)
    AND ts + dur < (SELECT raw_from_ts FROM run);
+
+--@ fold_raw_wakeups
+-- The same for wakeups; their waker_sum rows lose the callsite
+INSERT INTO folded_wakeup (bucket, utid, waker, waker_utid, n_wakeups, dur, n_buckets)
+SELECT (w.ts - r.start_ts) / 100000000, w.utid, w.waker, ifnull(w.waker_utid, 0), count(*),
+       sum(w.dur), 1
+  FROM (SELECT * FROM wakeup ORDER BY id LIMIT :limit) AS w, run AS r
+ WHERE w.ts < r.raw_from_ts
+ GROUP BY 1, 2, 3, 4
+ON CONFLICT (bucket, utid, waker, waker_utid) DO UPDATE
+   SET n_wakeups = n_wakeups + excluded.n_wakeups, dur = dur + excluded.dur;
+
+--@ drop_raw_wakeups
+-- Gives back those of the first :limit wakeups that came before run.raw_from_ts
+DELETE FROM wakeup
+ WHERE id IN (SELECT id FROM wakeup ORDER BY id LIMIT :limit)
+   AND ts < (SELECT raw_from_ts FROM run);
+
+--@ count_folded
+-- Rows of sums, the newest bucket, and the widest row there is
+-- => n_rows, last, n_buckets
+SELECT (SELECT count(*) FROM folded_state) + (SELECT count(*) FROM folded_wakeup) AS n_rows,
+       ifnull((SELECT max(bucket) FROM folded_state), 0) AS last,
+       ifnull((SELECT max(n_buckets) FROM folded_state), 1) AS n_buckets;
+
+--@ widen_folded_states
+-- Adds up rows from before bucket :before into rows of :n_buckets each, under negative buckets:
+-- they cannot meet those they are made of
+INSERT INTO folded_state (bucket, utid, state, reason, callsite, n_intervals, dur, n_buckets)
+SELECT -1 - bucket / :n_buckets, utid, state, reason, callsite, sum(n_intervals), sum(dur),
+       :n_buckets
+  FROM folded_state
+ WHERE bucket >= 0 AND bucket < :before
+ GROUP BY 1, 2, 3, 4, 5;
+
+--@ drop_widened_states
+DELETE FROM folded_state WHERE bucket >= 0 AND bucket < :before;
+
+--@ place_widened_states
+UPDATE folded_state SET bucket = (-1 - bucket) * n_buckets WHERE bucket < 0;
+
+--@ widen_folded_wakeups
+-- The same for wakeups
+INSERT INTO folded_wakeup (bucket, utid, waker, waker_utid, n_wakeups, dur, n_buckets)
+SELECT -1 - bucket / :n_buckets, utid, waker, waker_utid, sum(n_wakeups), sum(dur), :n_buckets
+  FROM folded_wakeup
+ WHERE bucket >= 0 AND bucket < :before
+ GROUP BY 1, 2, 3, 4;
+
+--@ drop_widened_wakeups
+DELETE FROM folded_wakeup WHERE bucket >= 0 AND bucket < :before;
+
+--@ place_widened_wakeups
+UPDATE folded_wakeup SET bucket = (-1 - bucket) * n_buckets WHERE bucket < 0;
 
 --@ oldest_snapshot
 -- The first snapshot whose sample rows are still there
@@ -277,7 +351,9 @@ UPDATE run SET raw_from_ts = :ts + 1;
 
 --@ read_run
 -- => columns of run that rebuild needs
-SELECT id, state, start_ts, end_ts, data_ts, raw_from_ts, n_samples, has_off_cpu FROM run;
+SELECT id, state, start_ts, end_ts, data_ts, raw_from_ts, n_samples, has_off_cpu,
+       EXISTS (SELECT 1 FROM folded_state WHERE n_buckets > 1) AS has_wide
+  FROM run;
 
 --@ read_symbols
 -- => id, kind, name (of markers)
@@ -373,6 +449,19 @@ DELETE FROM thread_sum;
 
 --@ clear_time_bucket
 DELETE FROM time_bucket;
+
+--@ clear_waker_sum
+DELETE FROM waker_sum;
+
+--@ rebuild_waker_sum
+INSERT INTO waker_sum (waker, waker_utid, utid, waker_callsite, n_wakeups, blocked_ns)
+SELECT waker, waker_utid, utid, waker_callsite, sum(n), sum(dur)
+  FROM (SELECT waker, ifnull(waker_utid, 0) AS waker_utid, utid,
+               ifnull(waker_callsite, 0) AS waker_callsite, 1 AS n, dur
+          FROM wakeup
+         UNION ALL
+        SELECT waker, waker_utid, utid, 0, n_wakeups, dur FROM folded_wakeup)
+ GROUP BY 1, 2, 3, 4;
 
 --@ clear_stack
 DELETE FROM stack;

@@ -85,6 +85,14 @@ static const struct view_parameter intervals_parameters[] = {
     FILTER_PARAMETERS,
 };
 
+static const struct view_parameter wakers_parameters[] = {
+    {"limit", "integer", "", "pairs of threads listed, 0 for all (default 20)"},
+    {"chain", "boolean", "",
+     "also the longest wait, who ended it, what that thread had waited for, and so on (default "
+     "false)"},
+    FILTER_PARAMETERS,
+};
+
 static const struct view_parameter total_parameters[] = {FILTER_PARAMETERS};
 
 const struct view query_views[] = {
@@ -105,14 +113,18 @@ const struct view query_views[] = {
      samples_parameters},
     {"intervals", "stax.waits/1", "The longest single waits, with their reason and stack.",
      intervals_parameters},
+    {"wakers", "stax.wakers/1",
+     "Who ended the waits of whom, how often and where; the filters are about the thread that was "
+     "woken, excluded functions about the waker's stack.",
+     wakers_parameters},
     {"total_on_cpu_ns", "stax.total/1", "CPU time and samples in all.", total_parameters},
     {NULL, NULL, NULL, NULL},
 };
 
 /* In the order of query_views. */
 static view_fn *const functions[] = {
-    view_top,       view_flamegraph, view_threads,   view_timeline,
-    view_neighbors, view_samples,    view_intervals, view_total,
+    view_top,     view_flamegraph, view_threads, view_timeline, view_neighbors,
+    view_samples, view_intervals,  view_wakers,  view_total,
 };
 
 _Static_assert(sizeof(functions) / sizeof(functions[0]) + 1 ==

@@ -114,8 +114,9 @@ CREATE TABLE thread_state (
     reason_from      TEXT,                -- kernel_stack, wchan, syscall, user_function, earlier (another wait of the thread), none; NULL when runnable
     callsite         INTEGER,             -- callsite.id of where it waits, innermost function included; without a stack the process's name; NULL when runnable
     stack_from       TEXT,                -- switch (taken as it left its CPU), parked (read while it waited), last_sample (its last sample before), none; NULL when runnable
-    waker_utid       INTEGER,             -- thread.utid that ended the wait, NULL: not known
-    waker_callsite   INTEGER              -- callsite.id of the waker, NULL: not known
+    waker_utid       INTEGER,             -- thread.utid that ended the wait, NULL: not a thread of the target, or not known
+    waker_callsite   INTEGER,             -- callsite.id of where the waker was, innermost function included, NULL: not known
+    waker            TEXT                 -- thread (of the target), outside (another program's), interrupt (a timer, a device); NULL: no wakeup was recorded
 ) STRICT;
 
 -- Off-CPU intervals that have no row of their own: short ones of busy times, and those whose rows were given
@@ -128,16 +129,33 @@ CREATE TABLE folded_state (
     callsite         INTEGER NOT NULL,    -- callsite.id where the thread's last wait of this reason with a stack was, else the process's name; 0 when runnable
     n_intervals      INTEGER NOT NULL,    -- how many
     dur              INTEGER NOT NULL,    -- ns, sum of them
+    n_buckets        INTEGER NOT NULL,    -- how many buckets from that one on they are of; more than 1 where old rows were added up
     PRIMARY KEY (bucket, utid, state, reason, callsite)
 ) STRICT, WITHOUT ROWID;
 
+-- Wakeups that ended a wait, as thread_state keeps those; the others are in folded_wakeup. Where wakeups come
+-- faster than they may be recorded, some are not recorded at all: their waits have no waker.
 CREATE TABLE wakeup (
-    id               INTEGER PRIMARY KEY, -- one thread made another runnable
+    id               INTEGER PRIMARY KEY, -- a blocked thread was made runnable
     ts               INTEGER NOT NULL,    -- ns
     utid             INTEGER NOT NULL,    -- thread.utid that was woken
-    waker_utid       INTEGER,             -- thread.utid that woke it, NULL: outside the target
-    waker_callsite   INTEGER              -- callsite.id of the waker, NULL: not known
+    dur              INTEGER NOT NULL,    -- ns, how long it had waited
+    waker            TEXT    NOT NULL,    -- as thread_state.waker
+    waker_tid        INTEGER,             -- thread id of the waker, NULL: an interrupt
+    waker_utid       INTEGER,             -- thread.utid of the waker, NULL: not a thread of the target
+    waker_callsite   INTEGER              -- callsite.id of where it was, innermost function included, NULL: not known
 ) STRICT;
+
+CREATE TABLE folded_wakeup (
+    bucket           INTEGER NOT NULL,    -- (ts - run.start_ts) / 100 ms, to within a few 10 ms
+    utid             INTEGER NOT NULL,    -- thread.utid that was woken
+    waker            TEXT    NOT NULL,    -- as thread_state.waker
+    waker_utid       INTEGER NOT NULL,    -- thread.utid of the waker, 0: not a thread of the target
+    n_wakeups        INTEGER NOT NULL,    -- how many
+    dur              INTEGER NOT NULL,    -- ns, how long it had waited, in all
+    n_buckets        INTEGER NOT NULL,    -- as folded_state.n_buckets
+    PRIMARY KEY (bucket, utid, waker, waker_utid)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE loss (
     id               INTEGER PRIMARY KEY, -- data that is missing
@@ -386,10 +404,13 @@ CREATE TABLE stack_counter (
     PRIMARY KEY (snapshot, stack)
 ) STRICT, WITHOUT ROWID;
 
+-- Every recorded wakeup that ended a wait, single and folded.
 CREATE TABLE waker_sum (
-    waker_utid       INTEGER NOT NULL,    -- thread.utid that woke
+    waker            TEXT    NOT NULL,    -- as thread_state.waker
+    waker_utid       INTEGER NOT NULL,    -- thread.utid that woke, 0: not a thread of the target
     utid             INTEGER NOT NULL,    -- thread.utid that was woken
+    waker_callsite   INTEGER NOT NULL,    -- callsite.id of where the waker was, 0: not kept
     n_wakeups        INTEGER NOT NULL,    -- how often
     blocked_ns       INTEGER NOT NULL,    -- waiting time those wakeups ended
-    PRIMARY KEY (waker_utid, utid)
+    PRIMARY KEY (waker, waker_utid, utid, waker_callsite)
 ) STRICT, WITHOUT ROWID;

@@ -75,6 +75,8 @@ for when in live stopped archive; do
     valid $when top "${run[@]}" --by page-faults
     valid $when flame "${run[@]}" --by task-clock --to 0.6
     valid $when waits "${run[@]}" -n 5
+    valid $when wakers "${run[@]}" --chain
+    valid $when wakers "${run[@]}" --from 0.1 --to 0.6
     valid $when waits "${run[@]}" --reason runnable
     valid $when top "${run[@]}" --sort total --tid "$(stax threads --json | jq '.data.threads[0].tid')"
     valid $when sql "${run[@]}" 'SELECT * FROM sample LIMIT 5'

@@ -7,13 +7,15 @@
 #include <linux/perf_event.h>
 
 #include "base/queue.h"
+#include "capture/events.h"
 #include "capture/follow.h"
 #include "capture/order.h"
 #include "capture/proc.h"
 #include "capture/record.h"
 #include "capture/ring.h"
+#include "capture/waking.h"
 
-enum { RING_BYTES = 1 << 16, QUEUE_BYTES = 1 << 20, N_IDS = 8 };
+enum { RING_BYTES = 1 << 16, QUEUE_BYTES = 1 << 20, N_IDS = 8, WAKING_ID = 6 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -31,7 +33,7 @@ static void check_batches(struct queue *queue)
     }
 }
 
-/* Some of the ids write samples with all there is. */
+/* Some of the ids write samples with all there is; one is that of wakeups, with raw data. */
 static const struct record_format *format_of(const void *bytes, size_t size)
 {
     static const struct record_format full = {.has_counters = true,
@@ -40,8 +42,9 @@ static const struct record_format *format_of(const void *bytes, size_t size)
                                               .read_format = PERF_FORMAT_GROUP | PERF_FORMAT_ID,
                                               .user_regs = 0xff01ff};
     static const struct record_format stack = {.has_stack = true, .user_regs = 0xff01ff};
+    static const struct record_format raw = {.has_raw = true};
     uint64_t id = record_id(bytes, size);
-    return id == 3 ? &full : id == 4 || id == 5 ? &stack : NULL;
+    return id == 3 ? &full : id == 4 || id == 5 ? &stack : id == WAKING_ID ? &raw : NULL;
 }
 
 /* Samples with registers are unwound; nothing is read from anybody. One for all inputs, since it
@@ -83,14 +86,19 @@ static void fuzz_ring(const uint8_t *data, size_t size)
     struct ring ring;
     struct order order = {0};
     for (uint64_t id = 1; id <= N_IDS; id++) {
-        *map_put(&sources, id) = id == N_IDS ? UINT32_MAX : (uint32_t)id;
+        *map_put(&sources, id) = id == N_IDS       ? UINT32_MAX
+                                 : id == WAKING_ID ? EVENTS_WAKING | 1
+                                                   : (uint32_t)id;
     }
+    const size_t pid_offset = WAKING_PID_USUAL;
     struct follow_options options = {.pid = 1,
                                      .with_children = size % 2,
                                      .max_stack = 127,
                                      .period_ns = 1,
                                      .out = queue,
-                                     .sources = &sources};
+                                     .sources = &sources,
+                                     .has_switches = size % 3 != 0,
+                                     .waking_pid_offset = &pid_offset};
     options.unwinder = the_unwinder();
     struct follow *follow = follow_new(&options);
     if (!page || !memory) {

@@ -358,8 +358,8 @@ static void test_attached_threads(void **state)
 /* What the run lacks it says why. */
 static void check_abilities(const struct recording *r)
 {
-    static const char *const names[] = {"kernel_stacks", "off_cpu",       "wait_stacks",
-                                        "full_stacks",   "parked_stacks", "counters"};
+    static const char *const names[] = {"kernel_stacks", "off_cpu", "wait_stacks", "full_stacks",
+                                        "parked_stacks", "wakeups", "counters"};
     size_t n;
     const struct capture_ability *abilities = capture_abilities(r->capture, &n);
     size_t n_known = 0;

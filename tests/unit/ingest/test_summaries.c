@@ -46,6 +46,7 @@ static void open_run(struct world *w, unsigned seed, int64_t max_bytes)
         {"cycles", "cycle"}, {"page-faults", "fault"}, {"r1a8", "event"}, {"task-clock", "ns"}};
     struct ingest_options options = {
         .path = w->path, .kallsyms = "", .without_files = true, .max_bytes = max_bytes};
+    options.max_folded = seed % 3 ? 0 : 40;
     struct ingest_run run = {.id = 1,
                              .pid = 100,
                              .command = "test",
@@ -117,6 +118,40 @@ static void add_sample(struct world *w)
     }
 }
 
+/* What ended the wait that is told next, by a thread of any process, some of them not known. */
+static void add_wakeup(struct world *w, const struct event_off_cpu *o)
+{
+    struct event_wakeup wake = {.pid = o->pid,
+                                .tid = o->tid,
+                                .waker = (uint8_t)pick(w, EVENT_N_WAKERS),
+                                .wake_ts = o->start_ts + o->dur_ns,
+                                .dur_ns = o->dur_ns};
+    if (wake.waker != EVENT_WAKER_INTERRUPT) {
+        wake.waker_pid = 100 + (int32_t)pick(w, 5);
+        wake.waker_tid = wake.waker_pid + (int32_t)(pick(w, 3) * 10);
+    }
+    wake.head.ts = o->head.ts;
+    wake.n_addresses = (uint16_t)(pick(w, 3) ? 1 + pick(w, w->n_deepest) : 0);
+    wake.n_kernel = (uint16_t)pick(w, wake.n_addresses + 1u);
+    uint64_t *at = event_add_wakeup(&w->batch, &wake);
+    for (unsigned i = 0; i < wake.n_addresses; i++) {
+        put_address(w, at, i, wake.n_kernel);
+    }
+}
+
+static void add_folded_wakeups(struct world *w, const struct event_off_cpu *o)
+{
+    struct event_wakeups_folded wakes = {.head = o->head,
+                                         .pid = o->pid,
+                                         .tid = o->tid,
+                                         .waker_pid = 100,
+                                         .waker_tid = 100 + (int32_t)(pick(w, 3) * 10),
+                                         .waker = (uint8_t)pick(w, EVENT_N_WAKERS),
+                                         .n_wakeups = 1 + pick(w, 1000),
+                                         .dur_ns = o->dur_ns / 2};
+    event_add_wakeups_folded(&w->batch, &wakes);
+}
+
 /* Single intervals, with and without stacks, vague and not, some of them longer than 10 s; folded
  * ones; and the thread's sums, which say what the others add up to. */
 static void add_wait(struct world *w)
@@ -141,7 +176,13 @@ static void add_wait(struct world *w)
                                          .n_intervals = 1 + pick(w, 1000),
                                          .dur_ns = o.dur_ns};
         event_add_off_cpu_folded(&w->batch, &f);
+        if (o.state == EVENT_STATE_BLOCKED && pick(w, 2)) {
+            add_folded_wakeups(w, &o);
+        }
     } else {
+        if (o.state == EVENT_STATE_BLOCKED && pick(w, 2)) {
+            add_wakeup(w, &o);
+        }
         bool has_stack = o.state == EVENT_STATE_BLOCKED && pick(w, 3);
         o.n_addresses = (uint16_t)(has_stack ? 1 + pick(w, w->n_deepest) : 0);
         o.n_kernel = (uint16_t)pick(w, o.n_addresses + 1u);
@@ -265,6 +306,7 @@ static const char *const summaries[] = {
     "SELECT * FROM counter ORDER BY slot",
     "SELECT * FROM thread_sum ORDER BY utid",
     "SELECT * FROM time_bucket ORDER BY bucket, utid",
+    "SELECT * FROM waker_sum ORDER BY waker, waker_utid, utid, waker_callsite",
     "SELECT * FROM stack ORDER BY id",
     "SELECT id, node FROM callsite ORDER BY id",
     "SELECT stack, n_samples, on_cpu_ns, 0 * max(snapshot) FROM stack_sum GROUP BY stack",
@@ -344,6 +386,19 @@ static const char short_waits[] =
     "FROM (SELECT state, min(dur, max(0, ts + dur - (SELECT start_ts FROM run))) AS dur FROM "
     "thread_state WHERE dur < 10000000000 UNION ALL SELECT state, dur FROM folded_state)";
 
+/* Wakeups by who and whom, from rows and folded rows alone; and each belongs to a kept wait. */
+static const char from_wakeups[] =
+    "SELECT waker, waker_utid, utid, sum(n), sum(dur) FROM (SELECT waker, ifnull(waker_utid, 0) AS "
+    "waker_utid, utid, 1 AS n, dur FROM wakeup UNION ALL SELECT waker, waker_utid, utid, n_wakeups,"
+    " dur FROM folded_wakeup) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
+static const char waker_sums[] =
+    "SELECT waker, waker_utid, utid, sum(n_wakeups), sum(blocked_ns) FROM waker_sum GROUP BY 1, 2, "
+    "3 ORDER BY 1, 2, 3";
+static const char wakeups_of_waits[] =
+    "SELECT count(*), sum(w.dur) FROM wakeup w JOIN thread_state t ON t.utid = w.utid AND t.ts + "
+    "t.dur = w.ts AND t.dur = w.dur AND t.waker = w.waker AND ifnull(t.waker_utid, 0) = "
+    "ifnull(w.waker_utid, 0) AND ifnull(t.waker_callsite, 0) = ifnull(w.waker_callsite, 0)";
+
 static void assert_same_query(sqlite3 *db, const char *a, const char *b)
 {
     char *x = dump(db, a), *y = dump(db, b);
@@ -397,6 +452,8 @@ static void check_against_rebuild(struct world *w)
         assert_same_query(db, from_waits, from_markers);
         assert_same_query(db, thread_waits, thread_sums);
         assert_same_query(db, waits_in_buckets, short_waits);
+        assert_same_query(db, from_wakeups, waker_sums);
+        assert_same_query(db, wakeups_of_waits, "SELECT count(*), sum(dur) FROM wakeup");
     }
     check_counters(w, db);
     assert_same_query(db, "SELECT sum(n_total_samples) FROM call_tree WHERE parent = 0",
@@ -505,6 +562,42 @@ static void size_bound_drops_oldest_rows(void **state)
     remove_run(&w);
 }
 
+/* Rows of folded waits are added up when they get many: fewer rows, the same sums. */
+static void folded_rows_are_bounded(void **state)
+{
+    (void)state;
+    char *sums[2];
+    long n_rows[2];
+    for (int is_bounded = 0; is_bounded < 2; is_bounded++) {
+        struct world w;
+        open_run(&w, is_bounded ? 21 : 1021, 0); /* 21 % 3 == 0: at most some 40 rows */
+        w.seed = 5;
+        play(&w, 20000);
+        assert_int_equal(ingest_finish(w.in, "stopped", w.ts, NULL), 0);
+        ingest_close(w.in);
+        sqlite3 *db = open_file(&w);
+        assert_same_query(db, "SELECT max(n_buckets) > 1 FROM folded_state",
+                          is_bounded ? "SELECT 1" : "SELECT 0");
+        char *n = dump(db, "SELECT count(*) FROM folded_state");
+        n_rows[is_bounded] = strtol(n, NULL, 10);
+        free(n);
+        assert_same_query(
+            db, "SELECT count(*) FROM folded_state WHERE bucket < 0 OR bucket % n_buckets",
+            "SELECT 0");
+        sums[is_bounded] =
+            dump(db, "SELECT utid, state, reason, sum(n_intervals), sum(dur) FROM "
+                     "folded_state GROUP BY 1, 2, 3 UNION ALL SELECT utid, waker, "
+                     "waker_utid, sum(n_wakeups), sum(dur) FROM folded_wakeup GROUP BY 1, 2, 3");
+        sqlite3_close(db);
+        check_against_rebuild(&w);
+        remove_run(&w);
+    }
+    assert_true(n_rows[1] < n_rows[0]);
+    assert_string_equal(sums[0], sums[1]);
+    free(sums[0]);
+    free(sums[1]);
+}
+
 static void malformed_batches_are_counted(void **state)
 {
     (void)state;
@@ -529,6 +622,7 @@ int main(void)
         cmocka_unit_test(incremental_equals_rebuilt),
         cmocka_unit_test(interrupted_run_is_rebuilt),
         cmocka_unit_test(size_bound_drops_oldest_rows),
+        cmocka_unit_test(folded_rows_are_bounded),
         cmocka_unit_test(malformed_batches_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

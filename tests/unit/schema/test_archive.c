@@ -307,7 +307,7 @@ static void test_foreign_things(void **state)
         {"ALTER TABLE run ADD COLUMN x INTEGER", STAX_ECORRUPT, "differ at run.x"},
         {"ALTER TABLE thread ADD COLUMN x INTEGER AS (tid + 1)", STAX_ECORRUPT,
          "differ at thread.x"},
-        {"DROP TABLE waker_sum", STAX_ECORRUPT, "differ at waker_sum"},
+        {"DROP TABLE folded_wakeup", STAX_ECORRUPT, "differ at folded_wakeup"},
         {"CREATE TABLE \"x\x1b[31m\" (a)", STAX_ECORRUPT, "x\\x1b"},
         {"PRAGMA user_version = 4", STAX_EVERSION, "newer stax"},
         {"PRAGMA user_version = 0", STAX_EVERSION, "cannot read"},
@@ -446,6 +446,7 @@ static void make_older(struct fixture *f, const char *path)
             "DROP TABLE frame_counter; DROP TABLE thread_counter; DROP TABLE stack_counter;"
             "DROP TABLE counter; CREATE TABLE counter (slot INTEGER PRIMARY KEY, name TEXT NOT "
             "NULL, unit TEXT NOT NULL) STRICT;"
+            "DROP VIEW v_wakers; DROP VIEW v_wakeups; DROP TABLE folded_wakeup;"
             "DROP TABLE stack_end;"
             "ALTER TABLE run DROP COLUMN has_off_cpu;"
             "ALTER TABLE thread_state DROP COLUMN reason_from;"
