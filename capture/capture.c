@@ -56,7 +56,9 @@ enum {
 };
 /* A record is stamped before it is written; this long at most, a stolen CPU apart. */
 static const int64_t SLACK_NS = 10000000;
-static const int64_t PATIENCE_NS = 1000000000; /* with a table that is being made */
+/* With a table that is being made: half a second for the largest, and a busy host may keep the
+ * thread that makes it off its CPU for seconds. */
+static const int64_t PATIENCE_NS = 3000000000;
 static const int64_t VERIFY_NS = 500000000;
 static const int64_t FUTURE_NS = 1000000000;      /* a stamp further ahead is no time at all */
 static const int64_t LINGER_NS = 100000000;       /* descendants that outlive the main process */
@@ -453,7 +455,7 @@ static void *read_kernel(void *ctx)
 static void learn_kernel(struct capture *c)
 {
     pthread_t reader;
-    if (c->kallsyms[0] >= 0 && c->events.has_stacks) {
+    if (c->kallsyms[0] >= 0 && c->events.has_kernel && c->events.has_stacks) {
         bool is_apart = pthread_create(&reader, NULL, read_kernel, c) == 0;
         while (is_apart && !atomic_load(&c->has_read_kernel)) {
             poll(c->fds + FIRST_RING_FD, c->n_fds - FIRST_RING_FD, LEARN_MS);
@@ -639,16 +641,17 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
     if (rc == 0) {
         rc = events_open(&c->events, ring_size(ring_wanted(c)), e);
     }
+    /* First: a broker that is gone half way has given the names of what it did give. */
+    for (int i = 0; i < 2 && rc == 0; i++) {
+        int fd = opener_kallsyms(&c->events.opener);
+        c->kallsyms[i] = fd >= 0 ? fd : -1;
+    }
     if (rc == 0) {
         c->follow = new_follow(c, out);
         rc = arm_with_priority(c, e);
     }
     if (rc != 0) {
         goto out;
-    }
-    for (int i = 0; i < 2 && c->events.has_kernel; i++) {
-        int fd = opener_kallsyms(&c->events.opener);
-        c->kallsyms[i] = fd >= 0 ? fd : -1;
     }
     events_end_opening(&c->events);
     prepare_poll(c);

@@ -379,7 +379,7 @@ static bool on_task_record(struct follow *f, const struct record *r, int64_t ts,
     }
     bool is_stack = source & EVENTS_SWITCH_STACK, is_waking = source & EVENTS_WAKING;
     source &= EVENTS_TID_MASK;
-    if (r->pid <= 0 && r->kind == RECORD_SWITCH) {
+    if (r->pid <= 0 && (r->kind == RECORD_SWITCH || is_stack || is_waking)) {
         return true; /* of a thread that is about to vanish */
     }
     int32_t acting_tid = r->kind == RECORD_FORK ? r->fork.parent_tid : r->tid;

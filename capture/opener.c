@@ -18,7 +18,7 @@
 enum { PATH_BYTES = 96, KALLSYMS_LOOK_BYTES = 8192, ID_BYTES_MAX = 64 };
 /* A broker may take this long for its first answers and then so much for each, all in all: a target
  * of 10,000 threads is not to wait for one that answers just before it would be given up. */
-static const int64_t PATIENCE_NS = 3000000000, PATIENCE_EACH_NS = 2000000;
+static const int64_t PATIENCE_NS = 5000000000, PATIENCE_EACH_NS = 10000000;
 
 void opener_init(struct opener *o, const char *path)
 {

@@ -12,6 +12,7 @@
 void render_top(struct out *out, const json_t *document, const struct args *args);
 void render_flame(struct out *out, const json_t *document, const struct args *args);
 void render_waits(struct out *out, const json_t *document, const struct args *args);
+void render_compare(struct out *out, const json_t *document, const struct args *args);
 void render_wakers(struct out *out, const json_t *document, const struct args *args);
 void render_threads(struct out *out, const json_t *document, const struct args *args);
 void render_annotate(struct out *out, const json_t *document, const struct args *args);

@@ -216,6 +216,7 @@ static const char *cut_advice(struct query *q)
         {"no_cfi", "; most are in code without unwind information (.eh_frame), such as JIT code "
                    "without frame pointers"},
         {"pending", "; most were taken before the unwind tables of a large binary were ready"},
+        {"too_deep", "; they are recursion of more than 1,024 frames"},
         {"kernel_limit", "; they are as deep as the kernel walks them: sudo sysctl "
                          "kernel.perf_event_max_stack=1024, or record with DWARF unwinding"},
         {"no_mapping", "; most come from code without frame pointers: record with DWARF unwinding"},

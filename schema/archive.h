@@ -44,4 +44,10 @@ int archive_save_with(const char *source, const char *target, struct archive_con
  * that is being written: its -wal holds part of it). */
 int archive_open(struct db **out, const char *path, bool *is_migrated, struct err *e);
 
+/* Adds a file to a connection made by db_open_empty() as NAME: a run file of ours after the checks
+ * of db_open(), an archive after those of archive_open(). Errors: theirs, and STAX_EBUSY (the file
+ * was replaced meanwhile). */
+int archive_attach(struct db *db, const char *name, const char *path, bool is_archive,
+                   struct err *e);
+
 #endif

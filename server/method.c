@@ -38,6 +38,8 @@ static const struct {
     {"annotated", "{\"target\": \"work\"}"},
     {"cfg", "{\"target\": \"work\"}"},
     {"neighbors", "{\"symbol\": \"main\"}"},
+    {"callers", "{\"symbol\": \"main\"}"},
+    {"callees", "{\"symbol\": \"main\", \"max_depth\": 3}"},
 };
 
 static const char *example_of(const char *view)

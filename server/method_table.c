@@ -103,6 +103,25 @@ static const struct parameter sql_parameters[] = {
     {.name = NULL},
 };
 
+static const struct parameter compare_parameters[] = {
+    {"a", "integer", "", "number of the run that is compared with", true, 1, INT64_MAX},
+    {"b", "integer", "", "number of the run that is compared", true, 1, INT64_MAX},
+    {"by", "string", "", "\"time\" (default), \"rate\" per second of the run or \"share\" of it",
+     false, 0, 0},
+    {"sort", "string", "", "\"self\" (default) or \"total\"", false, 0, 0},
+    {"limit", "integer", "", "rows of each list, 0 for all; default 20", false, 0, 100000},
+    {"confidence_pct", "number", "%", "of all intervals together; default 99", false, 0, 0},
+    {"fail_if", "string", "",
+     "conditions joined by or, such as \"on_cpu > +10% or self(parse) > +5ms\"", false, 0, 0},
+    {"from_ns", "integer", "ns", "only from this time after the start of each run", false, 0,
+     1000000000000000000},
+    {"to_ns", "integer", "ns", "only before this time after the start of each run", false, 1,
+     1000000000000000000},
+    {"exclude", "string[]", "", "leave out samples with one of these functions on the stack", false,
+     0, 0},
+    {.name = NULL},
+};
+
 static const struct parameter subscribe_parameters[] = {
     {"view", "string", "", "name of a view method, such as top", true, 0, 0},
     {"parameters", "object", "", "parameters of that view", false, 0, 0},
@@ -231,6 +250,17 @@ const struct method method_table[] = {
      .parameters = sql_parameters,
      .handler = method_sql,
      .lane = LANE_SQL},
+    {.name = "compare",
+     .schema = "stax.compare/1",
+     .help = "What changed from one run to another: functions, threads and waits, with intervals.",
+     .result =
+         "{a, b: {run, elapsed_ns, n_samples, ...}, totals, functions: [{name, binary, "
+         "status, self, total}], threads, reasons, waits, fail_if}; 'stax schema compare' has "
+         "it all",
+     .example = "{\"a\": 1, \"b\": 1, \"limit\": 3}",
+     .parameters = compare_parameters,
+     .handler = method_compare,
+     .lane = LANE_VIEW},
     {.name = "subscribe",
      .schema = "stax.subscribe/1",
      .help = "Pushes a view whenever its data changed, at most four times a second.",

@@ -8,7 +8,7 @@ now() {
     "$PYTHON" -c 'import time; print(time.monotonic_ns())'
 }
 mkfifo "$TMP/stdin"
-"$STAX_WORKLOADS/churn" --threads 2000 --life-ms 2000 --seconds 60 <"$TMP/stdin" >"$TMP/truth.json" &
+"$STAX_WORKLOADS/churn" --threads 2000 --life-ms 2000 --seconds 280 <"$TMP/stdin" >"$TMP/truth.json" &
 target=$!
 exec {stdin}>"$TMP/stdin"
 crowded() {

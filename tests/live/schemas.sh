@@ -42,7 +42,7 @@ valid "no run" list
 stax schema diagnose-host >"$TMP/schema.json"
 stax diagnose host --json >"$TMP/doc.json"
 check "no run: stax diagnose host" validate "$TMP/schema.json" "$TMP/doc.json"
-start "$STAX_WORKLOADS/cpu_shares" --threads 2 --seconds 30 >/dev/null
+start "$STAX_WORKLOADS/cpu_shares" --threads 2 --seconds 90 >/dev/null
 target=$last_pid
 start stax record --json --counters page-faults,task-clock --pid "$target" >"$TMP/record.json" 2>/dev/null
 record=$last_pid
@@ -72,6 +72,11 @@ for when in live stopped archive; do
         fi
         valid $when $view "${run[@]}" --reason sleep --from 0.1
     done
+    for tree in callers callees; do
+        valid $when $tree "${run[@]}" burn_alpha
+        valid $when $tree "${run[@]}" burn_alpha --from 0.1 --to 0.6 --exclude burn_gamma
+        valid $when $tree "${run[@]}" "$(stax top --off-cpu --json 2>/dev/null | jq -r '.data.functions[0].name // "burn_alpha"')" --off-cpu
+    done
     valid $when top "${run[@]}" --by page-faults
     valid $when flame "${run[@]}" --by task-clock --to 0.6
     for form in "" --source --list; do
@@ -95,6 +100,10 @@ for when in live stopped archive; do
         valid $when open "$TMP/a.stax"
     fi
 done
+id=$(stax list --json | jq '.data.runs[-1].id')
+valid "run and archive" compare "$id" "$TMP/a.stax"
+valid "conditions" compare "$id" "$TMP/a.stax" --by rate --fail-if 'on_cpu > +50% or self(burn_alpha) > 100s or total(burn_alpha) < 1ms'
+valid "an empty range" compare "$id" "$TMP/a.stax" --by share --from 100
 stax schema record >"$TMP/schema.json"
 check "record --json" validate "$TMP/schema.json" "$TMP/record.json"
 check_json "an empty view is a document with a warning" <(stax top --json --from 100) '.data.functions == [] and (.warnings | length > 0)'

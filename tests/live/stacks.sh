@@ -216,13 +216,13 @@ waits() {
             SELECT up.wait, c.parent, c.frame FROM up JOIN callsite AS c ON c.id = up.parent)
         SELECT round(100.0 * count(*) / (SELECT count(*) FROM wait), 2) FROM wait WHERE $1"
 }
-at_least "they have stacks of their own" "$(waits "stack_from IN ('switch', 'parked')")" 95
+at_least "they have stacks of their own" "$(waits "stack_from IN ('switch', 'parked')")" 90
 at_least "... that show where they wait" "$(waits "stack_from IN ('switch', 'parked') AND wait IN (
     SELECT up.wait FROM up JOIN frame ON frame.id = up.frame JOIN symbol ON symbol.id = frame.symbol
-    WHERE symbol.name GLOB 'wait_*' OR symbol.name GLOB 'meet*')")" 95
+    WHERE symbol.name GLOB 'wait_*' OR symbol.name GLOB 'meet*')")" 90
 if sees_kernel; then
     at_least "... taken as they began" "$(waits "stack_from = 'switch'")" 80
 else
-    at_least "... read while they lasted" "$(waits "stack_from = 'parked'")" 95
+    at_least "... read while they lasted" "$(waits "stack_from = 'parked'")" 90
 fi
 finish

@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <ucontext.h>
@@ -102,6 +103,19 @@ static void close_fixture(struct fixture *f)
     unwinder_free(f->unwinder);
 }
 
+static const uint8_t *stack_top; /* of this thread */
+
+static void find_stack_top(void)
+{
+    pthread_attr_t attributes;
+    void *base;
+    size_t size;
+    assert_int_equal(pthread_getattr_np(pthread_self(), &attributes), 0);
+    pthread_attr_getstack(&attributes, &base, &size);
+    pthread_attr_destroy(&attributes);
+    stack_top = (const uint8_t *)base + size;
+}
+
 /* Registers and stack of a context whose frames still live. */
 static void take(const ucontext_t *c, size_t n_bytes, struct sampled *s)
 {
@@ -116,13 +130,7 @@ static void take(const ucontext_t *c, size_t n_bytes, struct sampled *s)
     s->pc = (uint64_t)g[REG_RIP];
     /* Up to where the stack may end. */
     const uint8_t *from = (const uint8_t *)(uintptr_t)g[REG_RSP];
-    pthread_attr_t attributes;
-    void *base;
-    size_t size;
-    assert_int_equal(pthread_getattr_np(pthread_self(), &attributes), 0);
-    pthread_attr_getstack(&attributes, &base, &size);
-    pthread_attr_destroy(&attributes);
-    size_t n_there = (size_t)((const uint8_t *)base + size - from);
+    size_t n_there = (size_t)(stack_top - from);
     s->n_copied = n_bytes < n_there ? n_bytes : n_there;
     /* Not by memcpy(): sanitizers want nobody to look between variables. */
     struct iovec to = {s->copy, s->n_copied}, there = {(void *)(uintptr_t)from, s->n_copied};
@@ -314,7 +322,7 @@ static void test_chain_only(void **state)
 }
 
 static int pipe_fds[2];
-static volatile pid_t parked_tid;
+static atomic_int parked_tid;
 
 static __attribute__((noinline)) int wait_here(void)
 {
@@ -417,6 +425,7 @@ static void test_causes(void **state)
 
 int main(void)
 {
+    find_stack_top();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole_stack),   cmocka_unit_test(test_short_copy),
         cmocka_unit_test(test_signal_frame),  cmocka_unit_test(test_chain_only),

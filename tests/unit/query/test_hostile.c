@@ -5,6 +5,7 @@
 #include "fixture.h"
 
 #include "base/json.h"
+#include "query/compare.h"
 
 /* Each makes a file that no recording writes. */
 static const char *const lies[] = {
@@ -162,7 +163,7 @@ static void ask(struct query *q, const char *lie, const char *view, const char *
     json_t *document = NULL;
     json_t *parameters = json_loads(request, 0, NULL);
 
-    if (strcmp(view, "neighbors") == 0) {
+    if (strcmp(view, "neighbors") == 0 || strncmp(view, "calle", 5) == 0) {
         json_object_set_new(parameters, "symbol", json_string("c"));
     }
     if (strcmp(view, "annotated") == 0 || strcmp(view, "cfg") == 0) {
@@ -183,6 +184,39 @@ static void ask(struct query *q, const char *lie, const char *view, const char *
     json_decref(parameters);
 }
 
+/* Against itself and against nothing at all. */
+static void compare(const json_t *profile, const json_t *other)
+{
+    struct compare_options options = compare_default_options;
+    struct err e = {0};
+    json_t *document = NULL;
+
+    options.fail_if = "on_cpu > +10% or total(c) > 1%";
+    for (int by = 0; by < N_BASES; by++) {
+        options.by = (enum basis)by;
+        int rc = compare_profiles(profile, other, &options, &document, &e);
+        assert_true(rc == 0 || rc == STAX_ENOTFOUND);
+        char *text = document ? json_dumps(document, JSON_COMPACT) : NULL;
+        assert_true(!document || text);
+        free(text);
+        json_decref(document);
+    }
+}
+
+static void compare_profile(struct query *q)
+{
+    struct err e = {0};
+    json_t *profile = NULL, *nothing = json_object();
+
+    if (query_view(q, "profile", NULL, &profile, &e) == 0) {
+        compare(profile, profile);
+        compare(profile, nothing);
+        compare(nothing, profile);
+    }
+    json_decref(profile);
+    json_decref(nothing);
+}
+
 static void ask_everything(struct query *q, const char *lie)
 {
     for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
@@ -193,9 +227,12 @@ static void ask_everything(struct query *q, const char *lie)
     for (size_t i = 0; i < sizeof(off_cpu_requests) / sizeof(off_cpu_requests[0]); i++) {
         ask(q, lie, "top", off_cpu_requests[i]);
         ask(q, lie, "flamegraph", off_cpu_requests[i]);
+        ask(q, lie, "callers", off_cpu_requests[i]);
+        ask(q, lie, "callees", off_cpu_requests[i]);
     }
     ask(q, lie, "intervals", "{\"limit\": 1}");
     ask(q, lie, "intervals", "{\"reason\": \"runnable\", \"from_ns\": 1}");
+    compare_profile(q);
     json_decref(query_run(q));
     json_decref(query_quality(q));
 }

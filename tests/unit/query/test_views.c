@@ -245,7 +245,7 @@ static void every_document_has_its_members(void **state)
     for (const struct view *v = query_views; v->name; v++) {
         json_t *document = NULL;
         json_t *parameters = json_pack("{s:i}", "run", 7);
-        if (strcmp(v->name, "neighbors") == 0) {
+        if (v->parameters[0].name && strcmp(v->parameters[0].name, "symbol") == 0) {
             json_object_set_new(parameters, "symbol", json_string("main"));
         }
         bool has_no_code = strcmp(v->name, "cfg") == 0; /* and says so */
