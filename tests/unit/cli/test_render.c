@@ -423,8 +423,16 @@ static void test_small_documents(void **state)
            "{'data':{'is_met':true,'reason':'stopped','n_samples':10,'elapsed_ns':500000000}}",
            NULL, 0, "the run stopped after 0.5 s, 10 samples\n");
     expect(render_save,
-           "{'data':{'path':'/tmp/a.stax','size_bytes':2048,'n_samples':9,'elapsed_ms':3.4}}", NULL,
-           0, "saved /tmp/a.stax: 2.0 KiB, 9 samples, in 3 ms\n");
+           "{'data':{'path':'/tmp/a.stax','size_bytes':2048,'n_samples':9,'n_functions':2,"
+           "'code_bytes':300,'elapsed_ms':3.4}}",
+           NULL, 0,
+           "saved /tmp/a.stax: 2.0 KiB, 9 samples, code of 2 functions (300 B), in 3 ms\n");
+    expect(render_save,
+           "{'data':{'path':'/tmp/a.stax','size_bytes':2048,'n_samples':9,'n_functions':2,"
+           "'code_bytes':300,'n_source_lines':7,'source_bytes':90,'elapsed_ms':3.4}}",
+           NULL, 0,
+           "saved /tmp/a.stax: 2.0 KiB, 9 samples, code of 2 functions (300 B), 7 source lines "
+           "(90 B), in 3 ms\n");
     expect(render_select, "{'run':null,'data':{'run':5}}", NULL, 0, "selected run 5\n");
     expect(render_stop, "{" RUN "," QUALITY ",'data':{}}", NULL, 0,
            "run 3  gcc -O2 big.c\nrecording for 12.3 s, 100 samples, 111.0 ms on CPU\n");
