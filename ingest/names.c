@@ -16,8 +16,9 @@ enum {
 const char *names_source_text(enum names_source s)
 {
     static const char *const text[] = {
-        [NAMES_NONE] = "none",     [NAMES_EH_FRAME] = "eh_frame", [NAMES_DYNSYM] = "dynsym",
-        [NAMES_SYMTAB] = "symtab", [NAMES_KALLSYMS] = "kallsyms",
+#define X(name, text) text,
+        NAMES_SOURCES(X)
+#undef X
     };
     return text[s];
 }
@@ -33,6 +34,10 @@ void names_add(struct names_builder *b, const struct names_entry *entry)
 
 void names_builder_fini(struct names_builder *b)
 {
+    for (size_t i = 0; i < b->n_made; i++) {
+        free(b->made[i]);
+    }
+    free(b->made);
     free(b->entries);
     memset(b, 0, sizeof(*b));
 }
@@ -346,6 +351,17 @@ enum names_source names_best_source(const struct names *n)
     return n->best_source;
 }
 
+bool names_has_debug_info(const struct names *n)
+{
+    return n->has_debug_info;
+}
+
+const char *names_debug_link(const struct names *n, uint32_t *crc)
+{
+    *crc = n->debug_link_crc;
+    return n->debug_link;
+}
+
 uint64_t names_kernel_base(const struct names *n)
 {
     return n->kernel_base;
@@ -378,5 +394,6 @@ void names_close(struct names *n)
     buf_free(&n->strings);
     free(n->segments);
     free(n->build_id);
+    free(n->debug_link);
     free(n);
 }
