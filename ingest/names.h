@@ -56,6 +56,10 @@ int names_open_elf_debug(struct names **out, int fd, int debug_fd, enum names_so
                          struct err *e);
 /* The same from memory (the vDSO image); bytes are only read during the call. */
 int names_open_elf_image(struct names **out, const void *image, size_t n_bytes, struct err *e);
+/* Whether libelf may be let at a file: an ELF header that claims nothing absurd. */
+int names_check_elf(int fd, struct err *e);
+/* The GNU build id of an ELF file in hex, free(); NULL: none. Reads no more than its notes. */
+char *names_read_build_id(int fd);
 /* Text symbols of /proc/kallsyms from an open descriptor. STAX_EPERMISSION if all addresses are 0.
  */
 int names_open_kallsyms(struct names **out, int fd, struct err *e);

@@ -414,6 +414,9 @@ static int read_elf(struct names_reader *r, struct err *e)
         return rc;
     }
     read_sections(r);
+    if (r->is_for_build_id) {
+        return 0;
+    }
     add_tables(r);
     if (!r->is_separate) {
         add_extents(r);
@@ -508,6 +511,31 @@ int names_open_elf_debug(struct names **out, int fd, int debug_fd, enum names_so
         debug.symtab_source = debug_source;
     }
     return open_all(out, &r, has_debug ? &debug : NULL, e);
+}
+
+int names_check_elf(int fd, struct err *e)
+{
+    struct names_reader r;
+    int rc = reader_of_file(&r, fd, e);
+    return rc ? rc : names_reader_check(&r, e);
+}
+
+char *names_read_build_id(int fd)
+{
+    struct names_reader r;
+    if (reader_of_file(&r, fd, NULL)) {
+        return NULL;
+    }
+    r.n = mem_new(1, sizeof(*r.n));
+    r.is_for_build_id = true;
+    char *build_id = NULL;
+    if (names_reader_open(&r, NULL) == 0) {
+        build_id = r.n->build_id;
+        r.n->build_id = NULL;
+    }
+    names_reader_close(&r);
+    names_close(r.n);
+    return build_id;
 }
 
 int names_open_elf(struct names **out, int fd, struct err *e)

@@ -38,6 +38,7 @@ struct names_reader {
     const uint8_t *image;
     uint64_t n_bytes;
     bool is_separate;                /* a debug file: symbols only */
+    bool is_for_build_id;            /* nothing else is wanted of the file */
     enum names_source symtab_source; /* what symbols of its .symtab are said to come from */
 
     Elf *elf;
