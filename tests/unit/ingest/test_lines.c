@@ -115,6 +115,12 @@ static void compare(const char *file, const char *tool)
     snprintf(ours, sizeof(ours), "%s/ours", folder);
     snprintf(theirs, sizeof(theirs), "%s/theirs", folder);
     list_addresses(file, list);
+    bool is_limited = strcmp(tool, "addr2line") == 0;
+    if (is_limited) { /* it gives functions of system headers the name of their caller */
+        sh("read -r n sz < <(nm -S %s | awk '$4 == \"main\" {print $1, $2}'); while read -r x; do "
+           "((x < 16#$n || x >= 16#$n + 16#$sz)) && echo $x; done < %s > %s.rest; mv %s.rest %s",
+           file, list, list, list, list);
+    }
     size_t n_deep = print_ours(file, list, ours);
     assert_true(n_deep > 20); /* main > outer > middle > ... */
     sh("while read -r a; do %s -C -i -f -e %s $a | "
@@ -122,13 +128,13 @@ static void compare(const char *file, const char *tool)
        "paste -d ' ' - - | awk '{l[NR] = $0} END {for (i = 1; i <= NR; i++) "
        "{x = l[i]; if (i == NR) sub(/^.* /, \"- \", x); print x}}'; echo; done < %s > %s",
        tool, file, list, theirs);
-    if (strcmp(tool, "addr2line") == 0) { /* it takes the file for that of another unit */
+    if (is_limited) { /* and it takes the file for that of another unit */
         sh("! grep artificial %s && sed -i -E 's#[^ ]*:([0-9]+)$#\\1#' %s %s",
            ours, ours, theirs);
     }
     sh("diff %s %s > %s/diff || { echo '%s:'; head -20 %s/diff; exit 1; }", ours, theirs, folder, file,
        folder);
-    sh("[ $(wc -l < %s) -gt 300 ]", ours);
+    sh("[ $(wc -l < %s) -gt 150 ]", ours);
 }
 
 static void build(const char *name, const char *options)
