@@ -15,7 +15,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "ingest/names.h"
+#include "ingest/naming.h"
 
 enum {
     FDS_MAX = 256,      /* descriptors kept open for files whose tables were not needed yet */
@@ -46,6 +46,7 @@ void binaries_fini(struct binaries *b)
     free(b->items);
     strmap_free(&b->by_identity);
     strmap_free(&b->markers);
+    strmap_free(&b->inlined);
     names_close(b->kernel_names);
     map_free(&b->kernel_pcs);
     map_free(&b->kernel_returns);
@@ -259,6 +260,19 @@ static void load_vdso(struct binary *bin)
     buf_free(&maps);
 }
 
+/* Hands the file over to whoever looks for its debug file and lines. */
+static void ask_better_names(struct binaries *b, struct binary *bin, int fd)
+{
+    static const char middle[] = "/root/";
+    const char *end = bin->open_path ? strstr(bin->open_path, middle) : NULL;
+    bool is_in_root = end && strncmp(bin->open_path, "/proc/", 6) == 0;
+    char *root =
+        mem_strndup(bin->open_path, is_in_root ? (size_t)(end - bin->open_path) + 5 : 0);
+    naming_add_file(b->naming, (uint32_t)(bin - b->items) + 1, fd, bin->names, bin->path, root);
+    bin->is_asked = true;
+    free(root);
+}
+
 static void load(struct binaries *b, struct binary *bin)
 {
     bin->is_loaded = true;
@@ -282,14 +296,17 @@ static void load(struct binaries *b, struct binary *bin)
     }
     if (names_open_elf(&names, fd, NULL) == 0) {
         take_names(bin, names);
+        if (b->naming) {
+            ask_better_names(b, bin, fd);
+            return;
+        }
     } else {
         bin->note = "not a readable ELF file";
     }
     fd_close(&fd);
 }
 
-static uint32_t named_symbol(struct binaries *b, uint32_t binary, const struct names_symbol *found,
-                             uint64_t base)
+static struct symbol_text text_of(uint32_t binary, const struct names_symbol *found, uint64_t base)
 {
     struct buf name = {0}, linkage = {0};
     names_demangle(&name, found->linkage_name);
@@ -306,6 +323,13 @@ static uint32_t named_symbol(struct binaries *b, uint32_t binary, const struct n
     }
     text.name = buf_take(&name);
     buf_free(&linkage);
+    return text;
+}
+
+static uint32_t named_symbol(struct binaries *b, uint32_t binary, const struct names_symbol *found,
+                             uint64_t base)
+{
+    struct symbol_text text = text_of(binary, found, base);
     return intern_symbol(b->intern, &text);
 }
 
@@ -372,6 +396,55 @@ uint32_t binaries_frame(struct binaries *b, uint32_t binary, uint64_t file_offse
         *id = intern_frame(b->intern, binary, rel, symbol_at(b, binary, names, rel, 0));
     }
     return *id;
+}
+
+uint32_t binaries_symbol(struct binaries *b, const struct frame *frame)
+{
+    return symbol_at(b, frame->binary, item(b, frame->binary)->names, frame->rel_address, 0);
+}
+
+uint32_t binaries_inlined(struct binaries *b, uint32_t binary, const char *linkage_name)
+{
+    struct buf key = {0};
+    buf_addf(&key, "%u:%s", binary, linkage_name);
+    uint32_t *id = strmap_put(&b->inlined, key.data, key.len);
+    if (!*id) {
+        struct names_symbol found = {.linkage_name = linkage_name, .source = NAMES_DWARF};
+        *id = named_symbol(b, binary, &found, 0);
+    }
+    buf_free(&key);
+    return *id;
+}
+
+void binaries_rename(struct binaries *b, uint32_t binary, struct names *names,
+                     enum names_source source)
+{
+    struct binary *bin = item(b, binary);
+    struct map done = {0};
+    for (size_t i = 0; i < b->intern->n_frames; i++) {
+        const struct frame *f = &b->intern->frames[i];
+        struct names_symbol old, found;
+        if (f->binary != binary || map_get(&done, f->symbol) ||
+            !names_find(names, f->rel_address, &found) || !found.linkage_name) {
+            continue;
+        }
+        *map_put(&done, f->symbol) = 1;
+        uint64_t start = f->rel_address;
+        if (bin->names && names_find(bin->names, f->rel_address, &old)) {
+            start = old.start;
+        }
+        if (found.start == start) {
+            struct symbol_text text = text_of(binary, &found, 0);
+            intern_rename(b->intern, f->symbol, &text);
+        }
+    }
+    map_free(&done);
+    names_close(bin->names);
+    bin->names = names;
+    bin->names_from = names_source_text(source);
+    bin->note = NULL;
+    bin->is_changed = true;
+    bin->is_renamed = true;
 }
 
 static void load_kernel(struct binaries *b)

@@ -15,6 +15,7 @@
 
 #include "capture/event.h"
 #include "ingest/intern.h"
+#include "ingest/names.h"
 
 struct binary {
     char *path; /* clean text, as the row has it */
@@ -33,16 +34,21 @@ struct binary {
     struct names *names;
     struct map frames;  /* rel_address -> frame id */
     struct map symbols; /* start -> symbol id */
+    bool is_asked;         /* binaries.naming looks for better names */
+    bool is_asking_again;  /* for lines of frames that were asked already */
+    bool is_renamed;       /* names are better than when its first frames were made */
     size_t n_unnamed;
     uint32_t overflow_symbol; /* of all further unnamed addresses, 0: none yet */
 };
 
 struct binaries {
     struct intern *intern;
+    struct naming *naming; /* looks for better names than the files have; NULL: nobody; borrowed */
     struct binary *items; /* id is index + 1 */
     size_t n_items, n_written, cap_items;
     struct strmap by_identity;
     struct strmap markers; /* marker name -> frame id */
+    struct strmap inlined; /* binary id and linkage name -> symbol id */
     const char *kallsyms;  /* path, "" for none */
     bool without_files;
     size_t n_fds;
@@ -70,6 +76,15 @@ uint32_t binaries_kernel_frame(struct binaries *b, uint64_t address, bool is_ret
 /* The pseudo-frame that stands for a process name or a marker such as [truncated stack]. */
 uint32_t binaries_marker_frame(struct binaries *b, const char *name, size_t len,
                                enum symbol_kind kind);
+
+/* Takes better symbols of a binary and names the symbols that are known so far by them, where both
+ * begin at the same address. */
+void binaries_rename(struct binaries *b, uint32_t binary, struct names *names,
+                     enum names_source source);
+/* The symbol that a frame would get now. */
+uint32_t binaries_symbol(struct binaries *b, const struct frame *frame);
+/* The symbol of a function that is inlined somewhere in a binary. */
+uint32_t binaries_inlined(struct binaries *b, uint32_t binary, const char *linkage_name);
 
 size_t binaries_bytes(const struct binaries *b);
 

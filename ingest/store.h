@@ -63,6 +63,12 @@ struct off_cpu_row {
     uint32_t utid;
 };
 
+/* One function at a frame; file is owned, or NULL. */
+struct line_row {
+    uint32_t frame, depth, symbol, line;
+    char *file;
+};
+
 /* The counts of the run row. */
 struct run_counts {
     int64_t data_ts;   /* newest event */
@@ -86,6 +92,10 @@ struct store {
     size_t n_states, cap_states;
     struct folded_row *folded;
     size_t n_folded, cap_folded;
+    struct line_row *lines;
+    size_t n_lines, cap_lines;
+    uint32_t *moved_frames; /* whose symbol is another one than the row says */
+    size_t n_moved_frames, cap_moved_frames;
     struct off_cpu_row *off_cpu;
     size_t n_off_cpu, cap_off_cpu;
     bool has_off_cpu; /* run.has_off_cpu */
@@ -98,12 +108,18 @@ struct store {
 int store_create(struct store *s, const char *path, const struct ingest_run *run,
                  const struct ingest_ability *abilities, size_t n_abilities, struct err *e);
 void store_fini(struct store *s);
+/* Gives up the connection; nothing can be written any more. */
+void store_close(struct store *s);
 
 void store_add_sample(struct store *s, const struct sample_row *row);
 void store_add_mapping(struct store *s, const struct mapping_row *row);
 void store_add_loss(struct store *s, int64_t ts, int64_t cpu, uint32_t kind, uint64_t n);
 void store_add_bucket(struct store *s, uint32_t utid, const struct bucket *sums);
 
+/* Takes file. */
+void store_add_line(struct store *s, const struct line_row *row);
+/* frame.symbol of a row that may be written already is now what in->frames says. */
+void store_move_frame(struct store *s, uint32_t frame);
 void store_add_state(struct store *s, const struct state_row *row);
 void store_add_folded(struct store *s, const struct folded_row *row);
 /* Spreads an interval over time buckets; start_ts: of the run. Long ones are left out. */

@@ -65,6 +65,28 @@ INSERT INTO loss (ts, cpu, kind, n) VALUES (:ts, :cpu, :kind, :n);
 INSERT INTO symbol (id, kind, name, linkage_name, binary, rel_address, size, source)
 VALUES (:id, :kind, :name, :linkage_name, :binary, :rel_address, :size, :source);
 
+--@ rename_symbol
+-- A better name for what is already there; columns as in symbol
+UPDATE symbol
+   SET kind = :kind, name = :name, linkage_name = :linkage_name, size = :size, source = :source
+ WHERE id = :id;
+
+--@ set_frame_symbol
+UPDATE frame SET symbol = :symbol WHERE id = :id;
+
+--@ put_frame_line
+INSERT INTO frame_line (frame, depth, symbol, file, line)
+VALUES (:frame, :depth, :symbol, :file, :line)
+ON CONFLICT (frame, depth) DO UPDATE
+   SET symbol = excluded.symbol, file = excluded.file, line = excluded.line;
+
+--@ drop_frame_lines
+-- Of one frame
+DELETE FROM frame_line WHERE frame = :frame;
+
+--@ count_rename
+UPDATE run SET n_renames = n_renames + 1;
+
 --@ insert_frame
 INSERT INTO frame (id, binary, rel_address, symbol) VALUES (:id, :binary, :rel_address, :symbol);
 
@@ -237,8 +259,16 @@ SELECT id, binary, rel_address, symbol FROM frame ORDER BY id;
 SELECT id, parent, frame, depth FROM callsite ORDER BY id;
 
 --@ read_nodes
--- => id, parent, symbol
-SELECT id, parent, symbol FROM call_tree ORDER BY id;
+-- => id, parent, symbol, is_inlined
+SELECT id, parent, symbol, is_inlined FROM call_tree ORDER BY id;
+
+--@ read_inlined
+-- Functions of the frames that have more than one, outermost first
+-- => frame, symbol
+SELECT frame, symbol
+  FROM frame_line AS l
+ WHERE l.depth > 0 OR EXISTS (SELECT 1 FROM frame_line AS m WHERE m.frame = l.frame AND m.depth = 1)
+ ORDER BY frame, depth DESC;
 
 --@ read_stacks
 -- => id, utid, node
@@ -358,9 +388,19 @@ SELECT (s.ts - r.start_ts) / 100000000 AS bucket, s.utid, count(*), sum(s.on_cpu
  GROUP BY 1, 2;
 
 --@ rebuild_run
--- Counts of run that follow from facts; :n_samples and :on_cpu_ns include dropped rows
+-- Counts of run that follow from facts; :n_samples and :on_cpu_ns include dropped rows;
+-- :is_renamed: 1 after names changed
 UPDATE run
    SET n_samples = :n_samples,
        on_cpu_ns = :on_cpu_ns,
+       n_renames = n_renames + :is_renamed,
+       n_unnamed = CASE :is_renamed
+                       WHEN 0 THEN n_unnamed
+                       ELSE (SELECT ifnull(sum(f.n_samples), 0)
+                               FROM frame_sum AS f
+                               JOIN frame ON frame.id = f.frame
+                               JOIN symbol ON symbol.id = frame.symbol
+                              WHERE symbol.kind = 'unnamed')
+                   END,
        n_pending = CASE raw_from_ts WHEN 0 THEN 0 ELSE n_pending END,
        data_ts = max(data_ts, ifnull((SELECT max(ts) FROM sample), 0));
