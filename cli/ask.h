@@ -31,7 +31,7 @@ int ask_server(const char *method, json_t *parameters, int64_t timeout_ms, json_
 int ask_view(const struct args *args, const char *view, json_t *parameters, json_t **document,
              struct err *e);
 
-/* "off_cpu" and "reason" from --off-cpu and --reason, where given. */
+/* "off_cpu", "reason" and "no_inlines" from --off-cpu, --reason and --no-inlines, where given. */
 void ask_add_waits(const struct args *args, json_t *parameters);
 
 /* Whether a run file must be treated as foreign: true unless it is a live file of our own, in a

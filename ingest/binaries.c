@@ -266,8 +266,7 @@ static void ask_better_names(struct binaries *b, struct binary *bin, int fd)
     static const char middle[] = "/root/";
     const char *end = bin->open_path ? strstr(bin->open_path, middle) : NULL;
     bool is_in_root = end && strncmp(bin->open_path, "/proc/", 6) == 0;
-    char *root =
-        mem_strndup(bin->open_path, is_in_root ? (size_t)(end - bin->open_path) + 5 : 0);
+    char *root = mem_strndup(bin->open_path, is_in_root ? (size_t)(end - bin->open_path) + 5 : 0);
     naming_add_file(b->naming, (uint32_t)(bin - b->items) + 1, fd, bin->names, bin->path, root);
     bin->is_asked = true;
     free(root);

@@ -32,11 +32,11 @@ struct binary {
     int fd;         /* kept until the tables are read, -1 */
     bool is_loaded; /* tables were read or cannot be */
     struct names *names;
-    struct map frames;  /* rel_address -> frame id */
-    struct map symbols; /* start -> symbol id */
-    bool is_asked;         /* binaries.naming looks for better names */
-    bool is_asking_again;  /* for lines of frames that were asked already */
-    bool is_renamed;       /* names are better than when its first frames were made */
+    struct map frames;    /* rel_address -> frame id */
+    struct map symbols;   /* start -> symbol id */
+    bool is_asked;        /* binaries.naming looks for better names */
+    bool is_asking_again; /* for lines of frames that were asked already */
+    bool is_renamed;      /* names are better than when its first frames were made */
     size_t n_unnamed;
     uint32_t overflow_symbol; /* of all further unnamed addresses, 0: none yet */
 };
@@ -44,7 +44,7 @@ struct binary {
 struct binaries {
     struct intern *intern;
     struct naming *naming; /* looks for better names than the files have; NULL: nobody; borrowed */
-    struct binary *items; /* id is index + 1 */
+    struct binary *items;  /* id is index + 1 */
     size_t n_items, n_written, cap_items;
     struct strmap by_identity;
     struct strmap markers; /* marker name -> frame id */

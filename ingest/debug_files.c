@@ -100,8 +100,8 @@ static bool try_file(struct search *s, const char *root, const char *path, bool 
     buf_addf(&whole, "%s%s", root, path);
     buf_addf(&binary, "%s%s", root, s->w->path ? s->w->path : "");
     int fd = debug_files_open(buf_str(&whole));
-    if (fd >= 0 && (is_same_file(buf_str(&binary), fd) ||
-                    !is_right(s->w, fd, is_by_link, &s->found->note))) {
+    if (fd >= 0 &&
+        (is_same_file(buf_str(&binary), fd) || !is_right(s->w, fd, is_by_link, &s->found->note))) {
         fd_close(&fd);
     }
     if (fd >= 0) {
@@ -126,8 +126,8 @@ static bool try_link(struct search *s, const char *root, const char *directory)
     bool is_found = false;
     for (int i = 0; i < (is_beside ? 2 : 1) && !is_found; i++) {
         struct buf path = {0};
-        buf_addf(&path, "%s%.*s/%s%s", directory, (int)(slash - s->w->path), s->w->path,
-                 between[i], s->w->link);
+        buf_addf(&path, "%s%.*s/%s%s", directory, (int)(slash - s->w->path), s->w->path, between[i],
+                 s->w->link);
         is_found = try_file(s, root, buf_str(&path), true);
         buf_free(&path);
     }

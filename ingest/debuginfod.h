@@ -1,5 +1,6 @@
 /*
- * debuginfod.h - debug files from the servers that DEBUGINFOD_URLS and /etc/debuginfod name (files *.urls).
+ * debuginfod.h - debug files from the servers that DEBUGINFOD_URLS and /etc/debuginfod name (files
+ * *.urls).
  *
  * A client asks one file at a time and gives up after a limit, however slowly a server answers. The
  * library keeps what it got, and for ten minutes what no server had, in
@@ -11,8 +12,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-/* Puts the servers that files of /etc/debuginfod name into DEBUGINFOD_URLS when that is not set, as a login
- * shell would. Changes the environment: before any thread is started. */
+/* Puts the servers that files of /etc/debuginfod name into DEBUGINFOD_URLS when that is not set, as
+ * a login shell would. Changes the environment: before any thread is started. */
 void debuginfod_read_urls(void);
 /* Whether any server is named. */
 bool debuginfod_has_urls(void);

@@ -30,7 +30,7 @@
 
 enum {
     COMMIT_MS = 100,
-    NAMES_END_MS = 5000, /* that the end of a run waits for names under way */
+    NAMES_END_MS = 5000,             /* that the end of a run waits for names under way */
     CHECKPOINT_WAL_BYTES = 16 << 20, /* copy the WAL back from this size on */
     TRUNCATE_WAL_BYTES = 256 << 20,  /* ... and make it small again when readers allow */
     DROP_ROWS = 20000,               /* sample rows given back a commit when over the bound */

@@ -144,8 +144,8 @@ static uint32_t frame_node(struct intern *in, uint32_t parent, uint32_t frame)
 {
     uint32_t node = intern_node(in, parent, in->frames[frame - 1].symbol);
     if (frame <= in->n_first_inlined) {
-        uint32_t end = frame < in->n_first_inlined ? in->first_inlined[frame]
-                                                   : (uint32_t)in->n_inlined;
+        uint32_t end =
+            frame < in->n_first_inlined ? in->first_inlined[frame] : (uint32_t)in->n_inlined;
         for (uint32_t i = in->first_inlined[frame - 1]; i < end; i++) {
             node = intern_inlined_node(in, node, in->inlined[i]);
         }

@@ -18,8 +18,8 @@ struct late_names {
     struct naming *naming; /* owned; NULL: nothing is looked for */
     struct binaries *binaries;
     struct store *store;
-    size_t n_asked;        /* frames up to this id were asked for */
-    bool has_new_tree;     /* the call tree would be another one */
+    size_t n_asked;    /* frames up to this id were asked for */
+    bool has_new_tree; /* the call tree would be another one */
 };
 
 void late_names_init(struct late_names *l, struct binaries *b, struct store *s);
@@ -30,8 +30,8 @@ void late_names_fini(struct late_names *l);
 bool late_names_step(struct late_names *l);
 /* Everything is to be looked for once more. */
 void late_names_retry(struct late_names *l);
-/* At the end: waits up to timeout_ms (with_downloads: also for servers), takes everything, and gives
- * frames the symbols they would get now. Commit afterwards; if has_new_tree, rebuild then. */
+/* At the end: waits up to timeout_ms (with_downloads: also for servers), takes everything, and
+ * gives frames the symbols they would get now. Commit afterwards; if has_new_tree, rebuild then. */
 void late_names_finish(struct late_names *l, int timeout_ms, bool with_downloads);
 
 #endif

@@ -12,9 +12,9 @@
 
 enum {
     LINES_MAX_UNITS = 1 << 20,
-    LINES_MAX_RANGES = 1 << 22,      /* of all units */
-    LINES_MAX_DIE_RANGES = 1 << 14,  /* of one entry */
-    LINES_MAX_UNIT_DIES = 16 << 20,  /* entries looked at while a unit is indexed */
+    LINES_MAX_RANGES = 1 << 22,     /* of all units */
+    LINES_MAX_DIE_RANGES = 1 << 14, /* of one entry */
+    LINES_MAX_UNIT_DIES = 16 << 20, /* entries looked at while a unit is indexed */
     LINES_MAX_FUNCTION_DIES = 1 << 20,
     LINES_MAX_NESTING = 256
 };

@@ -81,7 +81,8 @@ static bool is_split_safe(Dwarf_Die *skeleton)
 {
     Dwarf_Attribute attr;
     const char *name = NULL, *directory = NULL;
-    if (dwarf_attr(skeleton, DW_AT_dwo_name, &attr) || dwarf_attr(skeleton, DW_AT_GNU_dwo_name, &attr)) {
+    if (dwarf_attr(skeleton, DW_AT_dwo_name, &attr) ||
+        dwarf_attr(skeleton, DW_AT_GNU_dwo_name, &attr)) {
         name = dwarf_formstring(&attr);
     }
     if (!name) {

@@ -78,7 +78,7 @@ int names_reader_check(const struct names_reader *r, struct err *e)
 }
 
 Elf_Data *names_read_chunk(const struct names_reader *r, uint64_t offset, uint64_t n_bytes,
-                            uint64_t max_bytes, Elf_Type type)
+                           uint64_t max_bytes, Elf_Type type)
 {
     if (!n_bytes || n_bytes > max_bytes || offset > r->n_bytes || n_bytes > r->n_bytes - offset) {
         return NULL;
@@ -100,12 +100,13 @@ static bool add_build_id(struct names *n, const uint8_t *id, size_t n_bytes)
     return true;
 }
 
-static void find_build_id(const struct names_reader *r, uint64_t offset, uint64_t n_bytes, uint64_t align)
+static void find_build_id(const struct names_reader *r, uint64_t offset, uint64_t n_bytes,
+                          uint64_t align)
 {
     Elf_Data *data = NULL;
     if (!r->n->build_id) {
-        data =
-            names_read_chunk(r, offset, n_bytes, MAX_NOTE_BYTES, align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR);
+        data = names_read_chunk(r, offset, n_bytes, MAX_NOTE_BYTES,
+                                align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR);
     }
     size_t at = 0;
     GElf_Nhdr note;
@@ -218,12 +219,13 @@ static void read_sections(struct names_reader *r)
         }
         struct names_section *to = &r->sections[i];
         *to = (struct names_section){.address = s.sh_addr,
-                               .size = s.sh_size,
-                               .offset = s.sh_offset,
-                               .entry_size = s.sh_entsize,
-                               .link = s.sh_link,
-                               .type = s.sh_type,
-                               .is_code = (s.sh_flags & SHF_ALLOC) && (s.sh_flags & SHF_EXECINSTR)};
+                                     .size = s.sh_size,
+                                     .offset = s.sh_offset,
+                                     .entry_size = s.sh_entsize,
+                                     .link = s.sh_link,
+                                     .type = s.sh_type,
+                                     .is_code =
+                                         (s.sh_flags & SHF_ALLOC) && (s.sh_flags & SHF_EXECINSTR)};
         const char *name = has_names ? elf_strptr(r->elf, names, s.sh_name) : NULL;
         if (name) {
             to->role = role_of(&s, name);
@@ -291,8 +293,9 @@ static void add_symbols(struct names_reader *r, const struct names_section *tabl
     }
     uint64_t n_bytes = table->size - table->size % entry_size;
     Elf_Data *symbols = names_read_chunk(r, table->offset, n_bytes,
-                                   (uint64_t)NAMES_MAX_ENTRIES * sizeof(GElf_Sym), ELF_T_SYM);
-    Elf_Data *strings = names_read_chunk(r, names->offset, names->size, MAX_STRINGS_BYTES, ELF_T_BYTE);
+                                         (uint64_t)NAMES_MAX_ENTRIES * sizeof(GElf_Sym), ELF_T_SYM);
+    Elf_Data *strings =
+        names_read_chunk(r, names->offset, names->size, MAX_STRINGS_BYTES, ELF_T_BYTE);
     if (!symbols || !strings) {
         return;
     }
@@ -309,7 +312,8 @@ static void add_symbols(struct names_reader *r, const struct names_section *tabl
         struct names_entry e = {.start = sym.st_value,
                                 .size = sym.st_size,
                                 .name = text + sym.st_name,
-                                .source = table->type == SHT_SYMTAB ? r->symtab_source : NAMES_DYNSYM};
+                                .source =
+                                    table->type == SHT_SYMTAB ? r->symtab_source : NAMES_DYNSYM};
         if (rank_symbol(r, &sym, e.name, &e.rank) && (e.limit = limit_of_symbol(r, &sym)) != 0) {
             names_add(r->b, &e);
         }
@@ -337,8 +341,9 @@ static bool locate_eh_frame(const struct names_reader *r, struct names_section *
             uint64_t end = g->offset + g->file_size;
             uint64_t size = (end < r->n_bytes ? end : r->n_bytes) - (g->offset + skip);
             *s = (struct names_section){.address = address,
-                                  .offset = g->offset + skip,
-                                  .size = size < MAX_EH_FRAME_BYTES ? size : MAX_EH_FRAME_BYTES};
+                                        .offset = g->offset + skip,
+                                        .size =
+                                            size < MAX_EH_FRAME_BYTES ? size : MAX_EH_FRAME_BYTES};
             return true;
         }
     }
@@ -355,7 +360,8 @@ static void add_extents(struct names_reader *r)
     if (!s && locate_eh_frame(r, &found)) {
         s = &found;
     }
-    Elf_Data *data = s ? names_read_chunk(r, s->offset, s->size, MAX_EH_FRAME_BYTES, ELF_T_BYTE) : NULL;
+    Elf_Data *data =
+        s ? names_read_chunk(r, s->offset, s->size, MAX_EH_FRAME_BYTES, ELF_T_BYTE) : NULL;
     if (data) {
         names_add_eh_frame(r->n, r->b, data->d_buf, data->d_size, s->address, r->address_bytes);
     }

@@ -47,7 +47,7 @@ struct names_reader {
     struct names_builder *b;
     struct names_section *sections;
     size_t n_sections;
-    struct names_reader *inner;                    /* of .gnu_debugdata, or NULL */
+    struct names_reader *inner;                   /* of .gnu_debugdata, or NULL */
     uint64_t eh_header_offset, eh_header_address; /* PT_GNU_EH_FRAME, offset 0: none */
     unsigned address_bytes;
     unsigned machine; /* EM_* */

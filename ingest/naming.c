@@ -21,9 +21,9 @@
 #include "ingest/debuginfod.h"
 
 enum {
-    MAX_WAITING = 1 << 18,        /* addresses asked and not answered yet */
-    MAX_FILES = 4096,             /* files with a descriptor each */
-    MAX_LINES_BYTES = 512 << 20,  /* debug information of all files; the last one may exceed it */
+    MAX_WAITING = 1 << 18,       /* addresses asked and not answered yet */
+    MAX_FILES = 4096,            /* files with a descriptor each */
+    MAX_LINES_BYTES = 512 << 20, /* debug information of all files; the last one may exceed it */
     NICE = 10
 };
 
@@ -51,8 +51,8 @@ struct naming {
     pthread_cond_t has_job, has_download, is_done;
     struct jobs jobs, downloads;
     struct naming_result *results, **last_result;
-    size_t n_waiting; /* addresses in jobs */
-    size_t n_busy;    /* jobs of the owner that are not finished */
+    size_t n_waiting;   /* addresses in jobs */
+    size_t n_busy;      /* jobs of the owner that are not finished */
     size_t n_downloads; /* ... and what servers were asked */
     size_t n_files;
     atomic_bool is_stopping;
@@ -205,7 +205,8 @@ static void keep_small(struct naming *n, const struct debug_info *d)
     atomic_store(&n->n_bytes, n_bytes);
 }
 
-static void find_lines(struct debug_info *d, struct naming_result *r, const struct naming_address *a)
+static void find_lines(struct debug_info *d, struct naming_result *r,
+                       const struct naming_address *a)
 {
     struct lines_row rows[LINES_MAX_DEPTH];
     size_t n = debug_info_find(d, a->address, rows, &r->text);
@@ -273,7 +274,8 @@ static void *work(void *arg)
 {
     struct naming *n = arg;
     pthread_setname_np(pthread_self(), "stax-naming");
-    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE); /* threads have their own on Linux */
+    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid),
+                NICE); /* threads have their own on Linux */
     pthread_mutex_lock(&n->lock);
     while (!atomic_load(&n->is_stopping)) {
         struct job *job = pop(&n->jobs);

@@ -34,7 +34,7 @@ struct naming_result {
     uint32_t binary;
     struct names *names; /* better symbols, or NULL; the taker's */
     enum names_source source;
-    const char *note; /* what was refused, or NULL; static */
+    const char *note;     /* what was refused, or NULL; static */
     bool is_asking_again; /* DWARF came late: addresses asked before shall be asked again */
     struct naming_row *rows;
     size_t n_rows, cap_rows;

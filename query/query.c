@@ -22,6 +22,12 @@
         NULL, NULL, NULL, NULL                                                                     \
     }
 
+#define INLINES_PARAMETER                                                                          \
+    {                                                                                              \
+        "no_inlines", "boolean", "",                                                               \
+            "count inlined functions as the ones they are inlined into (default false)"            \
+    }
+
 /* Of views that add up stacks. */
 #define OFF_CPU_PARAMETERS                                                                         \
     {"off_cpu", "boolean", "", "blocked time instead of CPU time (default false)"},                \
@@ -34,6 +40,7 @@
 static const struct view_parameter top_parameters[] = {
     {"limit", "integer", "", "functions listed, 0 for all (default 20)"},
     {"sort", "string", "", "\"self\" (default) or \"total\""},
+    INLINES_PARAMETER,
     OFF_CPU_PARAMETERS,
     FILTER_PARAMETERS,
 };
@@ -42,6 +49,7 @@ static const struct view_parameter flamegraph_parameters[] = {
     {"max_depth", "integer", "", "levels below the process (default 12)"},
     {"threshold_pct", "number", "%", "leave out what is smaller (default 1.0)"},
     {"max_nodes", "integer", "", "nodes listed, the largest first (default 20000)"},
+    INLINES_PARAMETER,
     OFF_CPU_PARAMETERS,
     FILTER_PARAMETERS,
 };
@@ -60,6 +68,7 @@ static const struct view_parameter timeline_parameters[] = {
 static const struct view_parameter neighbors_parameters[] = {
     {"symbol", "string", "", "name of the function (required)"},
     {"limit", "integer", "", "callers and callees listed, 0 for all (default 20)"},
+    INLINES_PARAMETER,
     FILTER_PARAMETERS,
 };
 

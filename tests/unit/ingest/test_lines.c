@@ -129,28 +129,25 @@ static void compare(const char *file, const char *tool)
        "{x = l[i]; if (i == NR) sub(/^.* /, \"- \", x); print x}}'; echo; done < %s > %s",
        tool, file, list, theirs);
     if (is_limited) { /* and it takes the file for that of another unit */
-        sh("! grep artificial %s && sed -i -E 's#[^ ]*:([0-9]+)$#\\1#' %s %s",
-           ours, ours, theirs);
+        sh("! grep artificial %s && sed -i -E 's#[^ ]*:([0-9]+)$#\\1#' %s %s", ours, ours, theirs);
     }
-    sh("diff %s %s > %s/diff || { echo '%s:'; head -20 %s/diff; exit 1; }", ours, theirs, folder, file,
-       folder);
+    sh("diff %s %s > %s/diff || { echo '%s:'; head -20 %s/diff; exit 1; }", ours, theirs, folder,
+       file, folder);
     sh("[ $(wc -l < %s) -gt 150 ]", ours);
 }
 
 static void build(const char *name, const char *options)
 {
-    sh("cp tests/workloads/inlines.cpp %s/ && cd %s && g++ -O2 %s -o %s inlines.cpp", folder, folder,
-       options, name);
+    sh("cp tests/workloads/inlines.cpp %s/ && cd %s && g++ -O2 %s -o %s inlines.cpp", folder,
+       folder, options, name);
 }
 
 static void test_formats(void **state)
 {
     (void)state;
     static const char *const ways[][2] = {
-        {"dwarf5", "-gdwarf-5"},
-        {"dwarf4", "-gdwarf-4"},
-        {"compressed", "-gdwarf-5 -gz"},
-        {"static", "-gdwarf-5 -static"},
+        {"dwarf5", "-gdwarf-5"},         {"dwarf4", "-gdwarf-4"},
+        {"compressed", "-gdwarf-5 -gz"}, {"static", "-gdwarf-5 -static"},
         {"plain", "-gdwarf-5 -no-pie"},
     };
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
@@ -268,11 +265,8 @@ static void test_none(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_formats),
-        cmocka_unit_test(test_split),
-        cmocka_unit_test(test_dwz),
-        cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_none),
+        cmocka_unit_test(test_formats), cmocka_unit_test(test_split), cmocka_unit_test(test_dwz),
+        cmocka_unit_test(test_damaged), cmocka_unit_test(test_none),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
