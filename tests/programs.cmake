@@ -17,6 +17,7 @@ if(STAX_TESTS AND NOT STAX_SANITIZE)
     target_link_libraries(workload_${stem} Threads::Threads)
     list(APPEND workload_targets workload_${stem})
   endforeach()
+  target_compile_options(workload_inlines PRIVATE -g)
   add_custom_command(TARGET workload_odd_names POST_BUILD
     COMMAND ${CMAKE_COMMAND} -E env LC_ALL=C sed -i -f ${workload_dir}/odd_names.sed
       $<TARGET_FILE:workload_odd_names> VERBATIM)
