@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "ingest/binaries_internal.h"
 #include "ingest/naming.h"
 
 enum {
@@ -52,11 +53,6 @@ void binaries_fini(struct binaries *b)
     map_free(&b->kernel_returns);
 }
 
-static struct binary *item(const struct binaries *b, uint32_t id)
-{
-    return &b->items[id - 1];
-}
-
 /* Registers a binary under an identity; returns its id, with *is_new set when it was not there. */
 static uint32_t binary_id(struct binaries *b, const char *identity, size_t identity_len,
                           const char *path, size_t path_len, const char *kind, bool *is_new)
@@ -85,7 +81,7 @@ static uint32_t special_binary(struct binaries *b, const char *name, const char 
     bool is_new;
     uint32_t id = binary_id(b, name, strlen(name), name, strlen(name), kind, &is_new);
     if (is_new) {
-        item(b, id)->is_loaded = true;
+        binaries_item(b, id)->is_loaded = true;
     }
     return id;
 }
@@ -221,9 +217,9 @@ uint32_t binaries_of_mapping(struct binaries *b, const struct event_mapping *m, 
                             is_main ? "main" : "shared", &is_new);
     buf_free(&identity);
     if (is_new && b->without_files) {
-        item(b, id)->is_loaded = true;
+        binaries_item(b, id)->is_loaded = true;
     } else if (is_new) {
-        open_now(b, item(b, id), m);
+        open_now(b, binaries_item(b, id), m);
     }
     return id;
 }
@@ -305,7 +301,8 @@ static void load(struct binaries *b, struct binary *bin)
     fd_close(&fd);
 }
 
-static struct symbol_text text_of(uint32_t binary, const struct names_symbol *found, uint64_t base)
+struct symbol_text binaries_text_of(uint32_t binary, const struct names_symbol *found,
+                                    uint64_t base)
 {
     struct buf name = {0}, linkage = {0};
     names_demangle(&name, found->linkage_name);
@@ -325,17 +322,17 @@ static struct symbol_text text_of(uint32_t binary, const struct names_symbol *fo
     return text;
 }
 
-static uint32_t named_symbol(struct binaries *b, uint32_t binary, const struct names_symbol *found,
-                             uint64_t base)
+uint32_t binaries_named_symbol(struct binaries *b, uint32_t binary,
+                               const struct names_symbol *found, uint64_t base)
 {
-    struct symbol_text text = text_of(binary, found, base);
+    struct symbol_text text = binaries_text_of(binary, found, base);
     return intern_symbol(b->intern, &text);
 }
 
 static uint32_t unnamed_symbol(struct binaries *b, uint32_t binary, uint64_t start, uint64_t size,
                                const char *source)
 {
-    struct binary *bin = item(b, binary);
+    struct binary *bin = binaries_item(b, binary);
     struct buf name = {0};
     if (bin->overflow_symbol) {
         return bin->overflow_symbol;
@@ -358,9 +355,8 @@ static uint32_t unnamed_symbol(struct binaries *b, uint32_t binary, uint64_t sta
     return id;
 }
 
-/* The symbol of an address in a binary whose tables are names (may be NULL). */
-static uint32_t symbol_at(struct binaries *b, uint32_t binary, const struct names *names,
-                          uint64_t address, uint64_t base)
+uint32_t binaries_symbol_at(struct binaries *b, uint32_t binary, const struct names *names,
+                            uint64_t address, uint64_t base)
 {
     struct names_symbol found = {.start = address, .source = NAMES_NONE};
     if (names) {
@@ -369,9 +365,9 @@ static uint32_t symbol_at(struct binaries *b, uint32_t binary, const struct name
             found = hit;
         }
     }
-    uint32_t *id = map_put(&item(b, binary)->symbols, found.start);
+    uint32_t *id = map_put(&binaries_item(b, binary)->symbols, found.start);
     if (!*id) {
-        *id = found.linkage_name ? named_symbol(b, binary, &found, base)
+        *id = found.linkage_name ? binaries_named_symbol(b, binary, &found, base)
                                  : unnamed_symbol(b, binary, found.start - base, found.size,
                                                   names_source_text(found.source));
     }
@@ -380,7 +376,7 @@ static uint32_t symbol_at(struct binaries *b, uint32_t binary, const struct name
 
 uint32_t binaries_frame(struct binaries *b, uint32_t binary, uint64_t file_offset)
 {
-    struct binary *bin = item(b, binary);
+    struct binary *bin = binaries_item(b, binary);
     if (!bin->is_loaded) {
         load(b, bin);
     }
@@ -392,64 +388,15 @@ uint32_t binaries_frame(struct binaries *b, uint32_t binary, uint64_t file_offse
     }
     uint32_t *id = map_put(&bin->frames, rel);
     if (!*id) {
-        *id = intern_frame(b->intern, binary, rel, symbol_at(b, binary, names, rel, 0));
+        *id = intern_frame(b->intern, binary, rel, binaries_symbol_at(b, binary, names, rel, 0));
     }
     return *id;
-}
-
-uint32_t binaries_symbol(struct binaries *b, const struct frame *frame)
-{
-    return symbol_at(b, frame->binary, item(b, frame->binary)->names, frame->rel_address, 0);
-}
-
-uint32_t binaries_inlined(struct binaries *b, uint32_t binary, const char *linkage_name)
-{
-    struct buf key = {0};
-    buf_addf(&key, "%u:%s", binary, linkage_name);
-    uint32_t *id = strmap_put(&b->inlined, key.data, key.len);
-    if (!*id) {
-        struct names_symbol found = {.linkage_name = linkage_name, .source = NAMES_DWARF};
-        *id = named_symbol(b, binary, &found, 0);
-    }
-    buf_free(&key);
-    return *id;
-}
-
-void binaries_rename(struct binaries *b, uint32_t binary, struct names *names,
-                     enum names_source source)
-{
-    struct binary *bin = item(b, binary);
-    struct map done = {0};
-    for (size_t i = 0; i < b->intern->n_frames; i++) {
-        const struct frame *f = &b->intern->frames[i];
-        struct names_symbol old, found;
-        if (f->binary != binary || map_get(&done, f->symbol) ||
-            !names_find(names, f->rel_address, &found) || !found.linkage_name) {
-            continue;
-        }
-        *map_put(&done, f->symbol) = 1;
-        uint64_t start = f->rel_address;
-        if (bin->names && names_find(bin->names, f->rel_address, &old)) {
-            start = old.start;
-        }
-        if (found.start == start) {
-            struct symbol_text text = text_of(binary, &found, 0);
-            intern_rename(b->intern, f->symbol, &text);
-        }
-    }
-    map_free(&done);
-    names_close(bin->names);
-    bin->names = names;
-    bin->names_from = names_source_text(source);
-    bin->note = NULL;
-    bin->is_changed = true;
-    bin->is_renamed = true;
 }
 
 static void load_kernel(struct binaries *b)
 {
     b->kernel = special_binary(b, "[kernel]", "kernel");
-    struct binary *bin = item(b, b->kernel);
+    struct binary *bin = binaries_item(b, b->kernel);
     bin->is_changed = true;
     int fd = b->kallsyms[0] ? open(b->kallsyms, O_RDONLY | O_CLOEXEC) : -1;
     if (fd < 0 || names_open_kallsyms(&b->kernel_names, fd, NULL) != 0) {
@@ -478,15 +425,16 @@ uint32_t binaries_kernel_frame(struct binaries *b, uint64_t address, bool is_ret
         struct buf name = {0};
         buf_addf(&name, "[%s]", found.module);
         binary = special_binary(b, buf_str(&name), "module");
-        item(b, binary)->has_addresses = true;
-        item(b, binary)->names_from = "kallsyms";
+        binaries_item(b, binary)->has_addresses = true;
+        binaries_item(b, binary)->names_from = "kallsyms";
         buf_free(&name);
     }
     uint64_t rel = address - b->kernel_base;
-    uint32_t *frame = map_put(&item(b, binary)->frames, rel);
+    uint32_t *frame = map_put(&binaries_item(b, binary)->frames, rel);
     if (!*frame) {
-        *frame = intern_frame(b->intern, binary, rel,
-                              symbol_at(b, binary, b->kernel_names, address, b->kernel_base));
+        *frame =
+            intern_frame(b->intern, binary, rel,
+                         binaries_symbol_at(b, binary, b->kernel_names, address, b->kernel_base));
     }
     *id = *frame;
     return *id;

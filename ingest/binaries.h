@@ -77,6 +77,13 @@ uint32_t binaries_kernel_frame(struct binaries *b, uint64_t address, bool is_ret
 uint32_t binaries_marker_frame(struct binaries *b, const char *name, size_t len,
                                enum symbol_kind kind);
 
+/* For a file that holds a run already: binaries and symbols as their rows have them, in the order
+ * of their ids, texts copied. inlined: linkage name of a symbol that is only inlined, else NULL. */
+void binaries_adopt(struct binaries *b, const char *path, const char *kind, const char *build_id,
+                    const char *names_from, bool has_addresses);
+void binaries_adopt_symbol(struct binaries *b, uint32_t binary, uint32_t symbol,
+                           uint64_t rel_address, const char *inlined);
+
 /* Takes better symbols of a binary and names the symbols that are known so far by them, where both
  * begin at the same address. */
 void binaries_rename(struct binaries *b, uint32_t binary, struct names *names,

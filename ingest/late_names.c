@@ -104,6 +104,7 @@ static void take_rows(struct late_names *l, const struct naming_result *r)
         line.symbol = row->function
                           ? binaries_inlined(l->binaries, r->binary, r->text.data + row->function)
                           : in->frames[row->frame - 1].symbol;
+        line.is_last = !row->function;
         if (row->file) {
             struct buf file = {0};
             const char *name = r->text.data + row->file;

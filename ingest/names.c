@@ -13,14 +13,25 @@ enum {
     PAGE_BYTES = 4096
 };
 
+static const char *const source_texts[] = {
+#define X(name, text) text,
+    NAMES_SOURCES(X)
+#undef X
+};
+
 const char *names_source_text(enum names_source s)
 {
-    static const char *const text[] = {
-#define X(name, text) text,
-        NAMES_SOURCES(X)
-#undef X
-    };
-    return text[s];
+    return source_texts[s];
+}
+
+enum names_source names_source_of(const char *text)
+{
+    for (unsigned s = NAMES_NONE; s <= NAMES_KALLSYMS; s++) {
+        if (strcmp(source_texts[s], text) == 0) {
+            return s;
+        }
+    }
+    return NAMES_NONE;
 }
 
 void names_add(struct names_builder *b, const struct names_entry *entry)

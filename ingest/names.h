@@ -35,6 +35,8 @@ enum names_source {
 #undef X
 };
 const char *names_source_text(enum names_source s);
+/* The source that a word means; NAMES_NONE when it means none. */
+enum names_source names_source_of(const char *text);
 
 struct names_symbol {
     const char *linkage_name; /* raw bytes as the table has them, NUL-terminated, owned by the

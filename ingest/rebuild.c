@@ -334,6 +334,9 @@ static int rebuild(const char *path, const char *stop_reason_if_recording, bool 
     }
     db_begin(r.store.db);
     read_run(&r);
+    if (is_renamed) {
+        stmt_run(db_stmt(r.store.db, &sql_merge_inlined));
+    }
     load_names(&r);
     load_inlined(&r);
     load_tree(&r);

@@ -66,6 +66,7 @@ struct off_cpu_row {
 /* One function at a frame; file is owned, or NULL. */
 struct line_row {
     uint32_t frame, depth, symbol, line;
+    bool is_last; /* the outermost: rows beyond it that the frame had go */
     char *file;
 };
 
@@ -146,6 +147,8 @@ void store_snapshot(struct store *s, const struct intern *in, int64_t ts);
 void store_sums(struct store *s, struct intern *in, bool all);
 /* Off-CPU time by bucket that was added since the last time. */
 void store_off_cpu(struct store *s);
+/* Names alone: new and renamed symbols, moved frames, lines, and changed binaries. */
+void store_names(struct store *s, struct intern *in, struct binaries *b);
 /* New symbols, frames, callsites, nodes and stacks. */
 void store_identities(struct store *s, struct intern *in);
 

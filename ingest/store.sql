@@ -80,9 +80,9 @@ VALUES (:frame, :depth, :symbol, :file, :line)
 ON CONFLICT (frame, depth) DO UPDATE
    SET symbol = excluded.symbol, file = excluded.file, line = excluded.line;
 
---@ drop_frame_lines
--- Of one frame
-DELETE FROM frame_line WHERE frame = :frame;
+--@ trim_frame_lines
+-- Rows of a frame outside of :depth
+DELETE FROM frame_line WHERE frame = :frame AND depth > :depth;
 
 --@ count_rename
 UPDATE run SET n_renames = n_renames + 1;
@@ -244,11 +244,35 @@ UPDATE run SET raw_from_ts = :ts + 1;
 
 --@ read_run
 -- => columns of run that rebuild needs
-SELECT id, state, start_ts, end_ts, data_ts, raw_from_ts, n_samples, has_off_cpu FROM run;
+SELECT id, state, start_ts, start_wall_ns, end_ts, data_ts, raw_from_ts, n_samples, has_off_cpu FROM run;
 
 --@ read_symbols
 -- => id, kind, name (of markers)
 SELECT id, kind, iif(kind = 'marker', name, NULL) AS name FROM symbol ORDER BY id;
+
+--@ read_binaries
+-- => id, path, kind, build_id, names_from, has_addresses
+SELECT id, path, kind, build_id, names_from, has_addresses FROM binary ORDER BY id;
+
+--@ read_named_symbols
+-- => id, kind, name, linkage_name, binary, rel_address, is_inlined
+SELECT id, kind, name, linkage_name, ifnull(binary, 0) AS binary,
+       ifnull(rel_address, 0) AS rel_address, source = 'dwarf' AS is_inlined
+  FROM symbol
+ ORDER BY id;
+
+--@ merge_inlined
+-- Functions that are inlined here and called there are one symbol, where the name is no other's
+UPDATE frame_line
+   SET symbol = m.called
+  FROM (SELECT i.id AS inlined, min(c.id) AS called
+          FROM symbol AS i
+          JOIN symbol AS c ON c.binary = i.binary
+               AND ifnull(c.linkage_name, c.name) = ifnull(i.linkage_name, i.name)
+         WHERE i.source = 'dwarf' AND c.source <> 'dwarf' AND c.kind = 'function'
+         GROUP BY i.id
+        HAVING count(*) = 1) AS m
+ WHERE frame_line.symbol = m.inlined;
 
 --@ read_frames
 -- => id, binary, rel_address, symbol

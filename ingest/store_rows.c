@@ -309,6 +309,7 @@ static void write_moved_frames(struct store *s, const struct intern *in)
 static void write_lines(struct store *s)
 {
     struct stmt *st = db_stmt(s->db, &sql_put_frame_line);
+    struct stmt *trim = db_stmt(s->db, &sql_trim_frame_lines);
     for (size_t i = 0; i < s->n_lines; i++) {
         const struct line_row *row = &s->lines[i];
         stmt_bind_int(st, put_frame_line_p_frame, row->frame);
@@ -318,8 +319,22 @@ static void write_lines(struct store *s)
         store_bind_id(st, put_frame_line_p_line, row->line);
         store_run_row(s, st);
         free(row->file);
+        if (row->is_last) {
+            stmt_bind_int(trim, trim_frame_lines_p_frame, row->frame);
+            stmt_bind_int(trim, trim_frame_lines_p_depth, row->depth);
+            stmt_run(trim);
+        }
     }
     s->n_lines = 0;
+}
+
+void store_names(struct store *s, struct intern *in, struct binaries *b)
+{
+    write_symbols(s, in);
+    write_renames(s, in);
+    write_moved_frames(s, in);
+    write_lines(s);
+    write_binaries(s, b);
 }
 
 void store_identities(struct store *s, struct intern *in)
