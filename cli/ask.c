@@ -19,6 +19,15 @@ const struct flag ask_run_flags[] = {
     {0},
 };
 
+const struct flag ask_run_file_flags[] = {
+    {.name = "run",
+     .type = FLAG_TEXT,
+     .value = "ID|FILE",
+     .help = "The run to ask, by id or (symbols) as an archive file; default: the active one, else "
+             "the selected or most recent."},
+    {0},
+};
+
 const struct flag ask_view_flags[] = {
     {.name = "run",
      .type = FLAG_TEXT,

@@ -13,6 +13,8 @@
 
 /* --run, for commands that only the server can answer. */
 extern const struct flag ask_run_flags[];
+/* The same for what answers from files too. */
+extern const struct flag ask_run_file_flags[];
 /* --run, --tid, --pid, --from, --to, --exclude: what every view takes. */
 extern const struct flag ask_view_flags[];
 

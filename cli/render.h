@@ -19,6 +19,8 @@ void render_list(struct out *out, const json_t *document, const struct args *arg
 void render_diagnose(struct out *out, const json_t *document, const struct args *args);
 void render_stop(struct out *out, const json_t *document, const struct args *args);
 void render_wait(struct out *out, const json_t *document, const struct args *args);
+void render_symbolize(struct out *out, const json_t *document, const struct args *args);
+void render_symbols(struct out *out, const json_t *document, const struct args *args);
 void render_save(struct out *out, const json_t *document, const struct args *args);
 void render_open(struct out *out, const json_t *document, const struct args *args);
 void render_select(struct out *out, const json_t *document, const struct args *args);

@@ -85,6 +85,11 @@ static const struct view_parameter intervals_parameters[] = {
     FILTER_PARAMETERS,
 };
 
+static const struct view_parameter symbols_parameters[] = {
+    {"limit", "integer", "", "binaries listed, 0 for all (default 20)"},
+    {NULL, NULL, NULL, NULL},
+};
+
 static const struct view_parameter total_parameters[] = {FILTER_PARAMETERS};
 
 const struct view query_views[] = {
@@ -105,14 +110,18 @@ const struct view query_views[] = {
      samples_parameters},
     {"intervals", "stax.waits/1", "The longest single waits, with their reason and stack.",
      intervals_parameters},
+    {"symbols", "stax.symbols/1",
+     "Binaries by the CPU time in code without a name or with a poor one, why, and what would "
+     "help.",
+     symbols_parameters},
     {"total_on_cpu_ns", "stax.total/1", "CPU time and samples in all.", total_parameters},
     {NULL, NULL, NULL, NULL},
 };
 
 /* In the order of query_views. */
 static view_fn *const functions[] = {
-    view_top,       view_flamegraph, view_threads,   view_timeline,
-    view_neighbors, view_samples,    view_intervals, view_total,
+    view_top,     view_flamegraph, view_threads, view_timeline, view_neighbors,
+    view_samples, view_intervals,  view_symbols, view_total,
 };
 
 _Static_assert(sizeof(functions) / sizeof(functions[0]) + 1 ==
