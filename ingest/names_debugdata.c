@@ -9,7 +9,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "ingest/names_reader.h"
+#include "ingest/names_reader_internal.h"
 
 enum {
     MAX_PACKED_BYTES = 64 << 20,

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "ingest/names_reader.h"
+#include "ingest/names_reader_internal.h"
 
 /* Some times what the largest browsers have. */
 enum {

@@ -11,7 +11,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "ingest/names_reader.h"
+#include "ingest/names_reader_internal.h"
 
 enum {
     MAX_PLT_BYTES = 16 << 20,

@@ -87,7 +87,7 @@ static const struct view_parameter intervals_parameters[] = {
 
 static const struct view_parameter symbols_parameters[] = {
     {"limit", "integer", "", "binaries listed, 0 for all (default 20)"},
-    {NULL, NULL, NULL, NULL},
+    FILTER_PARAMETERS,
 };
 
 static const struct view_parameter total_parameters[] = {FILTER_PARAMETERS};

@@ -111,6 +111,33 @@ objcopy --strip-all "$dir/libhot.full.so" "$dir/libhot.so"
 (cd "$dir" && objcopy --add-gnu-debuglink=full.debug libhot.so)
 refused "debug file of another build" "another build"
 
+# Debug files that come after the run: a stopped run, and an archive without its binary.
+restart
+mkdir -p "$TMP/debug/.build-id/${id:0:2}"
+strip_as libhot.full.so
+export STAX_DEBUG_DIRS=$TMP/debug
+stax record -- "$dir/main" 2 >/dev/null 2>&1
+check_json "diagnose symbols says why and what would help" <(stax diagnose symbols --json) \
+    '.data.unnamed_ns > 0 and (.data.binaries[0] | (.binary | endswith("/libhot.so")) and .unnamed_pct > 50
+     and (.why | test("stripped")) and (.help | test("symbolize")))'
+stax save "$TMP/a.stax" >/dev/null
+objcopy --only-keep-debug "$dir/libhot.full.so" "$TMP/debug/.build-id/${id:0:2}/${id:2}.debug"
+for run in "" "--run $TMP/a.stax"; do
+    name=${run:+archive: }
+    [[ -z $run ]] || rm "$dir/libhot.so"
+    # shellcheck disable=SC2086
+    {
+        check_json "${name}symbolize finds it" <(stax symbolize $run --json) \
+            '.data.n_symbols_named > 0 and .data.n_lines > 0 and .data.is_complete and (.data.is_live | not)'
+        check_json "${name}and top has it" <(stax top $run --json) '.data.functions[0].name == "hot_inner"'
+        check_json "${name}nothing is unnamed any more" <(stax diagnose symbols $run --json) '.data.unnamed_ns == 0'
+        check_json "${name}the whole tree adds up" <(stax sql $run --json "SELECT sum(self_on_cpu_ns) = (SELECT on_cpu_ns FROM run),
+            sum(n_self_samples) = (SELECT n_samples FROM run) FROM call_tree") '.data.rows == [[1, 1]]'
+    }
+done
+check_status "a file that is no archive is refused" 1 "not a stax run|not a database" -- stax symbolize --run "$dir/main"
+unset STAX_DEBUG_DIRS
+
 # What Fedora leaves in a stripped file.
 (cd "$dir" && nm -D --defined-only libhot.full.so --format=posix | cut -d' ' -f1 | sort >dynamic &&
     nm --defined-only libhot.full.so --format=posix | awk '$2 ~ /[tT]/ {print $1}' | sort >all && comm -13 dynamic all >keep &&
@@ -153,7 +180,8 @@ strip_as libhot.full.so
 start "$PYTHON" "$TMP/deaf.py" >"$TMP/port"
 wait_for 5 test -s "$TMP/port"
 restart
-export DEBUGINFOD_URLS="http://127.0.0.1:$(<"$TMP/port")" DEBUGINFOD_CACHE_PATH=$TMP/cache2
+DEBUGINFOD_URLS=http://127.0.0.1:$(<"$TMP/port")
+export DEBUGINFOD_URLS DEBUGINFOD_CACHE_PATH=$TMP/cache2
 begin=$(date +%s%N)
 stax record -- "$dir/main" 2 >/dev/null 2>"$TMP/err"
 took_ms=$((($(date +%s%N) - begin) / 1000000))

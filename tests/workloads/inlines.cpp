@@ -7,7 +7,8 @@
 #include <cstdlib>
 #include <ctime>
 
-namespace shapes {
+namespace shapes
+{
 
 struct Ring {
     uint64_t state;
@@ -24,7 +25,8 @@ template <typename T>
 __attribute__((always_inline)) inline uint64_t middle(T &ring, uint64_t rounds)
 {
     uint64_t sum = 0;
-    auto mix = [&sum](uint64_t value) __attribute__((always_inline)) {
+    auto mix = [&sum](uint64_t value) __attribute__((always_inline))
+    {
         for (int i = 0; i < 4; i++) {
             sum = sum * 31 + (value >> i);
         }

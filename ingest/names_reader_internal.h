@@ -1,12 +1,13 @@
 /*
- * names_reader.h - one ELF file while its names are read: what names_elf.c and its parts share.
+ * names_reader_internal.h - one ELF file while its names are read: what names_elf.c and its parts
+ * share.
  *
  * A reader of the mapped file owns struct names; readers of its separate debug file and of its
  * .gnu_debugdata (is_separate) add to the same names and builder, which borrow their strings until
  * names_build(). One thread.
  */
-#ifndef STAX_INGEST_NAMES_READER_H
-#define STAX_INGEST_NAMES_READER_H
+#ifndef STAX_INGEST_NAMES_READER_INTERNAL_H
+#define STAX_INGEST_NAMES_READER_INTERNAL_H
 
 #include "ingest/names_internal.h"
 
