@@ -10,10 +10,14 @@
 #include "base/mem.h"
 #include "capture/proc.h"
 
-enum { PASSES_MAX = 8, DRAIN_EVERY = 128 };
-/* A thread inherits early in its creation and shows its start time late in it; this much lies
- * between at most, with the 10 ms that start times are rounded to. */
-static const int64_t CREATION_NS = 30000000;
+/* Passes go on until nobody is left, or so long. */
+enum { PASSES_MAX = 100 };
+static const int64_t PASSES_NS = 20000000000;
+static const int64_t DRAIN_NS = 5000000; /* a full ring loses the records of forks */
+#define ENDED UINT32_MAX                 /* in attach.armed: the thread has ended */
+/* A thread inherits early in its creation, and the record of its fork comes late in it; so much may
+ * lie between when its maker is preempted. */
+static const int64_t CREATION_NS = 10000000;
 
 struct candidate {
     pid_t pid, tid;
@@ -21,28 +25,54 @@ struct candidate {
 };
 
 struct pass {
-    const struct attach *a;
-    int64_t armed_ns;  /* CLOCK_BOOTTIME when everything known was armed; 0: nothing is yet */
-    struct map failed; /* threads whose events could not be opened, by tid */
+    struct attach *a;
+    struct map failed; /* threads whose events could not be opened, or that are gone, by tid */
     size_t n_armed, n_new, n_blind;
+    size_t n_gone;      /* in this pass: what they made before they ended is not armed */
+    bool is_over;       /* the time for passes: who is left is without events */
+    int64_t drained_ns; /* CLOCK_MONOTONIC */
 };
 
-static int64_t boottime_ns(void)
+static void drain(struct pass *p)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_BOOTTIME, &t);
-    return t.tv_sec * 1000000000LL + t.tv_nsec;
+    p->drained_ns = clock_monotonic_ns();
+    p->a->drain(p->a->ctx);
 }
 
-/* Whether the thread was created by one that was armed already, so that it inherited everything. */
-static bool has_inherited(const struct pass *p, pid_t pid, pid_t tid)
+/* How long ago the run began, in us; never 0. */
+static uint32_t since_us(const struct attach *a, int64_t ts)
 {
-    struct proc_stat stat;
-    if (!p->armed_ns || proc_read_stat(pid, tid, &stat) != 0) {
-        return false;
+    int64_t us = (ts - a->ts) / 1000;
+    return us < 1 ? 1 : us < ENDED ? (uint32_t)us : ENDED - 1;
+}
+
+static bool is_armed(const struct attach *a, pid_t tid)
+{
+    uint32_t us = map_get(&a->armed, (uint32_t)tid);
+    return us && us != ENDED;
+}
+
+void attach_see(struct attach *a, const struct record *r)
+{
+    uint32_t source = map_get(&a->events->sources, r->id);
+    if (source == 0 || source == EVENTS_DISCARDED) {
+        return;
     }
-    int64_t start_ns = stat.start_ticks * (1000000000LL / sysconf(_SC_CLK_TCK));
-    return start_ns > p->armed_ns + CREATION_NS;
+    if (r->kind == RECORD_EXIT) {
+        *map_put(&a->armed, (uint32_t)r->tid) = ENDED;
+    } else if (r->kind == RECORD_FORK) {
+        uint32_t maker_us = map_get(&a->armed, (uint32_t)r->fork.parent_tid);
+        int64_t us = since_us(a, r->ts);
+        /* It inherited before the record was written, and must have inherited everything. */
+        if (maker_us && us > maker_us + CREATION_NS / 1000) {
+            *map_put(&a->armed, (uint32_t)r->tid) = (uint32_t)us;
+        }
+    }
+}
+
+void attach_free(struct attach *a)
+{
+    map_free(&a->armed);
 }
 
 static void tell_process(struct pass *p, pid_t pid)
@@ -67,13 +97,18 @@ static void tell(struct pass *p, pid_t pid, pid_t tid, pid_t source)
 /* Arms one thread if it needs it. Returns an error only when nothing could be armed before. */
 static int arm_thread(struct pass *p, pid_t pid, pid_t tid, struct err *e)
 {
-    const struct attach *a = p->a;
+    struct attach *a = p->a;
     if (follow_has_thread(a->follow, tid) || map_get(&p->failed, (uint32_t)tid) ||
-        has_inherited(p, pid, tid)) {
+        is_armed(a, tid)) {
         return 0;
     }
-    int rc = events_add_thread(a->events, tid, e);
+    int rc = STAX_ELIMIT;
+    if (!p->is_over) {
+        rc = events_add_thread(a->events, &(struct events_thread){pid, tid}, e);
+    }
     if (rc == STAX_ENOTFOUND) {
+        *map_put(&p->failed, (uint32_t)tid) = 1; /* a main thread that has ended stays listed */
+        p->n_gone++;
         return 0;
     }
     if (rc != 0 && p->n_armed == 0) {
@@ -87,10 +122,8 @@ static int arm_thread(struct pass *p, pid_t pid, pid_t tid, struct err *e)
     }
     p->n_armed++;
     p->n_new++;
+    *map_put(&a->armed, (uint32_t)tid) = since_us(a, clock_monotonic_ns());
     tell(p, pid, tid, tid);
-    if (p->n_armed % DRAIN_EVERY == 0) {
-        a->drain(a->ctx);
-    }
     return 0;
 }
 
@@ -135,10 +168,14 @@ static int arm_once(struct pass *p, struct err *e)
             list[n++] = (struct candidate){.pid = pid, .tid = threads.pids[k]};
         }
     }
+    drain(p); /* who of these inherited events */
     if (!events_have_room(a->events, n)) {
         sort_by_cpu_time(p, list, n);
     }
     for (size_t i = 0; i < n && rc == 0; i++) {
+        if (clock_monotonic_ns() - p->drained_ns > DRAIN_NS) {
+            drain(p);
+        }
         rc = arm_thread(p, list[i].pid, list[i].tid, e);
     }
     free(list);
@@ -147,18 +184,23 @@ static int arm_once(struct pass *p, struct err *e)
     return rc;
 }
 
-int attach_all(const struct attach *a, struct err *e)
+int attach_all(struct attach *a, struct err *e)
 {
     struct pass p = {.a = a};
+    a->events->is_attaching = true;
     int rc = 0;
-    for (int i = 0; i < PASSES_MAX && rc == 0; i++) {
-        p.n_new = 0;
+    int64_t end_ns = clock_monotonic_ns() + PASSES_NS;
+    for (int i = 0; i < PASSES_MAX && rc == 0 && clock_monotonic_ns() < end_ns; i++) {
+        p.n_new = p.n_gone = 0;
         rc = arm_once(&p, e);
-        if (p.n_new == 0) {
+        if (p.n_new == 0 && p.n_gone == 0) {
             break;
         }
-        p.armed_ns = boottime_ns();
-        a->drain(a->ctx);
+        drain(&p);
+    }
+    if (rc == 0 && p.n_armed > 0 && p.n_new + p.n_gone > 0) {
+        p.is_over = true;
+        rc = arm_once(&p, e);
     }
     if (rc == 0 && p.n_armed == 0) {
         rc = err_set(e, STAX_ENOTFOUND, "process %d is gone", a->pid);
@@ -166,13 +208,17 @@ int attach_all(const struct attach *a, struct err *e)
     if (rc == 0) {
         follow_loss(a->follow, a->ts, UINT32_MAX, EVENT_LOSS_NO_EVENTS, p.n_blind);
     }
+    a->events->is_attaching = false;
+    events_set(a->events, EVENTS_SWITCH_STACK, true);
+    events_set(a->events, EVENTS_WAKING, true);
     map_free(&p.failed);
     return rc;
 }
 
-int attach_held(const struct attach *a, struct err *e)
+int attach_held(struct attach *a, struct err *e)
 {
-    int rc = events_add_thread(a->events, a->pid, e);
+    struct events_thread main_thread = {a->pid, a->pid};
+    int rc = events_add_thread(a->events, &main_thread, e);
     if (rc == 0) {
         /* Its exec replaces every mapping before the first sample can be taken. */
         follow_adopt_process(a->follow, a->pid, 0, false, a->ts);

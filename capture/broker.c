@@ -395,27 +395,38 @@ static int ask(struct broker *b, struct broker_request *request, int pidfd, stru
     return rc;
 }
 
+void broker_request_of(const struct broker_want *want, struct broker_request *request)
+{
+    *request = (struct broker_request){
+        .magic = BROKER_MAGIC,
+        .version = BROKER_VERSION,
+        .size = sizeof(*request),
+        .op = BROKER_EVENTS,
+        .kind = want->kind,
+        .flags = want->flags,
+        .pid = want->pid,
+        .tid = want->tid,
+        .cpu = (uint32_t)want->cpu,
+        .n_cpus = (uint32_t)want->n_cpus,
+        .period = want->period,
+        .stack_bytes = want->stack_bytes,
+        .n_counters = (uint32_t)want->n_counters,
+    };
+    for (size_t i = 0; i < want->n_counters; i++) {
+        request->counters[i] = (uint16_t)want->counters[i];
+    }
+}
+
 /* The events of as many CPUs as one message carries. */
 static int ask_events(struct broker *b, int pidfd, const struct broker_want *want, size_t at,
                       size_t n, int *fds, struct err *e)
 {
     size_t per_cpu = 1 + want->n_counters;
     struct reply reply = {.n_fds = 0};
-    struct broker_request request = {
-        .op = BROKER_EVENTS,
-        .kind = want->kind,
-        .flags = want->flags,
-        .pid = want->pid,
-        .tid = want->tid,
-        .cpu = (uint32_t)((size_t)want->cpu + at),
-        .n_cpus = (uint32_t)n,
-        .period = want->period,
-        .stack_bytes = want->stack_bytes,
-        .n_counters = (uint32_t)want->n_counters,
-    };
-    for (size_t i = 0; i < want->n_counters; i++) {
-        request.counters[i] = (uint16_t)want->counters[i];
-    }
+    struct broker_request request;
+    broker_request_of(want, &request);
+    request.cpu += (uint32_t)at;
+    request.n_cpus = (uint32_t)n;
     int rc = ask(b, &request, pidfd, &reply, e);
     if (rc == STAX_ESYSTEM && reply.answer.status == BROKER_CANNOT_OPEN &&
         (reply.answer.os_errno == ENODEV || reply.answer.os_errno == ENXIO)) {

@@ -40,6 +40,10 @@ struct broker_want {
     enum broker_counter counters[BROKER_COUNTERS_MAX];
 };
 
+/* The request that asks for it, on all its CPUs; n_counters within bounds. What the broker opens is
+ * policy_build_attr() of this (capture/staxd/policy.h). */
+void broker_request_of(const struct broker_want *want, struct broker_request *request);
+
 /* Connects to the broker at path (BROKER_SOCKET). Errors: STAX_EUNREACHABLE (none there),
  * STAX_EPERMISSION (the socket is not for this user, or its owner is neither root nor we),
  * STAX_EBUSY (this user's connections are used up), STAX_EVERSION, STAX_ECORRUPT, STAX_EUSAGE (path

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -24,38 +23,42 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "capture/ability.h"
 #include "capture/attach.h"
 #include "capture/events.h"
 #include "capture/follow.h"
 #include "capture/order.h"
+#include "capture/priority.h"
 #include "capture/proc.h"
 #include "capture/record.h"
+#include "capture/thread_counters.h"
+#include "capture/watch.h"
+#include "capture/unwinder.h"
+#include "capture/wait_probe.h"
 
 enum {
-    RING_BYTES = 512 << 10, /* what an unprivileged user may lock per CPU by default */
+    RING_BYTES = 512 << 10,       /* what an unprivileged user may lock per CPU by default */
+    UNWIND_RING_BYTES = 4 << 20,  /* what whole stacks need; less is granted to most */
+    WAITING_BYTES_MAX = 64 << 20, /* of records, for the tables that unwind them */
+    TABLES_BYTES_MAX = 512 << 20,
     DRAIN_MS = 40,
-    END_MS = 12,              /* the last drains: as soon as the slack has passed */
-    MAX_FREQUENCY_HZ = 50000, /* beyond, the kernel's clock skips more and more ticks, silently */
+    END_MS = 12, /* the last drains: as soon as the slack has passed */
     MAX_STACK = 127,
-    N_ABILITIES = 3,
     KALLSYMS_BYTES_MAX = 128 << 20,
     NO_REASON = -1,
-    FULL_BYTES = 256,     /* a ring with no more room than this may have lost records */
+    FULL_BYTES = 256, /* a ring with no more room than this may have lost records */
+    FIRST_RING_FD = 3,
+    LEARN_MS = 5,
     STACKS_HZ = 2000,     /* stacks of context switches, in the long run */
     STACKS_AT_ONCE = 800, /* ... and in a burst */
+    WAKINGS_HZ = 4000,    /* the same for wakeups */
+    WAKINGS_AT_ONCE = 1600,
 };
-/* struct sched_attr of sched_setattr(2), which glibc has no header for. */
-struct sched_attributes {
-    uint32_t size, policy;
-    uint64_t flags;
-    int32_t nice;
-    uint32_t priority;
-    uint64_t runtime_ns, deadline_ns, period_ns;
-};
-static const uint64_t SLICE_NS = 100000;
-
 /* A record is stamped before it is written; this long at most, a stolen CPU apart. */
 static const int64_t SLACK_NS = 10000000;
+/* With a table that is being made: half a second for the largest, and a busy host may keep the
+ * thread that makes it off its CPU for seconds. */
+static const int64_t PATIENCE_NS = 3000000000;
 static const int64_t VERIFY_NS = 500000000;
 static const int64_t FUTURE_NS = 1000000000;      /* a stamp further ahead is no time at all */
 static const int64_t LINGER_NS = 100000000;       /* descendants that outlive the main process */
@@ -64,16 +67,31 @@ static const int64_t PERIOD_MAX_NS = 10000000000; /* a longer period is not one 
 static const int64_t UNSAMPLED_NS = 50000000;
 enum { UNSAMPLED_PART = 20 };
 
+/* Events of a kind that may still be taken; below 0 they are switched off. */
+struct bound {
+    int64_t left;
+    int64_t ts; /* ns, when more were last allowed */
+    bool is_off;
+    uint32_t kind; /* events_set() */
+    int64_t hz, at_once;
+};
+
 struct capture {
     struct capture_options options;
     struct events events;
     struct order order;
     struct follow *follow;
-    struct capture_ability abilities[N_ABILITIES];
+    struct attach *attach;     /* while threads are armed */
+    struct unwinder *unwinder; /* NULL: stacks are as the kernel gives them */
+    struct capture_ability abilities[ABILITIES_MAX];
+    size_t n_abilities;
+    int kallsyms[2];              /* for us, and for whoever takes it; -1: none */
+    struct counter_list counters; /* what is counted; events forget it at the end */
     int64_t period_ns;
     int wake_fd; /* eventfd: stop */
     int pid_fd;  /* of the main process, -1 once it ended */
     struct pollfd *fds;
+    size_t n_fds;
     pthread_t thread;
     bool is_started;
     _Atomic int stop_reason; /* enum event_end_reason or NO_REASON; the first one wins */
@@ -81,9 +99,11 @@ struct capture {
     int64_t main_gone_ts;    /* ns, when the main process was seen to be gone; 0: it is there */
     int64_t verified_ts;
     uint64_t n_late_told, n_malformed;
-    int64_t stacks_left; /* that may still be taken; below 0 they are switched off */
-    int64_t stacks_ts;   /* when more were last allowed */
-    bool has_stacks_off;
+    struct bound stacks, wakings;
+    struct watch watch;
+    uint64_t n_watched; /* records for it, in this drain */
+    uint64_t n_stacks_lost, n_stacks_lost_told;
+    atomic_bool has_read_kernel;
     bool is_ending;             /* the last drain */
     int64_t sampled_ns;         /* that samples stood for, those left out later included */
     uint64_t n_ring_lost;       /* records that the rings said they lost */
@@ -91,33 +111,9 @@ struct capture {
     struct capture_stats stats; /* as of the last drain */
 };
 
-int64_t capture_max_frequency_hz(void)
+static int parse(const struct capture *c, const void *bytes, size_t size, struct record *r)
 {
-    int64_t hz;
-    if (fd_read_int("/proc/sys/kernel/perf_event_max_sample_rate", &hz) != 0) {
-        return MAX_FREQUENCY_HZ;
-    }
-    return hz < MAX_FREQUENCY_HZ ? hz : MAX_FREQUENCY_HZ;
-}
-
-int capture_check_frequency(int64_t hz, struct err *e)
-{
-    int64_t max_hz = capture_max_frequency_hz();
-    if (hz <= 0) {
-        return err_set(e, STAX_EUSAGE, "a frequency of %lld Hz takes no samples", (long long)hz);
-    }
-    if (hz <= max_hz) {
-        return 0;
-    }
-    if (max_hz == MAX_FREQUENCY_HZ) {
-        return err_set(e, STAX_EUSAGE,
-                       "%lld Hz is above %d Hz: the kernel's sampling clock could not keep up",
-                       (long long)hz, MAX_FREQUENCY_HZ);
-    }
-    err_set(e, STAX_EUSAGE, "%lld Hz is above what this host allows, %lld Hz", (long long)hz,
-            (long long)max_hz);
-    err_hint(e, "sudo sysctl kernel.perf_event_max_sample_rate=%d", MAX_FREQUENCY_HZ);
-    return STAX_EUSAGE;
+    return record_parse(bytes, size, events_format(&c->events, record_id(bytes, size)), r);
 }
 
 /* What events_read() is compared with at the end. */
@@ -127,9 +123,43 @@ static void count(struct capture *c, const struct record *r)
         c->n_ring_lost += r->n_lost;
     } else if (r->kind == RECORD_SAMPLE && r->sample.period <= (uint64_t)PERIOD_MAX_NS) {
         uint32_t source = map_get(&c->events.sources, r->id);
-        bool is_open = source != 0 && source != EVENTS_DISCARDED && !(source & EVENTS_SWITCH_STACK);
+        bool is_open = source != 0 && !(source & ~EVENTS_TID_MASK); /* nor EVENTS_DISCARDED */
         c->sampled_ns += is_open ? (int64_t)r->sample.period : 0;
     }
+}
+
+/* Notes a ring's fill and its loss of records that have no place in time. */
+static void note_drain(struct capture *c, const struct ring *ring, size_t waiting)
+{
+    c->n_malformed += ring->is_bad;
+    if (waiting > c->stats.peak_ring_bytes) {
+        pthread_mutex_lock(&c->lock);
+        c->stats.peak_ring_bytes = waiting;
+        pthread_mutex_unlock(&c->lock);
+    }
+}
+
+/* Whether a record goes on; those that are lost or make no sense are counted. */
+static bool is_good(struct capture *c, const void *bytes, size_t size, int64_t now,
+                    struct record *r)
+{
+    if (parse(c, bytes, size, r) != 0 || r->ts > now + FUTURE_NS) {
+        c->n_malformed++;
+        return false;
+    }
+    return r->kind != RECORD_OTHER;
+}
+
+static void keep(struct capture *c, const struct record *r, size_t size)
+{
+    size_t n = record_trimmed_size(r, size);
+    if (r->kind == RECORD_SAMPLE) {
+        uint32_t source = map_get(&c->events.sources, r->id);
+        c->stacks.left -= (source & EVENTS_SWITCH_STACK) != 0;
+        c->wakings.left -= source & EVENTS_WAKING && source != EVENTS_WATCH;
+        c->n_watched += source == EVENTS_WATCH;
+    }
+    record_trim(r, size, order_room(&c->order, r->ts, n));
 }
 
 /* Moves the records of one ring into the order buffer. */
@@ -138,25 +168,18 @@ static void drain_ring(struct capture *c, size_t index, int64_t now)
     struct ring *ring = &c->events.rings[index];
     int64_t last_ts = 0;
     size_t waiting = ring_begin(ring), size;
-    if (waiting > c->stats.peak_ring_bytes) {
-        pthread_mutex_lock(&c->lock);
-        c->stats.peak_ring_bytes = waiting;
-        pthread_mutex_unlock(&c->lock);
-    }
-    for (const void *bytes = ring_next(ring, &size); bytes; bytes = ring_next(ring, &size)) {
+    for (const void *bytes; (bytes = ring_next(ring, &size));) {
         struct record r;
-        if (record_parse(bytes, size, &r) != 0 || r.ts > now + FUTURE_NS) {
-            c->n_malformed++;
-        } else if (r.kind != RECORD_OTHER) {
+        if (is_good(c, bytes, size, now, &r)) {
             count(c, &r);
-            order_add(&c->order, r.ts, bytes, size);
+            if (c->attach) {
+                attach_see(c->attach, &r);
+            }
+            keep(c, &r, size);
             last_ts = r.ts;
-            bool is_stack = r.kind == RECORD_SAMPLE &&
-                            (map_get(&c->events.sources, r.id) & EVENTS_SWITCH_STACK);
-            c->stacks_left -= is_stack;
         }
     }
-    c->n_malformed += ring->is_bad;
+    note_drain(c, ring, waiting);
     ring_end(ring);
     if (last_ts && waiting + FULL_BYTES >= ring->data_bytes) {
         /* The kernel tells of what it lost with the next record only; time that nothing is known
@@ -169,43 +192,88 @@ static void drain_ring(struct capture *c, size_t index, int64_t now)
     }
 }
 
+/* The same of a ring for stacks of switches, where a loss means waits without stacks. */
+static void drain_stacks(struct capture *c, struct ring *ring, int64_t now)
+{
+    size_t size;
+    ring_begin(ring);
+    for (const void *bytes; (bytes = ring_next(ring, &size));) {
+        struct record r;
+        if (!is_good(c, bytes, size, now, &r)) {
+            continue;
+        }
+        if (r.kind == RECORD_LOST) {
+            c->n_stacks_lost += r.n_lost;
+        } else {
+            keep(c, &r, size);
+        }
+    }
+    c->n_malformed += ring->is_bad;
+    ring_end(ring);
+}
+
 static void drain(void *ctx)
 {
     struct capture *c = ctx;
     int64_t now = clock_monotonic_ns();
     for (size_t i = 0; i < c->events.cpus.n; i++) {
+        if (c->events.stack_rings) {
+            drain_stacks(c, &c->events.stack_rings[i], now);
+        }
         drain_ring(c, i, now);
     }
 }
 
-/* Switches the stacks of context switches off while there are more than the host should pay for.
- * Durations stay exact; so does the account of what has a stack and what has not. */
-static void bound_stacks(struct capture *c, int64_t now)
+/* Switches a kind of events off while there are more than the host should pay for. Durations of
+ * waits stay exact; so does the account of what has a stack or a waker and what has not. */
+static void keep_bound(struct capture *c, struct bound *b, int64_t now)
 {
-    int64_t more = (now - c->stacks_ts) * STACKS_HZ / 1000000000;
+    int64_t more = (now - b->ts) * b->hz / 1000000000;
     if (more > 0) {
-        c->stacks_ts = now;
-        c->stacks_left += more;
-        c->stacks_left = c->stacks_left < STACKS_AT_ONCE ? c->stacks_left : STACKS_AT_ONCE;
+        b->ts = now;
+        b->left += more;
+        b->left = b->left < b->at_once ? b->left : b->at_once;
     }
-    bool is_off = c->stacks_left < (c->has_stacks_off ? STACKS_AT_ONCE / 2 : 0);
-    if (is_off != c->has_stacks_off) {
-        c->has_stacks_off = is_off;
-        events_set_stacks(&c->events, !is_off);
+    bool is_off = b->left < (b->is_off ? b->at_once / 2 : 0);
+    if (is_off != b->is_off) {
+        b->is_off = is_off;
+        events_set(&c->events, b->kind, !is_off);
     }
 }
 
-/* Tells everything older than limit_ts, in order. */
-static void tell(struct capture *c, int64_t limit_ts)
+/* Whether a record may wait for the table that its stack needs. */
+static bool may_wait(const struct capture *c, int64_t ts, int64_t now)
 {
-    int64_t ts;
+    return c->unwinder && now - ts < PATIENCE_NS && order_bytes(&c->order) < WAITING_BYTES_MAX;
+}
+
+/* Tells everything older than limit_ts, in order. Returns up to when that was possible: a stack
+ * whose table is being made holds up what comes after it. */
+static int64_t tell(struct capture *c, int64_t limit_ts)
+{
+    int64_t ts, now = clock_monotonic_ns();
     size_t size;
+    if (c->unwinder) {
+        unwinder_collect(c->unwinder);
+    }
     order_release(&c->order, limit_ts);
     for (const void *bytes; (bytes = order_next(&c->order, &ts, &size));) {
         struct record r;
-        if (record_parse(bytes, size, &r) == 0) {
-            follow_record(c->follow, &r, ts);
+        if (parse(c, bytes, size, &r) == 0 &&
+            !follow_record(c->follow, &r, ts, may_wait(c, ts, now))) {
+            order_hand_back(&c->order);
+            return ts;
         }
+    }
+    return limit_ts;
+}
+
+/* At the end, when no more records come: all that is left. */
+static void tell_rest(struct capture *c)
+{
+    while (tell(c, INT64_MAX) != INT64_MAX) {
+        struct pollfd made = {.fd = unwinder_fd(c->unwinder), .events = POLLIN};
+        poll(&made, 1, END_MS);
     }
 }
 
@@ -215,6 +283,9 @@ static void tell_losses(struct capture *c, int64_t ts)
     c->n_late_told = c->order.n_late;
     follow_loss(c->follow, ts, UINT32_MAX, EVENT_LOSS_MALFORMED, c->n_malformed);
     c->n_malformed = 0;
+    uint64_t n_stacks = c->n_stacks_lost - c->n_stacks_lost_told;
+    follow_loss(c->follow, ts, UINT32_MAX, EVENT_LOSS_STACKS, n_stacks);
+    c->n_stacks_lost_told = c->n_stacks_lost;
 }
 
 /* At the end: what is missing although no ring said so. Records lost since a ring was written last;
@@ -226,6 +297,10 @@ static void tell_missing(struct capture *c, int64_t ts, const struct events_tota
         uint64_t n = totals->n_lost - c->n_ring_lost;
         c->n_ring_lost += n;
         follow_loss(c->follow, ts, UINT32_MAX, EVENT_LOSS_RING_FULL, n);
+    }
+    if (totals->n_stacks_lost > c->n_stacks_lost) {
+        c->n_stacks_lost = totals->n_stacks_lost;
+        tell_losses(c, ts);
     }
     int64_t lost_ns = 0; /* as much as it can have been: that loss is told already */
     if (__builtin_mul_overflow((int64_t)c->n_ring_lost, c->period_ns, &lost_ns)) {
@@ -240,6 +315,27 @@ static void tell_missing(struct capture *c, int64_t ts, const struct events_tota
     if (missing_ns > UNSAMPLED_NS && missing_ns > totals->on_cpu_ns / UNSAMPLED_PART) {
         follow_loss(c->follow, ts, UINT32_MAX, EVENT_LOSS_UNSAMPLED,
                     (uint64_t)missing_ns / 1000000);
+    }
+}
+
+/* That a CPU counts in turns shows in CPU time in which no group ran: samples come late then, but
+ * their weights stand for it. */
+static void tell_counters(struct capture *c, int64_t ts, const struct events_totals *totals)
+{
+    const struct counters_total *t = &totals->counters;
+    struct follow_stats f;
+    follow_stats(c->follow, &f);
+    uint64_t sampled_ns = f.sampled_ns > 0 ? (uint64_t)f.sampled_ns : 0;
+    uint64_t enabled_ns = sampled_ns > t->running_ns ? sampled_ns : t->running_ns;
+    for (size_t i = 0; i < c->counters.n; i++) {
+        const struct event_counter_total total = {
+            .head.ts = ts,
+            .slot = (uint32_t)i,
+            .n_counted = thread_counters_scale(t->values[i], enabled_ns, t->running_ns),
+            .enabled_ns = enabled_ns,
+            .running_ns = t->running_ns,
+        };
+        follow_counter_total(c->follow, &total);
     }
 }
 
@@ -259,12 +355,21 @@ static void update_stats(struct capture *c)
     c->stats.n_processes = f.n_processes;
     c->stats.n_events_open = events_n_open(&c->events);
     c->stats.ring_bytes = c->events.ring_bytes;
+    if (c->unwinder) {
+        struct cfi_cache_stats tables;
+        unwinder_get_stats(c->unwinder, &tables);
+        c->stats.stack_bytes = c->events.stack_bytes;
+        c->stats.n_tables = tables.n_binaries;
+        c->stats.table_bytes = tables.n_bytes;
+        c->stats.n_unread = tables.n_unread;
+        c->stats.n_dropped = tables.n_dropped;
+    }
     c->stats.n_drains++;
     c->stats.cpu_time_ns = cpu.tv_sec * 1000000000LL + cpu.tv_nsec;
     pthread_mutex_unlock(&c->lock);
 }
 
-/* fds: the wake-up, the main process, then the rings. */
+/* fds: the wake-up, the main process, tables that were made, then the rings. */
 static void wait_for_work(struct capture *c)
 {
     int64_t now = clock_monotonic_ns();
@@ -276,12 +381,12 @@ static void wait_for_work(struct capture *c)
     }
     c->fds[0] = (struct pollfd){.fd = c->wake_fd, .events = POLLIN};
     c->fds[1] = (struct pollfd){.fd = c->pid_fd, .events = POLLIN};
-    if (poll(c->fds, 2 + c->events.cpus.n, (int)timeout_ms) <= 0) {
+    if (poll(c->fds, c->n_fds, (int)timeout_ms) <= 0) {
         return;
     }
-    for (size_t i = 0; i < c->events.cpus.n; i++) {
-        if (c->fds[2 + i].revents & (POLLERR | POLLHUP | POLLNVAL)) {
-            c->fds[2 + i].fd = -1; /* it would wake us for ever; the timeout still drains it */
+    for (size_t i = FIRST_RING_FD; i < c->n_fds; i++) {
+        if (c->fds[i].revents & (POLLERR | POLLHUP | POLLNVAL)) {
+            c->fds[i].fd = -1; /* it would wake us for ever; the timeout still drains it */
         }
     }
 }
@@ -310,8 +415,11 @@ static int step(struct capture *c)
     int64_t now = clock_monotonic_ns();
     int64_t limit_ts = now - SLACK_NS;
     drain(c);
-    bound_stacks(c, now);
-    tell(c, limit_ts);
+    keep_bound(c, &c->stacks, now);
+    keep_bound(c, &c->wakings, now);
+    watch_tick(&c->watch, &c->events, c->follow, now, c->wakings.is_off, c->n_watched);
+    c->n_watched = 0;
+    limit_ts = tell(c, limit_ts);
     tell_losses(c, limit_ts);
     look_for_end(c, now);
     follow_tick(c->follow, limit_ts);
@@ -330,37 +438,57 @@ static int step(struct capture *c)
 }
 
 /* What the functions on the stacks of waits are called. */
-static void read_kernel(struct capture *c)
+static void *read_kernel(void *ctx)
 {
+    struct capture *c = ctx;
     struct buf text = {0};
-    if (c->events.has_kernel && c->events.has_stacks &&
-        fd_read_file("/proc/kallsyms", KALLSYMS_BYTES_MAX, &text) == 0) {
+    if (fd_read_all(c->kallsyms[0], KALLSYMS_BYTES_MAX, &text) == 0) {
         follow_read_kernel(c->follow, buf_str(&text), text.len);
     }
     buf_free(&text);
+    atomic_store(&c->has_read_kernel, true);
+    return NULL;
 }
 
-/* A ring fills in milliseconds when the target switches a million times a second, and such a target
- * can keep an ordinary thread off the CPU for a second. So this one asks for a short slice, which
- * anybody may (since 6.12; it is woken earlier, and gets no more CPU time for it), and for
- * real-time priority, which is granted to root. */
-static void ask_for_priority(void)
+/* That takes a tenth of a second, in which rings would run over: they are drained meanwhile, and
+ * nothing is told before. */
+static void learn_kernel(struct capture *c)
 {
-    struct sched_attributes attributes = {.size = sizeof(attributes), .runtime_ns = SLICE_NS};
-    struct sched_param low = {.sched_priority = 1};
-    (void)syscall(SYS_sched_setattr, 0, &attributes, 0);
-    (void)sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &low);
+    pthread_t reader;
+    if (c->kallsyms[0] >= 0 && c->events.has_kernel && c->events.has_stacks) {
+        bool is_apart = pthread_create(&reader, NULL, read_kernel, c) == 0;
+        while (is_apart && !atomic_load(&c->has_read_kernel)) {
+            poll(c->fds + FIRST_RING_FD, c->n_fds - FIRST_RING_FD, LEARN_MS);
+            drain(c);
+            keep_bound(c, &c->stacks, clock_monotonic_ns());
+            keep_bound(c, &c->wakings, clock_monotonic_ns());
+        }
+        if (is_apart) {
+            pthread_join(reader, NULL);
+        } else {
+            read_kernel(c);
+        }
+    }
+    fd_close(&c->kallsyms[0]);
 }
 
 static void *run(void *ctx)
 {
     struct capture *c = ctx;
     int reason = NO_REASON;
-    ask_for_priority();
+    priority_raise(NULL);
     follow_flush(c->follow); /* what was found at the start */
-    read_kernel(c);
-    c->stacks_ts = clock_monotonic_ns();
-    c->stacks_left = STACKS_AT_ONCE;
+    c->stacks = (struct bound){.left = STACKS_AT_ONCE,
+                               .ts = clock_monotonic_ns(),
+                               .kind = EVENTS_SWITCH_STACK,
+                               .hz = STACKS_HZ,
+                               .at_once = STACKS_AT_ONCE};
+    c->wakings = (struct bound){.left = WAKINGS_AT_ONCE,
+                                .ts = clock_monotonic_ns(),
+                                .kind = EVENTS_WAKING,
+                                .hz = WAKINGS_HZ,
+                                .at_once = WAKINGS_AT_ONCE};
+    learn_kernel(c);
     while (reason == NO_REASON) {
         reason = step(c);
     }
@@ -368,10 +496,11 @@ static void *run(void *ctx)
     struct events_totals totals;
     events_read(&c->events, &totals);
     drain(c);
-    tell(c, INT64_MAX);
+    tell_rest(c);
     int64_t now = clock_monotonic_ns();
     tell_losses(c, now);
     tell_missing(c, now, &totals);
+    tell_counters(c, now, &totals);
     update_stats(c); /* before anybody hears of the end and asks */
     follow_end(c->follow, now, (enum event_end_reason)reason);
     /* Not left to capture_close(): the target need not pay for events that nobody reads, and the
@@ -383,79 +512,32 @@ static void *run(void *ctx)
     return NULL;
 }
 
-/* Why the kernel's side is hidden, what is left out because of it, and what would help. */
-static void note_hidden_kernel(struct capture_ability *a, int os_errno, const char *left_out)
-{
-    int64_t level;
-    if (fd_read_int("/proc/sys/kernel/perf_event_paranoid", &level) == 0 && level > 1) {
-        snprintf(a->reason, sizeof(a->reason), "kernel.perf_event_paranoid is %lld: %s",
-                 (long long)level, left_out);
-        snprintf(a->unlock, sizeof(a->unlock), "sudo sysctl kernel.perf_event_paranoid=1");
-    } else {
-        snprintf(a->reason, sizeof(a->reason), "the kernel refused (%s): %s", strerror(os_errno),
-                 left_out);
-    }
-}
-
-static void note_abilities(struct capture *c)
-{
-    const struct events *ev = &c->events;
-    struct capture_ability *kernel = &c->abilities[0], *off_cpu = &c->abilities[1],
-                           *stacks = &c->abilities[2];
-    kernel->name = "kernel_stacks";
-    kernel->is_available = ev->has_kernel;
-    off_cpu->name = "off_cpu";
-    off_cpu->is_available = ev->has_switches;
-    stacks->name = "wait_stacks";
-    stacks->is_available = ev->has_kernel && ev->has_switches && ev->has_stacks;
-    if (!ev->has_kernel) {
-        note_hidden_kernel(kernel, ev->kernel_errno, "stacks of the kernel are left out");
-        note_hidden_kernel(stacks, ev->kernel_errno,
-                           "a wait shows the stack its thread was sampled in last");
-    } else if (!ev->has_stacks && ev->stacks_errno == EMFILE) {
-        snprintf(stacks->reason, sizeof(stacks->reason),
-                 "too few descriptors for two events per thread and CPU");
-        snprintf(stacks->unlock, sizeof(stacks->unlock), "ulimit -n 1048576 for stax-server");
-    } else if (!ev->has_stacks) {
-        snprintf(stacks->reason, sizeof(stacks->reason), "the kernel refused: %s",
-                 strerror(ev->stacks_errno));
-    }
-}
-
-/* Whether the options make sense and the target is one that can be recorded. */
-static int check_options(const struct capture_options *o, struct err *e)
-{
-    int rc = capture_check_frequency(o->frequency_hz, e);
-    if (rc != 0) {
-        return rc;
-    }
-    pid_t group = 0;
-    struct proc_stat stat;
-    if (o->pid <= 0 || proc_read_stat(o->pid, 0, &stat) != 0 ||
-        proc_read_group(o->pid, &group) != 0) {
-        return err_set(e, STAX_ENOTFOUND, "no process has pid %d", o->pid);
-    }
-    if (group != o->pid) {
-        err_set(e, STAX_ENOTFOUND, "%d is a thread of process %d", o->pid, group);
-        err_hint(e, "record the process (--pid %d) and look at one thread with --tid %d", group,
-                 o->pid);
-        return STAX_ENOTFOUND;
-    }
-    if (!proc_is_alive(o->pid)) {
-        return err_set(e, STAX_ENOTFOUND,
-                       "process %d has ended and only waits for its parent (zombie)", o->pid);
-    }
-    return 0;
-}
-
 /* The ring size as the kernel takes it: a power of two, whole pages. */
 static size_t ring_size(size_t wanted)
 {
     size_t size = (size_t)sysconf(_SC_PAGESIZE);
-    while (size < (wanted ? wanted : RING_BYTES) && size < (size_t)1 << 30) {
+    while (size < wanted && size < (size_t)1 << 30) {
         size *= 2;
     }
     return size;
+}
+
+static size_t ring_wanted(const struct capture *c)
+{
+    size_t otherwise = c->unwinder ? UNWIND_RING_BYTES : RING_BYTES;
+    return c->options.ring_bytes ? c->options.ring_bytes : otherwise;
+}
+
+static int open_unwinder(struct capture *c, struct err *e)
+{
+    const struct unwind_arch *arch = unwind_arch_of_host();
+    if (!c->options.unwinds || !arch) {
+        return 0;
+    }
+    c->events.user_regs = arch->perf_mask;
+    struct unwinder_options options = {
+        .arch = arch, .max_table_bytes = TABLES_BYTES_MAX, .reads_memory = true};
+    return unwinder_new(&c->unwinder, &options, e);
 }
 
 static struct follow *new_follow(struct capture *c, struct queue *out)
@@ -473,7 +555,11 @@ static struct follow *new_follow(struct capture *c, struct queue *out)
         .out = out,
         .sources = &c->events.sources,
         .has_switches = true,
+        .waking_pid_offset = &c->events.waking_pid_offset,
+        .unwinder = c->unwinder,
+        .without_kernel = c->options.without_kernel,
         .is_held = c->options.is_launched,
+        .n_counters = c->events.counters.list.n,
     };
     return follow_new(&options);
 }
@@ -489,48 +575,91 @@ static int arm(struct capture *c, struct err *e)
         .drain = drain,
         .ctx = c,
     };
-    return c->options.is_launched ? attach_held(&a, e) : attach_all(&a, e);
+    c->attach = &a;
+    int rc = c->options.is_launched ? attach_held(&a, e) : attach_all(&a, e);
+    c->attach = NULL;
+    attach_free(&a);
+    return rc;
+}
+
+/* Threads are armed by a thread that has other work afterwards. */
+static int arm_with_priority(struct capture *c, struct err *e)
+{
+    struct slice_attributes before;
+    priority_raise(&before);
+    int rc = arm(c, e);
+    priority_restore(&before);
+    return rc;
 }
 
 static void prepare_poll(struct capture *c)
 {
-    c->fds = mem_new(2 + c->events.cpus.n, sizeof(*c->fds));
-    for (size_t i = 0; i < c->events.cpus.n; i++) {
-        c->fds[2 + i] = (struct pollfd){.fd = c->events.anchors[i], .events = POLLIN};
+    const struct events *ev = &c->events;
+    c->fds = mem_new(FIRST_RING_FD + 2 * ev->cpus.n, sizeof(*c->fds));
+    int made = c->unwinder ? unwinder_fd(c->unwinder) : -1;
+    c->fds[2] = (struct pollfd){.fd = made, .events = POLLIN};
+    c->n_fds = FIRST_RING_FD;
+    for (size_t i = 0; i < ev->cpus.n; i++) {
+        c->fds[c->n_fds++] = (struct pollfd){.fd = ev->anchors[i], .events = POLLIN};
+        if (ev->stack_anchors) {
+            c->fds[c->n_fds++] = (struct pollfd){.fd = ev->stack_anchors[i], .events = POLLIN};
+        }
     }
 }
 
 int capture_open(struct capture **out_capture, const struct capture_options *options,
                  struct queue *out, struct err *e)
 {
-    int rc = check_options(options, e);
+    int rc = capture_check(options, e);
     if (rc != 0) {
         return rc;
     }
     struct capture *c = mem_new(1, sizeof(*c));
     c->options = *options;
+    c->options.counters = NULL;      /* borrowed until the end of this call only */
+    c->options.daemon_socket = NULL; /* is borrowed until we return */
     c->period_ns = 1000000000LL / options->frequency_hz;
     atomic_init(&c->stop_reason, NO_REASON);
     pthread_mutex_init(&c->lock, NULL);
-    c->follow = new_follow(c, out);
+    c->wake_fd = c->pid_fd = c->kallsyms[0] = c->kallsyms[1] = -1;
+    rc = open_unwinder(c, e);
+    if (rc != 0) {
+        goto out;
+    }
     c->events.period_ns = c->period_ns;
     c->events.is_on_exec = options->is_launched;
     c->events.with_children = options->with_children;
+    c->events.without_kernel = options->without_kernel;
+    c->events.daemon_socket = options->daemon_socket;
     c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     c->pid_fd = (int)syscall(SYS_pidfd_open, options->pid, 0);
     if (c->wake_fd < 0) {
         rc = err_set_errno(e, errno, "cannot make an eventfd");
         goto out;
     }
-    rc = events_open(&c->events, ring_size(options->ring_bytes), e);
+    rc = counters_read_names(&c->events.counters, options->counters, e);
     if (rc == 0) {
-        rc = arm(c, e);
+        rc = events_open(&c->events, ring_size(ring_wanted(c)), e);
+    }
+    /* First: a broker that is gone half way has given the names of what it did give. */
+    for (int i = 0; i < 2 && rc == 0; i++) {
+        int fd = opener_kallsyms(&c->events.opener);
+        c->kallsyms[i] = fd >= 0 ? fd : -1;
+    }
+    if (rc == 0) {
+        c->follow = new_follow(c, out);
+        rc = arm_with_priority(c, e);
     }
     if (rc != 0) {
         goto out;
     }
+    events_end_opening(&c->events);
     prepare_poll(c);
-    note_abilities(c);
+    struct ability_facts facts = {.has_names = c->kallsyms[0] >= 0,
+                                  .unwinds = c->unwinder != NULL,
+                                  .reads_memory = wait_probe_is_allowed(options->pid)};
+    c->n_abilities = ability_all(c->abilities, &c->events, &facts);
+    c->counters = c->events.counters.list;
     update_stats(c);
     *out_capture = c;
     c = NULL;
@@ -586,8 +715,11 @@ void capture_close(struct capture *c)
     events_close(&c->events);
     order_free(&c->order);
     follow_free(c->follow);
+    unwinder_free(c->unwinder);
     fd_close(&c->wake_fd);
     fd_close(&c->pid_fd);
+    fd_close(&c->kallsyms[0]);
+    fd_close(&c->kallsyms[1]);
     free(c->fds);
     pthread_mutex_destroy(&c->lock);
     free(c);
@@ -602,8 +734,20 @@ void capture_stats(struct capture *c, struct capture_stats *stats)
 
 const struct capture_ability *capture_abilities(const struct capture *c, size_t *n)
 {
-    *n = N_ABILITIES;
+    *n = c->n_abilities;
     return c->abilities;
+}
+
+const struct counter_list *capture_counters(const struct capture *c)
+{
+    return &c->counters;
+}
+
+int capture_take_kallsyms(struct capture *c)
+{
+    int fd = c->kallsyms[1];
+    c->kallsyms[1] = -1;
+    return fd;
 }
 
 int64_t capture_period_ns(const struct capture *c)

@@ -72,8 +72,9 @@ void event_add_mapping(struct buf *batch, const struct event_mapping *body, cons
 
 uint64_t *event_add_sample(struct buf *batch, const struct event_sample *body)
 {
+    size_t n_words = (size_t)body->n_addresses + body->n_counters;
     struct event_sample *s = add(batch, EVENT_SAMPLE, body->head.flags, body->head.ts,
-                                 sizeof(*s) + (size_t)body->n_addresses * sizeof(uint64_t));
+                                 sizeof(*s) + n_words * sizeof(uint64_t));
     struct event_head head = s->head;
     *s = *body;
     s->head = head;
@@ -99,10 +100,38 @@ void event_add_off_cpu_folded(struct buf *batch, const struct event_off_cpu_fold
     o->head = head;
 }
 
+uint64_t *event_add_wakeup(struct buf *batch, const struct event_wakeup *body)
+{
+    struct event_wakeup *w = add(batch, EVENT_WAKEUP, body->head.flags, body->head.ts,
+                                 sizeof(*w) + (size_t)body->n_addresses * sizeof(uint64_t));
+    struct event_head head = w->head;
+    *w = *body;
+    w->head = head;
+    return w->addresses;
+}
+
+void event_add_wakeups_folded(struct buf *batch, const struct event_wakeups_folded *body)
+{
+    struct event_wakeups_folded *w =
+        add(batch, EVENT_WAKEUPS_FOLDED, body->head.flags, body->head.ts, sizeof(*w));
+    struct event_head head = w->head;
+    *w = *body;
+    w->head = head;
+}
+
 void event_add_thread_time(struct buf *batch, const struct event_thread_time *body)
 {
     struct event_thread_time *t =
         add(batch, EVENT_THREAD_TIME, body->head.flags, body->head.ts, sizeof(*t));
+    struct event_head head = t->head;
+    *t = *body;
+    t->head = head;
+}
+
+void event_add_counter_total(struct buf *batch, const struct event_counter_total *body)
+{
+    struct event_counter_total *t =
+        add(batch, EVENT_COUNTER_TOTAL, body->head.flags, body->head.ts, sizeof(*t));
     struct event_head head = t->head;
     *t = *body;
     t->head = head;
@@ -135,8 +164,8 @@ static size_t needed_for_wait(const struct event_head *head, size_t size)
         const struct event_off_cpu *o = (const void *)head;
         if (size < sizeof(*o) || !is_off_state(o->state) || o->reason >= EVENT_N_REASONS ||
             o->reason_from >= EVENT_N_REASON_SOURCES || o->stack_from >= EVENT_N_STACK_SOURCES ||
-            o->n_kernel > o->n_addresses || o->start_ts < 0 || o->dur_ns < 0 ||
-            o->dur_ns > INT64_MAX - o->start_ts) {
+            o->n_kernel > o->n_addresses || o->stack_end >= EVENT_N_STACK_ENDS || o->start_ts < 0 ||
+            o->dur_ns < 0 || o->dur_ns > INT64_MAX - o->start_ts) {
             return SIZE_MAX;
         }
         return sizeof(*o) + (size_t)o->n_addresses * sizeof(uint64_t);
@@ -151,6 +180,23 @@ static size_t needed_for_wait(const struct event_head *head, size_t size)
     bool is_good =
         size >= sizeof(*t) && t->open_state < EVENT_N_STATES && t->open_reason < EVENT_N_REASONS;
     return is_good ? sizeof(*t) : SIZE_MAX;
+}
+
+/* The same for one about wakeups. */
+static size_t needed_for_wakeup(const struct event_head *head, size_t size)
+{
+    if (head->type == EVENT_WAKEUP) {
+        const struct event_wakeup *w = (const void *)head;
+        if (size < sizeof(*w) || w->waker >= EVENT_N_WAKERS || w->stack_end >= EVENT_N_STACK_ENDS ||
+            w->n_kernel > w->n_addresses || w->wake_ts < 0 || w->dur_ns < 0 ||
+            w->dur_ns > w->wake_ts) {
+            return SIZE_MAX;
+        }
+        return sizeof(*w) + (size_t)w->n_addresses * sizeof(uint64_t);
+    }
+    const struct event_wakeups_folded *w = (const void *)head;
+    return size >= sizeof(*w) && w->waker < EVENT_N_WAKERS && w->dur_ns >= 0 ? sizeof(*w)
+                                                                             : SIZE_MAX;
 }
 
 /* Bytes the body of a record says it needs, SIZE_MAX if it contradicts itself. */
@@ -175,10 +221,11 @@ static size_t needed(const struct event_head *head, size_t size)
     }
     case EVENT_SAMPLE: {
         const struct event_sample *s = (const void *)head;
-        if (size < sizeof(*s) || s->n_addresses < 1 || s->n_kernel > s->n_addresses) {
+        if (size < sizeof(*s) || s->n_addresses < 1 || s->n_kernel > s->n_addresses ||
+            s->n_counters > EVENT_COUNTERS_MAX || s->stack_end >= EVENT_N_STACK_ENDS) {
             return SIZE_MAX;
         }
-        return sizeof(*s) + (size_t)s->n_addresses * sizeof(uint64_t);
+        return sizeof(*s) + ((size_t)s->n_addresses + s->n_counters) * sizeof(uint64_t);
     }
     case EVENT_LOSS: {
         const struct event_loss *l = (const void *)head;
@@ -188,10 +235,17 @@ static size_t needed(const struct event_head *head, size_t size)
         const struct event_end *end = (const void *)head;
         return size < sizeof(*end) || end->reason >= EVENT_END_N_REASONS ? SIZE_MAX : sizeof(*end);
     }
+    case EVENT_COUNTER_TOTAL: {
+        const struct event_counter_total *t = (const void *)head;
+        return size < sizeof(*t) || t->slot >= EVENT_COUNTERS_MAX ? SIZE_MAX : sizeof(*t);
+    }
     case EVENT_OFF_CPU:
     case EVENT_OFF_CPU_FOLDED:
     case EVENT_THREAD_TIME:
         return needed_for_wait(head, size);
+    case EVENT_WAKEUP:
+    case EVENT_WAKEUPS_FOLDED:
+        return needed_for_wakeup(head, size);
     default:
         return SIZE_MAX;
     }

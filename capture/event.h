@@ -32,6 +32,9 @@ enum event_type {
     EVENT_OFF_CPU,           /* struct event_off_cpu: an interval, told when it has ended */
     EVENT_OFF_CPU_FOLDED,    /* struct event_off_cpu_folded: the sum of intervals not told singly */
     EVENT_THREAD_TIME,       /* struct event_thread_time: where a thread's time went so far */
+    EVENT_COUNTER_TOTAL,     /* struct event_counter_total: near the end, one for each counter */
+    EVENT_WAKEUP,            /* struct event_wakeup: what ended the wait that is told next */
+    EVENT_WAKEUPS_FOLDED,    /* struct event_wakeups_folded: the sum of wakeups not told singly */
     EVENT_N_TYPES
 };
 
@@ -76,10 +79,33 @@ struct event_mapping {
     char path[]; /* as the target's mount namespace names it */
 };
 
-#define EVENT_F_SAMPLE_TRUNCATED 0x1u /* the stack is known not to reach its root */
+/* How the addresses of a stack end; the names go into unfinished_stack.cause, but the first: the
+ * thread's first function, or nothing says otherwise. */
+#define EVENT_STACK_ENDS(X)                                                                        \
+    X(ROOT, "root")                                                                                \
+    X(EXHAUSTED, "stack_copy_exhausted")    /* the stack goes on beyond what was copied of it */   \
+    X(NO_CFI, "no_cfi")                     /* code without unwind information */                  \
+    X(BAD_CFA, "bad_cfa")                   /* unwind information that leads nowhere */            \
+    X(TOO_DEEP, "too_deep")                 /* more than 1,024 addresses */                        \
+    X(BAD_MEMORY, "bad_memory")             /* memory that could not be read */                    \
+    X(BAD_PC, "bad_return_address")         /* a return address that is no code */                 \
+    X(UNKNOWN_REGISTER, "unknown_register") /* unwinding needs a register that is not known */     \
+    X(PENDING, "pending")                   /* unwind tables were not ready in time */             \
+    X(KERNEL_LIMIT, "kernel_limit")         /* the kernel gave as many addresses as it may */      \
+    X(NO_MAPPING, "no_mapping")             /* a caller that is in no mapping, found by ingest */
+
+enum event_stack_end {
+#define X(name, text) EVENT_STACK_END_##name,
+    EVENT_STACK_ENDS(X)
+#undef X
+        EVENT_N_STACK_ENDS
+};
+
+enum { EVENT_COUNTERS_MAX = 4 };
 
 /* addresses[0] is the sampled pc; then return addresses, callee before caller. The first n_kernel
- * of all n_addresses are kernel addresses. */
+ * of all n_addresses are kernel addresses. Behind them stand n_counters deltas, by slot: what the
+ * thread counted since its last sample (event_sample_counters()). */
 struct event_sample {
     struct event_head head;
     int32_t pid;
@@ -88,8 +114,17 @@ struct event_sample {
     uint16_t n_kernel;
     uint16_t n_addresses; /* at least 1 */
     int64_t on_cpu_ns;    /* the weight: on-CPU time this sample stands for */
+    uint8_t n_counters;   /* at most EVENT_COUNTERS_MAX */
+    uint8_t stack_end;    /* enum event_stack_end */
+    uint8_t is_guessed;   /* part of the stack is likely, not certain */
+    uint8_t pad[5];
     uint64_t addresses[];
 };
+
+static inline const uint64_t *event_sample_counters(const struct event_sample *s)
+{
+    return s->addresses + s->n_addresses;
+}
 
 /* What a thread does; the names go into thread_state.state and thread_sum.open_state. */
 #define EVENT_STATES(X)                                                                            \
@@ -158,8 +193,6 @@ enum event_stack_source {
 /* The evidence says no more than that a futex was waited for: a library function on the stack may
  * know better. */
 #define EVENT_F_WAIT_IS_VAGUE 0x1u
-/* The stack is known not to reach its root. */
-#define EVENT_F_WAIT_TRUNCATED 0x2u
 
 /* head.ts: when it was told, soon after its end. Addresses as in a sample, n_addresses may be 0. */
 struct event_off_cpu {
@@ -174,6 +207,9 @@ struct event_off_cpu {
     uint8_t stack_from;  /* enum event_stack_source */
     uint16_t n_kernel;
     uint16_t n_addresses;
+    uint8_t stack_end;  /* enum event_stack_end */
+    uint8_t is_guessed; /* part of the stack is likely, not certain */
+    uint8_t pad[6];
     uint64_t addresses[];
 };
 
@@ -187,6 +223,50 @@ struct event_off_cpu_folded {
     uint8_t pad[6];
     uint64_t n_intervals;
     int64_t dur_ns; /* of all of them */
+};
+
+/* Who ends a wait; the names go into thread_state.waker. */
+#define EVENT_WAKERS(X)                                                                            \
+    X(THREAD, "thread")       /* a thread of the target */                                         \
+    X(OUTSIDE, "outside")     /* one of another program */                                         \
+    X(INTERRUPT, "interrupt") /* no thread: a timer, a device */
+
+enum event_waker {
+#define X(name, text) EVENT_WAKER_##name,
+    EVENT_WAKERS(X)
+#undef X
+        EVENT_N_WAKERS
+};
+
+/* A blocked thread became runnable at start_ts + dur_ns of the EVENT_OFF_CPU that follows, of the
+ * same thread. The stack is that of the waker, n_addresses may be 0. */
+struct event_wakeup {
+    struct event_head head;
+    int32_t pid; /* that was woken */
+    int32_t tid;
+    int32_t waker_pid; /* 0: an interrupt, or not known */
+    int32_t waker_tid;
+    int64_t wake_ts;   /* ns */
+    int64_t dur_ns;    /* how long the thread had waited */
+    uint8_t waker;     /* enum event_waker */
+    uint8_t stack_end; /* enum event_stack_end */
+    uint8_t pad[2];
+    uint16_t n_kernel;
+    uint16_t n_addresses;
+    uint64_t addresses[];
+};
+
+/* Wakeups that ended waits which are in an EVENT_OFF_CPU_FOLDED, before head.ts. */
+struct event_wakeups_folded {
+    struct event_head head;
+    int32_t pid; /* that was woken */
+    int32_t tid;
+    int32_t waker_pid;
+    int32_t waker_tid;
+    uint8_t waker; /* enum event_waker */
+    uint8_t pad[7];
+    uint64_t n_wakeups;
+    int64_t dur_ns; /* of all the waits */
 };
 
 /* The ledger of a thread: start_ts to open_ts = on_cpu_ns + runnable_ns + blocked_ns + unknown_ns.
@@ -208,6 +288,16 @@ struct event_thread_time {
     uint8_t pad[5];
 };
 
+/* What a counter counted in all, also where no sample told of it. */
+struct event_counter_total {
+    struct event_head head;
+    uint32_t slot; /* below EVENT_COUNTERS_MAX */
+    uint32_t pad;
+    uint64_t n_counted;  /* scaled to enabled_ns */
+    uint64_t enabled_ns; /* CPU time of everything that was recorded */
+    uint64_t running_ns; /* ... in which it was counted: less when the CPU has too few counters */
+};
+
 /* Kinds of loss; the names go into loss.kind. Recorded and then lost (n_lost) are ring_full,
  * queue_full and malformed alone: the others say what was kept in disorder or never recorded. */
 #define EVENT_LOSS_KINDS(X)                                                                        \
@@ -217,7 +307,8 @@ struct event_thread_time {
     X(MALFORMED, "malformed")   /* n records that could not be parsed */                           \
     X(LATE, "late")             /* n records, kept, that came too late to be put in order */       \
     X(NO_EVENTS, "no_events")   /* n threads on which events could not be opened */                \
-    X(UNSAMPLED, "unsampled")   /* at the end: n ms of CPU time that no sample stands for */
+    X(STACKS, "stacks")       /* n stacks of waits found no room: those have none of their own */  \
+    X(UNSAMPLED, "unsampled") /* at the end: n ms of CPU time that no sample stands for */
 
 enum event_loss_kind {
 #define X(name, text) EVENT_LOSS_##name,
@@ -262,12 +353,17 @@ void event_add_thread(struct buf *batch, enum event_type type, int64_t ts, int32
                       const char *name, size_t name_len);
 void event_add_mapping(struct buf *batch, const struct event_mapping *body, const char *path,
                        size_t path_len);
-/* Returns room for body->n_addresses addresses, to be filled by the caller at once. */
+/* Returns room for body->n_addresses addresses and body->n_counters deltas, to be filled by the
+ * caller at once. */
 uint64_t *event_add_sample(struct buf *batch, const struct event_sample *body);
 /* The same for the n_addresses of a wait. */
 uint64_t *event_add_off_cpu(struct buf *batch, const struct event_off_cpu *body);
 void event_add_off_cpu_folded(struct buf *batch, const struct event_off_cpu_folded *body);
+/* The same for the n_addresses of a waker. */
+uint64_t *event_add_wakeup(struct buf *batch, const struct event_wakeup *body);
+void event_add_wakeups_folded(struct buf *batch, const struct event_wakeups_folded *body);
 void event_add_thread_time(struct buf *batch, const struct event_thread_time *body);
+void event_add_counter_total(struct buf *batch, const struct event_counter_total *body);
 void event_add_loss(struct buf *batch, int64_t ts, uint32_t cpu, enum event_loss_kind kind,
                     uint64_t n);
 void event_add_end(struct buf *batch, int64_t ts, enum event_end_reason reason);

@@ -5,115 +5,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <linux/perf_event.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "base/fd.h"
 #include "base/mem.h"
-#include "capture/record.h"
+#include "capture/refusal.h"
+#include "capture/waking.h"
 
 enum {
     RING_BYTES_MIN = 32 << 10,
     SPARE_FDS = 256, /* left to the rest of this process */
+    STACK_BYTES_MIN = 1024,
+    STACK_BYTES_MAX = 65528 - 2048, /* a record has 64 KiB at most, the rest of it included */
+    RINGS_BYTES_MAX = 128 << 20,    /* of all CPUs, as long as each has RING_BYTES_ENOUGH */
+    STACK_RING_BYTES = 1 << 20,
+    STACK_RING_BYTES_MIN = 128 << 10,
+    SWITCH_STACK_BYTES = 8 << 10, /* of a copy; the rest is read while the thread waits */
+    SWITCH_STACKS_MIN = 64,       /* that such a ring is to hold */
+    RING_BYTES_ENOUGH = 512 << 10,
     CPU_LIST_BYTES_MAX = 65536,
-    STATUS_BYTES_MAX = 16384,
     PATH_BYTES = 64,
+    FORMAT_BYTES_MAX = 16384,
 };
-
-static int perf_event_open(struct perf_event_attr *attr, pid_t tid, int cpu)
-{
-    long fd = syscall(SYS_perf_event_open, attr, tid, cpu, -1, PERF_FLAG_FD_CLOEXEC);
-    return fd < 0 ? -errno : (int)fd;
-}
-
-static int64_t paranoid_level(void)
-{
-    int64_t level = 0;
-    return fd_read_int("/proc/sys/kernel/perf_event_paranoid", &level) == 0 ? level : INT64_MIN;
-}
-
-/* Whether this process runs behind a seccomp filter. */
-static bool is_filtered(void)
-{
-    struct buf text = {0};
-    bool is_filtered = fd_read_file("/proc/self/status", STATUS_BYTES_MAX, &text) == 0 &&
-                       strstr(buf_str(&text), "\nSeccomp:\t2");
-    buf_free(&text);
-    return is_filtered;
-}
-
-/* The host says no: which of its settings does, and what would help. */
-static int explain_refusal(int os_errno, struct err *e)
-{
-    char setting[2 * PATH_BYTES] = "kernel.perf_event_paranoid is not readable";
-    int64_t level = paranoid_level();
-    bool is_root = geteuid() == 0, is_closed = level > 2 && !is_root;
-    if (level != INT64_MIN) {
-        snprintf(setting, sizeof(setting), "kernel.perf_event_paranoid is %lld%s", (long long)level,
-                 is_closed ? "" : ", not what forbids it");
-    }
-    err_set(e, STAX_EPERMISSION, "the host forbids perf events (perf_event_open: %s; %s)",
-            strerror(os_errno), setting);
-    if (is_closed) {
-        err_hint(e,
-                 "sudo sysctl kernel.perf_event_paranoid=2 (1 adds kernel stacks), or run as root");
-    } else if (is_filtered()) {
-        err_hint(e, "a seccomp filter, as containers and services have, is in the way: let it "
-                    "allow perf_event_open, or start the container with --cap-add PERFMON");
-    } else {
-        err_hint(e,
-                 "give stax-server CAP_PERFMON%s; a program that is not dumpable (setuid) can "
-                 "be recorded by root only",
-                 is_root ? "" : " or run it as root");
-    }
-    return STAX_EPERMISSION;
-}
-
-/* Says why perf_event_open() on a thread was refused and what would help. tid 0: our own. */
-static int explain(int os_errno, pid_t tid, struct err *e)
-{
-    char of[PATH_BYTES] = "stax-server itself";
-    if (tid) {
-        snprintf(of, sizeof(of), "thread %d", tid);
-    }
-    switch (os_errno) {
-    case ESRCH:
-        return err_set(e, STAX_ENOTFOUND, "thread %d is gone", tid);
-    case EMFILE:
-    case ENFILE:
-        err_set(e, STAX_ELIMIT, "no descriptors left for the events of %s", of);
-        err_hint(e, "raise the limit of open files for stax-server: ulimit -n, or LimitNOFILE= in "
-                    "its systemd unit");
-        return STAX_ELIMIT;
-    case ENOSYS:
-    case ENOENT:
-    case EOPNOTSUPP:
-        return err_set(e, STAX_ESYSTEM,
-                       "this kernel offers no perf events (CONFIG_PERF_EVENTS): %s",
-                       strerror(os_errno));
-    case EACCES:
-    case EPERM:
-        break;
-    default:
-        return err_set_errno(e, os_errno, "cannot open a perf event on %s", of);
-    }
-    char path[PATH_BYTES];
-    struct stat owner;
-    snprintf(path, sizeof(path), "/proc/%d", tid);
-    if (tid && stat(path, &owner) == 0 && owner.st_uid != geteuid() && geteuid() != 0) {
-        err_set(e, STAX_EPERMISSION, "process %d belongs to uid %u, stax-server runs as uid %u",
-                tid, owner.st_uid, geteuid());
-        err_hint(e, "record it as that user or as root");
-        return STAX_EPERMISSION;
-    }
-    return explain_refusal(os_errno, e);
-}
 
 /* The descriptors this process may hold, as many as the host allows at all. */
 static size_t raise_fd_limit(void)
@@ -146,80 +63,115 @@ static int find_cpus(struct pid_list *cpus)
     return rc;
 }
 
-/* An event that owns the ring of a CPU. It sits on our own main thread, disabled, and asks to be
- * woken when a quarter of the ring is full. The first one also finds out what can be counted. */
-static int open_anchor(struct events *ev, int cpu, size_t ring_bytes)
+/* ---- rings ---- */
+
+/* The events that own the rings. They sit on our own main thread, disabled, and ask to be woken
+ * when a quarter of a ring is full. The first ones also find out what can be counted. 0 or -errno.
+ */
+static int open_anchors(struct events *ev, size_t ring_bytes, int *anchors)
 {
-    struct perf_event_attr attr = {
-        .type = PERF_TYPE_SOFTWARE,
-        .size = sizeof(attr),
-        .config = PERF_COUNT_SW_DUMMY,
-        .sample_type = RECORD_SAMPLE_TYPE,
-        .sample_id_all = 1,
-        .disabled = 1,
-        .exclude_kernel = 1,
-        .exclude_hv = 1,
-        .use_clockid = 1,
-        .clockid = CLOCK_MONOTONIC,
-        .watermark = 1,
-        .wakeup_watermark = (uint32_t)(ring_bytes / 4),
-        .read_format = ev->counts_lost ? PERF_FORMAT_LOST : 0,
+    struct opener_want want = {
+        .event = {.kind = BROKER_DUMMY, .pid = getpid(), .tid = getpid()},
+        .wakeup_bytes = (uint32_t)(ring_bytes / 4),
     };
-    int fd = perf_event_open(&attr, getpid(), cpu);
-    if (fd == -EINVAL && ev->counts_lost) {
+    want.event.flags = BROKER_DISABLED | (ev->counts_lost ? BROKER_COUNT_LOST : 0);
+    int rc = opener_open(&ev->opener, &want, &ev->cpus, anchors);
+    if (rc == -EINVAL && ev->counts_lost) {
         ev->counts_lost = false;
-        return open_anchor(ev, cpu, ring_bytes);
+        return open_anchors(ev, ring_bytes, anchors);
     }
-    return fd;
+    return rc;
 }
 
-static void close_rings(struct events *ev)
+static void close_rings(struct events *ev, int *anchors, struct ring *rings)
 {
-    for (size_t i = 0; ev->rings && i < ev->cpus.n; i++) {
-        ring_unmap(&ev->rings[i]);
-        fd_close(&ev->anchors[i]);
+    for (size_t i = 0; rings && i < ev->cpus.n; i++) {
+        ring_unmap(&rings[i]);
+        fd_close(&anchors[i]);
     }
+}
+
+static void new_rings(struct events *ev, int **anchors, struct ring **rings)
+{
+    *anchors = mem_new(ev->cpus.n, sizeof(**anchors));
+    memset(*anchors, -1, ev->cpus.n * sizeof(**anchors));
+    *rings = mem_new(ev->cpus.n, sizeof(**rings));
 }
 
 /* 0, -EPERM when there is not enough locked memory for this size, or another -errno. */
-static int open_rings(struct events *ev, size_t ring_bytes, bool *is_map)
+static int open_rings(struct events *ev, size_t ring_bytes, int *anchors, struct ring *rings,
+                      bool *is_map)
 {
     *is_map = false;
-    for (size_t i = 0; i < ev->cpus.n; i++) {
-        int fd = open_anchor(ev, ev->cpus.pids[i], ring_bytes);
-        if (fd < 0) {
-            return fd;
-        }
-        ev->anchors[i] = fd;
-        int rc = ring_map(&ev->rings[i], fd, ring_bytes);
-        if (rc != 0) {
-            *is_map = true;
-            return rc;
-        }
+    int rc = open_anchors(ev, ring_bytes, anchors);
+    for (size_t i = 0; i < ev->cpus.n && rc == 0; i++) {
+        *is_map = anchors[i] >= 0;
+        rc = *is_map ? ring_map(&rings[i], anchors[i], ring_bytes) : -ENODEV;
     }
-    ev->ring_bytes = ring_bytes;
-    return 0;
+    if (rc != 0) {
+        close_rings(ev, anchors, rings);
+    }
+    return rc;
 }
 
-static int explain_rings(int os_errno, bool is_map, struct err *e)
+/* The rings for stacks of switches: as large as locked memory allows, or none. */
+static void open_stack_rings(struct events *ev)
 {
-    if (!is_map) {
-        return explain(os_errno, 0, e);
+    size_t ring_bytes = STACK_RING_BYTES;
+    bool is_map;
+    ev->has_tried_stack_rings = true;
+    new_rings(ev, &ev->stack_anchors, &ev->stack_rings);
+    while (ring_bytes >= STACK_RING_BYTES_MIN &&
+           open_rings(ev, ring_bytes, ev->stack_anchors, ev->stack_rings, &is_map) != 0) {
+        ring_bytes /= 2;
     }
-    if (os_errno != EPERM && os_errno != ENOMEM) {
-        return err_set_errno(e, os_errno, "cannot map a perf ring");
+    if (ring_bytes < STACK_RING_BYTES_MIN) {
+        free(ev->stack_anchors);
+        free(ev->stack_rings);
+        ev->stack_anchors = NULL;
+        ev->stack_rings = NULL;
+        return;
     }
-    int64_t kib = -1;
-    fd_read_int("/proc/sys/kernel/perf_event_mlock_kb", &kib);
-    err_set(e, STAX_ELIMIT,
-            "no locked memory left even for rings of %d KiB per CPU "
-            "(kernel.perf_event_mlock_kb is %lld, shared by all recordings of this user)",
-            RING_BYTES_MIN >> 10, (long long)kib);
-    err_hint(e,
-             "stop other recordings, raise RLIMIT_MEMLOCK (ulimit -l) for stax-server, or sudo "
-             "sysctl kernel.perf_event_mlock_kb=%lld",
-             (long long)(kib > 516 ? kib * 2 : 1032));
-    return STAX_ELIMIT;
+    size_t bytes = ring_bytes / SWITCH_STACKS_MIN & ~(size_t)7;
+    ev->switch_stack_bytes = (uint32_t)(bytes < SWITCH_STACK_BYTES ? bytes : SWITCH_STACK_BYTES);
+    ev->formats[EVENTS_STACKS].has_stack = true;
+    ev->formats[EVENTS_STACKS].user_regs = ev->user_regs;
+}
+
+const struct record_format *events_format(const struct events *ev, uint64_t id)
+{
+    uint32_t source = map_get(&ev->sources, id);
+    if (source == EVENTS_DISCARDED) {
+        source = 0;
+    }
+    return &ev->formats[source & EVENTS_SWITCH_STACK ? EVENTS_STACKS
+                        : source & EVENTS_WAKING     ? EVENTS_WAKINGS
+                                                     : EVENTS_CLOCK];
+}
+
+/* Stack copies are as large as they can be for the ring to hold the samples of 35 ms, which is how
+ * long nobody may come to drain it: the kernel takes the room of a whole copy whatever the stack's
+ * size. What is missing is read from the target. */
+static void set_formats(struct events *ev)
+{
+    int64_t n_samples = 35000000 / ev->period_ns + 1;
+    int64_t bytes = (int64_t)ev->ring_bytes / n_samples;
+    bytes = bytes < STACK_BYTES_MIN ? STACK_BYTES_MIN : bytes;
+    bytes = bytes > STACK_BYTES_MAX ? STACK_BYTES_MAX : bytes;
+    if (ev->user_regs) {
+        ev->stack_bytes = (uint32_t)bytes & ~7u;
+        ev->formats[EVENTS_CLOCK].has_stack = true;
+        ev->formats[EVENTS_CLOCK].user_regs = ev->user_regs;
+    }
+}
+
+/* From the first event on, or from when counters were left out. */
+static void set_counter_format(struct events *ev)
+{
+    struct record_format *format = &ev->formats[EVENTS_CLOCK];
+    format->has_counters = ev->counters.list.n > 0;
+    format->read_format = PERF_FORMAT_GROUP | PERF_FORMAT_TOTAL_TIME_ENABLED |
+                          PERF_FORMAT_TOTAL_TIME_RUNNING | (ev->counts_lost ? PERF_FORMAT_LOST : 0);
 }
 
 int events_open(struct events *ev, size_t ring_bytes, struct err *e)
@@ -230,166 +182,90 @@ int events_open(struct events *ev, size_t ring_bytes, struct err *e)
     ev->inherits_threads = true;
     ev->has_switches = true;
     ev->has_stacks = true;
+    ev->has_wakings = true;
+    ev->formats[EVENTS_WAKINGS].has_raw = true;
     ev->counts_lost = true;
+    opener_init(&ev->opener, ev->daemon_socket);
     if (find_cpus(&ev->cpus) != 0) {
         return err_set(e, STAX_ESYSTEM, "cannot tell which CPUs are online");
     }
-    ev->anchors = mem_new(ev->cpus.n, sizeof(*ev->anchors));
-    memset(ev->anchors, -1, ev->cpus.n * sizeof(*ev->anchors));
-    ev->rings = mem_new(ev->cpus.n, sizeof(*ev->rings));
+    new_rings(ev, &ev->anchors, &ev->rings);
+    while (ring_bytes > RING_BYTES_ENOUGH && ring_bytes * ev->cpus.n > RINGS_BYTES_MAX) {
+        ring_bytes /= 2;
+    }
     for (;;) {
         bool is_map;
-        int rc = open_rings(ev, ring_bytes, &is_map);
+        int rc = open_rings(ev, ring_bytes, ev->anchors, ev->rings, &is_map);
         if (rc == 0) {
-            return 0;
+            ev->ring_bytes = ring_bytes;
+            set_formats(ev);
+            rc = counters_probe(&ev->counters, &ev->opener, &ev->cpus, ev->counts_lost, e);
+            set_counter_format(ev);
+            return rc;
         }
-        close_rings(ev);
         bool is_short = is_map && (rc == -EPERM || rc == -ENOMEM);
+        if (!is_map) {
+            return refusal_explain(-rc, 0, &ev->opener.refusal, e);
+        }
         if (!is_short || ring_bytes / 2 < RING_BYTES_MIN) {
-            return explain_rings(-rc, is_map, e);
+            return refusal_explain_ring(-rc, RING_BYTES_MIN, e);
         }
         ring_bytes /= 2;
     }
 }
 
-static int open_clock(const struct events *ev, pid_t tid, int cpu)
+/* ---- what is opened on a thread: a kind of event each ---- */
+
+static uint32_t common_flags(const struct events *ev)
 {
-    struct perf_event_attr attr = {
-        .type = PERF_TYPE_SOFTWARE,
-        .size = sizeof(attr),
-        .config = PERF_COUNT_SW_CPU_CLOCK,
-        .sample_period = (uint64_t)ev->period_ns,
-        .sample_type = RECORD_SAMPLE_TYPE,
-        .read_format = ev->counts_lost ? PERF_FORMAT_LOST : 0,
-        .sample_id_all = 1,
-        .disabled = ev->is_on_exec,
-        .enable_on_exec = ev->is_on_exec,
-        .inherit = 1,
-        .inherit_thread = !ev->with_children && ev->inherits_threads,
-        .exclude_kernel = !ev->has_kernel,
-        .exclude_callchain_kernel = !ev->has_kernel,
-        .exclude_hv = 1,
-        .mmap = 1,
-        .mmap2 = 1,
-        .comm = 1,
-        .comm_exec = 1,
-        .task = 1,
-        .context_switch = ev->has_switches,
-        .use_clockid = 1,
-        .clockid = CLOCK_MONOTONIC,
-    };
-    return perf_event_open(&attr, tid, cpu);
+    bool is_thread_only = !ev->with_children && ev->inherits_threads;
+    return BROKER_INHERIT | (is_thread_only ? BROKER_INHERIT_THREAD : 0) |
+           (ev->is_on_exec ? BROKER_ON_EXEC : 0) | (ev->counts_lost ? BROKER_COUNT_LOST : 0);
 }
 
-/* Stacks of context switches, each of them: events_set_stacks() bounds the rate. The kernel's own
+/* The sampling clock, which also tells of mappings, names, forks, ends and context switches. */
+static struct opener_want clock_want(const struct events *ev, bool has_kernel)
+{
+    struct opener_want want = {.event = {.kind = BROKER_CPU_CLOCK, .stack_bytes = ev->stack_bytes},
+                               .counters = &ev->counters.list};
+    want.event.period = (uint64_t)ev->period_ns;
+    want.event.flags = common_flags(ev) | BROKER_CALLCHAIN | BROKER_SIDEBAND |
+                       (has_kernel ? BROKER_KERNEL : 0) |
+                       (ev->without_kernel ? BROKER_NO_KERNEL_STACKS : 0) |
+                       (ev->has_switches ? BROKER_SWITCH_RECORDS : 0);
+    return want;
+}
+
+/* Stacks of context switches, each of them: events_set() bounds the rate. The kernel's own
  * ways do not: a frequency takes one burst for the rate and then leaves rare switches out for good,
- * and PERF_EVENT_IOC_PERIOD does not reach inherited events, as PERF_EVENT_IOC_DISABLE does. */
-static int open_stacks(const struct events *ev, pid_t tid, int cpu)
+ * and PERF_EVENT_IOC_PERIOD does not reach inherited events, as PERF_EVENT_IOC_DISABLE does.
+ * The kernel's part says why a thread waits: it is taken also where nobody wants to see it. */
+static struct opener_want stacks_want(const struct events *ev)
 {
-    struct perf_event_attr attr = {
-        .type = PERF_TYPE_SOFTWARE,
-        .size = sizeof(attr),
-        .config = PERF_COUNT_SW_CONTEXT_SWITCHES,
-        .sample_period = 1,
-        .sample_type = RECORD_SAMPLE_TYPE,
-        .read_format = ev->counts_lost ? PERF_FORMAT_LOST : 0,
-        .sample_id_all = 1,
-        .disabled = ev->is_on_exec,
-        .enable_on_exec = ev->is_on_exec,
-        .inherit = 1,
-        .inherit_thread = !ev->with_children && ev->inherits_threads,
-        .exclude_hv = 1,
-        .use_clockid = 1,
-        .clockid = CLOCK_MONOTONIC,
-    };
-    return perf_event_open(&attr, tid, cpu);
+    struct opener_want want = {
+        .event = {.kind = BROKER_SWITCH_OUT, .period = 1, .stack_bytes = ev->switch_stack_bytes}};
+    want.event.flags = common_flags(ev) | BROKER_CALLCHAIN | BROKER_KERNEL |
+                       (ev->is_attaching ? BROKER_DISABLED : 0);
+    return want;
 }
 
-/* Opens an event with what the host grants, and remembers what it did not. */
-static int open_granted(struct events *ev, pid_t tid, int cpu)
+/* Wakeups, each of them: events_set() bounds the rate, as it does that of the stacks. */
+static struct opener_want wakings_want(const struct events *ev)
 {
-    int fd = open_clock(ev, tid, cpu);
-    if (fd == -EINVAL && !ev->with_children && ev->inherits_threads) {
-        ev->inherits_threads = false;
-        fd = open_clock(ev, tid, cpu);
-        ev->inherits_threads = fd == -EINVAL; /* then that was not the reason */
-    }
-    if ((fd == -EACCES || fd == -EPERM) && ev->has_kernel) {
-        int kernel_errno = -fd;
-        ev->has_kernel = false;
-        fd = open_clock(ev, tid, cpu);
-        ev->has_kernel = fd < 0;
-        ev->kernel_errno = fd < 0 ? 0 : kernel_errno;
-    }
-    return fd;
+    struct opener_want want = {.event = {.kind = BROKER_SCHED_WAKING, .period = 1}};
+    want.event.flags = common_flags(ev) | BROKER_CALLCHAIN | BROKER_KERNEL |
+                       (ev->is_attaching ? BROKER_DISABLED : 0);
+    return want;
 }
 
-/* Directs an event into the ring of its CPU and keeps it; 0 or -errno, with fd closed. */
-static int keep_event(struct events *ev, int fd, size_t cpu_index, uint32_t source)
-{
-    uint64_t id = 0;
-    if (ioctl(fd, PERF_EVENT_IOC_SET_OUTPUT, ev->anchors[cpu_index]) != 0 ||
-        ioctl(fd, PERF_EVENT_IOC_ID, &id) != 0) {
-        int os_errno = errno;
-        close(fd);
-        return -os_errno;
-    }
-    mem_reserve(&ev->fds, &ev->cap_fds, ev->n_fds + 1, sizeof(*ev->fds));
-    ev->fds[ev->n_fds++] = fd;
-    *map_put(&ev->sources, id) = source;
-    return 0;
-}
-
-/* Stacks are an extra: what stands in their way is remembered and they are left out. */
-static void add_stacks(struct events *ev, pid_t tid, size_t cpu_index)
-{
-    if (!ev->has_stacks || !ev->has_kernel || !ev->has_switches) {
-        return;
-    }
-    int rc = -EMFILE;
-    if (ev->n_fds + 2 * ev->cpus.n < ev->max_fds) {
-        rc = open_stacks(ev, tid, ev->cpus.pids[cpu_index]);
-    }
-    if (rc >= 0) {
-        int fd = rc;
-        rc = keep_event(ev, fd, cpu_index, (uint32_t)tid | EVENTS_SWITCH_STACK);
-        if (rc == 0) {
-            mem_reserve(&ev->stack_fds, &ev->cap_stack_fds, ev->n_stack_fds + 1, sizeof(int));
-            ev->stack_fds[ev->n_stack_fds++] = fd;
-        }
-    }
-    if (rc < 0 && rc != -ESRCH && rc != -ENODEV && rc != -ENXIO) {
-        ev->has_stacks = false;
-        ev->stacks_errno = -rc;
-    }
-}
-
-/* Opens the events of one thread on one CPU; 0 or -errno. */
-static int add_event(struct events *ev, pid_t tid, size_t cpu_index)
-{
-    if (ev->n_fds + ev->cpus.n >= ev->max_fds) {
-        return -EMFILE;
-    }
-    int fd = open_granted(ev, tid, ev->cpus.pids[cpu_index]);
-    if (fd < 0) {
-        return fd;
-    }
-    int rc = keep_event(ev, fd, cpu_index, (uint32_t)tid);
-    if (rc == 0) {
-        add_stacks(ev, tid, cpu_index);
-    }
-    return rc;
-}
+/* ---- opening ---- */
 
 /* Closes the events from n_keep on; what they wrote so far must not be taken for the thread's. */
 static void discard(struct events *ev, size_t n_keep)
 {
-    while (ev->n_fds > n_keep) {
-        int fd = ev->fds[--ev->n_fds];
+    while (ev->n_open > n_keep) {
+        int fd = ev->open[--ev->n_open].fd;
         uint64_t id;
-        if (ev->n_stack_fds && ev->stack_fds[ev->n_stack_fds - 1] == fd) {
-            ev->n_stack_fds--;
-        }
         if (ioctl(fd, PERF_EVENT_IOC_ID, &id) == 0) {
             *map_put(&ev->sources, id) = EVENTS_DISCARDED;
         }
@@ -397,69 +273,302 @@ static void discard(struct events *ev, size_t n_keep)
     }
 }
 
-int events_add_thread(struct events *ev, pid_t tid, struct err *e)
+/* Directs an event into the ring of its CPU and keeps it; 0 or -errno, with fd closed. */
+static int keep_event(struct events *ev, int fd, size_t cpu_index, uint32_t source)
 {
-    size_t n_before = ev->n_fds;
-    for (size_t i = 0; i < ev->cpus.n; i++) {
-        int rc = add_event(ev, tid, i);
-        if (rc == 0 || rc == -ENODEV || rc == -ENXIO) {
-            continue; /* a CPU that went offline since */
+    uint64_t id = 0;
+    bool is_apart = source & EVENTS_SWITCH_STACK && ev->stack_anchors;
+    int anchor = is_apart ? ev->stack_anchors[cpu_index] : ev->anchors[cpu_index];
+    if (ioctl(fd, PERF_EVENT_IOC_SET_OUTPUT, anchor) != 0 ||
+        ioctl(fd, PERF_EVENT_IOC_ID, &id) != 0) {
+        int os_errno = errno;
+        close(fd);
+        return -os_errno;
+    }
+    mem_reserve(&ev->open, &ev->cap_open, ev->n_open + 1, sizeof(*ev->open));
+    ev->open[ev->n_open++] = (struct events_fd){fd, source};
+    *map_put(&ev->sources, id) = source;
+    return 0;
+}
+
+/* A counter follows the clock of its group: it has no records of its own. */
+static void keep_counter(struct events *ev, int fd, uint32_t tid)
+{
+    mem_reserve(&ev->open, &ev->cap_open, ev->n_open + 1, sizeof(*ev->open));
+    ev->open[ev->n_open++] = (struct events_fd){fd, EVENTS_COUNTER | tid};
+}
+
+/* Opens one kind of event of a thread on all CPUs, or none; 0 or -errno. source: what its records
+ * count as (EVENTS_*, without the tid). */
+static int add_kind(struct events *ev, const struct events_thread *t, struct opener_want *want,
+                    uint32_t source)
+{
+    size_t per_cpu = 1 + (want->counters ? want->counters->n : 0);
+    size_t n_before = ev->n_open, n = ev->cpus.n * per_cpu;
+    if (ev->n_open + n + ev->cpus.n > ev->max_fds) {
+        return -EMFILE;
+    }
+    want->event.pid = t->pid;
+    want->event.tid = t->tid;
+    int *fds = mem_new(n, sizeof(*fds));
+    int rc = opener_open(&ev->opener, want, &ev->cpus, fds);
+    for (size_t i = 0; i < n; i++) {
+        if (fds[i] >= 0 && rc == 0 && i % per_cpu == 0) {
+            rc = keep_event(ev, fds[i], i / per_cpu, source | (uint32_t)t->tid);
+        } else if (fds[i] >= 0 && rc == 0) {
+            keep_counter(ev, fds[i], (uint32_t)t->tid);
+        } else {
+            fd_close(&fds[i]);
         }
+    }
+    free(fds);
+    if (rc != 0) {
         discard(ev, n_before);
-        return explain(-rc, tid, e);
+    }
+    return rc;
+}
+
+static int add_clock(struct events *ev, const struct events_thread *t, bool has_kernel)
+{
+    struct opener_want want = clock_want(ev, has_kernel);
+    int rc = add_kind(ev, t, &want, 0);
+    if (rc == -EINVAL && !ev->with_children && ev->inherits_threads) {
+        ev->inherits_threads = false;
+        want = clock_want(ev, has_kernel);
+        rc = add_kind(ev, t, &want, 0);
+        ev->inherits_threads = rc == -EINVAL; /* then that was not the reason */
+    }
+    return rc;
+}
+
+/* The clock with what the host grants, and remembers what it did not. *has_kernel: it was. */
+static int add_granted_clock(struct events *ev, const struct events_thread *t, bool *has_kernel)
+{
+    *has_kernel = ev->has_kernel;
+    int rc = add_clock(ev, t, ev->has_kernel);
+    if ((rc != -EACCES && rc != -EPERM) || !ev->has_kernel) {
+        return rc;
+    }
+    int kernel_errno = -rc;
+    struct err refusal = ev->opener.refusal;
+    rc = add_clock(ev, t, false);
+    if (rc == 0) {
+        *has_kernel = false;
+        ev->kernel_errno = kernel_errno;
+        ev->kernel_refusal = refusal;
+        ev->n_without_kernel++;
+        ev->has_kernel = ev->n_threads > 0; /* the others may have it all the same */
+    }
+    return rc;
+}
+
+/* Stacks are an extra: what stands in their way is remembered and they are left out. */
+static void add_stacks(struct events *ev, const struct events_thread *t)
+{
+    if (!ev->has_stacks || !ev->has_switches) {
+        return;
+    }
+    if (ev->user_regs && !ev->has_tried_stack_rings) {
+        open_stack_rings(ev);
+    }
+    struct opener_want want = stacks_want(ev);
+    int rc = add_kind(ev, t, &want, EVENTS_SWITCH_STACK);
+    if (rc != 0 && rc != -ESRCH) {
+        ev->has_stacks = false;
+        ev->stacks_errno = -rc;
+    }
+}
+
+/* Who may not read the format relies on what it has always been. */
+static void find_waking_layout(struct events *ev)
+{
+    struct buf text = {0};
+    if (opener_read_tracepoint(WAKING_TRACEPOINT, "format", FORMAT_BYTES_MAX, &text) == 0) {
+        ev->waking_pid_offset = waking_pid_offset(buf_str(&text));
+    } else {
+        ev->waking_pid_offset = WAKING_PID_USUAL;
+    }
+    buf_free(&text);
+    if (ev->waking_pid_offset == WAKING_PID_UNKNOWN) {
+        ev->has_wakings = false;
+        ev->wakings_errno = EPROTO;
+    }
+}
+
+/* So are wakeups. */
+static void add_wakings(struct events *ev, const struct events_thread *t)
+{
+    if (!ev->has_wakings || !ev->has_switches) {
+        return;
+    }
+    if (!ev->waking_pid_offset) {
+        find_waking_layout(ev);
+    }
+    struct opener_want want = wakings_want(ev);
+    int rc = ev->has_wakings ? add_kind(ev, t, &want, EVENTS_WAKING) : 0;
+    if (rc != 0 && rc != -ESRCH) {
+        ev->has_wakings = false;
+        ev->wakings_errno = -rc;
+        ev->wakings_refusal = ev->opener.refusal;
+    }
+}
+
+int events_add_thread(struct events *ev, const struct events_thread *t, struct err *e)
+{
+    bool has_kernel;
+    int rc = add_granted_clock(ev, t, &has_kernel);
+    if (rc != 0) {
+        return refusal_explain(-rc, t->tid, &ev->opener.refusal, e);
+    }
+    ev->n_threads++;
+    if (has_kernel) {
+        add_stacks(ev, t);
+        add_wakings(ev, t);
     }
     return 0;
 }
 
-void events_set_stacks(struct events *ev, bool is_on)
+/* ---- wakeups from anywhere ---- */
+
+static void end_watch(struct events *ev)
 {
-    for (size_t i = 0; i < ev->n_stack_fds; i++) {
-        /* A thread that is gone has nothing to switch off. */
-        (void)ioctl(ev->stack_fds[i], is_on ? PERF_EVENT_IOC_ENABLE : PERF_EVENT_IOC_DISABLE, 0);
+    for (size_t i = 0; ev->watch_fds && i < ev->cpus.n; i++) {
+        fd_close(&ev->watch_fds[i]);
+    }
+    free(ev->watch_fds);
+    ev->watch_fds = NULL;
+}
+
+/* Filters, directs and starts the events that were opened. A filter cannot be changed later. */
+static int start_watch(struct events *ev, const int *fds, const char *filter)
+{
+    for (size_t i = 0; i < ev->cpus.n; i++) {
+        uint64_t id = 0;
+        if (fds[i] < 0) {
+            continue; /* offline */
+        }
+        if (ioctl(fds[i], PERF_EVENT_IOC_SET_FILTER, filter) != 0 ||
+            ioctl(fds[i], PERF_EVENT_IOC_SET_OUTPUT, ev->anchors[i]) != 0 ||
+            ioctl(fds[i], PERF_EVENT_IOC_ID, &id) != 0) {
+            return -errno;
+        }
+        *map_put(&ev->sources, id) = EVENTS_WATCH;
+        if (ioctl(fds[i], PERF_EVENT_IOC_ENABLE, 0) != 0) {
+            return -errno;
+        }
+    }
+    return 0;
+}
+
+int events_watch(struct events *ev, const int32_t *tids, size_t n)
+{
+    struct opener_want want = {.event = {.kind = BROKER_SCHED_WAKING, .period = 1}};
+    struct buf filter = {0};
+    int *old = ev->watch_fds;
+    int rc = 0;
+    want.event.flags = BROKER_CALLCHAIN | BROKER_KERNEL | BROKER_DISABLED;
+    ev->watch_fds = NULL;
+    for (size_t i = 0; i < n; i++) {
+        buf_addf(&filter, "%spid == %d", i ? " || " : "", tids[i]);
+    }
+    if (n) {
+        ev->watch_fds = mem_new(ev->cpus.n, sizeof(int));
+        rc = opener_open_everywhere(&want, &ev->cpus, ev->watch_fds);
+        rc = rc ? rc : start_watch(ev, ev->watch_fds, buf_str(&filter));
+    }
+    if (rc != 0) {
+        end_watch(ev);
+    }
+    /* The old ones go after the new ones have come, so that no wakeup falls between. */
+    for (size_t i = 0; old && i < ev->cpus.n; i++) {
+        fd_close(&old[i]);
+    }
+    free(old);
+    buf_free(&filter);
+    return rc;
+}
+
+/* ---- afterwards ---- */
+
+void events_set(struct events *ev, uint32_t kind, bool is_on)
+{
+    for (size_t i = 0; i < ev->n_open; i++) {
+        if (ev->open[i].source & kind) {
+            /* A thread that is gone has nothing to switch off. */
+            (void)ioctl(ev->open[i].fd, is_on ? PERF_EVENT_IOC_ENABLE : PERF_EVENT_IOC_DISABLE, 0);
+        }
     }
 }
 
 bool events_have_room(struct events *ev, size_t n_threads)
 {
-    size_t n_used = events_n_open(ev);
+    size_t n_used = events_n_open(ev), n_counters = ev->counters.list.n;
     size_t n_room = ev->max_fds > n_used ? (ev->max_fds - n_used) / ev->cpus.n : 0;
-    if (ev->has_stacks && n_threads > n_room / 2) {
+    size_t n_kinds = 1 + n_counters + ev->has_stacks + ev->has_wakings;
+    if (n_counters && !ev->counters.is_asked_for && ev->n_open == 0 &&
+        n_threads > n_room / n_kinds) {
+        counters_leave_out(&ev->counters, "too few descriptors for counters per thread and CPU",
+                           "ulimit -n 1048576 for stax-server");
+        set_counter_format(ev);
+        n_kinds -= n_counters;
+        n_counters = 0;
+    }
+    if (ev->has_wakings && n_threads > n_room / n_kinds) {
+        ev->has_wakings = false;
+        ev->wakings_errno = EMFILE;
+    }
+    if (ev->has_stacks && n_threads > n_room / (2 + n_counters)) {
         ev->has_stacks = false;
         ev->stacks_errno = EMFILE;
     }
-    return n_threads <= n_room;
+    return n_threads <= n_room / (1 + n_counters);
 }
 
 void events_read(const struct events *ev, struct events_totals *totals)
 {
     *totals = (struct events_totals){0};
-    size_t n_stacks = 0; /* stack_fds is a part of fds, in the same order */
-    for (size_t i = 0; i < ev->n_fds; i++) {
+    for (size_t i = 0; i < ev->n_open; i++) {
         uint64_t values[2] = {0}; /* ns (of the clock) or context switches, lost records */
-        bool is_stack = n_stacks < ev->n_stack_fds && ev->stack_fds[n_stacks] == ev->fds[i];
-        n_stacks += is_stack;
-        if (read(ev->fds[i], values, sizeof(values)) > 0) {
-            totals->on_cpu_ns += is_stack ? 0 : (int64_t)values[0];
-            totals->n_lost += values[1];
+        if (ev->open[i].source & EVENTS_COUNTER) {
+            continue; /* read with its clock */
+        }
+        if (ev->counters.list.n && !(ev->open[i].source & ~EVENTS_TID_MASK)) {
+            counters_add_total(&ev->counters, ev->open[i].fd, ev->counts_lost, &totals->counters);
+        } else if (read(ev->open[i].fd, values, sizeof(values)) > 0) {
+            bool is_clock = !(ev->open[i].source & ~EVENTS_TID_MASK);
+            totals->on_cpu_ns += is_clock ? (int64_t)values[0] : 0;
+            bool is_apart = ev->stack_rings && ev->open[i].source & EVENTS_SWITCH_STACK;
+            *(is_apart ? &totals->n_stacks_lost : &totals->n_lost) += values[1];
         }
     }
+    totals->on_cpu_ns += (int64_t)totals->counters.clock_ns;
+    totals->n_lost += totals->counters.n_lost;
 }
 
 size_t events_n_open(const struct events *ev)
 {
-    return ev->n_fds + ev->cpus.n;
+    return ev->n_open + ev->cpus.n * (ev->stack_anchors ? 2 : 1);
+}
+
+void events_end_opening(struct events *ev)
+{
+    opener_close(&ev->opener);
 }
 
 void events_close(struct events *ev)
 {
-    while (ev->n_fds) {
-        fd_close(&ev->fds[--ev->n_fds]);
+    end_watch(ev);
+    while (ev->n_open) {
+        fd_close(&ev->open[--ev->n_open].fd);
     }
-    close_rings(ev);
-    free(ev->fds);
-    free(ev->stack_fds);
+    close_rings(ev, ev->anchors, ev->rings);
+    close_rings(ev, ev->stack_anchors, ev->stack_rings);
+    opener_close(&ev->opener);
+    free(ev->open);
     free(ev->anchors);
     free(ev->rings);
+    free(ev->stack_anchors);
+    free(ev->stack_rings);
     map_free(&ev->sources);
     pid_list_free(&ev->cpus);
     *ev = (struct events){0};

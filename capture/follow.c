@@ -113,11 +113,15 @@ void follow_tell_mapping(struct follow *f, struct event_mapping *m, const char *
         path = anonymous;
         len = sizeof(anonymous) - 1;
     }
-    if (!has_room(f, sizeof(*m) + len, HARD_BOUND)) {
-        return;
-    }
     if (m->inode == 0) {
         m->device = 0;
+    }
+    struct target_process *p = target_process(&f->target, m->pid);
+    if (p && f->options.unwinder) {
+        unwinder_map(f->options.unwinder, &p->space, m, path, len);
+    }
+    if (!has_room(f, sizeof(*m) + len, HARD_BOUND)) {
+        return;
     }
     m->head.flags = EVENT_F_MAPPING_EXECUTABLE;
     event_add_mapping(&f->batch, m, path, len);
@@ -197,12 +201,28 @@ static bool is_paused_at(struct follow *f, int64_t ts)
     return f->is_paused;
 }
 
-static void on_sample(struct follow *f, const struct record *r, int32_t source, int64_t ts)
+size_t follow_drop_kernel(uint64_t *addresses, size_t n, size_t *n_kernel)
+{
+    n -= *n_kernel;
+    memmove(addresses, addresses + *n_kernel, n * sizeof(*addresses));
+    *n_kernel = 0;
+    return n;
+}
+
+/* False: its stack needs a table that is still being made. */
+static bool on_sample(struct follow *f, const struct record *r, int32_t source, int64_t ts,
+                      bool may_wait)
 {
     struct target_thread *t = thread_of(f, r->pid, r->tid, source, ts);
     struct target_process *p = t->process;
     if (p->maps_ts < f->loss_ts && ts - p->maps_ts >= REREAD_NS && follow_may_read_proc(f)) {
         follow_read_mappings(f, p, ts); /* what it mapped may have been among the lost */
+    }
+    bool is_paused = is_paused_at(f, ts);
+    struct unwinder_stack *stack = &f->stack;
+    if (!is_paused &&
+        !unwinder_sample(f->options.unwinder, f->options.max_stack, p->space, r, may_wait, stack)) {
+        return false;
     }
     int64_t period_ns = f->options.period_ns;
     if (r->sample.period > 0 && r->sample.period <= (uint64_t)PERIOD_MAX_NS) {
@@ -210,26 +230,38 @@ static void on_sample(struct follow *f, const struct record *r, int32_t source, 
     }
     int64_t on_cpu_ns = follow_waits_sample(f, t, ts, period_ns);
     f->stats.sampled_ns += on_cpu_ns;
-    if (is_paused_at(f, ts)) {
-        return;
+    uint64_t counters[EVENT_COUNTERS_MAX];
+    bool is_counted =
+        f->options.n_counters > 0 && thread_counters_take(&t->counters, r->cpu, &r->sample.counters,
+                                                          f->options.n_counters, counters);
+    if (is_paused) {
+        return true;
     }
-    size_t n_kernel;
-    size_t n = record_addresses(r, f->addresses, FOLLOW_ADDRESSES_MAX, &n_kernel);
+    if (f->options.without_kernel && stack->n_kernel < stack->n) {
+        /* Else there is no user stack to stand at. */
+        stack->n = follow_drop_kernel(stack->addresses, stack->n, &stack->n_kernel);
+    }
+    size_t n_bytes = stack->n * sizeof(uint64_t);
     struct event_sample body = {
         .head.ts = ts,
-        .head.flags = n >= f->options.max_stack ? EVENT_F_SAMPLE_TRUNCATED : 0,
         .pid = r->pid,
         .tid = r->tid,
         .cpu = r->cpu,
-        .n_kernel = (uint16_t)n_kernel,
-        .n_addresses = (uint16_t)n,
+        .n_kernel = (uint16_t)stack->n_kernel,
+        .n_addresses = (uint16_t)stack->n,
         .on_cpu_ns = on_cpu_ns,
+        .stack_end = (uint8_t)stack->end,
+        .is_guessed = stack->is_guessed,
+        .n_counters = (uint8_t)(is_counted ? f->options.n_counters : 0),
     };
-    if (!has_room(f, sizeof(body) + n * sizeof(uint64_t), 1)) {
-        return;
+    size_t n_counter_bytes = body.n_counters * sizeof(uint64_t);
+    if (has_room(f, sizeof(body) + n_bytes + n_counter_bytes, 1)) {
+        uint64_t *words = event_add_sample(&f->batch, &body);
+        memcpy(words, stack->addresses, n_bytes);
+        memcpy(words + stack->n, counters, n_counter_bytes);
+        f->stats.n_samples++;
     }
-    memcpy(event_add_sample(&f->batch, &body), f->addresses, n * sizeof(uint64_t));
-    f->stats.n_samples++;
+    return true;
 }
 
 static void on_mapping(struct follow *f, const struct record *r, int64_t ts)
@@ -269,6 +301,7 @@ static void on_exec(struct follow *f, const struct record *r, int32_t source, in
     } else {
         target_set_cmdline(p, NULL, 0);
     }
+    target_clear_space(p);
     p->maps_ts = ts;
     follow_tell_process(f, EVENT_EXEC, p, 0, ts);
     follow_tell_thread(f, EVENT_THREAD_NAME, t, ts);
@@ -296,6 +329,7 @@ static struct target_process *start_forked(struct follow *f, const struct record
     p->seen_ts = ts;
     p->name = parent->name;
     p->maps_ts = parent->maps_ts;
+    p->space = parent->space ? address_space_ref(parent->space) : NULL;
     target_set_cmdline(p, parent->cmdline, parent->cmdline_len);
     follow_tell_process(f, EVENT_PROCESS_START, p, parent->pid, ts);
     return p;
@@ -331,38 +365,52 @@ static bool is_duplicate(struct follow *f, int32_t tid, int32_t source)
     return t->source != source;
 }
 
-static void on_task_record(struct follow *f, const struct record *r, int64_t ts)
+static bool on_task_record(struct follow *f, const struct record *r, int64_t ts, bool may_wait)
 {
     uint32_t source = map_get(f->options.sources, r->id);
     if (source == 0 || source == EVENTS_DISCARDED) {
-        return;
+        return true;
     }
-    bool is_stack = source & EVENTS_SWITCH_STACK;
-    source &= ~EVENTS_SWITCH_STACK;
-    if (r->pid <= 0 && r->kind == RECORD_SWITCH) {
-        return; /* of a thread that is about to vanish */
+    if (source == EVENTS_WATCH) {
+        if (r->kind == RECORD_SAMPLE) {
+            follow_wakers_watched(f, r, ts);
+        }
+        return true;
+    }
+    bool is_stack = source & EVENTS_SWITCH_STACK, is_waking = source & EVENTS_WAKING;
+    source &= EVENTS_TID_MASK;
+    if (r->pid <= 0 && (r->kind == RECORD_SWITCH || is_stack || is_waking)) {
+        return true; /* of a thread that is about to vanish */
     }
     int32_t acting_tid = r->kind == RECORD_FORK ? r->fork.parent_tid : r->tid;
     if (r->pid <= 0 || r->tid <= 0 || acting_tid <= 0 ||
         (r->kind == RECORD_FORK && r->fork.parent_pid <= 0)) {
         follow_loss(f, ts, r->cpu, EVENT_LOSS_MALFORMED, 1);
-        return;
+        return true;
     }
     if ((!f->options.with_children && r->pid != f->options.pid) ||
         is_duplicate(f, acting_tid, (int32_t)source)) {
-        return;
+        return true;
     }
     switch (r->kind) {
     case RECORD_SAMPLE:
         if (is_stack) {
-            follow_waits_stack(f, thread_of(f, r->pid, r->tid, (int32_t)source, ts), r, ts);
-        } else {
-            on_sample(f, r, (int32_t)source, ts);
+            struct target_thread *t = thread_of(f, r->pid, r->tid, (int32_t)source, ts);
+            return follow_waits_stack(f, t, r, ts, may_wait);
         }
+        if (is_waking) {
+            follow_wakers_waking(f, thread_of(f, r->pid, r->tid, (int32_t)source, ts), r, ts);
+            return true;
+        }
+        return on_sample(f, r, (int32_t)source, ts, may_wait);
+    case RECORD_SWITCH: {
+        struct target_thread *t = thread_of(f, r->pid, r->tid, (int32_t)source, ts);
+        if (!r->task_switch.is_out) {
+            thread_counters_run(&t->counters, r->cpu);
+        }
+        follow_waits_switch(f, t, r, ts);
         break;
-    case RECORD_SWITCH:
-        follow_waits_switch(f, thread_of(f, r->pid, r->tid, (int32_t)source, ts), r, ts);
-        break;
+    }
     case RECORD_MAPPING:
         on_mapping(f, r, ts);
         break;
@@ -382,9 +430,10 @@ static void on_task_record(struct follow *f, const struct record *r, int64_t ts)
     default:
         break;
     }
+    return true;
 }
 
-void follow_record(struct follow *f, const struct record *r, int64_t ts)
+bool follow_record(struct follow *f, const struct record *r, int64_t ts, bool may_wait)
 {
     f->ts = ts;
     switch (r->kind) {
@@ -399,13 +448,16 @@ void follow_record(struct follow *f, const struct record *r, int64_t ts)
         follow_loss(f, ts, r->cpu, EVENT_LOSS_THROTTLED, 1);
         break;
     default:
-        on_task_record(f, r, ts);
+        if (!on_task_record(f, r, ts, may_wait)) {
+            return false;
+        }
         break;
     }
     follow_waits_note_cpu(f, r->cpu, ts);
     if (f->batch.len >= BATCH_BYTES) {
         follow_flush(f);
     }
+    return true;
 }
 
 void follow_loss(struct follow *f, int64_t ts, uint32_t cpu, enum event_loss_kind kind, uint64_t n)
@@ -420,6 +472,11 @@ void follow_loss(struct follow *f, int64_t ts, uint32_t cpu, enum event_loss_kin
                kind == EVENT_LOSS_MALFORMED) {
         f->stats.n_lost += n;
     }
+}
+
+void follow_counter_total(struct follow *f, const struct event_counter_total *total)
+{
+    event_add_counter_total(&f->batch, total);
 }
 
 static void end_gone(struct follow *f, int64_t limit_ts)

@@ -19,6 +19,7 @@
 #include "base/queue.h"
 #include "capture/event.h"
 #include "capture/record.h"
+#include "capture/unwinder.h"
 
 struct follow_options {
     int32_t pid;               /* of the target */
@@ -29,7 +30,12 @@ struct follow_options {
     struct queue *out;         /* borrowed */
     const struct map *sources; /* event id -> tid it was opened on; borrowed, may grow */
     bool has_switches;         /* context switches are recorded: samples weigh what they say */
-    bool is_held;              /* the target has yet to exec; its time begins with that */
+    struct unwinder *unwinder; /* borrowed; NULL: stacks are as the kernel gave them */
+    /* Of the raw data of wakeups (waking.h); NULL: there are none. Borrowed, may change. */
+    const size_t *waking_pid_offset;
+    bool without_kernel; /* stacks are told without the kernel's part */
+    bool is_held;        /* the target has yet to exec; its time begins with that */
+    size_t n_counters;   /* members of the clock's group, besides it */
 };
 
 struct follow_stats {
@@ -57,12 +63,23 @@ void follow_adopt_thread(struct follow *f, int32_t pid, int32_t tid, int32_t sou
                          int64_t seen_ts);
 bool follow_has_thread(const struct follow *f, int32_t tid);
 
-/* One record; ts is its time in order, never before the last. */
-void follow_record(struct follow *f, const struct record *r, int64_t ts);
+/* One record; ts is its time in order, never before the last. False: the table that its stack needs
+ * is still being made, and nothing was done: it must be the next record again. may_wait false: it
+ * is told as far as it can be unwound. */
+bool follow_record(struct follow *f, const struct record *r, int64_t ts, bool may_wait);
 void follow_loss(struct follow *f, int64_t ts, uint32_t cpu, enum event_loss_kind kind, uint64_t n);
+
+/* What the counters counted in all; total->head.ts says when. */
+void follow_counter_total(struct follow *f, const struct event_counter_total *total);
 
 /* The kernel's function names, for reading the stacks of waits: the text of /proc/kallsyms. */
 void follow_read_kernel(struct follow *f, const char *kallsyms, size_t len);
+
+/* Threads whose wakeups should be seen wherever they come from: those that have been blocked for
+ * longer_ns and more, 0: all; the longest first, at most max. Returns how many. */
+enum { FOLLOW_WATCH_MAX = 32 };
+size_t follow_watch_list(const struct follow *f, int64_t longer_ns, int64_t now, int32_t *tids,
+                         size_t max);
 
 /* After a drain: everything before limit_ts has been told. Ends what was found gone before that. */
 void follow_tick(struct follow *f, int64_t limit_ts);

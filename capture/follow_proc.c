@@ -52,6 +52,7 @@ void follow_read_own_mappings(struct follow *f, struct target_process *p, int32_
                               int64_t ts)
 {
     if (parent_pid) {
+        target_clear_space(p);
         follow_tell_process(f, EVENT_EXEC, p, parent_pid, ts);
     }
     follow_read_mappings(f, p, ts);

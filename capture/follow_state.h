@@ -11,8 +11,6 @@
 #include "capture/follow.h"
 #include "capture/target.h"
 
-enum { FOLLOW_ADDRESSES_MAX = RECORD_BYTES_MAX / 8 };
-
 struct follow_pause {
     int64_t ts; /* ns */
     bool is_paused;
@@ -37,7 +35,7 @@ struct follow {
     pthread_mutex_t pause_lock;  /* of pauses */
     struct follow_pause *pauses; /* still to come, in time order */
     size_t n_pauses, cap_pauses;
-    uint64_t addresses[FOLLOW_ADDRESSES_MAX];
+    struct unwinder_stack stack; /* of the record under way */
 };
 
 /* Events about an entry of the table; parent_pid 0: none. */
@@ -66,9 +64,12 @@ void follow_waits_end_thread(struct follow *f, struct target_thread *t, int64_t 
 void follow_waits_exec(struct follow *f, struct target_thread *t, int64_t ts);
 void follow_waits_switch(struct follow *f, struct target_thread *t, const struct record *r,
                          int64_t ts);
-/* The stack of the switch that follows. */
-void follow_waits_stack(struct follow *f, struct target_thread *t, const struct record *r,
-                        int64_t ts);
+/* The stack of the switch that follows. False: it needs a table that is still being made. */
+bool follow_waits_stack(struct follow *f, struct target_thread *t, const struct record *r,
+                        int64_t ts, bool may_wait);
+/* A wakeup of the thread, whatever it has been doing. */
+void follow_waits_woken(struct follow *f, struct target_thread *t, int64_t ts,
+                        const struct wait_waker *by);
 /* The weight of a sample: on-CPU ns since the thread's last one. */
 int64_t follow_waits_sample(struct follow *f, struct target_thread *t, int64_t ts,
                             int64_t period_ns);
@@ -80,6 +81,26 @@ void follow_waits_tick(struct follow *f, int64_t limit_ts);
 /* The recording ends: what is still open ends with it. */
 void follow_waits_end(struct follow *f, int64_t ts);
 void follow_waits_free(struct follow *f);
+
+/* ---- follow_wakers.c: who ended a wait ---- */
+
+/* A wakeup that a thread of the target does, or something outside of all threads while it runs. */
+void follow_wakers_waking(struct follow *f, struct target_thread *waker, const struct record *r,
+                          int64_t ts);
+/* A wakeup of a watched thread, whoever does it. */
+void follow_wakers_watched(struct follow *f, const struct record *r, int64_t ts);
+/* Before the interval that it ended is told. */
+void follow_wakers_tell(struct follow *f, const struct wait_candidate *c);
+/* Adds to what a waker did for the thread in this drain, and tells of that. */
+void follow_wakers_fold(struct follow *f, struct target_thread *t, const struct wait_candidate *c);
+void follow_wakers_tell_folded(struct follow *f, struct target_thread *t, int64_t ts);
+/* Keeps the stack of the record under way with the interval. */
+void follow_wakers_keep_stack(struct follow *f, struct wait_candidate *c);
+void follow_wakers_end_thread(struct follow *f, const struct target_thread *t, int64_t ts);
+
+/* Takes the kernel's part out of n addresses, of which n_kernel are the kernel's; returns how many
+ * are left. */
+size_t follow_drop_kernel(uint64_t *addresses, size_t n, size_t *n_kernel);
 
 /* Whether /proc may be asked once more before the next tick; counts it. */
 bool follow_may_read_proc(struct follow *f);

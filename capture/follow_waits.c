@@ -22,9 +22,10 @@ enum {
     PROBES_PER_DRAIN = 32,  /* threads that /proc is asked about */
     LOOKS_PER_DRAIN = 1024, /* threads that are considered for it */
     CPUS_MAX = 8192,
-    STACK_MAX = 127,
 };
+static const int64_t DRAIN_MAX_NS = 1000000000; /* that allows for more intervals */
 static const int64_t LONG_NS = 10000000;
+static const int64_t STEP_NS = 100000; /* from a wakeup to the CPU: a shorter time is summed up */
 static const int64_t STACK_AGE_NS = 1000000; /* between a switch's stack and the switch */
 static const int64_t YOUNG_NS = 40000000;    /* a wait that may end before it is looked at */
 static const int64_t FRESH_NS = 250000000;   /* what /proc said need not be asked again */
@@ -112,14 +113,33 @@ static void learn(struct thread_waits *w, const struct wait_mark *mark)
     }
 }
 
+/* ---- stacks ---- */
+
+static void keep_addresses(const struct follow *f, struct wait_stack *to,
+                           const struct unwinder_stack *from, int64_t ts)
+{
+    size_t cap = to->cap;
+    mem_reserve(&to->addresses, &cap, from->n, sizeof(uint64_t));
+    to->cap = (uint32_t)cap;
+    memcpy(to->addresses, from->addresses, from->n * sizeof(uint64_t));
+    to->n = (uint16_t)from->n;
+    to->n_kernel = (uint16_t)from->n_kernel;
+    to->end = (uint8_t)from->end;
+    to->is_guessed = from->is_guessed;
+    to->is_chain = from->is_chain && f->options.unwinder;
+    to->ts = ts;
+}
+
 /* ---- intervals ---- */
 
 static void tell_interval(struct follow *f, const struct wait_candidate *c)
 {
+    if (c->interval.is_woken) {
+        follow_wakers_tell(f, c);
+    }
     struct event_off_cpu body = {
         .head.ts = f->ts,
-        .head.flags = (uint16_t)((c->mark.is_vague ? EVENT_F_WAIT_IS_VAGUE : 0) |
-                                 (c->is_truncated ? EVENT_F_WAIT_TRUNCATED : 0)),
+        .head.flags = c->mark.is_vague ? EVENT_F_WAIT_IS_VAGUE : 0,
         .pid = c->pid,
         .tid = c->tid,
         .start_ts = c->interval.start_ts,
@@ -130,6 +150,8 @@ static void tell_interval(struct follow *f, const struct wait_candidate *c)
         .stack_from = c->stack_from,
         .n_kernel = c->n_kernel,
         .n_addresses = c->n_addresses,
+        .stack_end = c->stack_end,
+        .is_guessed = c->is_guessed,
     };
     uint64_t *addresses = event_add_off_cpu(&f->batch, &body);
     if (c->n_addresses) {
@@ -147,6 +169,9 @@ static void fold(struct follow *f, const struct wait_candidate *c)
     if (t && t->process->pid == c->pid) {
         t->waits.folded[at].n++;
         t->waits.folded[at].dur_ns += dur_ns;
+        if (c->interval.is_woken) {
+            follow_wakers_fold(f, t, c);
+        }
     } else {
         tell_interval(f, c); /* its thread is gone: there is nobody to add it to */
     }
@@ -189,25 +214,53 @@ static void push_candidate(struct waits *w, const struct wait_candidate *c)
     }
 }
 
-static void keep_stack(struct waits *w, const struct thread_waits *from, struct wait_candidate *c)
+/* The stack of an interval: as the thread left its CPU, else as it was seen to wait. */
+static const struct wait_stack *stack_of(const struct thread_waits *w,
+                                         const struct ledger_interval *interval, uint8_t *from)
 {
-    if (!from->has_stack || !from->stack.n || c->interval.state != EVENT_STATE_BLOCKED) {
-        return;
+    const struct wait_stack *parked = &w->parked;
+    bool is_blocked = interval->state == EVENT_STATE_BLOCKED;
+    bool has_switch = is_blocked && w->has_stack && w->stack.n;
+    bool has_parked = is_blocked && parked->n && parked->ts >= interval->start_ts &&
+                      parked->ts <= interval->end_ts;
+    bool is_better = has_parked && parked->end == EVENT_STACK_END_ROOT && w->stack.is_chain;
+    if (has_parked && (!has_switch || is_better)) {
+        *from = EVENT_STACK_PARKED;
+        return parked;
     }
-    c->stack_from = EVENT_STACK_SWITCH;
-    c->n_kernel = from->stack.n_kernel;
-    c->n_addresses = from->stack.n;
-    c->is_truncated = from->stack.is_truncated;
-    c->stack_at = w->stacks.len;
-    buf_add(&w->stacks, from->stack.addresses, from->stack.n * sizeof(uint64_t));
+    if (has_switch) {
+        *from = EVENT_STACK_SWITCH;
+        return &w->stack;
+    }
+    return NULL;
 }
 
-/* An interval has ended: it is told, or waits for the end of the drain, or is folded. */
+static void keep_stack(struct waits *w, const struct thread_waits *of, struct wait_candidate *c)
+{
+    const struct wait_stack *s = stack_of(of, &c->interval, &c->stack_from);
+    if (!s) {
+        return;
+    }
+    c->n_kernel = s->n_kernel;
+    c->n_addresses = s->n;
+    c->stack_end = s->end;
+    c->is_guessed = s->is_guessed;
+    c->stack_at = w->stacks.len;
+    buf_add(&w->stacks, s->addresses, s->n * sizeof(uint64_t));
+}
+
+/* An interval has ended: it is told, or waits for the end of the drain, or is folded. waker: NULL,
+ * or what ended it. */
 static void end_interval(struct follow *f, struct target_thread *t,
-                         const struct ledger_interval *interval)
+                         const struct ledger_interval *interval, const struct wait_waker *waker)
 {
     struct waits *w = &f->waits;
     struct wait_candidate c = {.interval = *interval, .pid = t->process->pid, .tid = t->tid};
+    c.interval.is_woken = waker && interval->is_woken;
+    if (c.interval.is_woken) {
+        c.waker = *waker;
+        t->waits.woken_ts = interval->end_ts;
+    }
     int64_t dur_ns = interval->end_ts - interval->start_ts;
     if (interval->state == EVENT_STATE_BLOCKED) {
         c.mark = mark_of(&t->waits, interval->start_ts, interval->end_ts);
@@ -219,11 +272,19 @@ static void end_interval(struct follow *f, struct target_thread *t,
     w->n_shown += is_shown;
     bool is_long = (dur_ns >= LONG_NS && w->n_long < LONG_PER_DRAIN) || is_shown;
     bool is_full = w->n_candidates >= w->n_candidates_max;
+    /* Nearly every wakeup is followed by a little time in the queue. */
+    bool is_step = interval->state == EVENT_STATE_RUNNABLE && dur_ns < STEP_NS &&
+                   t->waits.woken_ts && interval->start_ts == t->waits.woken_ts;
+    if (is_step) {
+        fold(f, &c);
+        return;
+    }
     if (!is_long && is_full && (!w->n_candidates || dur_ns <= candidate_ns(w, 0))) {
         fold(f, &c);
         return;
     }
     keep_stack(w, &t->waits, &c);
+    follow_wakers_keep_stack(f, &c);
     if (is_long) {
         w->n_long++;
         tell_interval(f, &c);
@@ -275,6 +336,7 @@ static void tell_folded(struct follow *f, struct target_thread *t, int64_t ts)
         event_add_off_cpu_folded(&f->batch, &body);
     }
     memset(t->waits.folded, 0, sizeof(t->waits.folded));
+    follow_wakers_tell_folded(f, t, ts);
 }
 
 static void tell_time(struct follow *f, struct target_thread *t, int64_t ts, bool is_end)
@@ -317,11 +379,12 @@ void follow_waits_end_thread(struct follow *f, struct target_thread *t, int64_t 
     struct ledger_interval ended;
     if (is_accounted(f, t)) {
         if (ledger_end(&t->waits.ledger, &f->waits.losses, ts, &ended)) {
-            end_interval(f, t, &ended);
+            end_interval(f, t, &ended, NULL);
         }
         tell_folded(f, t, ts);
         tell_time(f, t, ts, true);
     }
+    follow_wakers_end_thread(f, t, ts);
     forget(f, t);
 }
 
@@ -337,7 +400,7 @@ void follow_waits_exec(struct follow *f, struct target_thread *t, int64_t ts)
         t->waits.is_held = false;
         ledger_start(&t->waits.ledger, &f->waits.losses, ts, EVENT_STATE_RUNNING);
     } else if (is_accounted(f, t) && ledger_exec(&t->waits.ledger, &f->waits.losses, ts, &ended)) {
-        end_interval(f, t, &ended);
+        end_interval(f, t, &ended, NULL);
     }
     tell_candidates(f); /* their stacks are of the image that goes */
     note_change(f, t);
@@ -348,7 +411,8 @@ static void begin_wait(struct follow *f, struct target_thread *t, int64_t ts)
     struct thread_waits *w = &t->waits;
     w->has_stack = w->stack.ts && ts - w->stack.ts <= STACK_AGE_NS;
     w->stack.ts = 0;
-    bool is_clear = w->has_stack && w->at_stack.is_known && !w->at_stack.is_vague;
+    bool is_clear =
+        w->has_stack && !w->stack.is_chain && w->at_stack.is_known && !w->at_stack.is_vague;
     if (!is_clear && !w->wanting_at && f->options.has_proc) {
         w->wanting_at = list_add(&f->waits.wanting, t);
     }
@@ -370,7 +434,7 @@ void follow_waits_switch(struct follow *f, struct target_thread *t, const struct
         has_ended = ledger_switch_in(&w->ledger, &f->waits.losses, ts, &ended);
     }
     if (has_ended) {
-        end_interval(f, t, &ended);
+        end_interval(f, t, &ended, NULL);
     }
     w->has_stack = false;
     if (r->task_switch.is_out && !r->task_switch.is_preempted) {
@@ -379,26 +443,39 @@ void follow_waits_switch(struct follow *f, struct target_thread *t, const struct
     note_change(f, t);
 }
 
-void follow_waits_stack(struct follow *f, struct target_thread *t, const struct record *r,
-                        int64_t ts)
+void follow_waits_woken(struct follow *f, struct target_thread *t, int64_t ts,
+                        const struct wait_waker *by)
 {
-    struct thread_waits *w = &t->waits;
+    struct ledger_interval ended = {0};
     if (!is_accounted(f, t)) {
         return;
     }
-    if (!w->stack.addresses) {
-        w->stack.cap = STACK_MAX;
-        w->stack.addresses = mem_new(STACK_MAX, sizeof(uint64_t));
+    if (ledger_wake(&t->waits.ledger, &f->waits.losses, ts, &ended)) {
+        end_interval(f, t, &ended, by);
     }
-    size_t n_kernel;
-    w->stack.n = (uint16_t)record_addresses(r, w->stack.addresses, w->stack.cap, &n_kernel);
-    w->stack.n_kernel = (uint16_t)n_kernel;
-    w->stack.is_truncated = w->stack.n >= f->options.max_stack || w->stack.n == w->stack.cap;
-    w->stack.ts = ts;
-    const struct wait_row *row =
-        wait_kernel_row(&f->waits.kernel, w->stack.addresses, w->stack.n_kernel);
+    note_change(f, t);
+}
+
+bool follow_waits_stack(struct follow *f, struct target_thread *t, const struct record *r,
+                        int64_t ts, bool may_wait)
+{
+    struct thread_waits *w = &t->waits;
+    struct unwinder_stack *s = &f->stack;
+    if (!is_accounted(f, t)) {
+        return true;
+    }
+    if (!unwinder_sample(f->options.unwinder, f->options.max_stack, t->process->space, r, may_wait,
+                         s)) {
+        return false;
+    }
+    const struct wait_row *row = wait_kernel_row(&f->waits.kernel, s->addresses, s->n_kernel);
     w->at_stack =
         row ? known(row->reason, EVENT_FROM_KERNEL_STACK, row->is_vague) : (struct wait_mark){0};
+    if (f->options.without_kernel) {
+        s->n = follow_drop_kernel(s->addresses, s->n, &s->n_kernel);
+    }
+    keep_addresses(f, &w->stack, s, ts);
+    return true;
 }
 
 int64_t follow_waits_sample(struct follow *f, struct target_thread *t, int64_t ts,
@@ -410,7 +487,7 @@ int64_t follow_waits_sample(struct follow *f, struct target_thread *t, int64_t t
         return period_ns;
     }
     if (ledger_sample(&t->waits.ledger, &f->waits.losses, ts, period_ns, &on_cpu_ns, &ended)) {
-        end_interval(f, t, &ended);
+        end_interval(f, t, &ended, NULL);
     }
     note_change(f, t);
     return on_cpu_ns;
@@ -446,6 +523,9 @@ static bool is_worth_probing(const struct target_thread *t, int64_t now, bool *i
     const struct thread_waits *w = &t->waits;
     const struct ledger *l = &w->ledger;
     *is_done = true;
+    if (l->state == EVENT_STATE_BLOCKED && w->wants_parked) {
+        return true;
+    }
     if (l->state != EVENT_STATE_BLOCKED || (w->seen_ts >= l->since_ts && w->seen.is_known)) {
         return false;
     }
@@ -454,6 +534,28 @@ static bool is_worth_probing(const struct target_thread *t, int64_t now, bool *i
         return false;
     }
     return true;
+}
+
+/* The stack of a thread that is blocked now: read, and then looked whether it still is where it
+ * was. Which interval that is in shows when one ends that holds this moment. */
+static void read_parked(struct follow *f, struct target_thread *t)
+{
+    struct thread_waits *w = &t->waits;
+    struct wait_place before, after;
+    int32_t pid = t->process->pid;
+    w->wants_parked = false;
+    bool has_stack = w->has_stack && !w->stack.is_chain;
+    if (!f->options.unwinder || has_stack || !wait_probe_place(pid, t->tid, &before)) {
+        return;
+    }
+    int64_t ts = clock_monotonic_ns();
+    enum unwinder_answer answer = unwinder_parked(f->options.unwinder, t->process->space, pid,
+                                                  before.sp, before.pc, &f->stack);
+    w->wants_parked = answer == UNWINDER_PENDING;
+    if (answer == UNWINDER_DONE && wait_probe_place(pid, t->tid, &after) &&
+        memcmp(&before, &after, sizeof(before)) == 0) {
+        keep_addresses(f, &w->parked, &f->stack, ts);
+    }
 }
 
 static void probe(struct follow *f, struct target_thread *t)
@@ -488,8 +590,9 @@ static void probe_some(struct follow *f)
         if (i < LOOKS_PER_DRAIN && n_probes < PROBES_PER_DRAIN &&
             is_worth_probing(t, now, &is_done)) {
             probe(f, t);
+            read_parked(f, t);
             n_probes++;
-            is_done = true;
+            is_done = !t->waits.wants_parked;
         }
         if (is_done) {
             t->waits.wanting_at = 0;
@@ -534,7 +637,9 @@ void follow_waits_tick(struct follow *f, int64_t limit_ts)
         probe_some(f);
     }
     tell_changed(f, limit_ts);
-    int64_t budget = (limit_ts - w->drained_ts) * INTERVALS_HZ / 1000000000 + 1;
+    int64_t drain_ns = limit_ts - w->drained_ts;
+    int64_t budget =
+        (drain_ns < DRAIN_MAX_NS ? drain_ns : DRAIN_MAX_NS) * INTERVALS_HZ / 1000000000 + 1;
     bool is_full = f->queued_bytes >= queue_max_bytes(f->options.out);
     w->n_candidates_max = is_full || budget < 0     ? 0
                           : budget < CANDIDATES_MAX ? (size_t)budget
@@ -553,6 +658,13 @@ void follow_waits_end(struct follow *f, int64_t ts)
         }
     }
     tell_candidates(f);
+    /* The end of one thread's interval may have folded that of another. */
+    slot = 0;
+    for (struct target_process *p; (p = target_next(&f->target, &slot));) {
+        for (struct target_thread *t = p->threads; t; t = t->next) {
+            tell_folded(f, t, ts);
+        }
+    }
 }
 
 void follow_waits_free(struct follow *f)

@@ -6,6 +6,10 @@
 #include "base/mem.h"
 
 enum { LOSSES_NEAR = 16 };
+/* A thread is woken at most this long before its own switch-out is recorded, and a wait of at most
+ * that length is believed to have been woken so: a longer one may have had a waker nobody saw. */
+static const int64_t EARLY_NS = 20000;
+static const int64_t EARLY_WAIT_NS = 1000000;
 
 void ledger_losses_free(struct ledger_losses *losses)
 {
@@ -106,6 +110,7 @@ static bool meet_losses(struct ledger *l, const struct ledger_losses *losses, in
     }
     l->state = EVENT_STATE_UNKNOWN;
     l->is_first = false;
+    l->early_ts = 0;
     return has_ended;
 }
 
@@ -127,7 +132,25 @@ bool ledger_switch_out(struct ledger *l, const struct ledger_losses *losses, int
 {
     bool has_ended = was_on(l, losses, ts, ended);
     l->state = is_preempted ? EVENT_STATE_RUNNABLE : EVENT_STATE_BLOCKED;
+    l->is_woken_early = l->early_ts && ts - l->early_ts <= EARLY_NS;
+    l->early_ts = 0;
     l->n_switches++;
+    return has_ended;
+}
+
+bool ledger_wake(struct ledger *l, const struct ledger_losses *losses, int64_t ts,
+                 struct ledger_interval *ended)
+{
+    bool has_ended = meet_losses(l, losses, ts, ended);
+    l->is_woken_early = false;
+    if (l->state == EVENT_STATE_BLOCKED) {
+        has_ended = close_interval(l, ts, ended);
+        ended->is_woken = true;
+        l->state = EVENT_STATE_RUNNABLE;
+        l->is_first = false;
+    } else if (l->state == EVENT_STATE_RUNNING) {
+        l->early_ts = ts;
+    }
     return has_ended;
 }
 
@@ -136,6 +159,9 @@ bool ledger_switch_in(struct ledger *l, const struct ledger_losses *losses, int6
 {
     bool has_ended = meet_losses(l, losses, ts, ended);
     l->is_first = false;
+    if (l->is_woken_early && l->state == EVENT_STATE_BLOCKED && ts - l->since_ts <= EARLY_WAIT_NS) {
+        l->state = EVENT_STATE_RUNNABLE;
+    }
     if (is_off(l)) {
         has_ended = close_interval(l, ts, ended);
     } else {
@@ -146,6 +172,7 @@ bool ledger_switch_in(struct ledger *l, const struct ledger_losses *losses, int6
     }
     l->state = EVENT_STATE_RUNNING;
     l->proved_ts = l->since_ts;
+    l->is_woken_early = false;
     return has_ended;
 }
 

@@ -34,12 +34,15 @@ struct ledger {
     int64_t sampled_ns; /* part of on_cpu_ns that samples stand for */
     uint64_t n_switches;
     size_t n_losses_seen;
+    int64_t early_ts;    /* running: when it was woken last, 0: it was not */
+    bool is_woken_early; /* blocked: it was woken just before it left its CPU */
 };
 
 /* An off-CPU interval that has ended. */
 struct ledger_interval {
     int64_t start_ts, end_ts;
     enum event_state state; /* RUNNABLE or BLOCKED */
+    bool is_woken;          /* a wakeup ended it, not the switch to a CPU */
 };
 
 void ledger_losses_free(struct ledger_losses *losses);
@@ -60,6 +63,11 @@ bool ledger_switch_out(struct ledger *l, const struct ledger_losses *losses, int
                        bool is_preempted, struct ledger_interval *ended);
 bool ledger_switch_in(struct ledger *l, const struct ledger_losses *losses, int64_t ts,
                       struct ledger_interval *ended);
+/* A wakeup: a blocked thread is runnable from here on. One that comes while it still runs counts
+ * for the wait it is about to begin, if that begins at once and is short: the kernel wakes a thread
+ * that is on its way off the CPU. Any other is of no account. */
+bool ledger_wake(struct ledger *l, const struct ledger_losses *losses, int64_t ts,
+                 struct ledger_interval *ended);
 /* A sample: the thread runs. *on_cpu_ns is its weight: the on-CPU time since the last one. Where
  * the state was not known, period_ns of the unknown time count as on-CPU. */
 bool ledger_sample(struct ledger *l, const struct ledger_losses *losses, int64_t ts,

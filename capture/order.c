@@ -1,12 +1,13 @@
 /* order.c - see order.h. */
 #include "capture/order.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 
-void order_add(struct order *o, int64_t ts, const void *record, size_t size)
+void *order_room(struct order *o, int64_t ts, size_t size)
 {
     if (ts < o->reached_ts) {
         ts = o->reached_ts;
@@ -14,7 +15,14 @@ void order_add(struct order *o, int64_t ts, const void *record, size_t size)
     }
     mem_reserve(&o->entries, &o->cap_entries, o->n_entries + 1, sizeof(*o->entries));
     o->entries[o->n_entries++] = (struct order_entry){ts, o->seq++, o->arena.len, size};
-    buf_add(&o->arena, record, size);
+    void *room = buf_room(&o->arena, size);
+    buf_advance(&o->arena, size);
+    return room;
+}
+
+void order_add(struct order *o, int64_t ts, const void *record, size_t size)
+{
+    memcpy(order_room(o, ts, size), record, size);
 }
 
 static int compare(const void *left, const void *right)
@@ -26,27 +34,32 @@ static int compare(const void *left, const void *right)
     return a->seq < b->seq ? -1 : a->seq > b->seq;
 }
 
-/* Forgets what was released: what stays moves into the other arena, so that memory follows the
- * records of one drain, not those of the run. */
+/* Forgets what was released. What stays moves into the other arena when less than half of this one
+ * is left, so that memory follows the records that are kept, not those of the run. */
 static void compact(struct order *o)
 {
     if (!o->n_released) {
         return;
     }
+    for (size_t i = 0; i < o->n_released; i++) {
+        o->n_dead_bytes += o->entries[i].size;
+    }
+    o->n_entries -= o->n_released;
+    memmove(o->entries, o->entries + o->n_released, o->n_entries * sizeof(*o->entries));
+    o->n_released = 0;
+    if (o->n_dead_bytes < o->arena.len / 2) {
+        return;
+    }
     buf_clear(&o->spare);
-    size_t n = 0;
-    for (size_t i = o->n_released; i < o->n_entries; i++) {
-        struct order_entry entry = o->entries[i];
+    for (size_t i = 0; i < o->n_entries; i++) {
         size_t at = o->spare.len;
-        buf_add(&o->spare, o->arena.data + entry.at, entry.size);
-        entry.at = at;
-        o->entries[n++] = entry;
+        buf_add(&o->spare, o->arena.data + o->entries[i].at, o->entries[i].size);
+        o->entries[i].at = at;
     }
     struct buf old = o->arena;
     o->arena = o->spare;
     o->spare = old;
-    o->n_entries = n;
-    o->n_released = 0;
+    o->n_dead_bytes = 0;
 }
 
 void order_release(struct order *o, int64_t limit_ts)
@@ -73,6 +86,18 @@ const void *order_next(struct order *o, int64_t *ts, size_t *size)
     *ts = entry->ts;
     *size = entry->size;
     return o->arena.data + entry->at;
+}
+
+void order_hand_back(struct order *o)
+{
+    assert(o->n_released > 0);
+    o->n_released--;
+    o->n_due = o->n_released; /* nothing more before the next release */
+}
+
+size_t order_bytes(const struct order *o)
+{
+    return o->arena.len - o->n_dead_bytes;
 }
 
 void order_free(struct order *o)

@@ -25,8 +25,9 @@ struct order {
     struct buf arena, spare;
     struct order_entry *entries;
     size_t n_entries, cap_entries;
-    size_t n_released; /* entries before this one are released, in order */
-    size_t n_due;      /* entries before this one are due */
+    size_t n_released;   /* entries before this one are released, in order */
+    size_t n_due;        /* entries before this one are due */
+    size_t n_dead_bytes; /* of the arena, whose records were forgotten */
     uint64_t seq;
     int64_t reached_ts; /* nothing older is released any more */
     uint64_t n_late;    /* records that came too late, ever */
@@ -34,12 +35,22 @@ struct order {
 
 /* Keeps a copy of a record of size bytes (a multiple of 8) and time ts. */
 void order_add(struct order *o, int64_t ts, const void *record, size_t size);
+/* The same for a record that the caller writes at once into the room that is returned. */
+void *order_room(struct order *o, int64_t ts, size_t size);
 
 /* Makes due everything older than limit_ts, in time order; order_next() hands it out. */
 void order_release(struct order *o, int64_t limit_ts);
 /* The next due record, aligned to 8, borrowed until the next order_add() or order_release(); its
  * time (never going backwards) in *ts. NULL: no more are due. */
 const void *order_next(struct order *o, int64_t *ts, size_t *size);
+
+/* Takes the record that order_next() gave last back: it comes first again, after the next
+ * order_release(). */
+void order_hand_back(struct order *o);
+
+/* Bytes of all records that are kept, those included that were handed out since the last
+ * order_release(). */
+size_t order_bytes(const struct order *o);
 
 void order_free(struct order *o);
 

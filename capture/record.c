@@ -64,7 +64,62 @@ static const char *take_text(struct cursor *c, size_t *len)
     return text;
 }
 
-static void parse_sample(struct cursor *c, unsigned misc, struct record *r)
+/* n elements of size bytes, left where they are. */
+static const void *take_array(struct cursor *c, uint64_t n, size_t size)
+{
+    const void *array = c->at;
+    if (c->is_overrun || n > (size_t)(c->end - c->at) / size) {
+        c->is_overrun = true;
+        return NULL;
+    }
+    c->at += n * size;
+    return array;
+}
+
+/* struct read_format of perf_event_open(2), with PERF_FORMAT_GROUP. */
+static void parse_counters(struct cursor *c, uint64_t format, struct record_counters *counters)
+{
+    uint64_t n = take_u64(c);
+    counters->enabled_ns = format & PERF_FORMAT_TOTAL_TIME_ENABLED ? take_u64(c) : 0;
+    counters->running_ns = format & PERF_FORMAT_TOTAL_TIME_RUNNING ? take_u64(c) : 0;
+    counters->n_words = 1 + !!(format & PERF_FORMAT_ID) + !!(format & PERF_FORMAT_LOST);
+    counters->values = take_array(c, n, counters->n_words * sizeof(uint64_t));
+    counters->n = c->is_overrun ? 0 : (size_t)n;
+}
+
+static void parse_raw(struct cursor *c, struct record *r)
+{
+    uint32_t n = take_u32(c);
+    r->sample.raw = take_array(c, n, 1);
+    r->sample.n_raw_bytes = c->is_overrun ? 0 : n;
+    if ((sizeof(n) + n) % 8 != 0) {
+        c->is_overrun = true; /* the kernel pads, and counts that in */
+    }
+}
+
+static void parse_stack(struct cursor *c, uint64_t mask, struct record *r)
+{
+    uint64_t abi = take_u64(c);
+    if (abi != PERF_SAMPLE_REGS_ABI_NONE) {
+        size_t n = (size_t)__builtin_popcountll(mask);
+        r->sample.user_regs = take_array(c, n, sizeof(uint64_t));
+        r->sample.n_user_regs = c->is_overrun ? 0 : n;
+        r->sample.is_32_bit = abi == PERF_SAMPLE_REGS_ABI_32;
+    }
+    uint64_t room = take_u64(c);
+    if (room == 0) {
+        return;
+    }
+    r->sample.stack = take_array(c, room, 1);
+    uint64_t n = take_u64(c);
+    if (n > room || room % 8 != 0) {
+        c->is_overrun = true;
+    }
+    r->sample.n_stack_bytes = c->is_overrun ? 0 : (size_t)n;
+}
+
+static void parse_sample(struct cursor *c, unsigned misc, const struct record_format *format,
+                         struct record *r)
 {
     r->kind = RECORD_SAMPLE;
     r->id = take_u64(c);
@@ -75,14 +130,19 @@ static void parse_sample(struct cursor *c, unsigned misc, struct record *r)
     r->cpu = take_u32(c);
     take_u32(c);
     r->sample.period = take_u64(c);
-    uint64_t n = take_u64(c);
-    if (c->is_overrun || n > (size_t)(c->end - c->at) / sizeof(uint64_t)) {
-        c->is_overrun = true;
-        return;
+    if (format->has_counters) {
+        parse_counters(c, format->read_format, &r->sample.counters);
     }
-    r->sample.chain = (const uint64_t *)(const void *)c->at;
-    r->sample.n_chain = (size_t)n;
+    uint64_t n = take_u64(c);
+    r->sample.chain = take_array(c, n, sizeof(uint64_t));
+    r->sample.n_chain = c->is_overrun ? 0 : (size_t)n;
     r->sample.is_kernel = (misc & PERF_RECORD_MISC_CPUMODE_MASK) == PERF_RECORD_MISC_KERNEL;
+    if (format->has_raw) {
+        parse_raw(c, r);
+    }
+    if (format->has_stack) {
+        parse_stack(c, format->user_regs, r);
+    }
 }
 
 static void parse_mapping2(struct cursor *c, unsigned misc, struct record *r)
@@ -177,20 +237,33 @@ static void parse_body(struct cursor *c, const struct perf_event_header *head, s
     }
 }
 
-int record_parse(const void *bytes, size_t size, struct record *r)
+uint64_t record_id(const void *bytes, size_t size)
 {
+    const struct perf_event_header *head = bytes;
+    const uint64_t *words = bytes;
+    if (size < sizeof(*head) + sizeof(struct trailer) || size % 8 != 0) {
+        return 0;
+    }
+    return head->type == PERF_RECORD_SAMPLE ? words[1] : words[size / 8 - 1];
+}
+
+int record_parse(const void *bytes, size_t size, const struct record_format *format,
+                 struct record *r)
+{
+    static const struct record_format plain = {0};
     struct perf_event_header head;
     memset(r, 0, sizeof(*r));
     if (size < sizeof(head)) {
         return STAX_ECORRUPT;
     }
     memcpy(&head, bytes, sizeof(head));
+    r->bytes = bytes;
     if (head.size != size || size % 8 != 0) {
         return STAX_ECORRUPT;
     }
     struct cursor c = {(const char *)bytes + sizeof(head), (const char *)bytes + size, false};
     if (head.type == PERF_RECORD_SAMPLE) {
-        parse_sample(&c, head.misc, r);
+        parse_sample(&c, head.misc, format ? format : &plain, r);
         return c.is_overrun || r->ts < 0 ? STAX_ECORRUPT : 0;
     }
     struct trailer trailer;
@@ -206,6 +279,38 @@ int record_parse(const void *bytes, size_t size, struct record *r)
     r->tid = (int32_t)trailer.tid;
     parse_body(&c, &head, r);
     return c.is_overrun || r->ts < 0 ? STAX_ECORRUPT : 0;
+}
+
+/* A copy of no bytes is one word, 0; else there are the bytes, in whole words, and their number. */
+size_t record_trimmed_size(const struct record *r, size_t size)
+{
+    if (r->kind != RECORD_SAMPLE || !r->sample.stack) {
+        return size;
+    }
+    size_t n_words = (r->sample.n_stack_bytes + 7) / 8;
+    return (size_t)(r->sample.stack - r->bytes) + (n_words ? (n_words + 1) * 8 : 0);
+}
+
+void record_trim(const struct record *r, size_t size, void *to)
+{
+    size_t trimmed = record_trimmed_size(r, size);
+    if (trimmed == size) {
+        memcpy(to, r->bytes, size);
+        return;
+    }
+    size_t before = (size_t)(r->sample.stack - r->bytes);
+    uint64_t n = r->sample.n_stack_bytes, room = (n + 7) & ~UINT64_C(7);
+    struct perf_event_header head;
+    memcpy(&head, r->bytes, sizeof(head));
+    head.size = (uint16_t)trimmed;
+    char *out = to;
+    memcpy(out, &head, sizeof(head));
+    memcpy(out + sizeof(head), r->bytes + sizeof(head), before - sizeof(head) - sizeof(room));
+    memcpy(out + before - sizeof(room), &room, sizeof(room));
+    memcpy(out + before, r->sample.stack, room);
+    if (room) {
+        memcpy(out + before + room, &n, sizeof(n));
+    }
 }
 
 void record_make_lost(uint64_t words[RECORD_LOST_WORDS], int64_t ts, uint32_t cpu, uint64_t n)

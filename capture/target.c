@@ -114,6 +114,8 @@ void target_remove_thread(struct target *t, struct target_thread *thread)
     t->free_threads[t->n_free_threads++] = thread->slot;
     t->n_threads--;
     free(thread->waits.stack.addresses);
+    thread_counters_free(&thread->counters);
+    free(thread->waits.parked.addresses);
     free(thread);
 }
 
@@ -128,6 +130,7 @@ void target_remove_process(struct target *t, struct target_process *p)
                 sizeof(*t->free_processes));
     t->free_processes[t->n_free_processes++] = p->slot;
     t->n_processes--;
+    target_clear_space(p);
     free(p->cmdline);
     free(p);
 }
@@ -160,6 +163,12 @@ void target_set_cmdline(struct target_process *p, const char *text, size_t len)
     free(p->cmdline);
     p->cmdline = copy;
     p->cmdline_len = len;
+}
+
+void target_clear_space(struct target_process *p)
+{
+    address_space_unref(p->space);
+    p->space = NULL;
 }
 
 void target_clear(struct target *t)

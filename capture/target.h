@@ -12,6 +12,8 @@
 #include <stdint.h>
 
 #include "base/map.h"
+#include "capture/address_space.h"
+#include "capture/thread_counters.h"
 #include "capture/waits.h"
 
 enum { TARGET_NAME_BYTES = 16 }; /* as the kernel keeps names (TASK_COMM_LEN), not terminated */
@@ -28,6 +30,7 @@ struct target_thread {
     bool is_missed;  /* /proc did not have it when it was looked up last */
     struct target_name name;
     struct thread_waits waits;
+    struct thread_counters counters;
     struct target_process *process;
     struct target_thread *next, *prev; /* of its process */
     uint32_t slot;
@@ -40,10 +43,11 @@ struct target_process {
     struct target_name name; /* since its last exec */
     char *cmdline;           /* arguments separated by NUL, NULL: not known */
     size_t cmdline_len;
-    int64_t seen_ts;    /* ns, when it was known to be alive first */
-    int64_t gone_ts;    /* ns, when /proc no longer had it; 0: it has */
-    int64_t threads_ts; /* ns, when its threads were last compared with /proc */
-    int64_t maps_ts;    /* ns, when its mappings were last read from /proc */
+    int64_t seen_ts;             /* ns, when it was known to be alive first */
+    int64_t gone_ts;             /* ns, when /proc no longer had it; 0: it has */
+    int64_t threads_ts;          /* ns, when its threads were last compared with /proc */
+    int64_t maps_ts;             /* ns, when its mappings were last read from /proc */
+    struct address_space *space; /* for unwinding; NULL: nothing is mapped, or nothing is unwound */
     uint32_t slot;
 };
 
@@ -74,6 +78,9 @@ struct target_process *target_next(const struct target *t, size_t *slot);
 
 void target_set_name(struct target_name *name, const char *text, size_t len);
 void target_set_cmdline(struct target_process *p, const char *text, size_t len);
+
+/* An exec: nothing is mapped any more. */
+void target_clear_space(struct target_process *p);
 
 void target_clear(struct target *t);
 

@@ -18,6 +18,15 @@ const struct unwind_arch unwind_x86_64 = {
     .perf_order = {0, 3, 2, 1, 4, 5, 6, 7, 16, 8, 9, 10, 11, 12, 13, 14, 15},
 };
 
+const struct unwind_arch *unwind_arch_of_host(void)
+{
+#ifdef __x86_64__
+    return &unwind_x86_64;
+#else
+    return NULL;
+#endif
+}
+
 void unwind_regs_set(struct unwind_regs *regs, unsigned reg, uint64_t value)
 {
     regs->value[reg] = value;

@@ -27,6 +27,9 @@ struct unwind_arch {
 
 extern const struct unwind_arch unwind_x86_64;
 
+/* Of the processor this runs on; NULL: stacks cannot be unwound there. */
+const struct unwind_arch *unwind_arch_of_host(void);
+
 /* Values of registers, and which of them are known (bit n: DWARF register n). */
 struct unwind_regs {
     uint64_t value[UNWIND_MAX_REGS];

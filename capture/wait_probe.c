@@ -17,22 +17,28 @@
 
 enum { PATH_BYTES = 64, FILE_BYTES_MAX = 1024 };
 
-bool wait_parse_syscall(const char *text, struct wait_call *call)
+static bool take_hex(char **at, uint64_t *value)
+{
+    char *next;
+    *value = strtoull(*at, &next, 16);
+    bool is_there = next != *at;
+    *at = next;
+    return is_there;
+}
+
+bool wait_parse_syscall(const char *text, struct wait_place *place)
 {
     char *at;
-    *call = (struct wait_call){.number = strtol(text, &at, 10)};
+    *place = (struct wait_place){.call.number = strtol(text, &at, 10)};
     if (at == text) {
         return false; /* "running" */
     }
-    for (int i = 0; call->number >= 0 && i < 6; i++) {
-        char *next;
-        call->arguments[i] = strtoull(at, &next, 16);
-        if (next == at) {
+    for (int i = 0; place->call.number >= 0 && i < 6; i++) {
+        if (!take_hex(&at, &place->call.arguments[i])) {
             return false;
         }
-        at = next;
     }
-    return true;
+    return take_hex(&at, &place->sp) && take_hex(&at, &place->pc);
 }
 
 static bool read_file(pid_t pid, pid_t tid, const char *name, struct buf *text)
@@ -125,16 +131,41 @@ static bool by_function(const char *name, struct wait_seen *seen)
     return true;
 }
 
+bool wait_probe_place(pid_t pid, pid_t tid, struct wait_place *place)
+{
+    struct buf text = {0};
+    bool is_there =
+        read_file(pid, tid, "syscall", &text) && wait_parse_syscall(buf_str(&text), place);
+    buf_free(&text);
+    return is_there;
+}
+
+bool wait_probe_is_allowed(pid_t pid)
+{
+    int64_t scope = 0;
+    char path[PATH_BYTES];
+    struct buf text = {0};
+    if (pid == 0) {
+        return geteuid() == 0 || fd_read_int("/proc/sys/kernel/yama/ptrace_scope", &scope) != 0 ||
+               scope == 0;
+    }
+    /* This file asks for the same right as the memory does. */
+    snprintf(path, sizeof(path), "/proc/%d/syscall", pid);
+    bool is_allowed = fd_read_file(path, FILE_BYTES_MAX, &text) == 0;
+    buf_free(&text);
+    return is_allowed;
+}
+
 bool wait_probe(pid_t pid, pid_t tid, struct wait_seen *seen)
 {
     struct buf syscall_text = {0}, wchan = {0};
-    struct wait_call call = {.number = -1};
+    struct wait_place place = {.call.number = -1};
     struct wait_seen by_call;
     bool has_call = read_file(pid, tid, "syscall", &syscall_text);
-    bool is_blocked = !has_call || wait_parse_syscall(buf_str(&syscall_text), &call);
+    bool is_blocked = !has_call || wait_parse_syscall(buf_str(&syscall_text), &place);
     bool has_function = is_blocked && read_file(pid, tid, "wchan", &wchan) &&
                         strcmp(buf_str(&wchan), "0") != 0 && by_function(buf_str(&wchan), seen);
-    bool has_reason = is_blocked && by_syscall(pid, &call, &by_call);
+    bool has_reason = is_blocked && by_syscall(pid, &place.call, &by_call);
     /* A futex shows the same function whatever it is part of; the arguments know more. Waiting for
      * a page or a lock of the kernel shows in the function, within any call. */
     if (has_reason && (!has_function || seen->is_vague)) {

@@ -15,6 +15,12 @@
 
 #include "capture/event.h"
 
+/* A system call under way. */
+struct wait_call {
+    long number; /* -1: blocked outside of one (a page fault) */
+    uint64_t arguments[6];
+};
+
 struct wait_seen {
     enum event_reason reason;
     enum event_reason_source from; /* EVENT_FROM_SYSCALL or EVENT_FROM_WCHAN */
@@ -25,12 +31,20 @@ struct wait_seen {
 /* False: the thread runs, is gone, or nothing is known. */
 bool wait_probe(pid_t pid, pid_t tid, struct wait_seen *seen);
 
-/* The parts of it that need no /proc. /proc/TID/syscall: number and six arguments, all hex but the
- * first; "running", or "-1" outside of a system call. */
-struct wait_call {
-    long number; /* -1: blocked outside of one (a page fault) */
-    uint64_t arguments[6];
+/* Where a thread is blocked, and in what; two that are equal are of the same wait, or of one just
+ * like it. */
+struct wait_place {
+    struct wait_call call;
+    uint64_t sp, pc;
 };
-bool wait_parse_syscall(const char *text, struct wait_call *call);
+/* False: it runs, is gone, or may not be read. */
+bool wait_probe_place(pid_t pid, pid_t tid, struct wait_place *place);
+
+/* Whether the host lets us look into a process; pid 0: into one that is not ours. */
+bool wait_probe_is_allowed(pid_t pid);
+
+/* The parts of it that need no /proc. /proc/TID/syscall: number, six arguments, SP and PC, all hex
+ * but the first; "running", or "-1", SP and PC outside of a system call. */
+bool wait_parse_syscall(const char *text, struct wait_place *place);
 
 #endif

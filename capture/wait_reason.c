@@ -392,7 +392,7 @@ static void keep_known(struct wait_kernel *k)
         while (next < k->n && k->ranges[next].start == k->ranges[i].start) {
             next++;
         }
-        if (k->ranges[i].row) {
+        if (k->ranges[i].row || k->ranges[i].is_soft_irq_call) {
             struct wait_range range = k->ranges[i];
             range.end = next < k->n ? k->ranges[next].start : range.start + 4096;
             k->ranges[n++] = range;
@@ -422,6 +422,19 @@ static const struct wait_row *row_of_line(const struct strmap *names, const char
     return id ? &rows[id - 1] : NULL;
 }
 
+/* kernel/softirq.c: both ways lead to handle_softirqs() or __do_softirq(), as irq_exit_rcu() does.
+ */
+static bool is_soft_irq_call(const char *name, size_t len)
+{
+    static const char *const names[] = {"do_softirq", "__local_bh_enable_ip"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void wait_kernel_read(struct wait_kernel *k, const char *text, size_t len)
 {
     const char *end = text + len;
@@ -436,10 +449,11 @@ void wait_kernel_read(struct wait_kernel *k, const char *text, size_t len)
         if (address && rest + 3 < eol && rest[0] == ' ' && strchr("tTwW", rest[1])) {
             const char *name = rest + 3;
             const char *tab = memchr(name, '\t', (size_t)(eol - name));
+            size_t n = (size_t)((tab ? tab : eol) - name);
             mem_reserve(&k->ranges, &k->cap, k->n + 1, sizeof(*k->ranges));
-            k->ranges[k->n++] = (struct wait_range){
-                .start = address,
-                .row = row_of_line(&names, name, (size_t)((tab ? tab : eol) - name))};
+            k->ranges[k->n++] = (struct wait_range){.start = address,
+                                                    .row = row_of_line(&names, name, n),
+                                                    .is_soft_irq_call = is_soft_irq_call(name, n)};
         }
         at = eol + 1;
     }
@@ -447,21 +461,39 @@ void wait_kernel_read(struct wait_kernel *k, const char *text, size_t len)
     keep_known(k);
 }
 
+/* The range of one of our functions that holds the address; NULL: none does. */
+static const struct wait_range *range_of(const struct wait_kernel *k, uint64_t address)
+{
+    size_t low = 0, high = k->n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (k->ranges[middle].start <= address) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low && address < k->ranges[low - 1].end ? &k->ranges[low - 1] : NULL;
+}
+
+bool wait_kernel_is_soft_irq_call(const struct wait_kernel *k, const uint64_t *addresses, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct wait_range *range = range_of(k, addresses[i]);
+        if (range && range->is_soft_irq_call) {
+            return true;
+        }
+    }
+    return false;
+}
+
 const struct wait_row *wait_kernel_row(const struct wait_kernel *k, const uint64_t *addresses,
                                        size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        size_t low = 0, high = k->n;
-        while (low < high) {
-            size_t middle = low + (high - low) / 2;
-            if (k->ranges[middle].start <= addresses[i]) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        if (low && addresses[i] < k->ranges[low - 1].end) {
-            return k->ranges[low - 1].row;
+        const struct wait_range *range = range_of(k, addresses[i]);
+        if (range && range->row) {
+            return range->row;
         }
     }
     return NULL;

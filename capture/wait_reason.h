@@ -52,6 +52,7 @@ bool wait_futex_reason(uint32_t operation, uint32_t value, uint64_t address, con
 struct wait_range {
     uint64_t start, end;
     const struct wait_row *row; /* NULL: none of ours begins here */
+    bool is_soft_irq_call;      /* by which a thread itself runs the soft interrupts that are due */
 };
 struct wait_kernel {
     struct wait_range *ranges;
@@ -61,6 +62,9 @@ struct wait_kernel {
 /* Fills it from the text of /proc/kallsyms, addresses ascending or not. */
 void wait_kernel_read(struct wait_kernel *k, const char *text, size_t len);
 void wait_kernel_free(struct wait_kernel *k);
+/* Whether the thread of this kernel stack runs soft interrupts by its own call, as sending to the
+ * machine itself does, and not because an interrupt came upon it. */
+bool wait_kernel_is_soft_irq_call(const struct wait_kernel *k, const uint64_t *addresses, size_t n);
 /* The row of the innermost function of a kernel stack (callee first) that has one; NULL: none. */
 const struct wait_row *wait_kernel_row(const struct wait_kernel *k, const uint64_t *addresses,
                                        size_t n);

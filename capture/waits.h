@@ -35,15 +35,29 @@ enum {
 struct wait_stack {
     int64_t ts; /* 0: none */
     uint64_t *addresses;
-    uint16_t n, n_kernel, cap;
-    bool is_truncated;
+    uint16_t n, n_kernel;
+    uint8_t end; /* enum event_stack_end */
+    bool is_guessed;
+    bool is_chain; /* by frame pointers only, although stacks are unwound */
+    uint32_t cap;
 };
+
+/* Who ended a wait. */
+struct wait_waker {
+    uint8_t kind; /* enum event_waker */
+    int32_t pid, tid;
+    const struct record *record; /* with its stack, while the wait is being told */
+};
+
+enum { FOLDED_WAKERS = 4 };
 
 struct thread_waits {
     struct ledger ledger;
     bool is_held;              /* a launched target before its exec: not accounted for yet */
     struct wait_stack stack;   /* sampled by the switch that comes next, or that began this wait */
-    bool has_stack;            /* it is of the wait the thread is in */
+    struct wait_stack parked;  /* read while it was blocked, at its ts */
+    bool wants_parked;         /* that could not be done yet */
+    bool has_stack;            /* stack is of the wait the thread is in */
     struct wait_mark at_stack; /* what that stack says */
     struct wait_mark seen;     /* what /proc said last, at seen_ts */
     int64_t seen_ts;
@@ -51,8 +65,14 @@ struct thread_waits {
     struct {
         uint64_t n;
         int64_t dur_ns;
-    } folded[N_FOLDED];            /* of this drain */
-    size_t changed_at, wanting_at; /* place in the lists of struct waits + 1, 0: in none */
+    } folded[N_FOLDED]; /* of this drain */
+    struct {
+        struct wait_waker waker;
+        uint64_t n;
+        int64_t dur_ns;
+    } folded_wakers[FOLDED_WAKERS]; /* the same; n 0: free */
+    int64_t woken_ts;               /* the wakeup that ended its last wait */
+    size_t changed_at, wanting_at;  /* place in the lists of struct waits + 1, 0: in none */
 };
 
 struct wait_candidate {
@@ -60,9 +80,14 @@ struct wait_candidate {
     int32_t pid, tid;
     struct wait_mark mark;
     uint8_t stack_from;
-    bool is_truncated;
+    uint8_t stack_end;
+    bool is_guessed;
     uint16_t n_kernel, n_addresses;
-    size_t stack_at; /* offset in waits.stacks */
+    size_t stack_at;         /* offset in waits.stacks */
+    struct wait_waker waker; /* if the interval is_woken */
+    uint16_t n_waker_kernel, n_waker_addresses;
+    uint8_t waker_stack_end; /* enum event_stack_end */
+    size_t waker_stack_at;
 };
 
 struct thread_list {
@@ -70,7 +95,13 @@ struct thread_list {
     size_t n, cap;
 };
 
-enum { CANDIDATES_MAX = 256 };
+/* A thread that has ended. */
+struct waits_ended {
+    int64_t ts; /* 0: none */
+    int32_t pid, tid;
+};
+
+enum { CANDIDATES_MAX = 256, WAITS_ENDED = 64 };
 
 struct waits {
     struct ledger_losses losses;
@@ -85,6 +116,8 @@ struct waits {
     struct buf stacks;
     int64_t drained_ts;
     struct wait_kernel kernel;
+    struct waits_ended ended[WAITS_ENDED]; /* lately */
+    size_t n_ended;
 };
 
 #endif

@@ -153,7 +153,7 @@ static int add_value(struct args *args, const struct flag *flag, const char *tex
         rc = parse_int(&v, e);
     } else if (flag->type == FLAG_NUMBER || flag->type == FLAG_SECONDS) {
         rc = parse_number(&v, e);
-    } else if (flag->type != FLAG_BOOL && !*text) {
+    } else if (flag->type != FLAG_BOOL && !*text && !flag->may_be_empty) {
         rc = err_set(e, STAX_EUSAGE, "--%s is empty", flag->name);
     }
     if (rc == 0) {

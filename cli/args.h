@@ -33,6 +33,7 @@ struct flag {
     const char *help;  /* one sentence, with the default */
     int64_t min;       /* FLAG_INT, FLAG_NUMBER */
     int64_t max;
+    bool may_be_empty; /* FLAG_TEXT: an empty value means something */
 };
 
 struct command {

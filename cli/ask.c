@@ -10,21 +10,13 @@
 #include "base/buf.h"
 #include "cli/client.h"
 #include "query/query.h"
+#include "schema/db.h"
 
 const struct flag ask_run_flags[] = {
     {.name = "run",
      .type = FLAG_TEXT,
      .value = "ID",
      .help = "The run to ask; default: the active one, else the selected or most recent."},
-    {0},
-};
-
-const struct flag ask_run_file_flags[] = {
-    {.name = "run",
-     .type = FLAG_TEXT,
-     .value = "ID|FILE",
-     .help = "The run to ask, by id or (symbols) as an archive file; default: the active one, else "
-             "the selected or most recent."},
     {0},
 };
 
@@ -155,6 +147,14 @@ void ask_add_waits(const struct args *args, json_t *parameters)
     }
 }
 
+void ask_add_daemon_socket(const struct args *args, json_t *parameters)
+{
+    const char *path = args_text(args, "daemon-socket", getenv("STAX_DAEMON_SOCKET"));
+    if (path) {
+        json_object_set_new(parameters, "daemon_socket", json_clean_string(path));
+    }
+}
+
 bool ask_is_foreign(const char *path)
 {
     struct buf name = {0};
@@ -177,6 +177,19 @@ bool ask_is_foreign(const char *path)
     return !is_ours;
 }
 
+/* What the server adds to a diagnosis, as far as a file has it. */
+static void add_file_figures(const char *path, json_t *data)
+{
+    static const char *const live[] = {"capture", "ingest", "queue", "process"};
+    for (size_t i = 0; i < sizeof live / sizeof *live; i++) {
+        json_object_set_new(data, live[i], json_null());
+    }
+    json_object_set_new(data, "database",
+                        json_pack("{s:I,s:I}", "size_bytes", (json_int_t)db_file_bytes(path),
+                                  "wal_bytes", (json_int_t)db_wal_bytes(path)));
+    json_object_set_new(data, "saves", json_array());
+}
+
 static int ask_file(const char *path, const char *view, const json_t *parameters, json_t **document,
                     struct err *e)
 {
@@ -190,7 +203,12 @@ static int ask_file(const char *path, const char *view, const json_t *parameters
     if (rc) {
         return rc;
     }
-    if (strcmp(view, "sql") == 0) {
+    if (strcmp(view, "diagnostics") == 0) {
+        rc = query_diagnose(q, document, e);
+        if (rc == 0) {
+            add_file_figures(path, json_object_get(*document, "data"));
+        }
+    } else if (strcmp(view, "sql") == 0) {
         json_t *limits = json_deep_copy(parameters);
         const char *sql = json_text_at(parameters, "query", "");
         json_object_del(limits, "query");
@@ -203,10 +221,28 @@ static int ask_file(const char *path, const char *view, const json_t *parameters
     return rc;
 }
 
+int ask_run(const struct args *args, const char *view, json_t *parameters, json_t **document,
+            struct err *e)
+{
+    const char *file = NULL;
+    *document = NULL;
+    parameters = parameters ? parameters : json_object();
+    if (ask_is_file(args, &file)) {
+        int rc = ask_file(file, view, parameters, document, e);
+        json_decref(parameters);
+        return rc;
+    }
+    int rc = ask_add_run(args, parameters, e);
+    if (rc) {
+        json_decref(parameters);
+        return rc;
+    }
+    return ask_server(view, parameters, 0, document, e);
+}
+
 int ask_view(const struct args *args, const char *view, json_t *parameters, json_t **document,
              struct err *e)
 {
-    const char *file = NULL;
     *document = NULL;
     parameters = parameters ? parameters : json_object();
     int rc = add_filters(args, parameters, e);
@@ -214,15 +250,5 @@ int ask_view(const struct args *args, const char *view, json_t *parameters, json
         json_decref(parameters);
         return rc;
     }
-    if (ask_is_file(args, &file)) {
-        rc = ask_file(file, view, parameters, document, e);
-        json_decref(parameters);
-        return rc;
-    }
-    rc = ask_add_run(args, parameters, e);
-    if (rc) {
-        json_decref(parameters);
-        return rc;
-    }
-    return ask_server(view, parameters, 0, document, e);
+    return ask_run(args, view, parameters, document, e);
 }

@@ -13,8 +13,6 @@
 
 /* --run, for commands that only the server can answer. */
 extern const struct flag ask_run_flags[];
-/* The same for what answers from files too. */
-extern const struct flag ask_run_file_flags[];
 /* --run, --tid, --pid, --from, --to, --exclude: what every view takes. */
 extern const struct flag ask_view_flags[];
 
@@ -33,8 +31,15 @@ int ask_server(const char *method, json_t *parameters, int64_t timeout_ms, json_
 int ask_view(const struct args *args, const char *view, json_t *parameters, json_t **document,
              struct err *e);
 
+/* The same for what takes no filters but the run. */
+int ask_run(const struct args *args, const char *view, json_t *parameters, json_t **document,
+            struct err *e);
+
 /* "off_cpu", "reason" and "no_inlines" from --off-cpu, --reason and --no-inlines, where given. */
 void ask_add_waits(const struct args *args, json_t *parameters);
+
+/* "daemon_socket" from --daemon-socket or STAX_DAEMON_SOCKET, if either is given. */
+void ask_add_daemon_socket(const struct args *args, json_t *parameters);
 
 /* Whether a run file must be treated as foreign: true unless it is a live file of our own, in a
  * private folder of our own, with its write-ahead log beside it. */

@@ -19,6 +19,11 @@ static const struct flag flags[] = {
      .help = "Sum up subtrees below this share of the time; default 1.0.",
      .min = 0,
      .max = 100},
+    {.name = "by",
+     .type = FLAG_TEXT,
+     .value = "COUNTER",
+     .help = "By what a counter of the run counted, such as cycles, instead of CPU time; see stax "
+             "record --counters."},
     {.name = "off-cpu",
      .type = FLAG_BOOL,
      .help = "Where threads were blocked; each path ends in the reason."},
@@ -42,6 +47,9 @@ static int run(struct cli *cli, const struct args *args)
     json_object_set_new(parameters, "threshold_pct",
                         json_real(args_number(args, "threshold-pct", 1.0)));
     ask_add_waits(args, parameters);
+    if (args_has(args, "by")) {
+        json_object_set_new(parameters, "by", json_clean_string(args_text(args, "by", "")));
+    }
     if (ask_view(args, "flamegraph", parameters, &document, &e)) {
         return cli_fail(cli, &e);
     }
@@ -57,8 +65,9 @@ const struct command command_flame = {
         "small or deep are summed up in one line that says how many functions it hides.\n\n"
         "With --off-cpu it is the tree of where threads were blocked, and every path ends "
         "in its reason, such as [lock].",
-    .examples = "stax flame\nstax flame -d 40 --threshold-pct 0.1\nstax flame --off-cpu\n"
-                "stax flame --reason ioR -d 30\nstax flame --tid 4711 --json",
+    .examples =
+        "stax flame\nstax flame -d 40 --threshold-pct 0.1\nstax flame --off-cpu\n"
+        "stax flame --reason ioR -d 30\nstax flame --by page-faults\nstax flame --tid 4711 --json",
     .flags = flags,
     .shared = ask_view_flags,
     .run = run,

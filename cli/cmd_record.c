@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -44,6 +45,14 @@ static const struct flag flags[] = {
      .help = "Samples per second of CPU time; default 900.",
      .min = 1,
      .max = INT64_MAX},
+    {.name = "counters",
+     .letter = 'e',
+     .type = FLAG_TEXT,
+     .value = "LIST",
+     .help = "Events to count, up to four as perf list names them: cycles, LLC-load-misses, "
+             "page-faults, r1a8, sched:sched_switch; :u and :k after a name count in user code or "
+             "the kernel only. Default: cycles, instructions, L1-dcache-load-misses and "
+             "branch-misses where the CPU can; none counts nothing."},
     {.name = "time-limit",
      .letter = 'l',
      .type = FLAG_SECONDS,
@@ -52,6 +61,20 @@ static const struct flag flags[] = {
     {.name = "no-children",
      .type = FLAG_BOOL,
      .help = "Leave out the processes that the program starts."},
+    {.name = "no-dwarf-unwind",
+     .type = FLAG_BOOL,
+     .help = "Take stacks as the kernel finds them by frame pointers, instead of unwinding a copy "
+             "of each; STAX_DWARF_UNWIND=0 does the same."},
+    {.name = "no-kernel",
+     .type = FLAG_BOOL,
+     .help = "Leave the kernel's part out of stacks; its time then stands at the code that called "
+             "it."},
+    {.name = "daemon-socket",
+     .type = FLAG_TEXT,
+     .may_be_empty = true,
+     .value = "PATH",
+     .help = "The socket of staxd, which opens what this host withholds from users; default "
+             "/run/staxd.sock, or STAX_DAEMON_SOCKET. Empty: do without."},
     {.name = "no-autostart",
      .type = FLAG_BOOL,
      .help = "Fail when no stax-server answers instead of starting one; STAX_NO_AUTOSTART=1 does "
@@ -110,6 +133,12 @@ static int open_signals(struct record *r, struct err *e)
     return r->signals < 0 ? err_set_errno(e, errno, "signalfd") : 0;
 }
 
+static bool unwinds(const struct record *r)
+{
+    const char *text = getenv("STAX_DWARF_UNWIND");
+    return !args_has(r->args, "no-dwarf-unwind") && !(text && strcmp(text, "0") == 0);
+}
+
 static json_t *start_parameters(const struct record *r)
 {
     const struct args *args = r->args;
@@ -124,7 +153,13 @@ static json_t *start_parameters(const struct record *r)
     json_object_set_new(p, "pid", json_integer(pid));
     json_object_set_new(p, "is_launched", json_boolean(r->launch.pid != 0));
     json_object_set_new(p, "with_children", json_boolean(!args_has(args, "no-children")));
+    json_object_set_new(p, "dwarf_unwind", json_boolean(unwinds(r)));
+    json_object_set_new(p, "kernel", json_boolean(!args_has(args, "no-kernel")));
+    ask_add_daemon_socket(args, p);
     json_object_set_new(p, "frequency_hz", json_integer(hz < MAX_SENT_HZ ? hz : MAX_SENT_HZ));
+    if (args_has(args, "counters")) {
+        json_object_set_new(p, "counters", json_clean_string(args_text(args, "counters", "")));
+    }
     if (args_has(args, "time-limit")) {
         json_object_set_new(p, "time_limit_s", json_real(args_get(args, "time-limit")->number));
     }
@@ -133,6 +168,28 @@ static json_t *start_parameters(const struct record *r)
     }
     buf_free(&command);
     return p;
+}
+
+/* One line for all that the host withholds; what the user turned off is no news. */
+static void note_missing(struct record *r, const json_t *abilities)
+{
+    struct buf names = {0};
+    size_t i;
+    const json_t *item;
+    json_array_foreach(abilities, i, item)
+    {
+        bool is_missing = json_is_false(json_object_get(item, "is_available"));
+        if (is_missing && strncmp(json_text_at(item, "reason", ""), "turned off", 10) != 0) {
+            buf_addstr(&names, names.len ? ", " : "");
+            for (const char *c = json_text_at(item, "name", "?"); *c; c++) {
+                buf_addch(&names, *c == '_' ? ' ' : *c);
+            }
+        }
+    }
+    if (names.len) {
+        cli_note(r->cli, "missing: %s; see stax diagnose host", buf_str(&names));
+    }
+    buf_free(&names);
 }
 
 static void note_start(struct record *r, const json_t *document)
@@ -149,14 +206,7 @@ static void note_start(struct record *r, const json_t *document)
             cli_note(r->cli, "%s", json_string_value(item));
         }
     }
-    json_array_foreach(json_object_get(data, "abilities"), i, item)
-    {
-        if (json_is_false(json_object_get(item, "is_available"))) {
-            const char *unlock = json_text_at(item, "unlock", "");
-            cli_note(r->cli, "without %s: %s%s%s", json_text_at(item, "name", "?"),
-                     json_text_at(item, "reason", "?"), *unlock ? "; unlock with: " : "", unlock);
-        }
-    }
+    note_missing(r, json_object_get(data, "abilities"));
 }
 
 /* Commands without --run ask this run from now on, also when an older one was selected. */
@@ -166,6 +216,18 @@ static void select_run(struct record *r)
     json_t *parameters = json_object();
     json_object_set_new(parameters, "run", json_integer(r->run));
     client_call(r->client, "select_run", parameters, STOP_TIMEOUT_MS, NULL, &ignored);
+}
+
+/* The server reads the stacks of threads that wait. 0: it does not say who it is. */
+static pid_t server_pid(struct record *r)
+{
+    json_t *document = NULL;
+    struct err ignored;
+    client_call(r->client, "status", NULL, STOP_TIMEOUT_MS, &document, &ignored);
+    const json_t *server = json_object_get(json_object_get(document, "data"), "server");
+    pid_t pid = (pid_t)json_int_at(server, "pid", 0);
+    json_decref(document);
+    return pid;
 }
 
 static int begin(struct record *r, struct err *e)
@@ -182,7 +244,7 @@ static int begin(struct record *r, struct err *e)
         rc = open_signals(r, e);
     }
     if (rc == 0 && r->args->target) {
-        rc = launch_hold(&r->launch, r->args->target, &r->old_mask, e);
+        rc = launch_hold(&r->launch, r->args->target, &r->old_mask, server_pid(r), e);
     }
     if (rc == 0) {
         rc = client_call(r->client, "start_attach", start_parameters(r), 0, &document, e);
@@ -397,6 +459,7 @@ const struct command command_record = {
         "is no such command and 126 when it cannot be run. The summary "
         "at the end goes to stderr, so that the command's own output stays as it is.",
     .examples = "stax record -- make -j4\nstax record -F 2000 -l 10 --pid 4711\n"
+                "stax record --counters page-faults,task-clock -- make -j4\n"
                 "stax record ./server --port 8000 &\nstax top",
     .flags = flags,
     .max_operands = 0,

@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/schemas/diagnose.json.h"
+#include "cli/schemas/diagnose_host.json.h"
 #include "cli/schemas/document.json.h"
 #include "cli/schemas/error.json.h"
 #include "cli/schemas/flame.json.h"
@@ -27,6 +28,7 @@
 #include "cli/schemas/top.json.h"
 #include "cli/schemas/wait.json.h"
 #include "cli/schemas/waits.json.h"
+#include "cli/schemas/wakers.json.h"
 
 /* The data member of each document; all else is the same in all of them. */
 static const struct {
@@ -39,6 +41,7 @@ static const struct {
     {"flame", "stax.flame/1", flame_schema},
     {"threads", "stax.threads/1", threads_schema},
     {"waits", "stax.waits/1", waits_schema},
+    {"wakers", "stax.wakers/1", wakers_schema},
     {"sql", "stax.sql/1", sql_schema},
     {"sql-path", "stax.sql-path/1", sql_path_schema},
     {"sql-schema", "stax.sql-schema/1", sql_schema_schema},
@@ -52,6 +55,7 @@ static const struct {
     {"open", "stax.open/1", open_schema},
     {"select-run", "stax.select-run/1", select_run_schema},
     {"diagnose", "stax.diagnose/1", diagnose_schema},
+    {"diagnose-host", "stax.diagnose-host/1", diagnose_host_schema},
     {"setup", "stax.setup/1", setup_schema},
     {"schema", "stax.schema/1", schema_schema},
     {"help", "stax.help/1", help_schema},

@@ -18,6 +18,11 @@ static const struct flag flags[] = {
      .type = FLAG_TEXT,
      .value = "self|total",
      .help = "By time in the function itself, or with all it calls; default self."},
+    {.name = "by",
+     .type = FLAG_TEXT,
+     .value = "COUNTER",
+     .help = "By what a counter of the run counted, such as cycles, instead of CPU time; see stax "
+             "record --counters."},
     {.name = "off-cpu", .type = FLAG_BOOL, .help = "By the time threads were blocked there."},
     {.name = "no-inlines",
      .type = FLAG_BOOL,
@@ -43,6 +48,9 @@ static int run(struct cli *cli, const struct args *args)
     json_object_set_new(parameters, "limit", json_integer(args_int(args, "limit", 20)));
     json_object_set_new(parameters, "sort", json_string(sort));
     ask_add_waits(args, parameters);
+    if (args_has(args, "by")) {
+        json_object_set_new(parameters, "by", json_clean_string(args_text(args, "by", "")));
+    }
     if (ask_view(args, "top", parameters, &document, &e)) {
         return cli_fail(cli, &e);
     }
@@ -59,9 +67,13 @@ const struct command command_top = {
         "With --off-cpu the time is that of threads being blocked: self is what a function itself "
         "waited for, which is the innermost one outside the kernel, and 'blocked' the reason of "
         "most of it. Shares are of all waits that have ended.\n\n"
+        "In a run with counters each function also has what they counted in its samples, and "
+        "instructions per cycle (IPC) where it counted both. With --by NAME functions are sorted "
+        "by a counter, whose rates per sample and per millisecond of CPU time are shown.\n\n"
         "Works while the run records and afterwards.",
     .examples = "stax top\nstax top -n 50 --sort total\nstax top --off-cpu\n"
-                "stax top --reason lock\nstax top --from 2 --to 3.5 --exclude main\n"
+                "stax top --reason lock\nstax top --by page-faults\nstax top --from 2 --to 3.5 "
+                "--exclude main\n"
                 "stax top --run profile.stax --json",
     .flags = flags,
     .shared = ask_view_flags,

@@ -39,7 +39,7 @@ static int run(struct cli *cli, const struct args *args)
 
 const struct command command_waits = {
     .name = "waits",
-    .summary = "the longest single waits, with reason and stack",
+    .summary = "the longest single waits, with reason, stack and waker",
     .operands = "",
     .description =
         "Single intervals in which a thread was blocked, the longest first: when it began, how "
@@ -48,7 +48,8 @@ const struct command command_waits = {
         "'reason from' says how the reason is known: kernel_stack, wchan, syscall, user_function, "
         "earlier (guessed from another wait of the thread) or none; 'stack from' how the stack "
         "is: switch (taken as the thread left its CPU), parked (read while it waited) or "
-        "last_sample (of its last sample before).",
+        "last_sample (of its last sample before). 'woken by' is the thread that ended the wait; in "
+        "brackets what is no thread of the target, a dash where no wakeup was recorded.",
     .examples = "stax waits\nstax waits -n 5 --reason lock --stacks\nstax waits --tid 4711 --json",
     .flags = flags,
     .shared = ask_view_flags,

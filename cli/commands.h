@@ -17,6 +17,7 @@ extern const struct command command_top;
 extern const struct command command_flame;
 extern const struct command command_threads;
 extern const struct command command_waits;
+extern const struct command command_wakers;
 extern const struct command command_sql;
 extern const struct command command_diagnose;
 extern const struct command command_setup;

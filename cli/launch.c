@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -78,10 +79,14 @@ int launch_find(const char *command, struct buf *path, struct err *e)
 }
 
 /* The child: waits for its release, then becomes the command. Never returns. */
-static void become(char *const *argv, const sigset_t *mask, int release, int result)
+static void become(char *const *argv, const sigset_t *mask, pid_t reader, int release, int result)
 {
     char go;
     ssize_t n;
+    if (reader > 0) {
+        /* Outlives the exec. Fails where there is no Yama, and nothing to allow. */
+        (void)prctl(PR_SET_PTRACER, (unsigned long)reader, 0, 0, 0);
+    }
     do {
         n = read(release, &go, 1);
     } while (n < 0 && errno == EINTR);
@@ -96,7 +101,8 @@ static void become(char *const *argv, const sigset_t *mask, int release, int res
     _exit(127);
 }
 
-int launch_hold(struct launch *l, char *const *argv, const sigset_t *mask, struct err *e)
+int launch_hold(struct launch *l, char *const *argv, const sigset_t *mask, pid_t reader,
+                struct err *e)
 {
     int go[2], done[2];
     *l = (struct launch){.release = -1, .result = -1};
@@ -113,7 +119,7 @@ int launch_hold(struct launch *l, char *const *argv, const sigset_t *mask, struc
     if (l->pid == 0) {
         close(go[1]);
         close(done[0]);
-        become(argv, mask, go[0], done[1]);
+        become(argv, mask, reader, go[0], done[1]);
     }
     int why = errno;
     close(go[0]);

@@ -25,8 +25,11 @@ struct launch {
 /* What execvp() would run: STAX_ENOTFOUND or STAX_EPERMISSION say why it cannot. */
 int launch_find(const char *command, struct buf *path, struct err *e);
 
-/* Forks the child that will become argv; mask is the signal mask it gets. */
-int launch_hold(struct launch *l, char *const *argv, const sigset_t *mask, struct err *e);
+/* Forks the child that will become argv; mask is the signal mask it gets. reader: a process that
+ * may read its memory where Yama (kernel.yama.ptrace_scope 1) reserves that for its parents; 0:
+ * none. */
+int launch_hold(struct launch *l, char *const *argv, const sigset_t *mask, pid_t reader,
+                struct err *e);
 /* Lets it exec; an exec that fails is an error, and the child is gone. */
 int launch_release(struct launch *l, const char *command, struct err *e);
 /* Ends a child that is still held and reaps it. A zeroed struct is accepted. */

@@ -12,11 +12,13 @@
 void render_top(struct out *out, const json_t *document, const struct args *args);
 void render_flame(struct out *out, const json_t *document, const struct args *args);
 void render_waits(struct out *out, const json_t *document, const struct args *args);
+void render_wakers(struct out *out, const json_t *document, const struct args *args);
 void render_threads(struct out *out, const json_t *document, const struct args *args);
 void render_sql(struct out *out, const json_t *document, const struct args *args);
 void render_status(struct out *out, const json_t *document, const struct args *args);
 void render_list(struct out *out, const json_t *document, const struct args *args);
 void render_diagnose(struct out *out, const json_t *document, const struct args *args);
+void render_host(struct out *out, const json_t *document, const struct args *args);
 void render_stop(struct out *out, const json_t *document, const struct args *args);
 void render_wait(struct out *out, const json_t *document, const struct args *args);
 void render_symbolize(struct out *out, const json_t *document, const struct args *args);
@@ -27,6 +29,9 @@ void render_select(struct out *out, const json_t *document, const struct args *a
 
 /* The line above a view: which run, its state, how much data. */
 void render_run_line(struct out *out, const json_t *document);
+
+/* The line below it when a view is by a counter: which one, and how much there is of it. */
+void render_by_line(struct out *out, const json_t *data);
 
 /* One result of SQL: {"columns":[],"rows":[]} as an aligned table or as CSV (RFC 4180). */
 void render_sql_table(struct out *out, const json_t *data);

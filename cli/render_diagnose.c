@@ -73,6 +73,22 @@ static void add_figures(struct out *out, const char *title, const json_t *figure
     }
 }
 
+/* What a kind of loss counts. */
+static const char *loss_unit(const char *kind)
+{
+    static const char *const units[][2] = {
+        {"unsampled", "ms of CPU time"}, {"stacks", "stacks of waits"}, {"no_events", "threads"},
+        {"throttled", "times"},          {"ring_full", "records"},      {"malformed", "records"},
+        {"late", "records, kept"},       {"queue_full", "records"},
+    };
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        if (strcmp(units[i][0], kind) == 0) {
+            return units[i][1];
+        }
+    }
+    return "";
+}
+
 static void add_loss(struct out *out, const json_t *loss)
 {
     add_title(out, "loss");
@@ -86,9 +102,59 @@ static void add_loss(struct out *out, const json_t *loss)
     {
         buf_addstr(&out->text, "  ");
         out_foreign(out, json_text_at(row, "kind", "?"));
-        buf_addf(&out->text, ": %s%" PRId64 "%s\n", out_style(out, STYLE_RED),
+        buf_addf(&out->text, ": %s%" PRId64 "%s", out_style(out, STYLE_RED),
                  json_int_at(row, "n", 0), out_style(out, STYLE_PLAIN));
+        buf_addf(&out->text, " %s\n", loss_unit(json_text_at(row, "kind", "")));
     }
+}
+
+/* What stands in stack_end.cause, in words. */
+static const char *cause_text(const char *cause)
+{
+    static const char *const texts[][2] = {
+        {"root", "complete"},
+        {"stack_copy_exhausted", "longer than what was copied of it"},
+        {"no_cfi", "code without unwind information (.eh_frame)"},
+        {"bad_cfa", "unwind information that leads nowhere"},
+        {"too_deep", "deeper than 1,024 frames"},
+        {"bad_memory", "memory that could not be read"},
+        {"bad_return_address", "a return address that is no code"},
+        {"unknown_register", "a register that is not known"},
+        {"pending", "unwind tables were not ready in time"},
+        {"kernel_limit", "as long as the kernel gives them (kernel.perf_event_max_stack)"},
+        {"no_mapping", "a caller that is no code (no frame pointers?)"},
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        if (strcmp(cause, texts[i][0]) == 0) {
+            return texts[i][1];
+        }
+    }
+    return cause;
+}
+
+static void add_stacks(struct out *out, const json_t *stacks)
+{
+    static const struct column columns[] = {
+        {"samples", COLUMN_NUMBER, STYLE_PLAIN, 0}, {"guessed", COLUMN_NUMBER, STYLE_PLAIN, 0},
+        {"waits", COLUMN_NUMBER, STYLE_PLAIN, 0},   {"guessed", COLUMN_NUMBER, STYLE_PLAIN, 0},
+        {"stack", COLUMN_FLEXIBLE, STYLE_PLAIN, 0},
+    };
+    if (!json_array_size(stacks)) {
+        return;
+    }
+    add_title(out, "how stacks end");
+    struct table *t = table_new(columns, 5);
+    size_t i;
+    const json_t *row;
+    json_array_foreach(stacks, i, row)
+    {
+        table_int(t, json_int_at(row, "n_samples", 0));
+        table_int(t, json_int_at(row, "n_guessed_samples", 0));
+        table_int(t, json_int_at(row, "n_waits", 0));
+        table_int(t, json_int_at(row, "n_guessed_waits", 0));
+        table_text(t, cause_text(json_text_at(row, "cause", "?")));
+    }
+    table_print(t, out);
 }
 
 static void add_unresolved(struct out *out, const json_t *unresolved)
@@ -159,6 +225,7 @@ void render_diagnose(struct out *out, const json_t *document, const struct args 
     add_figures(out, "server process", json_object_get(data, "process"));
     add_figures(out, "quality", json_object_get(document, "quality"));
     add_loss(out, json_object_get(data, "loss"));
+    add_stacks(out, json_object_get(data, "stacks"));
     add_unresolved(out, json_object_get(data, "unresolved"));
     add_abilities(out, json_object_get(data, "abilities"));
 }

@@ -6,16 +6,21 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "cli/table.h"
 
 enum { MIN_NAME = 8, MIN_CUT = 12, MIN_SUFFIXED = 24, INDENT = 2, MAX_DEPTH = 4096 };
 
-/* Which members of the nodes are shown: CPU time, or that of waits. */
+/* Which members of the nodes are shown: CPU time, that of waits, or a counter. */
 struct keys {
     const char *all, *total, *self;
+    const char *total_title, *self_title;
+    bool is_counter; /* members of "counters", "total_counters" and "self_counters" */
 };
 
-static const struct keys keys_on_cpu = {"on_cpu_ns", "total_on_cpu_ns", "self_on_cpu_ns"};
-static const struct keys keys_off_cpu = {"off_cpu_ns", "total_off_cpu_ns", "self_off_cpu_ns"};
+static const struct keys keys_on_cpu = {"on_cpu_ns", "total_on_cpu_ns", "self_on_cpu_ns",
+                                        "total ms",  "self ms",         false};
+static const struct keys keys_off_cpu = {"off_cpu_ns", "total_off_cpu_ns", "self_off_cpu_ns",
+                                         "total ms",   "self ms",          false};
 
 struct columns {
     const struct keys *keys;
@@ -28,11 +33,33 @@ struct columns {
 
 #define CUT_SHOWN_PCT 0.5 /* children left out get a line from this share of the run on */
 
-static int ms_width(int64_t ns, const char *title)
+static int64_t value_at(const struct keys *keys, const json_t *node, bool is_total)
 {
-    int n = snprintf(NULL, 0, "%.1f", (double)ns / 1e6);
-    int least = (int)strlen(title);
-    return n > least ? n : least;
+    const char *key = is_total ? keys->total : keys->self;
+    if (keys->is_counter) {
+        return json_int_at(json_object_get(node, is_total ? "total_counters" : "self_counters"),
+                           key, 0);
+    }
+    return json_int_at(node, key, 0);
+}
+
+enum { VALUE_BYTES = 32 };
+
+static const char *format_value(const struct keys *keys, double value, char text[VALUE_BYTES])
+{
+    if (keys->is_counter) {
+        table_format_count(text, VALUE_BYTES, (int64_t)value);
+    } else {
+        snprintf(text, VALUE_BYTES, "%.1f", value / 1e6);
+    }
+    return text;
+}
+
+static void widen(int *width, const struct keys *keys, const json_t *node, bool is_total)
+{
+    char text[VALUE_BYTES];
+    int n = (int)strlen(format_value(keys, (double)value_at(keys, node, is_total), text));
+    *width = n > *width ? n : *width;
 }
 
 static void measure(const json_t *nodes, struct columns *c, int depth)
@@ -41,10 +68,8 @@ static void measure(const json_t *nodes, struct columns *c, int depth)
     const json_t *node;
     json_array_foreach(nodes, i, node)
     {
-        int total = ms_width(json_int_at(node, c->keys->total, 0), "total ms");
-        int self = ms_width(json_int_at(node, c->keys->self, 0), "self ms");
-        c->total_width = total > c->total_width ? total : c->total_width;
-        c->self_width = self > c->self_width ? self : c->self_width;
+        widen(&c->total_width, c->keys, node, true);
+        widen(&c->self_width, c->keys, node, false);
         if (depth < MAX_DEPTH) {
             measure(json_object_get(node, "children"), c, depth + 1);
         }
@@ -88,7 +113,8 @@ static void add_name(struct out *out, const struct columns *c, const json_t *nod
 static void add_cut(struct out *out, struct columns *c, const json_t *cut, double all_ns, int depth)
 {
     int64_t n = json_int_at(cut, "n_nodes", 0);
-    double cut_ns = (double)json_int_at(cut, c->keys->total, 0);
+    double cut_ns = (double)value_at(c->keys, cut, true);
+    char text[VALUE_BYTES];
     double pct = all_ns > 0 ? 100 * cut_ns / all_ns : 0;
     if (n == 0) {
         return;
@@ -98,8 +124,8 @@ static void add_cut(struct out *out, struct columns *c, const json_t *cut, doubl
         c->hidden_ns += cut_ns;
         return;
     }
-    buf_addf(&out->text, "%s%*.1f  %7.1f  %*s  ", out_style(out, STYLE_DIM), c->total_width,
-             cut_ns / 1e6, pct, c->self_width, "");
+    buf_addf(&out->text, "%s%*s  %7.1f  %*s  ", out_style(out, STYLE_DIM), c->total_width,
+             format_value(c->keys, cut_ns, text), pct, c->self_width, "");
     add_indent(out, c, depth, MIN_CUT);
     buf_addf(&out->text, "... %" PRId64 " more%s\n", n, out_style(out, STYLE_PLAIN));
 }
@@ -111,10 +137,12 @@ static void add_nodes(struct out *out, struct columns *c, const json_t *nodes, d
     const json_t *node;
     json_array_foreach(nodes, i, node)
     {
-        buf_addf(&out->text, "%*.1f  %s%7.1f%s  %*.1f  ", c->total_width,
-                 (double)json_int_at(node, c->keys->total, 0) / 1e6, out_style(out, STYLE_BOLD),
-                 json_real_at(node, "total_pct", 0), out_style(out, STYLE_PLAIN), c->self_width,
-                 (double)json_int_at(node, c->keys->self, 0) / 1e6);
+        char total[VALUE_BYTES], self[VALUE_BYTES];
+        buf_addf(&out->text, "%*s  %s%7.1f%s  %*s  ", c->total_width,
+                 format_value(c->keys, (double)value_at(c->keys, node, true), total),
+                 out_style(out, STYLE_BOLD), json_real_at(node, "total_pct", 0),
+                 out_style(out, STYLE_PLAIN), c->self_width,
+                 format_value(c->keys, (double)value_at(c->keys, node, false), self));
         add_name(out, c, node, depth);
         if (depth < MAX_DEPTH) {
             add_nodes(out, c, json_object_get(node, "children"), all_ns, depth + 1);
@@ -129,25 +157,34 @@ void render_flame(struct out *out, const json_t *document, const struct args *ar
     const json_t *data = json_object_get(document, "data");
     const json_t *roots = json_object_get(data, "roots");
     struct columns c = {.total_width = 8, .self_width = 7, .keys = &keys_on_cpu};
+    const char *by = json_text_at(data, "by", "on_cpu");
+    const struct keys keys_by = {by, by, by, "total", "self", true};
     if (json_object_get(data, keys_off_cpu.all)) {
         c.keys = &keys_off_cpu;
+    } else if (strcmp(by, "on_cpu") != 0) {
+        c.keys = &keys_by;
     }
     render_run_line(out, document);
+    render_by_line(out, data);
     measure(roots, &c, 0);
     size_t used = (size_t)c.total_width + (size_t)c.self_width + 7 + 6;
     if (out->width) {
         c.name_width = out->width > used + MIN_NAME ? out->width - used : MIN_NAME;
     }
     buf_addf(&out->text, "%s%*s  total %%  %*s  function%s\n", out_style(out, STYLE_BOLD),
-             c.total_width, "total ms", c.self_width, "self ms", out_style(out, STYLE_PLAIN));
-    double all_ns = (double)json_int_at(data, c.keys->all, 0);
+             c.total_width, c.keys->total_title, c.self_width, c.keys->self_title,
+             out_style(out, STYLE_PLAIN));
+    const json_t *sums = c.keys->is_counter ? json_object_get(data, "counters") : data;
+    double all_ns = (double)json_int_at(sums, c.keys->all, 0);
     add_nodes(out, &c, roots, all_ns, 0);
     add_cut(out, &c, json_object_get(data, "cut"), all_ns, 0);
     if (c.n_hidden) {
+        char text[VALUE_BYTES];
         bool is_narrow = c.name_width && c.name_width < MIN_SUFFIXED + 12;
-        buf_addf(&out->text, "%s%*.1f  %7.1f  %*s  %s%" PRId64 "%s%s\n", out_style(out, STYLE_DIM),
-                 c.total_width, c.hidden_ns / 1e6, all_ns > 0 ? 100 * c.hidden_ns / all_ns : 0,
-                 c.self_width, "", is_narrow ? "... " : "in ", c.n_hidden,
+        buf_addf(&out->text, "%s%*s  %7.1f  %*s  %s%" PRId64 "%s%s\n", out_style(out, STYLE_DIM),
+                 c.total_width, format_value(c.keys, c.hidden_ns, text),
+                 all_ns > 0 ? 100 * c.hidden_ns / all_ns : 0, c.self_width, "",
+                 is_narrow ? "... " : "in ", c.n_hidden,
                  is_narrow ? " small" : " small subtrees not listed", out_style(out, STYLE_PLAIN));
     }
 }

@@ -4,37 +4,32 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "cli/render_stack.h"
 #include "cli/table.h"
-
-enum { N_FUNCTIONS = 4 };
-
-/* Where in a stack, root first, the function stands that began the wait; what follows is kernel. */
-static size_t waiter_index(const json_t *wait)
-{
-    const json_t *stack = json_object_get(wait, "stack");
-    const char *function = json_text_at(wait, "function", "");
-    size_t n = json_array_size(stack);
-
-    for (size_t i = n; i-- > 0;) {
-        if (strcmp(json_string_value(json_array_get(stack, i)), function) == 0) {
-            return i;
-        }
-    }
-    return n ? n - 1 : 0;
-}
 
 /* "read < fill_buffer < parse": the function that waits, and its callers. */
 static void add_functions(struct table *t, const json_t *wait)
 {
-    const json_t *stack = json_object_get(wait, "stack");
     struct buf text = {0};
-    size_t i = waiter_index(wait);
 
-    for (int n = 0; n < N_FUNCTIONS && i > 0; n++, i--) {
-        buf_addf(&text, "%s%s", n ? " < " : "", json_string_value(json_array_get(stack, i)));
-    }
+    render_callers(&text, json_object_get(wait, "stack"), json_text_at(wait, "function", ""));
     table_text(t, text.len ? buf_str(&text) : "-");
     buf_free(&text);
+}
+
+/* The thread that ended the wait, or what else did. */
+static void add_waker(struct table *t, const json_t *wait)
+{
+    const char *thread = json_text_at(wait, "waker_thread", NULL);
+    const char *kind = json_text_at(wait, "waker", NULL);
+
+    if (thread) {
+        table_textf(t, "%s %" PRId64, thread, json_int_at(wait, "waker_tid", 0));
+    } else if (kind) {
+        table_textf(t, "[%s]", kind);
+    } else {
+        table_none(t);
+    }
 }
 
 static const char *reason_text(const json_t *wait)
@@ -52,13 +47,14 @@ static void add_wait(struct table *t, const json_t *wait)
     table_int(t, json_int_at(wait, "tid", 0));
     table_text(t, json_text_at(wait, "thread", ""));
     add_functions(t, wait);
+    add_waker(t, wait);
     table_text(t, json_text_at(wait, "reason_from", "-"));
     table_text(t, json_text_at(wait, "stack_from", "-"));
 }
 
 static void show_stack(struct out *out, const json_t *wait)
 {
-    const json_t *stack = json_object_get(wait, "stack");
+    const char *waker = json_text_at(wait, "waker_thread", json_text_at(wait, "waker", NULL));
     bool is_open = json_is_true(json_object_get(wait, "is_open"));
 
     buf_addf(&out->text, "%s%.1f ms%s %s%s at %.3f s, tid %" PRId64 " ", out_style(out, STYLE_BOLD),
@@ -66,23 +62,28 @@ static void show_stack(struct out *out, const json_t *wait)
              reason_text(wait), out_style(out, STYLE_PLAIN),
              (double)json_int_at(wait, "since_start_ns", 0) / 1e9, json_int_at(wait, "tid", 0));
     out_foreign(out, json_text_at(wait, "thread", ""));
-    buf_addf(&out->text, " (reason: %s, stack: %s)\n", json_text_at(wait, "reason_from", "-"),
+    buf_addf(&out->text, " (reason: %s, stack: %s)", json_text_at(wait, "reason_from", "-"),
              json_text_at(wait, "stack_from", "-"));
-    for (size_t i = json_array_size(stack); i-- > 0;) {
-        buf_addstr(&out->text, "    ");
-        out_foreign_cut(out, json_string_value(json_array_get(stack, i)),
-                        out->width > 12 ? out->width - 4 : out->width);
-        buf_addch(&out->text, '\n');
+    if (waker) {
+        buf_addstr(&out->text, ", woken by ");
+        out_foreign(out, waker);
     }
+    buf_addch(&out->text, '\n');
+    render_stack(out, json_object_get(wait, "stack"));
 }
 
 void render_waits(struct out *out, const json_t *document, const struct args *args)
 {
     static const struct column columns[] = {
-        {"at s", COLUMN_NUMBER, STYLE_PLAIN, 3},     {"ms ", COLUMN_NUMBER, STYLE_BOLD, 0},
-        {"reason", COLUMN_TEXT, STYLE_PLAIN, 0},     {"tid", COLUMN_NUMBER, STYLE_PLAIN, 2},
-        {"thread", COLUMN_FLEXIBLE, STYLE_PLAIN, 1}, {"functions", COLUMN_FLEXIBLE, STYLE_CYAN, 0},
-        {"reason from", COLUMN_TEXT, STYLE_DIM, 5},  {"stack from", COLUMN_TEXT, STYLE_DIM, 4},
+        {"at s", COLUMN_NUMBER, STYLE_PLAIN, 3},
+        {"ms ", COLUMN_NUMBER, STYLE_BOLD, 0},
+        {"reason", COLUMN_TEXT, STYLE_PLAIN, 0},
+        {"tid", COLUMN_NUMBER, STYLE_PLAIN, 2},
+        {"thread", COLUMN_FLEXIBLE, STYLE_PLAIN, 1},
+        {"functions", COLUMN_FLEXIBLE, STYLE_CYAN, 0},
+        {"woken by", COLUMN_FLEXIBLE, STYLE_PLAIN, 3},
+        {"reason from", COLUMN_TEXT, STYLE_DIM, 5},
+        {"stack from", COLUMN_TEXT, STYLE_DIM, 4},
     };
     const json_t *data = json_object_get(document, "data");
     const json_t *waits = json_object_get(data, "waits"), *wait;

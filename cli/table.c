@@ -85,6 +85,28 @@ void table_ms(struct table *t, int64_t value_ns)
     table_textf(t, "%.1f", (double)value_ns / 1e6);
 }
 
+void table_format_count(char *text, size_t n, int64_t value)
+{
+    static const char units[] = "kMGTPE";
+    double scaled = (double)value;
+    if (value < 100000 && value > -100000) {
+        snprintf(text, n, "%" PRId64, value);
+        return;
+    }
+    const char *unit = units;
+    for (scaled /= 1000; (scaled >= 999.95 || scaled <= -999.95) && unit[1]; unit++) {
+        scaled /= 1000;
+    }
+    snprintf(text, n, "%.1f%c", scaled, *unit);
+}
+
+void table_count(struct table *t, int64_t value)
+{
+    char text[16];
+    table_format_count(text, sizeof(text), value);
+    table_text(t, text);
+}
+
 void table_pct(struct table *t, double pct)
 {
     table_textf(t, "%.1f", pct);

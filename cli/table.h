@@ -39,6 +39,10 @@ void table_textf(struct table *t, const char *fmt, ...) __attribute__((format(pr
 void table_int(struct table *t, int64_t value);
 /* Nanoseconds as milliseconds with one decimal. */
 void table_ms(struct table *t, int64_t value_ns);
+/* Counts: at most five digits, then 123.4k, M, G, T, P. */
+void table_count(struct table *t, int64_t value);
+/* The same for other renderers: n bytes, of which 12 are enough. */
+void table_format_count(char *text, size_t n, int64_t value);
 void table_pct(struct table *t, double pct);
 /* "-": there is no value. */
 void table_none(struct table *t);

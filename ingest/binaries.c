@@ -28,6 +28,7 @@ void binaries_init(struct binaries *b, struct intern *intern, const char *kallsy
 {
     *b = (struct binaries){.intern = intern,
                            .kallsyms = kallsyms ? kallsyms : "/proc/kallsyms",
+                           .kallsyms_fd = -1,
                            .without_files = without_files};
 }
 
@@ -49,6 +50,7 @@ void binaries_fini(struct binaries *b)
     strmap_free(&b->markers);
     strmap_free(&b->inlined);
     names_close(b->kernel_names);
+    fd_close(&b->kallsyms_fd);
     map_free(&b->kernel_pcs);
     map_free(&b->kernel_returns);
 }
@@ -398,15 +400,17 @@ static void load_kernel(struct binaries *b)
     b->kernel = special_binary(b, "[kernel]", "kernel");
     struct binary *bin = binaries_item(b, b->kernel);
     bin->is_changed = true;
-    int fd = b->kallsyms[0] ? open(b->kallsyms, O_RDONLY | O_CLOEXEC) : -1;
-    if (fd < 0 || names_open_kallsyms(&b->kernel_names, fd, NULL) != 0) {
+    if (b->kallsyms_fd < 0 && b->kallsyms[0]) {
+        b->kallsyms_fd = open(b->kallsyms, O_RDONLY | O_CLOEXEC);
+    }
+    if (b->kallsyms_fd < 0 || names_open_kallsyms(&b->kernel_names, b->kallsyms_fd, NULL) != 0) {
         bin->note = b->kallsyms[0] ? "kallsyms hidden by kernel.kptr_restrict" : "no kallsyms";
     } else {
         b->kernel_base = names_kernel_base(b->kernel_names);
         bin->has_addresses = true;
         bin->names_from = "kallsyms";
     }
-    fd_close(&fd);
+    fd_close(&b->kallsyms_fd);
 }
 
 uint32_t binaries_kernel_frame(struct binaries *b, uint64_t address, bool is_return)

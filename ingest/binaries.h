@@ -50,6 +50,7 @@ struct binaries {
     struct strmap markers; /* marker name -> frame id */
     struct strmap inlined; /* binary id and linkage name -> symbol id */
     const char *kallsyms;  /* path, "" for none */
+    int kallsyms_fd;       /* the same, open; -1: not yet */
     bool without_files;
     size_t n_fds;
     uint32_t unknown; /* binary id, 0 until needed */

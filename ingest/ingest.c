@@ -33,6 +33,8 @@ enum {
     NAMES_END_MS = 5000,             /* that the end of a run waits for names under way */
     CHECKPOINT_WAL_BYTES = 16 << 20, /* copy the WAL back from this size on */
     TRUNCATE_WAL_BYTES = 256 << 20,  /* ... and make it small again when readers allow */
+    MAX_FOLDED = 200000,             /* rows of folded waits and wakeups */
+    FOLDED_LOOK_COMMITS = 64,        /* between two looks at how many there are */
     DROP_ROWS = 20000,               /* sample rows given back a commit when over the bound */
     RESERVE_BYTES = 128 << 10        /* kept beside the file so that a full disk can be noted */
 };
@@ -46,7 +48,8 @@ struct ingest {
     struct late_names late_names;
     atomic_bool is_renaming; /* names shall be looked for once more */
     char *path, *reserve_path;
-    int64_t start_ts, last_ts, max_bytes;
+    int64_t start_ts, last_ts, max_bytes, max_folded;
+    uint64_t n_commits;
     bool has_data;   /* something to commit */
     bool has_failed; /* storage gave up: events are ignored */
     bool has_ended;
@@ -89,16 +92,19 @@ int ingest_open(struct ingest **out, const struct ingest_options *options,
                                .tasks = &in->tasks,
                                .store = &in->store,
                                .start_ts = run->start_ts};
+    intern_count(&in->intern, run->n_counters);
     binaries_init(&in->binaries, &in->intern, options->kallsyms, options->without_files);
     if (!options->without_files) {
         late_names_init(&in->late_names, &in->binaries, &in->store);
     }
+    in->binaries.kallsyms_fd = options->kallsyms_fd > 0 ? options->kallsyms_fd : -1;
     in->path = mem_strdup(options->path);
     struct buf reserve = {0};
     buf_addf(&reserve, "%s-reserve", options->path);
     in->reserve_path = buf_take(&reserve);
     in->start_ts = in->last_ts = run->start_ts;
     in->max_bytes = options->max_bytes;
+    in->max_folded = options->max_folded ? options->max_folded : MAX_FOLDED;
     in->committed = options->committed;
     in->ctx = options->ctx;
     pthread_mutex_init(&in->stats_lock, NULL);
@@ -166,6 +172,32 @@ static int64_t unique_ts(struct ingest *in, int64_t ts)
     return ts;
 }
 
+/* The counters of a sample, added to its thread and the run; NULL if they are not those of the run.
+ */
+static const uint64_t *counters_of(struct ingest *in, uint32_t utid, const struct event_sample *s)
+{
+    size_t n = in->intern.n_counters;
+    const uint64_t *counters = event_sample_counters(s);
+    if (n == 0 || s->n_counters != n) {
+        return NULL;
+    }
+    struct thread *th = tasks_thread(&in->tasks, utid);
+    for (size_t i = 0; i < n; i++) {
+        th->counters[i] += counters[i];
+        in->store.counts.counters[i].n_attributed += counters[i];
+    }
+    return counters;
+}
+
+static void take_counter_total(struct ingest *in, const struct event_counter_total *t)
+{
+    struct counter_count *c = &in->store.counts.counters[t->slot];
+    c->has_ended = true;
+    c->n_counted = t->n_counted;
+    c->enabled_ns = t->enabled_ns;
+    c->running_ns = t->running_ns;
+}
+
 static void take_sample(struct ingest *in, const struct event_sample *s)
 {
     int64_t ts = unique_ts(in, s->head.ts);
@@ -173,13 +205,15 @@ static void take_sample(struct ingest *in, const struct event_sample *s)
     struct thread *th = tasks_thread(&in->tasks, utid);
     struct process *p = tasks_process(&in->tasks, th->upid);
     p->space = p->space ? p->space : space_new();
-    bool is_truncated = s->head.flags & EVENT_F_SAMPLE_TRUNCATED;
+    bool is_truncated = s->stack_end != EVENT_STACK_END_ROOT;
     const struct stack_text text = {s->addresses, s->n_kernel, s->n_addresses};
     uint32_t callsite = stacks_callers(&in->binaries, th, p, &is_truncated, &text);
+    store_count_stack(&in->store, stacks_end(s->stack_end, is_truncated), s->is_guessed, false);
     uint32_t frame = stacks_leaf(&in->binaries, p->space, &text);
     th->sample_callsite = callsite;
     th->sample_frame = frame;
-    intern_sample(&in->intern, callsite, frame, utid, s->on_cpu_ns);
+    const uint64_t *counters = counters_of(in, utid, s);
+    intern_sample(&in->intern, callsite, frame, utid, s->on_cpu_ns, counters);
     add_to_thread(in, utid, ts, s->on_cpu_ns);
     struct sample_row row = {.ts = ts,
                              .on_cpu_ns = s->on_cpu_ns,
@@ -187,7 +221,7 @@ static void take_sample(struct ingest *in, const struct event_sample *s)
                              .cpu = s->cpu,
                              .callsite = callsite,
                              .frame = frame};
-    store_add_sample(&in->store, &row);
+    store_add_sample(&in->store, &row, counters);
     struct run_counts *c = &in->store.counts;
     uint32_t symbol = in->intern.frames[frame - 1].symbol;
     c->sample_ts = ts;
@@ -269,8 +303,17 @@ static void take(struct ingest *in, const struct event_head *head)
     case EVENT_OFF_CPU_FOLDED:
         waits_take_folded(&in->waits, (const struct event_off_cpu_folded *)head);
         break;
+    case EVENT_WAKEUP:
+        waits_take_wakeup(&in->waits, (const struct event_wakeup *)head);
+        break;
+    case EVENT_WAKEUPS_FOLDED:
+        waits_take_wakeups_folded(&in->waits, (const struct event_wakeups_folded *)head);
+        break;
     case EVENT_THREAD_TIME:
         waits_take_time(&in->waits, (const struct event_thread_time *)head);
+        break;
+    case EVENT_COUNTER_TOTAL:
+        take_counter_total(in, (const struct event_counter_total *)head);
         break;
     case EVENT_END:
         take_end(in, (const struct event_end *)head);
@@ -359,6 +402,9 @@ static int keep_small(struct ingest *in, struct err *e)
     if (wal >= CHECKPOINT_WAL_BYTES || is_large) {
         db_checkpoint(in->store.db, wal >= TRUNCATE_WAL_BYTES || is_large);
         wal = db_wal_bytes(in->path);
+    }
+    if (in->n_commits++ % FOLDED_LOOK_COMMITS == 0 || in->max_folded < MAX_FOLDED) {
+        store_widen_folded(&in->store, in->max_folded);
     }
     int64_t used = in->max_bytes ? store_used_bytes(&in->store) : 0;
     bool is_over = in->max_bytes && used >= in->max_bytes;

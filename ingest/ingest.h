@@ -15,6 +15,12 @@
 #include "base/err.h"
 #include "base/queue.h"
 
+/* A counter of a run; its place in the list is its slot. */
+struct ingest_counter {
+    const char *name; /* as perf spells it */
+    const char *unit; /* what one count is */
+};
+
 /* What is known of a run when it begins. Strings are borrowed during ingest_open() only. */
 struct ingest_run {
     int64_t id;
@@ -27,6 +33,8 @@ struct ingest_run {
     int64_t frequency_hz;
     int64_t period_ns;
     const char *stax_version;
+    const struct ingest_counter *counters;
+    size_t n_counters; /* at most EVENT_COUNTERS_MAX */
 };
 
 struct ingest_ability {
@@ -39,7 +47,9 @@ struct ingest_ability {
 struct ingest_options {
     const char *path;     /* of the run file, must not exist */
     int64_t max_bytes;    /* file size from which old raw rows are folded; 0: no bound */
+    int64_t max_folded;   /* rows of folded waits and wakeups, about; 0: default 200,000 */
     const char *kallsyms; /* NULL: /proc/kallsyms; "" : none (replays) */
+    int kallsyms_fd;      /* the same, open already, in its place: taken. 0 or -1: none */
     bool without_files;   /* never open binaries named by mappings (replays, fuzzers) */
     /* Called on the ingest thread after each commit, and once more with is_end. NULL: none. */
     void (*committed)(void *ctx, bool is_end);

@@ -37,15 +37,25 @@ void intern_free(struct intern *in)
     lazy_free(&in->tree);
     free(in->nodes);
     free(in->stacks);
+    free(in->stack_counters);
     map_free(&in->stack_index);
     free(in->batch);
     free(in->gains);
+    free(in->gain_counters);
     free(in->gaining);
     lazy_free(&in->symbol_sums);
     lazy_free(&in->thread_sums);
     lazy_free(&in->frame_sums);
     lazy_free(&in->callsite_sums);
     *in = (struct intern){0};
+}
+
+void intern_count(struct intern *in, size_t n)
+{
+    in->n_counters = n;
+    in->tree.n_counters = n;
+    in->symbol_sums.n_counters = n;
+    in->frame_sums.n_counters = n;
 }
 
 /* What a symbol's name and kind say of it. */
@@ -177,13 +187,20 @@ uint32_t intern_stack(struct intern *in, uint32_t utid, uint32_t node)
     if (!*id) {
         mem_reserve(&in->stacks, &in->cap_stacks, in->n_stacks + 1, sizeof(*in->stacks));
         in->stacks[in->n_stacks] = (struct stack){.utid = utid, .node = node};
+        size_t n_words = 2 * in->n_counters;
+        if (n_words) {
+            mem_reserve(&in->stack_counters, &in->cap_stack_counters, (in->n_stacks + 1) * n_words,
+                        sizeof(*in->stack_counters));
+            memset(in->stack_counters + in->n_stacks * n_words, 0,
+                   n_words * sizeof(*in->stack_counters));
+        }
         *id = (uint32_t)++in->n_stacks;
     }
     return *id;
 }
 
 void intern_sample(struct intern *in, uint32_t callsite, uint32_t frame, uint32_t utid,
-                   int64_t on_cpu_ns)
+                   int64_t on_cpu_ns, const uint64_t *counters)
 {
     uint32_t node = frame_node(in, in->callsites[callsite - 1].node, frame);
     uint32_t id = intern_stack(in, utid, node);
@@ -198,7 +215,16 @@ void intern_sample(struct intern *in, uint32_t callsite, uint32_t frame, uint32_
     stack->batch_ns += on_cpu_ns;
     in->n_samples++;
     const struct sums one = {.n_self = 1, .self_ns = on_cpu_ns};
-    lazy_add(&in->frame_sums, lazy_id(&in->frame_sums, frame, utid), &one, in->n_samples);
+    uint32_t location = lazy_id(&in->frame_sums, frame, utid);
+    lazy_add(&in->frame_sums, location, &one, in->n_samples);
+    if (in->n_counters && counters) {
+        lazy_add_counters(&in->frame_sums, location, counters, NULL);
+        uint64_t *sums = intern_stack_counters(in, id);
+        for (size_t i = 0; i < in->n_counters; i++) {
+            sums[i] += counters[i];
+            sums[in->n_counters + i] += counters[i];
+        }
+    }
     lazy_add(&in->callsite_sums, lazy_id(&in->callsite_sums, callsite, utid), &one, in->n_samples);
 }
 
@@ -208,6 +234,13 @@ static void cover_gains(struct intern *in)
     if (in->n_gains < n) {
         mem_reserve(&in->gains, &in->cap_gains, n, sizeof(*in->gains));
         memset(in->gains + in->n_gains, 0, (n - in->n_gains) * sizeof(*in->gains));
+        size_t per_node = 2 * in->n_counters;
+        if (per_node) {
+            mem_reserve(&in->gain_counters, &in->cap_gain_counters, n * per_node,
+                        sizeof(*in->gain_counters));
+            memset(in->gain_counters + in->n_gains * per_node, 0,
+                   (n - in->n_gains) * per_node * sizeof(*in->gain_counters));
+        }
         in->n_gains = n;
     }
     if (in->n_gaining < n_words) {
@@ -215,6 +248,41 @@ static void cover_gains(struct intern *in)
         memset(in->gaining + in->n_gaining, 0, (n_words - in->n_gaining) * sizeof(*in->gaining));
         in->n_gaining = n_words;
     }
+}
+
+static uint64_t *gain_counters(const struct intern *in, uint32_t node)
+{
+    return in->gain_counters + (size_t)(node - 1) * 2 * in->n_counters;
+}
+
+/* Moves what the counters of a stack gained to its node. */
+static void note_counters(struct intern *in, const struct stack *stack)
+{
+    size_t n = in->n_counters;
+    uint64_t *batch = intern_stack_counters(in, (uint32_t)(stack - in->stacks) + 1) + n;
+    uint64_t *gain = gain_counters(in, stack->node);
+    for (size_t i = 0; i < n; i++) {
+        gain[i] += batch[i];
+        gain[n + i] += batch[i];
+        batch[i] = 0;
+    }
+}
+
+/* The same as settle_node() for counters; before it, as it takes the gain away. */
+static void settle_counters(struct intern *in, uint32_t node, uint32_t parent, uint32_t symbol)
+{
+    size_t n = in->n_counters;
+    uint64_t *gain = gain_counters(in, node);
+    bool is_recursive = in->nodes[node - 1].is_recursive;
+    lazy_add_counters(&in->tree, node, gain, gain + n);
+    for (size_t i = 0; parent && i < n; i++) {
+        gain_counters(in, parent)[n + i] += gain[n + i];
+    }
+    if (!is_recursive || in->gains[node - 1].n_self) {
+        lazy_add_counters(&in->symbol_sums, lazy_id(&in->symbol_sums, symbol, 0), gain,
+                          is_recursive ? NULL : gain + n);
+    }
+    memset(gain, 0, 2 * n * sizeof(*gain));
 }
 
 /* Moves what a stack gained to its node, and marks the node and all above it. */
@@ -227,6 +295,9 @@ static void note_gain(struct intern *in, struct stack *stack)
     gain->total_ns += stack->batch_ns;
     stack->n_batch = 0;
     stack->batch_ns = 0;
+    if (in->n_counters) {
+        note_counters(in, stack);
+    }
     for (uint32_t node = stack->node; node; node = lazy_row(&in->tree, node)->a) {
         uint64_t bit = UINT64_C(1) << (node % 64);
         if (in->gaining[node / 64] & bit) {
@@ -242,6 +313,9 @@ static void settle_node(struct intern *in, uint32_t utid, uint32_t node)
 {
     const struct lazy_row *row = lazy_row(&in->tree, node);
     uint32_t parent = row->a, symbol = node_symbol(row);
+    if (in->n_counters) {
+        settle_counters(in, node, parent, symbol);
+    }
     struct sums gain = in->gains[node - 1];
     in->gains[node - 1] = (struct sums){0};
     lazy_add(&in->tree, node, &gain, in->n_samples);
@@ -302,6 +376,9 @@ static int by_thread(const void *a, const void *b)
 
 void intern_settle(struct intern *in)
 {
+    if (!in->n_batch) {
+        return;
+    }
     cover_gains(in);
     qsort(in->batch, in->n_batch, sizeof(*in->batch), by_thread);
     for (size_t i = 0; i < in->n_batch; i++) {
@@ -331,8 +408,9 @@ size_t intern_bytes(const struct intern *in)
     return lazy_bytes(&in->tree) + lazy_bytes(&in->symbol_sums) + lazy_bytes(&in->thread_sums) +
            lazy_bytes(&in->frame_sums) + lazy_bytes(&in->callsite_sums) +
            map_bytes(&in->callsite_index) + map_bytes(&in->known_index) +
-           in->cap_known * sizeof(*in->known) + map_bytes(&in->stack_index) +
-           in->cap_callsites * sizeof(*in->callsites) + in->cap_frames * sizeof(*in->frames) +
-           in->cap_stacks * sizeof(*in->stacks) + in->cap_nodes * sizeof(*in->nodes) +
-           in->cap_gains * sizeof(*in->gains);
+           in->cap_stack_counters * sizeof(*in->stack_counters) +
+           in->cap_gain_counters * sizeof(*in->gain_counters) + in->cap_known * sizeof(*in->known) +
+           map_bytes(&in->stack_index) + in->cap_callsites * sizeof(*in->callsites) +
+           in->cap_frames * sizeof(*in->frames) + in->cap_stacks * sizeof(*in->stacks) +
+           in->cap_nodes * sizeof(*in->nodes) + in->cap_gains * sizeof(*in->gains);
 }

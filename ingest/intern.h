@@ -97,11 +97,16 @@ struct intern {
     size_t cap_nodes, nodes_written;
     struct stack *stacks;
     size_t n_stacks, stacks_written, cap_stacks;
-    struct map stack_index;    /* (utid, node) -> id */
+    struct map stack_index;   /* (utid, node) -> id */
+    size_t n_counters;        /* that samples bring; see intern_count() */
+    uint64_t *stack_counters; /* by stack: n_counters so far, n_counters since the last settle */
+    size_t cap_stack_counters;
     struct batch_entry *batch; /* stacks with samples since the last settle */
     size_t n_batch, cap_batch;
     struct sums
-        *gains;        /* beside tree.rows: what a node gains while one thread is settled, else 0 */
+        *gains; /* beside tree.rows: what a node gains while one thread is settled, else 0 */
+    uint64_t *gain_counters; /* beside gains: n_counters of self, then n_counters of total */
+    size_t cap_gain_counters;
     uint64_t *gaining; /* a bit per node: it gains */
     size_t n_gains, cap_gains, n_gaining, cap_gaining;
     struct lazy_table symbol_sums;   /* (symbol, 0) */
@@ -112,6 +117,14 @@ struct intern {
 };
 
 void intern_free(struct intern *in);
+
+/* Samples will bring n counters. Before anything else. */
+void intern_count(struct intern *in, size_t n);
+/* What a stack has counted so far, n_counters of them. */
+static inline uint64_t *intern_stack_counters(const struct intern *in, uint32_t id)
+{
+    return in->stack_counters + (size_t)(id - 1) * 2 * in->n_counters;
+}
 
 /* Takes the strings of *text. Returns the new symbol's id. */
 uint32_t intern_symbol(struct intern *in, const struct symbol_text *text);
@@ -136,9 +149,9 @@ void intern_rename(struct intern *in, uint32_t symbol, const struct symbol_text 
  * before any callsite is interned. */
 void intern_add_inlined(struct intern *in, uint32_t frame, uint32_t symbol);
 
-/* Counts one sample: callers, sampled frame, thread, weight. */
+/* Counts one sample: callers, sampled frame, thread, weight, and n_counters counts (NULL: 0). */
 void intern_sample(struct intern *in, uint32_t callsite, uint32_t frame, uint32_t utid,
-                   int64_t on_cpu_ns);
+                   int64_t on_cpu_ns, const uint64_t *counters);
 /* Counts n waits of dur_ns in all at a callsite (innermost function included), below which the
  * marker symbol of their reason stands. */
 void intern_waits(struct intern *in, uint32_t callsite, uint32_t marker, uint64_t n,

@@ -15,6 +15,7 @@ enum {
 void lazy_free(struct lazy_table *t)
 {
     free(t->rows);
+    free(t->counters);
     free(t->waits);
     free(t->changes);
     free(t->big);
@@ -29,6 +30,12 @@ uint32_t lazy_id(struct lazy_table *t, uint32_t a, uint32_t b)
     if (!*id) {
         mem_reserve(&t->rows, &t->cap_rows, t->n_rows + 1, sizeof(*t->rows));
         t->rows[t->n_rows] = (struct lazy_row){.a = a, .b = b};
+        if (t->n_counters) {
+            size_t n_words = 2 * t->n_counters;
+            mem_reserve(&t->counters, &t->cap_counters, (t->n_rows + 1) * n_words,
+                        sizeof(*t->counters));
+            memset(t->counters + t->n_rows * n_words, 0, n_words * sizeof(*t->counters));
+        }
         *id = (uint32_t)++t->n_rows;
     }
     return *id;
@@ -74,6 +81,17 @@ void lazy_add(struct lazy_table *t, uint32_t id, const struct sums *delta, uint6
         row->is_big = true;
         mem_reserve(&t->big, &t->cap_big, t->n_big + 1, sizeof(*t->big));
         t->big[t->n_big++] = id;
+    }
+}
+
+void lazy_add_counters(struct lazy_table *t, uint32_t id, const uint64_t *self,
+                       const uint64_t *total)
+{
+    size_t n = t->n_counters;
+    uint64_t *sums = t->counters + (size_t)(id - 1) * 2 * n;
+    for (size_t i = 0; i < n; i++) {
+        sums[i] += self ? self[i] : 0;
+        sums[n + i] += total ? total[i] : 0;
     }
 }
 
@@ -174,5 +192,6 @@ uint64_t lazy_clean_until(const struct lazy_table *t, uint64_t n_samples)
 size_t lazy_bytes(const struct lazy_table *t)
 {
     return t->cap_rows * sizeof(*t->rows) + t->cap_waits * sizeof(*t->waits) +
-           map_bytes(&t->index) + t->cap_changes * sizeof(*t->changes);
+           t->cap_counters * sizeof(*t->counters) + map_bytes(&t->index) +
+           t->cap_changes * sizeof(*t->changes);
 }

@@ -40,6 +40,9 @@ struct lazy_change {
 struct lazy_table {
     struct lazy_row *rows; /* row id is index + 1 */
     size_t n_rows, cap_rows;
+    size_t n_counters;  /* of each row; fixed before the first one */
+    uint64_t *counters; /* by row: n_counters of self, then n_counters of total */
+    size_t cap_counters;
     struct sums *waits; /* of rows up to n_waits; the others have none */
     size_t n_waits, cap_waits;
     struct map index; /* (a, b) -> id */
@@ -66,6 +69,15 @@ void lazy_add_waits(struct lazy_table *t, uint32_t id, const struct sums *delta,
                     uint64_t n_samples);
 /* The waits of a row; borrowed until the next lazy_add_waits(). */
 const struct sums *lazy_waits(const struct lazy_table *t, uint32_t id);
+
+/* Adds to the counters of a row what samples brought that were added to it; either may be NULL. */
+void lazy_add_counters(struct lazy_table *t, uint32_t id, const uint64_t *self,
+                       const uint64_t *total);
+/* The counters of a row: those of self, then those of total. */
+static inline const uint64_t *lazy_counters(const struct lazy_table *t, uint32_t id)
+{
+    return t->counters + (size_t)(id - 1) * 2 * t->n_counters;
+}
 
 typedef void lazy_write(void *ctx, uint32_t id, const struct lazy_row *row,
                         const struct sums *waits);

@@ -23,11 +23,13 @@ struct rebuild {
     struct intern intern;
     int64_t raw_from_ts, data_ts, on_cpu_ns;
     int64_t start_ts;
-    uint32_t markers[EVENT_N_REASONS]; /* symbols of [lock] and the like, 0: none */
+    uint64_t counters[EVENT_COUNTERS_MAX]; /* of all samples */
+    uint32_t markers[EVENT_N_REASONS];     /* symbols of [lock] and the like, 0: none */
     bool is_recording;
     bool is_renamed; /* names changed: nodes and stacks of before mean nothing */
     bool has_off_cpu;
-    bool is_corrupt; /* a row named something that is not there */
+    bool has_buckets; /* time buckets can be derived: no rows were dropped or added up */
+    bool is_corrupt;  /* a row named something that is not there */
 };
 
 /* A column that must name one of the n rows before it. */
@@ -49,9 +51,14 @@ static void read_run(struct rebuild *r)
         r->start_ts = stmt_int(st, read_run_c_start_ts);
         r->has_off_cpu = stmt_int(st, read_run_c_has_off_cpu) != 0;
         r->data_ts = stmt_int(st, read_run_c_data_ts);
+        r->has_buckets = r->raw_from_ts == 0 && !stmt_int(st, read_run_c_has_wide);
         r->is_recording = stmt_text(st, read_run_c_state)[0] == 'r';
     }
     stmt_reset(st);
+    st = db_stmt(r->store.db, &sql_read_n_counters);
+    r->store.n_counters = stmt_next(st) ? (size_t)stmt_int(st, read_n_counters_c_n) : 0;
+    stmt_reset(st);
+    intern_count(&r->intern, r->store.n_counters);
 }
 
 /* Symbols and frames keep their ids; only what summaries need of them is loaded. */
@@ -138,6 +145,31 @@ static void load_callsites(struct rebuild *r)
     in->callsites_written = in->n_callsites;
 }
 
+static void read_counters(struct rebuild *r, struct stmt *st, int first_column,
+                          uint64_t counters[EVENT_COUNTERS_MAX])
+{
+    for (size_t i = 0; i < r->store.n_counters; i++) {
+        counters[i] = (uint64_t)stmt_int(st, first_column + (int)i);
+        r->counters[i] += counters[i];
+    }
+}
+
+static void load_base_counters(struct rebuild *r)
+{
+    size_t n = r->store.n_counters;
+    struct stmt *st = db_stmt(r->store.db, &sql_read_base_counters);
+    stmt_bind_int(st, read_base_counters_p_ts, r->raw_from_ts - 1);
+    while (stmt_next(st)) {
+        uint32_t id = id_at(r, st, read_base_counters_c_stack, 1, r->intern.n_stacks);
+        if (id && n) {
+            uint64_t counters[EVENT_COUNTERS_MAX];
+            read_counters(r, st, read_base_counters_c_c0, counters);
+            memcpy(intern_stack_counters(&r->intern, id), counters, n * sizeof(*counters));
+            memcpy(intern_stack_counters(&r->intern, id) + n, counters, n * sizeof(*counters));
+        }
+    }
+}
+
 static void load_base(struct rebuild *r)
 {
     struct stmt *st = db_stmt(r->store.db, &sql_read_base);
@@ -158,16 +190,20 @@ static void load_base(struct rebuild *r)
         r->on_cpu_ns += stack->on_cpu_ns;
     }
     r->store.snapshot_samples = r->intern.n_samples;
+    load_base_counters(r);
 }
 
 static void clear(struct rebuild *r)
 {
-    static const struct sql_block *const always[] = {&sql_clear_call_tree, &sql_clear_symbol_sum,
-                                                     &sql_clear_symbol_thread_sum,
-                                                     &sql_clear_stack};
+    static const struct sql_block *const always[] = {
+        &sql_clear_call_tree,         &sql_clear_symbol_sum,     &sql_clear_symbol_thread_sum,
+        &sql_clear_call_tree_counter, &sql_clear_symbol_counter, &sql_clear_stack};
     static const struct sql_block *const with_all_rows[] = {
-        &sql_clear_frame_sum, &sql_clear_callsite_sum, &sql_clear_time_bucket,
-        &sql_rebuild_time_bucket};
+        &sql_clear_frame_sum,       &sql_clear_callsite_sum,  &sql_clear_waker_sum,
+        &sql_rebuild_waker_sum,     &sql_clear_frame_counter, &sql_clear_thread_counter,
+        &sql_rebuild_thread_counter};
+    static const struct sql_block *const with_buckets[] = {&sql_clear_time_bucket,
+                                                           &sql_rebuild_time_bucket};
     static const struct sql_block *const without_off_cpu[] = {&sql_clear_thread_sum,
                                                               &sql_rebuild_thread_sum};
     for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++) {
@@ -177,6 +213,9 @@ static void clear(struct rebuild *r)
          i++) {
         stmt_run(db_stmt(r->store.db, with_all_rows[i]));
     }
+    for (size_t i = 0; r->has_buckets && i < 2; i++) {
+        stmt_run(db_stmt(r->store.db, with_buckets[i]));
+    }
     for (size_t i = 0; r->raw_from_ts == 0 && !r->has_off_cpu && i < 2; i++) {
         stmt_run(db_stmt(r->store.db, without_off_cpu[i]));
     }
@@ -184,6 +223,7 @@ static void clear(struct rebuild *r)
     stmt_bind_int(st, clear_snapshots_p_ts, r->raw_from_ts);
     stmt_run(st);
     stmt_run(db_stmt(r->store.db, &sql_clear_stack_sums));
+    stmt_run(db_stmt(r->store.db, &sql_clear_stack_counters));
     st = db_stmt(r->store.db, &sql_read_last_snapshot);
     if (stmt_next(st)) {
         r->store.n_snapshots = (uint32_t)stmt_int(st, read_last_snapshot_c_id);
@@ -205,7 +245,10 @@ static void replay_samples(struct rebuild *r)
         }
         ts = stmt_int(st, read_samples_c_ts);
         int64_t on_cpu_ns = stmt_int(st, read_samples_c_on_cpu_ns);
-        intern_sample(in, callsite, frame, (uint32_t)stmt_int(st, read_samples_c_utid), on_cpu_ns);
+        uint64_t counters[EVENT_COUNTERS_MAX];
+        read_counters(r, st, read_samples_c_c0, counters);
+        intern_sample(in, callsite, frame, (uint32_t)stmt_int(st, read_samples_c_utid), on_cpu_ns,
+                      counters);
         r->on_cpu_ns += on_cpu_ns;
         if (store_is_snapshot_due(&r->store, in)) {
             store_snapshot(&r->store, in, ts);
@@ -260,7 +303,7 @@ static void replay_states(struct rebuild *r)
             replay_wait(r, row.reason, id_at(r, st, read_states_c_callsite, 1, n_callsites), 1,
                         row.dur_ns);
         }
-        if (r->raw_from_ts == 0) {
+        if (r->has_buckets) {
             store_add_off_cpu(&r->store, r->start_ts, &row);
         }
     }
@@ -282,7 +325,7 @@ static void replay_folded(struct rebuild *r)
             replay_wait(r, row.reason, id_at(r, st, read_folded_states_c_callsite, 1, n_callsites),
                         row.n, row.dur_ns);
         }
-        if (r->raw_from_ts == 0) {
+        if (r->has_buckets) {
             store_add_folded(&r->store, &row);
         }
     }
@@ -322,6 +365,12 @@ static void write_all(struct rebuild *r)
     stmt_bind_int(st, rebuild_run_p_on_cpu_ns, r->on_cpu_ns);
     stmt_bind_int(st, rebuild_run_p_is_renamed, r->is_renamed);
     stmt_run(st);
+    st = db_stmt(r->store.db, &sql_rebuild_counter);
+    for (size_t i = 0; i < r->store.n_counters; i++) {
+        stmt_bind_int(st, rebuild_counter_p_slot, (int64_t)i);
+        stmt_bind_int(st, rebuild_counter_p_n_attributed, (int64_t)r->counters[i]);
+        stmt_run(st);
+    }
 }
 
 static int rebuild(const char *path, const char *stop_reason_if_recording, bool is_renamed,

@@ -198,6 +198,11 @@ uint32_t stacks_callers(struct binaries *b, struct thread *th, struct process *p
     return callsite;
 }
 
+unsigned stacks_end(unsigned end, bool is_cut)
+{
+    return is_cut && end == EVENT_STACK_END_ROOT ? EVENT_STACK_END_NO_MAPPING : end;
+}
+
 uint32_t stacks_leaf(struct binaries *b, struct space *space, const struct stack_text *s)
 {
     return s->n_kernel ? binaries_kernel_frame(b, s->addresses[0], false)

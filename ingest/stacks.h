@@ -23,6 +23,8 @@ uint32_t stacks_process_root(struct binaries *b, struct process *p);
  * knows to be truncated: *is_cut says that on entry, and is set when this stack was cut here. */
 uint32_t stacks_callers(struct binaries *b, struct thread *th, struct process *p, bool *is_cut,
                         const struct stack_text *s);
+/* How it ends (enum event_stack_end): as capture says (end), unless it was cut off here. */
+unsigned stacks_end(unsigned end, bool is_cut);
 /* The frame of its innermost address; after stacks_callers(). */
 uint32_t stacks_leaf(struct binaries *b, struct space *space, const struct stack_text *s);
 

@@ -10,6 +10,8 @@
 #include "base/mem.h"
 #include "ingest/store.sql.h"
 
+/* Of folded rows when old ones are added up: what stays as it is, and how many make one. */
+enum { WIDEN_RECENT = 100, WIDEN_FACTOR = 4 };
 /* From here on an interval has a row for certain and is left out of the buckets (schema.sql). */
 static const int64_t OFF_CPU_LONG_NS = 10000000000;
 
@@ -41,7 +43,7 @@ static void insert_run(struct store *s, const struct ingest_run *run)
 int store_create(struct store *s, const char *path, const struct ingest_run *run,
                  const struct ingest_ability *abilities, size_t n_abilities, struct err *e)
 {
-    *s = (struct store){.counts.data_ts = run->start_ts};
+    *s = (struct store){.counts.data_ts = run->start_ts, .n_counters = run->n_counters};
     int rc = db_open(&s->db, path, DB_CREATE, e);
     if (rc) {
         return rc;
@@ -57,6 +59,13 @@ int store_create(struct store *s, const char *path, const struct ingest_run *run
         stmt_bind_int(st, insert_ability_p_is_available, abilities[i].is_available);
         stmt_bind_text(st, insert_ability_p_reason, abilities[i].reason);
         stmt_bind_text(st, insert_ability_p_unlock, abilities[i].unlock);
+        store_run_row(s, st);
+    }
+    for (size_t i = 0; i < run->n_counters; i++) {
+        struct stmt *st = db_stmt(s->db, &sql_insert_counter);
+        stmt_bind_int(st, insert_counter_p_slot, (int64_t)i);
+        stmt_bind_text(st, insert_counter_p_name, run->counters[i].name);
+        stmt_bind_text(st, insert_counter_p_unit, run->counters[i].unit);
         store_run_row(s, st);
     }
     db_commit(s->db);
@@ -78,17 +87,29 @@ void store_fini(struct store *s)
     free(s->lines);
     free(s->moved_frames);
     free(s->samples);
+    free(s->sample_counters);
     free(s->mappings);
     free(s->losses);
     free(s->buckets);
     free(s->states);
     free(s->folded);
+    free(s->wakeups);
+    free(s->folded_wakeups);
     free(s->off_cpu);
     *s = (struct store){0};
 }
 
-void store_add_sample(struct store *s, const struct sample_row *row)
+void store_add_sample(struct store *s, const struct sample_row *row, const uint64_t *counters)
 {
+    size_t n = s->n_counters;
+    if (n) {
+        mem_reserve(&s->sample_counters, &s->cap_sample_counters, (s->n_samples + 1) * n,
+                    sizeof(*s->sample_counters));
+        for (size_t i = 0; i < n; i++) {
+            s->sample_counters[s->n_samples * n + i] = counters ? counters[i] : 0;
+        }
+    }
+
     mem_reserve(&s->samples, &s->cap_samples, s->n_samples + 1, sizeof(*s->samples));
     s->samples[s->n_samples++] = *row;
 }
@@ -147,6 +168,19 @@ void store_add_folded(struct store *s, const struct folded_row *row)
     add_off_cpu(s, row->utid, row->bucket, row->state, row->dur_ns);
 }
 
+void store_add_wakeup(struct store *s, const struct wakeup_row *row)
+{
+    mem_reserve(&s->wakeups, &s->cap_wakeups, s->n_wakeups + 1, sizeof(*s->wakeups));
+    s->wakeups[s->n_wakeups++] = *row;
+}
+
+void store_add_folded_wakeup(struct store *s, const struct folded_wakeup_row *row)
+{
+    mem_reserve(&s->folded_wakeups, &s->cap_folded_wakeups, s->n_folded_wakeups + 1,
+                sizeof(*s->folded_wakeups));
+    s->folded_wakeups[s->n_folded_wakeups++] = *row;
+}
+
 void store_add_off_cpu(struct store *s, int64_t start_ts, const struct state_row *row)
 {
     int64_t at = row->ts > start_ts ? row->ts - start_ts : 0;
@@ -156,6 +190,38 @@ void store_add_off_cpu(struct store *s, int64_t start_ts, const struct state_row
         next = next < end ? next : end;
         add_off_cpu(s, row->utid, bucket, row->state, next - at);
         at = next;
+    }
+}
+
+void store_count_stack(struct store *s, unsigned end, bool is_guessed, bool is_wait)
+{
+    struct stack_end_counts *c = &s->stack_ends[end];
+    c->n_samples += !is_wait;
+    c->n_guessed_samples += !is_wait && is_guessed;
+    c->n_waits += is_wait;
+    c->n_guessed_waits += is_wait && is_guessed;
+    c->is_changed = true;
+}
+
+static void put_stack_ends(struct store *s)
+{
+    static const char *const causes[] = {
+#define X(name, text) text,
+        EVENT_STACK_ENDS(X)
+#undef X
+    };
+    for (size_t i = 0; i < EVENT_N_STACK_ENDS; i++) {
+        struct stack_end_counts *c = &s->stack_ends[i];
+        if (c->is_changed) {
+            struct stmt *st = db_stmt(s->db, &sql_put_stack_end);
+            stmt_bind_text(st, put_stack_end_p_cause, causes[i]);
+            stmt_bind_int(st, put_stack_end_p_n_samples, (int64_t)c->n_samples);
+            stmt_bind_int(st, put_stack_end_p_n_guessed_samples, (int64_t)c->n_guessed_samples);
+            stmt_bind_int(st, put_stack_end_p_n_waits, (int64_t)c->n_waits);
+            stmt_bind_int(st, put_stack_end_p_n_guessed_waits, (int64_t)c->n_guessed_waits);
+            store_run_row(s, st);
+            c->is_changed = false;
+        }
     }
 }
 
@@ -175,6 +241,29 @@ static void update_run(struct store *s, const struct intern *in)
     store_run_row(s, st);
 }
 
+static void bind_count(struct stmt *st, int parameter, bool is_known, uint64_t value)
+{
+    if (is_known) {
+        stmt_bind_int(st, parameter, (int64_t)value);
+    } else {
+        stmt_bind_null(st, parameter);
+    }
+}
+
+static void update_counters(struct store *s)
+{
+    struct stmt *st = db_stmt(s->db, &sql_update_counter);
+    for (size_t i = 0; i < s->n_counters; i++) {
+        const struct counter_count *c = &s->counts.counters[i];
+        stmt_bind_int(st, update_counter_p_slot, (int64_t)i);
+        stmt_bind_int(st, update_counter_p_n_attributed, (int64_t)c->n_attributed);
+        bind_count(st, update_counter_p_n_counted, c->has_ended, c->n_counted);
+        bind_count(st, update_counter_p_enabled_ns, c->has_ended, c->enabled_ns);
+        bind_count(st, update_counter_p_running_ns, c->has_ended, c->running_ns);
+        store_run_row(s, st);
+    }
+}
+
 int store_commit(struct store *s, struct intern *in, struct binaries *b, struct tasks *t,
                  bool is_final, struct err *e)
 {
@@ -186,7 +275,9 @@ int store_commit(struct store *s, struct intern *in, struct binaries *b, struct 
     store_off_cpu(s);
     store_sums(s, in, is_final);
     store_due_snapshot(s, in, is_final);
+    put_stack_ends(s);
     update_run(s, in);
+    update_counters(s);
     db_commit(s->db);
     int rc = db_status(s->db, e);
     if (rc) {
@@ -235,6 +326,7 @@ static bool advance_raw_from(struct store *s, const struct intern *in)
     store_run_row(s, st);
     store_run_row(s, db_stmt(s->db, &sql_drop_old_snapshots));
     store_run_row(s, db_stmt(s->db, &sql_clear_stack_sums));
+    store_run_row(s, db_stmt(s->db, &sql_clear_stack_counters));
     return true;
 }
 
@@ -243,18 +335,62 @@ bool store_drop_raw(struct store *s, const struct intern *in, size_t limit)
     db_begin(s->db);
     bool is_possible = has_raw_to_drop(s) || advance_raw_from(s, in);
     if (is_possible) {
-        struct stmt *st = db_stmt(s->db, &sql_drop_raw_samples);
-        stmt_bind_int(st, drop_raw_samples_p_limit, (int64_t)limit);
-        stmt_run(st);
-        st = db_stmt(s->db, &sql_fold_raw_states);
-        stmt_bind_int(st, fold_raw_states_p_limit, (int64_t)limit);
-        stmt_run(st);
-        st = db_stmt(s->db, &sql_drop_raw_states);
-        stmt_bind_int(st, drop_raw_states_p_limit, (int64_t)limit);
-        stmt_run(st);
+        static const struct {
+            const struct sql_block *sql;
+            int limit;
+        } steps[] = {
+            {&sql_drop_raw_samples, drop_raw_samples_p_limit},
+            {&sql_fold_raw_states, fold_raw_states_p_limit},
+            {&sql_drop_raw_states, drop_raw_states_p_limit},
+            {&sql_fold_raw_wakeups, fold_raw_wakeups_p_limit},
+            {&sql_drop_raw_wakeups, drop_raw_wakeups_p_limit},
+        };
+        for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+            struct stmt *st = db_stmt(s->db, steps[i].sql);
+            stmt_bind_int(st, steps[i].limit, (int64_t)limit);
+            stmt_run(st);
+        }
     }
     db_commit(s->db);
     return is_possible;
+}
+
+void store_widen_folded(struct store *s, int64_t max)
+{
+    static const struct {
+        const struct sql_block *sql;
+        int before, n_buckets; /* parameters, 0: none */
+    } steps[] = {
+        {&sql_widen_folded_states, widen_folded_states_p_before, widen_folded_states_p_n_buckets},
+        {&sql_drop_widened_states, drop_widened_states_p_before, 0},
+        {&sql_place_widened_states, 0, 0},
+        {&sql_widen_folded_wakeups, widen_folded_wakeups_p_before,
+         widen_folded_wakeups_p_n_buckets},
+        {&sql_drop_widened_wakeups, drop_widened_wakeups_p_before, 0},
+        {&sql_place_widened_wakeups, 0, 0},
+    };
+    struct stmt *st = db_stmt(s->db, &sql_count_folded);
+    bool is_due = stmt_next(st) && stmt_int(st, count_folded_c_n_rows) > max;
+    int64_t last = is_due ? stmt_int(st, count_folded_c_last) : 0;
+    int64_t n_buckets = is_due ? stmt_int(st, count_folded_c_n_buckets) * WIDEN_FACTOR : 1;
+    stmt_reset(st);
+    /* Whole wide rows, so that the next time finds none half covered. */
+    int64_t before = (last - WIDEN_RECENT) / n_buckets * n_buckets;
+    if (!is_due || before <= 0) {
+        return;
+    }
+    db_begin(s->db);
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        st = db_stmt(s->db, steps[i].sql);
+        if (steps[i].before) {
+            stmt_bind_int(st, steps[i].before, before);
+        }
+        if (steps[i].n_buckets) {
+            stmt_bind_int(st, steps[i].n_buckets, n_buckets);
+        }
+        stmt_run(st);
+    }
+    db_commit(s->db);
 }
 
 int64_t store_used_bytes(struct store *s)

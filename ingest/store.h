@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "capture/event.h"
 #include "ingest/binaries.h"
 #include "ingest/ingest.h"
 #include "ingest/intern.h"
@@ -47,6 +48,26 @@ struct state_row {
     int64_t ts, dur_ns;
     uint32_t utid, callsite; /* callsite 0: runnable */
     uint8_t state, reason, reason_from, stack_from;
+    uint8_t waker;                       /* enum event_waker, STORE_NO_WAKER: not known */
+    uint32_t waker_utid, waker_callsite; /* 0: none */
+};
+
+enum { STORE_NO_WAKER = EVENT_N_WAKERS };
+
+/* A wakeup that ended a wait of dur_ns. */
+struct wakeup_row {
+    int64_t ts, dur_ns;
+    uint32_t utid, waker_utid, waker_callsite; /* 0: none */
+    int32_t waker_tid;
+    uint8_t waker;
+};
+
+/* Wakeups without rows of their own. */
+struct folded_wakeup_row {
+    int64_t bucket, dur_ns;
+    uint64_t n;
+    uint32_t utid, waker_utid; /* waker_utid 0: not a thread of the target */
+    uint8_t waker;
 };
 
 /* Intervals without rows of their own. */
@@ -77,12 +98,26 @@ struct run_counts {
     int64_t on_cpu_ns;
     uint64_t n_lost, n_truncated, n_unnamed, n_moved;
     int64_t max_moved_ns;
+    struct counter_count {
+        uint64_t n_attributed;
+        bool has_ended; /* the others are known */
+        uint64_t n_counted, enabled_ns, running_ns;
+    } counters[EVENT_COUNTERS_MAX]; /* of the rows of counter */
+};
+
+/* How many stacks ended in one way. */
+struct stack_end_counts {
+    uint64_t n_samples, n_guessed_samples, n_waits, n_guessed_waits;
+    bool is_changed;
 };
 
 struct store {
     struct db *db;
     struct sample_row *samples;
     size_t n_samples, cap_samples;
+    size_t n_counters;         /* of each sample */
+    uint64_t *sample_counters; /* beside samples, n_counters each */
+    size_t cap_sample_counters;
     struct mapping_row *mappings;
     size_t n_mappings, cap_mappings;
     struct loss_row *losses;
@@ -97,10 +132,15 @@ struct store {
     size_t n_lines, cap_lines;
     uint32_t *moved_frames; /* whose symbol is another one than the row says */
     size_t n_moved_frames, cap_moved_frames;
+    struct wakeup_row *wakeups;
+    size_t n_wakeups, cap_wakeups;
+    struct folded_wakeup_row *folded_wakeups;
+    size_t n_folded_wakeups, cap_folded_wakeups;
     struct off_cpu_row *off_cpu;
     size_t n_off_cpu, cap_off_cpu;
     bool has_off_cpu; /* run.has_off_cpu */
     struct run_counts counts;
+    struct stack_end_counts stack_ends[EVENT_N_STACK_ENDS];
     uint64_t n_rows; /* written so far */
     uint32_t n_snapshots;
     uint64_t snapshot_samples; /* run samples in the last snapshot */
@@ -112,7 +152,8 @@ void store_fini(struct store *s);
 /* Gives up the connection; nothing can be written any more. */
 void store_close(struct store *s);
 
-void store_add_sample(struct store *s, const struct sample_row *row);
+/* counters: n_counters of them, NULL if the sample has none. */
+void store_add_sample(struct store *s, const struct sample_row *row, const uint64_t *counters);
 void store_add_mapping(struct store *s, const struct mapping_row *row);
 void store_add_loss(struct store *s, int64_t ts, int64_t cpu, uint32_t kind, uint64_t n);
 void store_add_bucket(struct store *s, uint32_t utid, const struct bucket *sums);
@@ -123,6 +164,8 @@ void store_add_line(struct store *s, const struct line_row *row);
 void store_move_frame(struct store *s, uint32_t frame);
 void store_add_state(struct store *s, const struct state_row *row);
 void store_add_folded(struct store *s, const struct folded_row *row);
+void store_add_wakeup(struct store *s, const struct wakeup_row *row);
+void store_add_folded_wakeup(struct store *s, const struct folded_wakeup_row *row);
 /* Spreads an interval over time buckets; start_ts: of the run. Long ones are left out. */
 void store_add_off_cpu(struct store *s, int64_t start_ts, const struct state_row *row);
 
@@ -130,12 +173,17 @@ void store_add_off_cpu(struct store *s, int64_t start_ts, const struct state_row
  * a last snapshot. Returns 0, or STAX_EFULL / STAX_ESYSTEM with nothing of this commit written. */
 int store_commit(struct store *s, struct intern *in, struct binaries *b, struct tasks *t,
                  bool is_final, struct err *e);
+/* Counts the stack of a sample or of a wait by its end (enum event_stack_end). */
+void store_count_stack(struct store *s, unsigned end, bool is_guessed, bool is_wait);
 /* Sets state stopped. */
 int store_end(struct store *s, const char *stop_reason, int64_t end_ts, struct err *e);
 
 /* Drops sample rows up to the oldest usable snapshot, at most limit of them. Returns whether rows
  * were dropped. */
 bool store_drop_raw(struct store *s, const struct intern *in, size_t limit);
+/* Adds up old rows of folded waits and wakeups when there are more than max: their time stays
+ * exact, the moment it is of gets coarser the older it is. One transaction. */
+void store_widen_folded(struct store *s, int64_t max);
 /* Bytes of the file that hold data; pages given back count no more. */
 int64_t store_used_bytes(struct store *s);
 

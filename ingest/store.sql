@@ -27,9 +27,26 @@ UPDATE run
 -- :stop_reason TEXT, :end_ts INTEGER ns
 UPDATE run SET state = 'stopped', stop_reason = :stop_reason, end_ts = :end_ts;
 
+--@ insert_counter
+INSERT INTO counter (slot, name, unit, n_attributed) VALUES (:slot, :name, :unit, 0);
+
+--@ update_counter
+-- :slot; :n_counted, :enabled_ns, :running_ns or NULL
+UPDATE counter
+   SET n_attributed = :n_attributed, n_counted = :n_counted, enabled_ns = :enabled_ns,
+       running_ns = :running_ns
+ WHERE slot = :slot;
+
 --@ insert_ability
 INSERT INTO ability (name, is_available, reason, unlock)
 VALUES (:name, :is_available, :reason, :unlock);
+
+--@ put_stack_end
+INSERT INTO stack_end (cause, n_samples, n_guessed_samples, n_waits, n_guessed_waits)
+VALUES (:cause, :n_samples, :n_guessed_samples, :n_waits, :n_guessed_waits)
+ON CONFLICT (cause) DO UPDATE
+   SET n_samples = excluded.n_samples, n_guessed_samples = excluded.n_guessed_samples,
+       n_waits = excluded.n_waits, n_guessed_waits = excluded.n_guessed_waits;
 
 --@ put_process
 INSERT INTO process (upid, pid, parent_upid, name, cmdline, start_ts, end_ts)
@@ -57,6 +74,10 @@ VALUES (:ts, :upid, :start, :size, :file_offset, :binary);
 --@ insert_sample
 INSERT INTO sample (ts, utid, cpu, callsite, frame, on_cpu_ns)
 VALUES (:ts, :utid, :cpu, :callsite, :frame, :on_cpu_ns);
+
+--@ insert_sample_with_counters
+INSERT INTO sample (ts, utid, cpu, callsite, frame, on_cpu_ns, c0, c1, c2, c3)
+VALUES (:ts, :utid, :cpu, :callsite, :frame, :on_cpu_ns, :c0, :c1, :c2, :c3);
 
 --@ insert_loss
 INSERT INTO loss (ts, cpu, kind, n) VALUES (:ts, :cpu, :kind, :n);
@@ -140,6 +161,36 @@ VALUES (:callsite, :utid, :n_samples, :on_cpu_ns)
 ON CONFLICT (callsite, utid) DO UPDATE
    SET n_samples = excluded.n_samples, on_cpu_ns = excluded.on_cpu_ns;
 
+--@ put_node_counters
+INSERT INTO call_tree_counter (node, self_c0, self_c1, self_c2, self_c3, total_c0, total_c1,
+                               total_c2, total_c3)
+VALUES (:node, :self_c0, :self_c1, :self_c2, :self_c3, :total_c0, :total_c1, :total_c2, :total_c3)
+ON CONFLICT (node) DO UPDATE
+   SET self_c0 = excluded.self_c0, self_c1 = excluded.self_c1, self_c2 = excluded.self_c2,
+       self_c3 = excluded.self_c3, total_c0 = excluded.total_c0, total_c1 = excluded.total_c1,
+       total_c2 = excluded.total_c2, total_c3 = excluded.total_c3;
+
+--@ put_symbol_counters
+INSERT INTO symbol_counter (symbol, self_c0, self_c1, self_c2, self_c3, total_c0, total_c1,
+                            total_c2, total_c3)
+VALUES (:symbol, :self_c0, :self_c1, :self_c2, :self_c3, :total_c0, :total_c1, :total_c2, :total_c3)
+ON CONFLICT (symbol) DO UPDATE
+   SET self_c0 = excluded.self_c0, self_c1 = excluded.self_c1, self_c2 = excluded.self_c2,
+       self_c3 = excluded.self_c3, total_c0 = excluded.total_c0, total_c1 = excluded.total_c1,
+       total_c2 = excluded.total_c2, total_c3 = excluded.total_c3;
+
+--@ put_frame_counters
+INSERT INTO frame_counter (frame, utid, c0, c1, c2, c3)
+VALUES (:frame, :utid, :c0, :c1, :c2, :c3)
+ON CONFLICT (frame, utid) DO UPDATE
+   SET c0 = excluded.c0, c1 = excluded.c1, c2 = excluded.c2, c3 = excluded.c3;
+
+--@ put_thread_counters
+INSERT INTO thread_counter (utid, c0, c1, c2, c3)
+VALUES (:utid, :c0, :c1, :c2, :c3)
+ON CONFLICT (utid) DO UPDATE
+   SET c0 = excluded.c0, c1 = excluded.c1, c2 = excluded.c2, c3 = excluded.c3;
+
 --@ put_thread_sum
 -- Columns as in thread_sum
 INSERT INTO thread_sum (utid, n_samples, on_cpu_ns, runnable_ns, idle_ns, lock_ns, sem_ns,
@@ -174,12 +225,32 @@ ON CONFLICT (bucket, utid) DO UPDATE
        blocked_ns = ifnull(blocked_ns, 0) + excluded.blocked_ns;
 
 --@ insert_thread_state
-INSERT INTO thread_state (ts, dur, utid, state, reason, reason_from, callsite, stack_from)
-VALUES (:ts, :dur, :utid, :state, :reason, :reason_from, :callsite, :stack_from);
+INSERT INTO thread_state (ts, dur, utid, state, reason, reason_from, callsite, stack_from,
+                          waker_utid, waker_callsite, waker)
+VALUES (:ts, :dur, :utid, :state, :reason, :reason_from, :callsite, :stack_from, :waker_utid,
+        :waker_callsite, :waker);
+
+--@ insert_wakeup
+INSERT INTO wakeup (ts, utid, dur, waker, waker_tid, waker_utid, waker_callsite)
+VALUES (:ts, :utid, :dur, :waker, :waker_tid, :waker_utid, :waker_callsite);
+
+--@ add_folded_wakeup
+INSERT INTO folded_wakeup (bucket, utid, waker, waker_utid, n_wakeups, dur, n_buckets)
+VALUES (:bucket, :utid, :waker, :waker_utid, :n_wakeups, :dur, 1)
+ON CONFLICT (bucket, utid, waker, waker_utid) DO UPDATE
+   SET n_wakeups = n_wakeups + excluded.n_wakeups, dur = dur + excluded.dur;
+
+--@ add_waker_sum
+-- :waker_utid, :waker_callsite 0: none
+INSERT INTO waker_sum (waker, waker_utid, utid, waker_callsite, n_wakeups, blocked_ns)
+VALUES (:waker, :waker_utid, :utid, :waker_callsite, :n_wakeups, :blocked_ns)
+ON CONFLICT (waker, waker_utid, utid, waker_callsite) DO UPDATE
+   SET n_wakeups = n_wakeups + excluded.n_wakeups,
+       blocked_ns = blocked_ns + excluded.blocked_ns;
 
 --@ add_folded_state
-INSERT INTO folded_state (bucket, utid, state, reason, callsite, n_intervals, dur)
-VALUES (:bucket, :utid, :state, :reason, :callsite, :n_intervals, :dur)
+INSERT INTO folded_state (bucket, utid, state, reason, callsite, n_intervals, dur, n_buckets)
+VALUES (:bucket, :utid, :state, :reason, :callsite, :n_intervals, :dur, 1)
 ON CONFLICT (bucket, utid, state, reason, callsite) DO UPDATE
    SET n_intervals = n_intervals + excluded.n_intervals, dur = dur + excluded.dur;
 
@@ -192,6 +263,10 @@ INSERT INTO snapshot (id, ts, n_samples) VALUES (:id, :ts, :n_samples);
 --@ insert_stack_sum
 INSERT INTO stack_sum (snapshot, stack, n_samples, on_cpu_ns)
 VALUES (:snapshot, :stack, :n_samples, :on_cpu_ns);
+
+--@ insert_stack_counters
+INSERT INTO stack_counter (snapshot, stack, c0, c1, c2, c3)
+VALUES (:snapshot, :stack, :c0, :c1, :c2, :c3);
 
 --@ has_raw_to_drop
 -- Whether rows of sample or thread_state from before run.raw_from_ts are still there
@@ -209,9 +284,9 @@ DELETE FROM sample
 
 --@ fold_raw_states
 -- What the next statement gives back, added up
-INSERT INTO folded_state (bucket, utid, state, reason, callsite, n_intervals, dur)
+INSERT INTO folded_state (bucket, utid, state, reason, callsite, n_intervals, dur, n_buckets)
 SELECT (t.ts + t.dur - r.start_ts) / 100000000, t.utid, t.state, ifnull(t.reason, ''),
-       ifnull(t.callsite, 0), count(*), sum(t.dur)
+       ifnull(t.callsite, 0), count(*), sum(t.dur), 1
   FROM (SELECT * FROM thread_state ORDER BY id LIMIT :limit) AS t, run AS r
  WHERE t.ts + t.dur < r.raw_from_ts
  GROUP BY 1, 2, 3, 4, 5
@@ -223,6 +298,60 @@ ON CONFLICT (bucket, utid, state, reason, callsite) DO UPDATE
 DELETE FROM thread_state
  WHERE id IN (SELECT id FROM thread_state ORDER BY id LIMIT :limit)
    AND ts + dur < (SELECT raw_from_ts FROM run);
+
+--@ fold_raw_wakeups
+-- The same for wakeups; their waker_sum rows lose the callsite
+INSERT INTO folded_wakeup (bucket, utid, waker, waker_utid, n_wakeups, dur, n_buckets)
+SELECT (w.ts - r.start_ts) / 100000000, w.utid, w.waker, ifnull(w.waker_utid, 0), count(*),
+       sum(w.dur), 1
+  FROM (SELECT * FROM wakeup ORDER BY id LIMIT :limit) AS w, run AS r
+ WHERE w.ts < r.raw_from_ts
+ GROUP BY 1, 2, 3, 4
+ON CONFLICT (bucket, utid, waker, waker_utid) DO UPDATE
+   SET n_wakeups = n_wakeups + excluded.n_wakeups, dur = dur + excluded.dur;
+
+--@ drop_raw_wakeups
+-- Gives back those of the first :limit wakeups that came before run.raw_from_ts
+DELETE FROM wakeup
+ WHERE id IN (SELECT id FROM wakeup ORDER BY id LIMIT :limit)
+   AND ts < (SELECT raw_from_ts FROM run);
+
+--@ count_folded
+-- Rows of sums, the newest bucket, and the widest row there is
+-- => n_rows, last, n_buckets
+SELECT (SELECT count(*) FROM folded_state) + (SELECT count(*) FROM folded_wakeup) AS n_rows,
+       ifnull((SELECT max(bucket) FROM folded_state), 0) AS last,
+       ifnull((SELECT max(n_buckets) FROM folded_state), 1) AS n_buckets;
+
+--@ widen_folded_states
+-- Adds up rows from before bucket :before into rows of :n_buckets each, under negative buckets:
+-- they cannot meet those they are made of
+INSERT INTO folded_state (bucket, utid, state, reason, callsite, n_intervals, dur, n_buckets)
+SELECT -1 - bucket / :n_buckets, utid, state, reason, callsite, sum(n_intervals), sum(dur),
+       :n_buckets
+  FROM folded_state
+ WHERE bucket >= 0 AND bucket < :before
+ GROUP BY 1, 2, 3, 4, 5;
+
+--@ drop_widened_states
+DELETE FROM folded_state WHERE bucket >= 0 AND bucket < :before;
+
+--@ place_widened_states
+UPDATE folded_state SET bucket = (-1 - bucket) * n_buckets WHERE bucket < 0;
+
+--@ widen_folded_wakeups
+-- The same for wakeups
+INSERT INTO folded_wakeup (bucket, utid, waker, waker_utid, n_wakeups, dur, n_buckets)
+SELECT -1 - bucket / :n_buckets, utid, waker, waker_utid, sum(n_wakeups), sum(dur), :n_buckets
+  FROM folded_wakeup
+ WHERE bucket >= 0 AND bucket < :before
+ GROUP BY 1, 2, 3, 4;
+
+--@ drop_widened_wakeups
+DELETE FROM folded_wakeup WHERE bucket >= 0 AND bucket < :before;
+
+--@ place_widened_wakeups
+UPDATE folded_wakeup SET bucket = (-1 - bucket) * n_buckets WHERE bucket < 0;
 
 --@ oldest_snapshot
 -- The first snapshot whose sample rows are still there
@@ -244,7 +373,9 @@ UPDATE run SET raw_from_ts = :ts + 1;
 
 --@ read_run
 -- => columns of run that rebuild needs
-SELECT id, state, start_ts, start_wall_ns, end_ts, data_ts, raw_from_ts, n_samples, has_off_cpu FROM run;
+SELECT id, state, start_ts, start_wall_ns, end_ts, data_ts, raw_from_ts, n_samples, has_off_cpu,
+       EXISTS (SELECT 1 FROM folded_state WHERE n_buckets > 1) AS has_wide
+  FROM run;
 
 --@ read_symbols
 -- => id, kind, name (of markers)
@@ -306,9 +437,21 @@ SELECT b.stack, b.n_samples, b.on_cpu_ns
   JOIN stack_sum AS b ON b.snapshot = s.id
  WHERE s.ts = :ts;
 
+--@ read_base_counters
+-- The same of counters, where there are any
+-- => stack, c0, c1, c2, c3
+SELECT b.stack, b.c0, b.c1, b.c2, b.c3
+  FROM snapshot AS s
+  JOIN stack_counter AS b ON b.snapshot = s.id
+ WHERE s.ts = :ts;
+
+--@ read_n_counters
+-- => n
+SELECT count(*) AS n FROM counter WHERE slot BETWEEN 0 AND 3;
+
 --@ read_samples
--- => ts, utid, callsite, frame, on_cpu_ns
-SELECT ts, utid, callsite, frame, on_cpu_ns
+-- => ts, utid, callsite, frame, on_cpu_ns, c0, c1, c2, c3
+SELECT ts, utid, callsite, frame, on_cpu_ns, c0, c1, c2, c3
   FROM sample
  WHERE ts >= (SELECT raw_from_ts FROM run)
  ORDER BY ts;
@@ -343,11 +486,36 @@ DELETE FROM frame_sum;
 --@ clear_callsite_sum
 DELETE FROM callsite_sum;
 
+--@ clear_call_tree_counter
+DELETE FROM call_tree_counter;
+
+--@ clear_symbol_counter
+DELETE FROM symbol_counter;
+
+--@ clear_frame_counter
+DELETE FROM frame_counter;
+
+--@ clear_thread_counter
+DELETE FROM thread_counter;
+
 --@ clear_thread_sum
 DELETE FROM thread_sum;
 
 --@ clear_time_bucket
 DELETE FROM time_bucket;
+
+--@ clear_waker_sum
+DELETE FROM waker_sum;
+
+--@ rebuild_waker_sum
+INSERT INTO waker_sum (waker, waker_utid, utid, waker_callsite, n_wakeups, blocked_ns)
+SELECT waker, waker_utid, utid, waker_callsite, sum(n), sum(dur)
+  FROM (SELECT waker, ifnull(waker_utid, 0) AS waker_utid, utid,
+               ifnull(waker_callsite, 0) AS waker_callsite, 1 AS n, dur
+          FROM wakeup
+         UNION ALL
+        SELECT waker, waker_utid, utid, 0, n_wakeups, dur FROM folded_wakeup)
+ GROUP BY 1, 2, 3, 4;
 
 --@ clear_stack
 DELETE FROM stack;
@@ -358,6 +526,9 @@ DELETE FROM snapshot WHERE ts >= :ts;
 
 --@ clear_stack_sums
 DELETE FROM stack_sum WHERE snapshot NOT IN (SELECT id FROM snapshot);
+
+--@ clear_stack_counters
+DELETE FROM stack_counter WHERE snapshot NOT IN (SELECT id FROM snapshot);
 
 --@ set_callsite_node
 UPDATE callsite SET node = :node WHERE id = :id;
@@ -410,6 +581,16 @@ SELECT (s.ts - r.start_ts) / 100000000 AS bucket, s.utid, count(*), sum(s.on_cpu
        iif(r.has_off_cpu, 0, NULL), iif(r.has_off_cpu, 0, NULL)
   FROM sample AS s, run AS r
  GROUP BY 1, 2;
+
+--@ rebuild_thread_counter
+INSERT INTO thread_counter (utid, c0, c1, c2, c3)
+SELECT utid, sum(c0), sum(c1), sum(c2), sum(c3)
+  FROM sample
+ WHERE c0 IS NOT NULL
+ GROUP BY utid;
+
+--@ rebuild_counter
+UPDATE counter SET n_attributed = :n_attributed WHERE slot = :slot;
 
 --@ rebuild_run
 -- Counts of run that follow from facts; :n_samples and :on_cpu_ns include dropped rows;

@@ -39,6 +39,19 @@ static inline void store_bind_ts(struct stmt *st, int parameter, int64_t ts)
     }
 }
 
+/* Binds n counters to the first n of EVENT_COUNTERS_MAX parameters, NULL to the others. */
+static inline void store_bind_counters(struct stmt *st, int first, const uint64_t *counters,
+                                       size_t n)
+{
+    for (int i = 0; i < EVENT_COUNTERS_MAX; i++) {
+        if ((size_t)i < n) {
+            stmt_bind_int(st, first + i, (int64_t)counters[i]);
+        } else {
+            stmt_bind_null(st, first + i);
+        }
+    }
+}
+
 /* Everything buffered in the store, and processes, threads and binaries that are new or changed. */
 void store_facts(struct store *s, struct binaries *b, struct tasks *t);
 /* Sums of the threads that ran since the last commit, and their time buckets. */

@@ -29,6 +29,12 @@ static const char *const stack_source_texts[] = {
 #undef X
 };
 
+static const char *const waker_texts[] = {
+#define X(name, text) text,
+    EVENT_WAKERS(X)
+#undef X
+};
+
 static const char *const loss_texts[] = {
 #define X(name, text) text,
     EVENT_LOSS_KINDS(X)
@@ -130,9 +136,17 @@ static void write_mappings(struct store *s)
     s->n_mappings = 0;
 }
 
+/* Parameters of both: the first ones are the same. */
+_Static_assert((int)insert_sample_p_on_cpu_ns == (int)insert_sample_with_counters_p_on_cpu_ns &&
+                   (int)insert_sample_with_counters_p_c3 ==
+                       (int)insert_sample_with_counters_p_c0 + 3,
+               "parameters of store.sql");
+
 static void write_samples(struct store *s)
 {
-    struct stmt *st = db_stmt(s->db, &sql_insert_sample);
+    bool has_counters = s->n_counters > 0;
+    struct stmt *st =
+        db_stmt(s->db, has_counters ? &sql_insert_sample_with_counters : &sql_insert_sample);
     for (size_t i = 0; i < s->n_samples; i++) {
         const struct sample_row *row = &s->samples[i];
         stmt_bind_int(st, insert_sample_p_ts, row->ts);
@@ -141,6 +155,10 @@ static void write_samples(struct store *s)
         stmt_bind_int(st, insert_sample_p_callsite, row->callsite);
         stmt_bind_int(st, insert_sample_p_frame, row->frame);
         stmt_bind_int(st, insert_sample_p_on_cpu_ns, row->on_cpu_ns);
+        if (has_counters) {
+            store_bind_counters(st, insert_sample_with_counters_p_c0,
+                                s->sample_counters + i * s->n_counters, s->n_counters);
+        }
         store_run_row(s, st);
     }
     s->n_samples = 0;
@@ -163,6 +181,10 @@ static void write_states(struct store *s)
         store_bind_id(st, insert_thread_state_p_callsite, row->callsite);
         stmt_bind_text(st, insert_thread_state_p_stack_from,
                        is_blocked ? stack_source_texts[row->stack_from] : NULL);
+        store_bind_id(st, insert_thread_state_p_waker_utid, row->waker_utid);
+        store_bind_id(st, insert_thread_state_p_waker_callsite, row->waker_callsite);
+        stmt_bind_text(st, insert_thread_state_p_waker,
+                       row->waker < EVENT_N_WAKERS ? waker_texts[row->waker] : NULL);
         store_run_row(s, st);
     }
     s->n_states = 0;
@@ -184,6 +206,57 @@ static void write_folded(struct store *s)
         store_run_row(s, st);
     }
     s->n_folded = 0;
+}
+
+static void add_waker_sum(struct store *s, const struct wakeup_row *row, uint64_t n)
+{
+    struct stmt *st = db_stmt(s->db, &sql_add_waker_sum);
+    stmt_bind_text(st, add_waker_sum_p_waker, waker_texts[row->waker]);
+    stmt_bind_int(st, add_waker_sum_p_waker_utid, row->waker_utid);
+    stmt_bind_int(st, add_waker_sum_p_utid, row->utid);
+    stmt_bind_int(st, add_waker_sum_p_waker_callsite, row->waker_callsite);
+    stmt_bind_int(st, add_waker_sum_p_n_wakeups, (int64_t)n);
+    stmt_bind_int(st, add_waker_sum_p_blocked_ns, row->dur_ns);
+    store_run_row(s, st);
+}
+
+static void write_wakeups(struct store *s)
+{
+    struct stmt *st = db_stmt(s->db, &sql_insert_wakeup);
+    for (size_t i = 0; i < s->n_wakeups; i++) {
+        const struct wakeup_row *row = &s->wakeups[i];
+        stmt_bind_int(st, insert_wakeup_p_ts, row->ts);
+        stmt_bind_int(st, insert_wakeup_p_utid, row->utid);
+        stmt_bind_int(st, insert_wakeup_p_dur, row->dur_ns);
+        stmt_bind_text(st, insert_wakeup_p_waker, waker_texts[row->waker]);
+        store_bind_id(st, insert_wakeup_p_waker_tid, (uint32_t)row->waker_tid);
+        store_bind_id(st, insert_wakeup_p_waker_utid, row->waker_utid);
+        store_bind_id(st, insert_wakeup_p_waker_callsite, row->waker_callsite);
+        store_run_row(s, st);
+        add_waker_sum(s, row, 1);
+    }
+    s->n_wakeups = 0;
+}
+
+static void write_folded_wakeups(struct store *s)
+{
+    struct stmt *st = db_stmt(s->db, &sql_add_folded_wakeup);
+    for (size_t i = 0; i < s->n_folded_wakeups; i++) {
+        const struct folded_wakeup_row *row = &s->folded_wakeups[i];
+        struct wakeup_row sum = {.dur_ns = row->dur_ns,
+                                 .utid = row->utid,
+                                 .waker_utid = row->waker_utid,
+                                 .waker = row->waker};
+        stmt_bind_int(st, add_folded_wakeup_p_bucket, row->bucket);
+        stmt_bind_int(st, add_folded_wakeup_p_utid, row->utid);
+        stmt_bind_text(st, add_folded_wakeup_p_waker, waker_texts[row->waker]);
+        stmt_bind_int(st, add_folded_wakeup_p_waker_utid, row->waker_utid);
+        stmt_bind_int(st, add_folded_wakeup_p_n_wakeups, (int64_t)row->n);
+        stmt_bind_int(st, add_folded_wakeup_p_dur, row->dur_ns);
+        store_run_row(s, st);
+        add_waker_sum(s, &sum, row->n);
+    }
+    s->n_folded_wakeups = 0;
 }
 
 static void write_losses(struct store *s)
@@ -214,6 +287,8 @@ void store_facts(struct store *s, struct binaries *b, struct tasks *t)
     write_samples(s);
     write_states(s);
     write_folded(s);
+    write_wakeups(s);
+    write_folded_wakeups(s);
 }
 
 static void write_symbols(struct store *s, struct intern *in)

@@ -114,6 +114,12 @@ void store_thread_sums(struct store *s, struct tasks *t)
         th->has_new_sums = false;
         write_thread_sum(s, t->touched[i], th);
         write_bucket(s, bucket, t->touched[i], &th->bucket);
+        if (s->n_counters && th->n_samples) {
+            struct stmt *st = db_stmt(s->db, &sql_put_thread_counters);
+            stmt_bind_int(st, put_thread_counters_p_utid, t->touched[i]);
+            store_bind_counters(st, put_thread_counters_p_c0, th->counters, s->n_counters);
+            store_run_row(s, st);
+        }
     }
     t->n_touched = 0;
 }
@@ -133,6 +139,10 @@ struct sum_table {
     int a, b, row_id;         /* parameters of the key and the row id, 0: not among the columns */
     struct sum_column columns[N_SUMS + 1]; /* of its samples */
     struct sum_column waits[N_SUMS + 1];
+    /* Its counters: the statement, and its parameters; those of a row follow each other. */
+    const struct sql_block *counter_sql; /* NULL: it has none */
+    int counter_a, counter_b, counter_row_id;
+    int self_counters, total_counters; /* the first of EVENT_COUNTERS_MAX; 0: not kept */
 };
 
 #define SUM(block, column, field)                                                                  \
@@ -147,6 +157,7 @@ struct sum_table {
         SUM(block, n_total_waits, n_total), SUM(block, total_off_cpu_ns, total_ns)
 #define LOCATION_SUMS(block) SUM(block, n_samples, n_self), SUM(block, on_cpu_ns, self_ns)
 
+/* The first of them is the tree. */
 static const struct sum_table sum_tables[] = {
     {.offset = offsetof(struct intern, tree),
      .sql = &sql_update_node,
@@ -154,13 +165,21 @@ static const struct sum_table sum_tables[] = {
      .a = update_node_p_parent,
      .row_id = update_node_p_id,
      .columns = {SAMPLE_SUMS(update_node)},
-     .waits = {WAIT_SUMS(update_node)}},
+     .waits = {WAIT_SUMS(update_node)},
+     .counter_sql = &sql_put_node_counters,
+     .counter_row_id = put_node_counters_p_node,
+     .self_counters = put_node_counters_p_self_c0,
+     .total_counters = put_node_counters_p_total_c0},
     {.offset = offsetof(struct intern, symbol_sums),
      .sql = &sql_put_symbol_sum,
      .budget_ns = &LATE_SYMBOLS_NS,
      .a = put_symbol_sum_p_symbol,
      .columns = {SAMPLE_SUMS(put_symbol_sum)},
-     .waits = {WAIT_SUMS(put_symbol_sum)}},
+     .waits = {WAIT_SUMS(put_symbol_sum)},
+     .counter_sql = &sql_put_symbol_counters,
+     .counter_a = put_symbol_counters_p_symbol,
+     .self_counters = put_symbol_counters_p_self_c0,
+     .total_counters = put_symbol_counters_p_total_c0},
     {.offset = offsetof(struct intern, thread_sums),
      .sql = &sql_put_symbol_thread_sum,
      .budget_ns = &LATE_SYMBOLS_NS,
@@ -172,7 +191,11 @@ static const struct sum_table sum_tables[] = {
      .budget_ns = &LATE_LOCATIONS_NS,
      .a = put_frame_sum_p_frame,
      .b = put_frame_sum_p_utid,
-     .columns = {LOCATION_SUMS(put_frame_sum)}},
+     .columns = {LOCATION_SUMS(put_frame_sum)},
+     .counter_sql = &sql_put_frame_counters,
+     .counter_a = put_frame_counters_p_frame,
+     .counter_b = put_frame_counters_p_utid,
+     .self_counters = put_frame_counters_p_c0},
     {.offset = offsetof(struct intern, callsite_sums),
      .sql = &sql_put_callsite_sum,
      .budget_ns = &LATE_LOCATIONS_NS,
@@ -197,10 +220,37 @@ static void bind_sums(struct stmt *st, const struct sum_column *columns, const s
     }
 }
 
+_Static_assert((int)put_node_counters_p_self_c3 == (int)put_node_counters_p_self_c0 + 3 &&
+                   (int)put_node_counters_p_total_c3 == (int)put_node_counters_p_total_c0 + 3 &&
+                   (int)put_symbol_counters_p_self_c3 == (int)put_symbol_counters_p_self_c0 + 3 &&
+                   (int)put_symbol_counters_p_total_c3 == (int)put_symbol_counters_p_total_c0 + 3 &&
+                   (int)put_frame_counters_p_c3 == (int)put_frame_counters_p_c0 + 3 &&
+                   (int)put_thread_counters_p_c3 == (int)put_thread_counters_p_c0 + 3 &&
+                   (int)insert_stack_counters_p_c3 == (int)insert_stack_counters_p_c0 + 3,
+               "counters stand side by side in store.sql");
+
 struct sum_writer {
     struct store *store;
     const struct sum_table *table;
+    const struct lazy_table *rows;
 };
+
+static void write_counters(const struct sum_writer *w, uint32_t id)
+{
+    const struct sum_table *table = w->table;
+    const struct lazy_row *row = lazy_row(w->rows, id);
+    const uint64_t *counters = lazy_counters(w->rows, id);
+    size_t n = w->rows->n_counters;
+    struct stmt *st = db_stmt(w->store->db, table->counter_sql);
+    bind_if(st, table->counter_a, row->a);
+    bind_if(st, table->counter_b, row->b);
+    bind_if(st, table->counter_row_id, id);
+    store_bind_counters(st, table->self_counters, counters, n);
+    if (table->total_counters) {
+        store_bind_counters(st, table->total_counters, counters + n, n);
+    }
+    store_run_row(w->store, st);
+}
 
 static void write_sums(void *ctx, uint32_t id, const struct lazy_row *row, const struct sums *waits)
 {
@@ -212,13 +262,16 @@ static void write_sums(void *ctx, uint32_t id, const struct lazy_row *row, const
     bind_sums(st, w->table->columns, &row->sums);
     bind_sums(st, w->table->waits, waits);
     store_run_row(w->store, st);
+    if (w->rows->n_counters) {
+        write_counters(w, id);
+    }
 }
 
 void store_sums(struct store *s, struct intern *in, bool all)
 {
     for (size_t i = 0; i < sizeof(sum_tables) / sizeof(sum_tables[0]); i++) {
-        struct sum_writer w = {s, &sum_tables[i]};
-        struct lazy_table *t = (void *)((char *)in + w.table->offset);
+        struct lazy_table *t = (void *)((char *)in + sum_tables[i].offset);
+        struct sum_writer w = {s, &sum_tables[i], t};
         lazy_flush(t, all ? INT64_MAX : *w.table->budget_ns, write_sums, &w);
     }
 }
@@ -241,7 +294,24 @@ void store_new_nodes(struct store *s, struct intern *in)
         bind_sums(st, columns, &row->sums);
         bind_sums(st, waits, lazy_waits(&in->tree, id));
         store_run_row(s, st);
+        if (in->n_counters) {
+            write_counters(&(struct sum_writer){s, &sum_tables[0], &in->tree}, id);
+        }
         lazy_mark_written(&in->tree, id);
+    }
+}
+
+static void snapshot_counters(struct store *s, const struct intern *in)
+{
+    struct stmt *st = db_stmt(s->db, &sql_insert_stack_counters);
+    stmt_bind_int(st, insert_stack_counters_p_snapshot, s->n_snapshots);
+    for (uint32_t id = 1; id <= in->n_stacks; id++) {
+        if (in->stacks[id - 1].n_samples) {
+            stmt_bind_int(st, insert_stack_counters_p_stack, id);
+            store_bind_counters(st, insert_stack_counters_p_c0, intern_stack_counters(in, id),
+                                in->n_counters);
+            store_run_row(s, st);
+        }
     }
 }
 
@@ -262,6 +332,9 @@ void store_snapshot(struct store *s, const struct intern *in, int64_t ts)
             stmt_bind_int(st, insert_stack_sum_p_on_cpu_ns, stack->on_cpu_ns);
             store_run_row(s, st);
         }
+    }
+    if (in->n_counters) {
+        snapshot_counters(s, in);
     }
     s->snapshot_samples = in->n_samples;
 }

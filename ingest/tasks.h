@@ -57,6 +57,13 @@ struct thread_time {
     bool has_ended;
 };
 
+/* What woke a thread last. */
+struct last_wakeup {
+    int64_t ts; /* ns; 0: nothing */
+    uint32_t waker_utid, waker_callsite;
+    uint8_t waker; /* enum event_waker */
+};
+
 struct thread {
     uint32_t upid;
     int32_t tid;
@@ -64,11 +71,13 @@ struct thread {
     int64_t start_ts, end_ts;
     uint64_t n_samples;
     int64_t on_cpu_ns;
+    uint64_t counters[EVENT_COUNTERS_MAX]; /* of its samples, by slot */
     struct bucket bucket;
     struct last_stack last;
     uint32_t sample_callsite, sample_frame; /* of its last sample, 0: none */
     struct thread_time time;
     uint32_t wait_callsites[EVENT_N_REASONS]; /* where it last waited with a stack, 0: nowhere */
+    struct last_wakeup wakeup;                /* ended the wait that is told next */
     uint8_t futex_reason; /* what its last futex was part of + 1, 0: not known */
     bool is_changed;      /* name, start or end */
     bool has_new_sums;    /* stands in tasks.touched */

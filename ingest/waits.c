@@ -46,8 +46,9 @@ static uint32_t wait_callsite(struct waits *w, struct thread *th, const struct e
     const struct stack_text text = {o->addresses, o->n_kernel, o->n_addresses};
     *from = o->stack_from;
     if (text.n_addresses) {
-        bool is_truncated = o->head.flags & EVENT_F_WAIT_TRUNCATED;
+        bool is_truncated = o->stack_end != EVENT_STACK_END_ROOT;
         uint32_t callsite = stacks_callers(w->binaries, th, p, &is_truncated, &text);
+        store_count_stack(w->store, stacks_end(o->stack_end, is_truncated), o->is_guessed, true);
         return intern_callsite(w->binaries->intern, callsite,
                                stacks_leaf(w->binaries, p->space, &text));
     }
@@ -78,6 +79,17 @@ static void refine(struct waits *w, struct thread *th, const struct event_off_cp
     row->reason = reason ? (uint8_t)(reason - 1) : row->reason;
 }
 
+/* The wakeup that ended this interval, if it was told. */
+static void add_waker(struct thread *th, struct state_row *row)
+{
+    if (th->wakeup.ts && th->wakeup.ts == row->ts + row->dur_ns) {
+        row->waker = th->wakeup.waker;
+        row->waker_utid = th->wakeup.waker_utid;
+        row->waker_callsite = th->wakeup.waker_callsite;
+        th->wakeup.ts = 0;
+    }
+}
+
 void waits_take(struct waits *w, const struct event_off_cpu *o)
 {
     uint32_t utid = tasks_utid(w->tasks, o->head.ts, o->pid, o->tid);
@@ -87,10 +99,12 @@ void waits_take(struct waits *w, const struct event_off_cpu *o)
                             .utid = utid,
                             .state = o->state,
                             .reason = o->reason,
-                            .reason_from = o->reason_from};
+                            .reason_from = o->reason_from,
+                            .waker = STORE_NO_WAKER};
     if (o->state == EVENT_STATE_BLOCKED) {
         row.callsite = wait_callsite(w, th, o, &row.stack_from);
         refine(w, th, o, &row);
+        add_waker(th, &row);
         th->time.reasons_ns[row.reason] += row.dur_ns;
         if (row.stack_from == EVENT_STACK_SWITCH || row.stack_from == EVENT_STACK_PARKED) {
             th->wait_callsites[row.reason] = row.callsite;
@@ -131,6 +145,52 @@ void waits_take_folded(struct waits *w, const struct event_off_cpu_folded *o)
     }
     tasks_touch(w->tasks, utid);
     store_add_folded(w->store, &row);
+}
+
+static uint32_t waker_utid(struct waits *w, int64_t ts, uint8_t waker, int32_t pid, int32_t tid)
+{
+    return waker == EVENT_WAKER_THREAD ? tasks_utid(w->tasks, ts, pid, tid) : 0;
+}
+
+/* The callsite of a waker of the target, its innermost function included; 0: not known. */
+static uint32_t waker_callsite(struct waits *w, uint32_t utid, const struct event_wakeup *o)
+{
+    const struct stack_text text = {o->addresses, o->n_kernel, o->n_addresses};
+    if (!utid || !text.n_addresses) {
+        return 0;
+    }
+    struct thread *th = tasks_thread(w->tasks, utid);
+    struct process *p = tasks_process(w->tasks, th->upid);
+    bool is_truncated = o->stack_end != EVENT_STACK_END_ROOT;
+    uint32_t callsite = stacks_callers(w->binaries, th, p, &is_truncated, &text);
+    return intern_callsite(w->binaries->intern, callsite,
+                           stacks_leaf(w->binaries, p->space, &text));
+}
+
+void waits_take_wakeup(struct waits *w, const struct event_wakeup *o)
+{
+    struct wakeup_row row = {.ts = o->wake_ts,
+                             .dur_ns = o->dur_ns,
+                             .utid = tasks_utid(w->tasks, o->head.ts, o->pid, o->tid),
+                             .waker_tid = o->waker_tid,
+                             .waker = o->waker};
+    row.waker_utid = waker_utid(w, o->head.ts, o->waker, o->waker_pid, o->waker_tid);
+    row.waker_callsite = waker_callsite(w, row.waker_utid, o);
+    tasks_thread(w->tasks, row.utid)->wakeup =
+        (struct last_wakeup){row.ts, row.waker_utid, row.waker_callsite, row.waker};
+    store_add_wakeup(w->store, &row);
+}
+
+void waits_take_wakeups_folded(struct waits *w, const struct event_wakeups_folded *o)
+{
+    struct folded_wakeup_row row = {
+        .bucket = (o->head.ts - w->start_ts) / BUCKET_NS,
+        .utid = tasks_utid(w->tasks, o->head.ts, o->pid, o->tid),
+        .waker_utid = waker_utid(w, o->head.ts, o->waker, o->waker_pid, o->waker_tid),
+        .waker = o->waker,
+        .n = o->n_wakeups,
+        .dur_ns = o->dur_ns};
+    store_add_folded_wakeup(w->store, &row);
 }
 
 void waits_take_time(struct waits *w, const struct event_thread_time *t)

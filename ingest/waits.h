@@ -21,6 +21,9 @@ struct waits {
 
 void waits_take(struct waits *w, const struct event_off_cpu *o);
 void waits_take_folded(struct waits *w, const struct event_off_cpu_folded *o);
+/* A wakeup comes before the interval that it ended. */
+void waits_take_wakeup(struct waits *w, const struct event_wakeup *o);
+void waits_take_wakeups_folded(struct waits *w, const struct event_wakeups_folded *o);
 void waits_take_time(struct waits *w, const struct event_thread_time *t);
 
 /* The marker symbol's name, such as "[lock]". */

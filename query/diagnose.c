@@ -20,6 +20,22 @@ static json_t *losses(struct query *q)
     return list;
 }
 
+static json_t *stacks(struct query *q)
+{
+    json_t *list = json_array();
+    struct stmt *s = db_stmt(q->db, &sql_diagnose_stacks);
+    while (stmt_next(s)) {
+        json_t *row = json_object();
+        json_object_set_new(row, "cause", json_clean_string(stmt_text(s, diagnose_stacks_c_cause)));
+        view_set_int(row, "n_samples", stmt_int(s, diagnose_stacks_c_n_samples));
+        view_set_int(row, "n_guessed_samples", stmt_int(s, diagnose_stacks_c_n_guessed_samples));
+        view_set_int(row, "n_waits", stmt_int(s, diagnose_stacks_c_n_waits));
+        view_set_int(row, "n_guessed_waits", stmt_int(s, diagnose_stacks_c_n_guessed_waits));
+        json_array_append_new(list, row);
+    }
+    return list;
+}
+
 static json_t *abilities(struct query *q)
 {
     json_t *list = json_array();
@@ -67,6 +83,7 @@ int query_diagnose(struct query *q, json_t **document, struct err *e)
     if (rc == 0) {
         json_t *data = json_object();
         json_object_set_new(data, "loss", losses(q));
+        json_object_set_new(data, "stacks", stacks(q));
         json_object_set_new(data, "unresolved", unresolved(q));
         json_object_set_new(data, "abilities", abilities(q));
         rc = db_status(q->db, e);

@@ -13,6 +13,18 @@ CROSS JOIN run
 GROUP BY loss.kind
 ORDER BY n DESC;
 
+--@ diagnose_stacks
+-- How stacks ended; what is unfinished first, by how often.
+-- => cause, n_samples, n_guessed_samples, n_waits, n_guessed_waits
+SELECT
+    cause,
+    n_samples,
+    n_guessed_samples,
+    n_waits,
+    n_guessed_waits
+FROM stack_end
+ORDER BY cause = 'root', n_samples + n_waits DESC, cause;
+
 --@ diagnose_abilities
 -- What the host let this run record.
 -- => name, is_available, reason, unlock

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "query/counters.sql.h"
 #include "query/flame.sql.h"
 #include "query/waits.h"
 #include "query/waits.sql.h"
@@ -20,9 +21,12 @@ struct flame_node {
     bool is_inlined;
     int64_t n_self, self_ns;
     int64_t n_total, total_ns;
-    size_t parent;    /* index of a shown node; 0: none, it is a root */
-    size_t n_cut;     /* children left out */
-    uint64_t cut_ns;  /* ... and their time; unsigned: a foreign file may hold any numbers */
+    int64_t weight; /* total_ns, or what a counter counted */
+    struct counts counts;
+    size_t parent;   /* index of a shown node; 0: none, it is a root */
+    size_t n_cut;    /* children left out */
+    uint64_t cut_ns; /* ... and their time; unsigned: a foreign file may hold any numbers */
+    uint64_t cut_counters[COUNTERS_MAX];
     json_t *children; /* borrowed from its document */
 };
 
@@ -35,14 +39,17 @@ struct flame {
     size_t n_heap, cap_heap;
     const struct measure *measure;
     int64_t n, ns; /* of everything that counts */
-    double threshold_ns;
+    int by;        /* BY_ON_CPU or a slot */
+    int64_t all;   /* what shares are of: ns, or a counter */
+    int64_t counters[COUNTERS_MAX];
+    double threshold;
     int64_t max_depth, max_nodes;
 };
 
 static bool is_before(const struct flame_node *a, const struct flame_node *b)
 {
-    if (a->total_ns != b->total_ns) {
-        return a->total_ns > b->total_ns;
+    if (a->weight != b->weight) {
+        return a->weight > b->weight;
     }
     return a->id < b->id;
 }
@@ -82,11 +89,15 @@ static void cut(struct flame *f, const struct flame_node *node)
 {
     f->shown[node->parent].n_cut++;
     f->shown[node->parent].cut_ns += (uint64_t)node->total_ns;
+    for (size_t i = 0; i < COUNTERS_MAX; i++) {
+        f->shown[node->parent].cut_counters[i] += (uint64_t)node->counts.total[i];
+    }
 }
 
-static void consider(struct flame *f, const struct flame_node *node)
+static void consider(struct flame *f, struct flame_node *node)
 {
-    if (node->depth <= f->max_depth && (double)node->total_ns >= f->threshold_ns) {
+    node->weight = f->by == BY_ON_CPU ? node->total_ns : node->counts.total[f->by];
+    if (node->depth <= f->max_depth && (double)node->weight >= f->threshold) {
         heap_push(f, node);
     } else {
         cut(f, node);
@@ -97,9 +108,21 @@ _Static_assert((int)flame_children_c_total_on_cpu_ns == (int)wait_children_c_tot
                    (int)flame_children_p_parent == (int)wait_children_p_parent,
                "both kinds of children have the same columns");
 
+static void read_counts(struct query *q, uint32_t node, struct counts *counts)
+{
+    struct stmt *s = db_stmt(q->db, &sql_node_counters);
+
+    stmt_bind_int(s, node_counters_p_node, node);
+    if (stmt_next(s)) {
+        counters_of_row(q, s, node_counters_c_self_c0, counts->self);
+        counters_of_row(q, s, node_counters_c_total_c0, counts->total);
+    }
+    stmt_reset(s);
+}
+
 static void consider_row(struct flame *f, size_t parent, struct stmt *s)
 {
-    const struct flame_node node = {
+    struct flame_node node = {
         .id = (uint32_t)stmt_int(s, flame_children_c_id),
         .symbol = (uint32_t)stmt_int(s, flame_children_c_symbol),
         .depth = parent ? f->shown[parent].depth + 1 : 0,
@@ -110,6 +133,9 @@ static void consider_row(struct flame *f, size_t parent, struct stmt *s)
         .total_ns = stmt_int(s, flame_children_c_total_on_cpu_ns),
         .parent = parent,
     };
+    if (f->q->counters.n && f->measure == &measure_on_cpu) {
+        read_counts(f->q, node.id, &node.counts);
+    }
     consider(f, &node);
 }
 
@@ -117,7 +143,7 @@ static void consider_folded(struct flame *f, size_t parent, uint32_t id)
 {
     const struct tree_node *t = &f->q->fold.tree.nodes[id];
     const struct node_sum *sum = &f->q->fold.nodes[id];
-    const struct flame_node node = {
+    struct flame_node node = {
         .id = id,
         .symbol = t->symbol,
         .depth = parent ? f->shown[parent].depth + 1 : 0,
@@ -128,6 +154,9 @@ static void consider_folded(struct flame *f, size_t parent, uint32_t id)
         .total_ns = (int64_t)sum->total_ns,
         .parent = parent,
     };
+    if (f->q->fold.n_counters) {
+        counters_of_node(&f->q->fold, id, &node.counts);
+    }
     if (node.n_total) {
         consider(f, &node);
     }
@@ -172,8 +201,11 @@ static json_t *document_of(struct flame *f, struct flame_node *node)
     view_set_int(o, f->measure->total_ns, node->total_ns);
     view_set_int(o, f->measure->n_self, node->n_self);
     view_set_int(o, f->measure->n_total, node->n_total);
-    json_object_set_new(o, "total_pct", view_pct(node->total_ns, f->ns));
+    json_object_set_new(o, "total_pct", view_pct(node->weight, f->all));
     json_object_set_new(o, "is_inlined", json_boolean(node->is_inlined));
+    if (f->measure == &measure_on_cpu) {
+        counters_add_counts(f->q, o, &node->counts);
+    }
     json_object_set_new(o, "children", node->children);
     return o;
 }
@@ -186,6 +218,11 @@ static json_t *cut_of(const struct flame *f, const struct flame_node *node)
     json_t *o = json_object();
     view_set_int(o, "n_nodes", (int64_t)node->n_cut);
     view_set_int(o, f->measure->total_ns, (int64_t)node->cut_ns);
+    if (f->measure == &measure_on_cpu) {
+        int64_t counters[COUNTERS_MAX];
+        memcpy(counters, node->cut_counters, sizeof(counters));
+        counters_add(f->q, o, "total_counters", counters);
+    }
     return o;
 }
 
@@ -236,12 +273,15 @@ static int prepare(struct flame *f, const struct params *p, int reason, struct w
                                            : waits_fold(q, &p->filter, reason, rest, e);
         f->n = (int64_t)q->fold.n;
         f->ns = (int64_t)q->fold.ns;
+        memcpy(f->counters, q->fold.counters, sizeof(f->counters));
     } else if (f->measure == &measure_off_cpu) {
         rc = waits_total(q, &f->n, &f->ns, rest, e);
     } else {
         f->n = q->run.fold.n_samples;
         f->ns = q->run.on_cpu_ns;
+        counters_of_run(q, f->counters);
     }
+    f->all = f->by == BY_ON_CPU ? f->ns : f->counters[f->by];
     return rc;
 }
 
@@ -253,6 +293,9 @@ int view_flamegraph(struct query *q, const struct params *p, json_t *data, struc
     int reason;
     int rc = waits_asked(p, &is_off_cpu, &reason, e);
 
+    if (rc == 0) {
+        rc = counters_asked(q, p, is_off_cpu, &f.by, e);
+    }
     f.measure = is_off_cpu ? &measure_off_cpu : &measure_on_cpu;
     if (rc == 0) {
         rc = prepare(&f, p, reason, &rest, e);
@@ -262,10 +305,13 @@ int view_flamegraph(struct query *q, const struct params *p, json_t *data, struc
     }
     f.max_depth = params_int(p, "max_depth", 12);
     f.max_nodes = params_int(p, "max_nodes", 20000);
-    f.threshold_ns = (double)f.ns * params_real(p, "threshold_pct", 1.0) / 100.0;
+    f.threshold = (double)f.all * params_real(p, "threshold_pct", 1.0) / 100.0;
     json_t *roots = json_array();
     view_set_int(data, f.measure->n, f.n);
     view_set_int(data, f.measure->ns, f.ns);
+    if (!is_off_cpu) {
+        counters_describe(q, data, f.by, f.counters);
+    }
     json_object_set_new(data, "roots", roots);
     show_all(&f, roots, data);
     view_set_int(data, "n_nodes", (int64_t)f.n_shown - 1);
@@ -274,6 +320,7 @@ int view_flamegraph(struct query *q, const struct params *p, json_t *data, struc
         waits_warnings(q, p, f.n_shown == 1, f.ns, &rest);
     } else {
         run_warnings(q, true, f.n_shown == 1, p);
+        counters_warn(q, f.by);
     }
     free(f.shown);
     free(f.heap);

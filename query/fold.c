@@ -32,6 +32,8 @@ void fold_free(struct fold *f)
     tree_free(&f->tree);
     symbols_free(&f->symbols);
     free(f->nodes);
+    free(f->node_counters);
+    free(f->thread_counters);
     free(f->is_cut);
     free(f->threads);
     free(f->is_excluded);
@@ -174,6 +176,12 @@ static void cover_sums(struct fold *f)
     if (f->n_sums < n) {
         mem_reserve(&f->nodes, &f->cap_nodes, n, sizeof(*f->nodes));
         memset(f->nodes + f->n_sums, 0, (n - f->n_sums) * sizeof(*f->nodes));
+        if (f->n_counters) {
+            size_t n_words = 2 * f->n_counters;
+            mem_reserve(&f->node_counters, &f->cap_node_counters, n * n_words, sizeof(uint64_t));
+            memset(f->node_counters + f->n_sums * n_words, 0,
+                   (n - f->n_sums) * n_words * sizeof(uint64_t));
+        }
         f->n_sums = n;
     }
 }
@@ -202,6 +210,32 @@ void fold_add(struct fold *f, int64_t utid, uint32_t node, uint64_t n, uint64_t 
     fold_add_node(f, node, n, ns);
 }
 
+/* What a sample or stack counted; beside fold_add(). */
+static void add_counts(struct fold *f, int64_t utid, uint32_t node, const uint64_t *counts)
+{
+    if (!fold_accepts(f, utid, node)) {
+        return;
+    }
+    if (f->has_nodes && node >= f->n_sums) {
+        cover_sums(f);
+    }
+    for (size_t i = 0; i < f->n_counters; i++) {
+        f->counters[i] += counts[i];
+        f->thread_counters[(size_t)utid * f->n_counters + i] += counts[i];
+        if (f->has_nodes) {
+            f->node_counters[node * 2 * f->n_counters + i] += counts[i];
+        }
+    }
+}
+
+static void read_counts(const struct fold *f, struct stmt *s, int first, uint64_t sign,
+                        uint64_t counts[COUNTERS_MAX])
+{
+    for (size_t i = 0; i < f->n_counters; i++) {
+        counts[i] = sign * (uint64_t)stmt_int(s, first + (int)i);
+    }
+}
+
 /* Rows read ahead of being added: the tables they lead into are larger than any cache, so each is
  * prefetched for the whole block before it is read. */
 struct block_row {
@@ -212,6 +246,8 @@ struct block_row {
 
 struct block {
     struct block_row rows[128];
+    uint64_t counts[128][COUNTERS_MAX]; /* of rows, with has_counts */
+    bool has_counts;
     size_t n;
 };
 
@@ -229,6 +265,9 @@ static void add_block(struct fold *f, struct block *b)
     }
     for (size_t i = 0; i < b->n; i++) {
         fold_add(f, b->rows[i].utid, b->rows[i].node, b->rows[i].n, b->rows[i].ns);
+    }
+    for (size_t i = 0; b->has_counts && i < b->n; i++) {
+        add_counts(f, b->rows[i].utid, b->rows[i].node, b->counts[i]);
     }
     b->n = 0;
 }
@@ -254,6 +293,7 @@ static void add_stack_sums(struct fold *f, struct db *db, int64_t snapshot, uint
     struct block block;
 
     block.n = 0;
+    block.has_counts = false; /* they are in a table of their own */
     stmt_bind_int(s, fold_stack_sums_p_snapshot, snapshot);
     while (stmt_next(s)) {
         int64_t id = stmt_int(s, fold_stack_sums_c_stack);
@@ -273,18 +313,44 @@ static void add_stack_sums(struct fold *f, struct db *db, int64_t snapshot, uint
     add_block(f, &block);
 }
 
+static void add_stack_counters(struct fold *f, struct db *db, int64_t snapshot, uint64_t sign)
+{
+    struct stmt *s = db_stmt(db, &sql_fold_stack_counters);
+    const struct tree *t = &f->tree;
+
+    stmt_bind_int(s, fold_stack_counters_p_snapshot, snapshot);
+    while (f->n_counters && stmt_next(s)) {
+        int64_t id = stmt_int(s, fold_stack_counters_c_stack);
+        uint64_t counts[COUNTERS_MAX];
+        if (id > 0 && (uint64_t)id < t->n_stacks) {
+            uint32_t node = t->stacks[id].node;
+            read_counts(f, s, fold_stack_counters_c_c0, sign, counts);
+            add_counts(f, t->stacks[id].utid, node < t->n_real && tree_has(t, node) ? node : 0,
+                       counts);
+        }
+    }
+}
+
+_Static_assert((int)fold_sample_rows_c_on_cpu_ns ==
+                       (int)fold_sample_rows_with_counters_c_on_cpu_ns &&
+                   (int)fold_sample_rows_p_upto == (int)fold_sample_rows_with_counters_p_upto,
+               "both kinds of rows begin with the same columns");
+
 static void add_rows(struct fold *f, struct db *db, int64_t after, int64_t upto, uint64_t sign)
 {
-    struct stmt *s = db_stmt(db, &sql_fold_sample_rows);
+    struct stmt *s =
+        db_stmt(db, f->n_counters ? &sql_fold_sample_rows_with_counters : &sql_fold_sample_rows);
     bool needs_node = f->has_nodes || f->is_excluded, is_last = after >= upto;
     struct block block;
 
     block.n = 0;
+    block.has_counts = f->n_counters > 0;
     stmt_bind_int(s, fold_sample_rows_p_after, after);
     stmt_bind_int(s, fold_sample_rows_p_upto, upto);
     while (!is_last) {
         is_last = !stmt_next(s);
         if (!is_last) {
+            read_counts(f, s, fold_sample_rows_with_counters_c_c0, sign, block.counts[block.n]);
             block.rows[block.n++] = (struct block_row){
                 .utid = stmt_int(s, fold_sample_rows_c_utid),
                 .callsite = stmt_int(s, fold_sample_rows_c_callsite),
@@ -377,6 +443,7 @@ static void add_moment(struct fold *f, struct db *db, const struct moment *m, ui
 {
     if (m->from.id) {
         add_stack_sums(f, db, m->from.id, sign);
+        add_stack_counters(f, db, m->from.id, sign);
     }
     if (m->from.ts < m->ts) {
         add_rows(f, db, m->from.ts, m->ts, sign);
@@ -410,7 +477,15 @@ static void add_range(struct fold *f, struct db *db, const struct plan *p,
 /* Parents are smaller than their children, so one pass from the end carries everything up. */
 static void carry_up(struct fold *f)
 {
+    size_t n_counters = f->n_counters;
+
     for (size_t id = f->tree.n_nodes; id-- > 0;) {
+        uint64_t *counts = f->node_counters + id * 2 * n_counters;
+        uint64_t *above = f->node_counters + (size_t)f->tree.nodes[id].parent * 2 * n_counters;
+        for (size_t i = 0; i < n_counters; i++) {
+            counts[n_counters + i] += counts[i];
+            above[n_counters + i] += f->tree.nodes[id].parent ? counts[n_counters + i] : 0;
+        }
         struct node_sum *sum = &f->nodes[id];
         uint32_t parent = f->tree.nodes[id].parent;
         sum->n_total += sum->n_self;
@@ -422,14 +497,20 @@ static void carry_up(struct fold *f)
     }
 }
 
-int fold_begin(struct fold *f, struct db *db, const struct fold_run *run,
-               const struct filter *filter, bool with_nodes, struct err *e)
+static int begin(struct fold *f, struct db *db, const struct fold_run *run,
+                 const struct filter *filter, bool with_nodes, struct err *e)
 {
     f->n = 0;
     f->ns = 0;
     f->has_nodes = with_nodes;
     f->n_sums = 0;
+    memset(f->counters, 0, sizeof(f->counters));
     int rc = fold_threads(f, db, filter, e);
+    if (rc == 0 && f->n_counters) {
+        size_t n = f->n_threads * f->n_counters;
+        mem_reserve(&f->thread_counters, &f->cap_thread_counters, n + 1, sizeof(uint64_t));
+        memset(f->thread_counters, 0, n * sizeof(uint64_t));
+    }
     if (rc == 0) {
         rc = fold_prepare(f, db, run, filter, e);
     }
@@ -437,6 +518,13 @@ int fold_begin(struct fold *f, struct db *db, const struct fold_run *run,
         cover_sums(f);
     }
     return rc;
+}
+
+int fold_begin(struct fold *f, struct db *db, const struct fold_run *run,
+               const struct filter *filter, bool with_nodes, struct err *e)
+{
+    f->n_counters = 0;
+    return begin(f, db, run, filter, with_nodes, e);
 }
 
 void fold_end(struct fold *f)
@@ -452,7 +540,8 @@ int fold_samples(struct fold *f, struct db *db, const struct fold_run *run,
 {
     struct plan plan = {0};
     int64_t after, upto;
-    int rc = fold_begin(f, db, run, filter, with_nodes, e);
+    f->n_counters = run->n_counters;
+    int rc = begin(f, db, run, filter, with_nodes, e);
 
     if (rc == 0) {
         rc = read_snapshots(&plan, db, e);

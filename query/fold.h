@@ -20,6 +20,8 @@
 #include "query/tree.h"
 #include "schema/db.h"
 
+enum { COUNTERS_MAX = 4 }; /* c0 to c3 */
+
 /* Samples and their on-CPU time, or waits and their off-CPU time. */
 struct node_sum {
     uint64_t n_self, self_ns;
@@ -35,6 +37,7 @@ struct thread_sum {
 struct fold_run {
     int64_t start_ts, data_ts, raw_from_ts, n_samples;
     int64_t n_renames;
+    size_t n_counters; /* that its samples have, at most COUNTERS_MAX */
 };
 
 struct fold {
@@ -51,6 +54,13 @@ struct fold {
     int64_t from_ts, to_ts;          /* what the range became: (from_ts, to_ts] */
     bool is_from_moved, is_to_moved; /* raw rows there were dropped to save space */
     bool has_nodes;
+    /* Of samples in runs that count; n_counters 0: nothing is counted. */
+    size_t n_counters;
+    uint64_t counters[COUNTERS_MAX]; /* of all that passed */
+    uint64_t *node_counters;         /* by node: n_counters of self, then n_counters of total */
+    size_t cap_node_counters;
+    uint64_t *thread_counters; /* by utid: n_counters each */
+    size_t cap_thread_counters;
 };
 
 void fold_free(struct fold *f);
@@ -66,7 +76,8 @@ int fold_prepare(struct fold *f, struct db *db, const struct fold_run *run,
                  const struct filter *filter, struct err *e);
 
 /* Adds up what the filter lets through; f->threads, n, ns and, if with_nodes,
- * f->nodes[0 .. tree.n_nodes) with totals. Calls fold_threads() and fold_prepare(). */
+ * f->nodes[0 .. tree.n_nodes) with totals; in runs that count, the counters too. Calls
+ * fold_threads() and fold_prepare(). */
 int fold_samples(struct fold *f, struct db *db, const struct fold_run *run,
                  const struct filter *filter, bool with_nodes, struct err *e);
 

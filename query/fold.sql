@@ -32,6 +32,19 @@ SELECT
 FROM stack_sum
 WHERE snapshot = :snapshot;
 
+--@ fold_stack_counters
+-- What counters had counted in every stack up to a moment.
+-- :snapshot INTEGER  snapshot.id
+-- => stack, c0, c1, c2, c3
+SELECT
+    stack,
+    c0,
+    c1,
+    c2,
+    c3
+FROM stack_counter
+WHERE snapshot = :snapshot;
+
 --@ fold_sample_rows
 -- Raw samples between two moments.
 -- :after INTEGER  ns, exclusive
@@ -42,6 +55,24 @@ SELECT
     callsite,
     frame,
     on_cpu_ns
+FROM sample
+WHERE ts > :after
+    AND ts <= :upto;
+
+--@ fold_sample_rows_with_counters
+-- The same with what counters counted.
+-- :after INTEGER  ns, exclusive
+-- :upto INTEGER  ns, inclusive
+-- => utid, callsite, frame, on_cpu_ns (ns), c0, c1, c2, c3
+SELECT
+    utid,
+    callsite,
+    frame,
+    on_cpu_ns,
+    c0,
+    c1,
+    c2,
+    c3
 FROM sample
 WHERE ts > :after
     AND ts <= :upto;

@@ -5,9 +5,8 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "query/places.h"
 #include "query/waits.h"
-
-enum { MAX_SHOWN_DEPTH = 1200 }; /* deeper than any stack that is recorded */
 
 struct intervals {
     struct query *q;
@@ -77,59 +76,25 @@ static json_t *text_or_null(struct stmt *s, int column)
     return stmt_is_null(s, column) ? json_null() : json_clean_string(stmt_text(s, column));
 }
 
-/* Names of a stack, the process first and the innermost function last. */
-static json_t *stack_of(struct query *q, uint32_t node)
-{
-    const struct tree *t = &q->fold.tree;
-    json_t *names = json_array();
-
-    for (int depth = 0; node && depth < MAX_SHOWN_DEPTH; node = t->nodes[node].parent, depth++) {
-        json_array_insert_new(names, 0, symbols_name(q->db, t->nodes[node].symbol));
-    }
-    return names;
-}
-
-/* The innermost function outside the kernel, where every wait ends in the scheduler. */
-static json_t *function_of(struct query *q, uint32_t innermost)
-{
-    const struct tree *t = &q->fold.tree;
-
-    for (uint32_t node = innermost; node; node = t->nodes[node].parent) {
-        uint32_t symbol = t->nodes[node].symbol;
-        if (symbols_kind(&q->fold.symbols, symbol) == SYMBOL_IS_FUNCTION &&
-            !symbols_is_kernel(&q->fold.symbols, symbol)) {
-            return symbols_name(q->db, symbol);
-        }
-    }
-    return symbols_name(q->db, t->nodes[innermost].symbol);
-}
-
-static void add_thread(struct query *q, json_t *o, int64_t utid)
-{
-    struct stmt *s = db_stmt(q->db, &sql_interval_thread);
-
-    stmt_bind_int(s, interval_thread_p_utid, utid);
-    view_set_int(o, "utid", utid);
-    if (stmt_next(s)) {
-        view_set_int(o, "tid", stmt_int(s, interval_thread_c_tid));
-        view_set_int(o, "pid", stmt_int(s, interval_thread_c_pid));
-        json_object_set_new(o, "thread", text_or_null(s, interval_thread_c_name));
-        json_object_set_new(o, "process", text_or_null(s, interval_thread_c_process));
-    }
-    stmt_reset(s);
-}
-
 static void add_origin(struct query *q, json_t *o, const struct wait_piece *piece)
 {
     struct stmt *s = db_stmt(q->db, &sql_interval_by_id);
     json_t *reason_from = NULL, *stack_from = NULL;
+    int64_t waker_utid = 0, waker_callsite = 0;
+    char *kind = NULL;
 
     stmt_bind_int(s, interval_by_id_p_id, piece->id);
     if (piece->kind == WAIT_SINGLE && stmt_next(s)) {
         reason_from = text_or_null(s, interval_by_id_c_reason_from);
         stack_from = text_or_null(s, interval_by_id_c_stack_from);
+        kind = mem_strdup(stmt_text(s, interval_by_id_c_waker));
+        waker_utid = stmt_int(s, interval_by_id_c_waker_utid);
+        waker_callsite = stmt_int(s, interval_by_id_c_waker_callsite);
     }
     stmt_reset(s);
+    place_add_waker(q, o, kind ? kind : "", waker_utid);
+    json_object_set_new(o, "waker_function", place_function(q, place_node(q, waker_callsite)));
+    free(kind);
     json_object_set_new(o, "reason_from", reason_from ? reason_from : json_null());
     json_object_set_new(o, "stack_from", stack_from ? stack_from : json_null());
 }
@@ -146,15 +111,14 @@ static json_t *interval_of(struct query *q, const struct wait_piece *piece)
     view_set_int(o, "since_start_ns", since);
     view_set_int(o, "dur_ns", piece->dur);
     json_object_set_new(o, "is_open", json_boolean(piece->kind == WAIT_OPEN));
-    add_thread(q, o, piece->utid);
+    place_add_thread(q, o, piece->utid);
     json_object_set_new(o, "state", json_string(is_runnable ? "runnable" : "blocked"));
     json_object_set_new(o, "reason",
                         is_runnable ? json_null() : json_string(reasons[piece->reason].name));
     add_origin(q, o, piece);
-    uint32_t node = tree_wait_node(&q->fold.tree, piece->callsite, 0);
-    bool has_stack = node && q->fold.tree.nodes[node].parent; /* else the process's name at most */
-    json_object_set_new(o, "function", has_stack ? function_of(q, node) : json_null());
-    json_object_set_new(o, "stack", has_stack ? stack_of(q, node) : json_null());
+    uint32_t node = place_node(q, piece->callsite);
+    json_object_set_new(o, "function", place_function(q, node));
+    json_object_set_new(o, "stack", place_stack(q, node));
     return o;
 }
 

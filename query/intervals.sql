@@ -3,22 +3,13 @@
 --@ interval_by_id
 -- What is known of an interval.
 -- :id INTEGER  thread_state.id
--- => reason_from, callsite, stack_from
+-- => reason_from, callsite, stack_from, waker ('': not known), waker_utid, waker_callsite
 SELECT
     reason_from,
     coalesce(callsite, 0) AS callsite,
-    stack_from
+    stack_from,
+    coalesce(waker, '') AS waker,
+    coalesce(waker_utid, 0) AS waker_utid,
+    coalesce(waker_callsite, 0) AS waker_callsite
 FROM thread_state
 WHERE id = :id;
-
---@ interval_thread
--- :utid INTEGER  thread.utid
--- => tid, pid, name, process
-SELECT
-    t.tid AS tid,
-    p.pid AS pid,
-    t.name AS name,
-    p.name AS process
-FROM thread AS t
-LEFT JOIN process AS p ON p.upid = t.upid
-WHERE t.utid = :utid;

@@ -37,10 +37,18 @@
             "other"                                                                                \
     }
 
+#define BY_PARAMETER                                                                               \
+    {                                                                                              \
+        "by", "string", "",                                                                        \
+            "what to measure by: on_cpu (CPU time, the default), or the name of a counter of the " \
+            "run"                                                                                  \
+    }
+
 static const struct view_parameter top_parameters[] = {
     {"limit", "integer", "", "functions listed, 0 for all (default 20)"},
     {"sort", "string", "", "\"self\" (default) or \"total\""},
     INLINES_PARAMETER,
+    BY_PARAMETER,
     OFF_CPU_PARAMETERS,
     FILTER_PARAMETERS,
 };
@@ -50,6 +58,7 @@ static const struct view_parameter flamegraph_parameters[] = {
     {"threshold_pct", "number", "%", "leave out what is smaller (default 1.0)"},
     {"max_nodes", "integer", "", "nodes listed, the largest first (default 20000)"},
     INLINES_PARAMETER,
+    BY_PARAMETER,
     OFF_CPU_PARAMETERS,
     FILTER_PARAMETERS,
 };
@@ -90,6 +99,14 @@ static const struct view_parameter symbols_parameters[] = {
     FILTER_PARAMETERS,
 };
 
+static const struct view_parameter wakers_parameters[] = {
+    {"limit", "integer", "", "pairs of threads listed, 0 for all (default 20)"},
+    {"chain", "boolean", "",
+     "also the longest wait, who ended it, what that thread had waited for, and so on (default "
+     "false)"},
+    FILTER_PARAMETERS,
+};
+
 static const struct view_parameter total_parameters[] = {FILTER_PARAMETERS};
 
 const struct view query_views[] = {
@@ -114,6 +131,10 @@ const struct view query_views[] = {
      "Binaries by the CPU time in code without a name or with a poor one, why, and what would "
      "help.",
      symbols_parameters},
+    {"wakers", "stax.wakers/1",
+     "Who ended the waits of whom, how often and where; the filters are about the thread that was "
+     "woken, excluded functions about the waker's stack.",
+     wakers_parameters},
     {"total_on_cpu_ns", "stax.total/1", "CPU time and samples in all.", total_parameters},
     {NULL, NULL, NULL, NULL},
 };
@@ -121,7 +142,7 @@ const struct view query_views[] = {
 /* In the order of query_views. */
 static view_fn *const functions[] = {
     view_top,     view_flamegraph, view_threads, view_timeline, view_neighbors,
-    view_samples, view_intervals,  view_symbols, view_total,
+    view_samples, view_intervals,  view_symbols, view_wakers,   view_total,
 };
 
 _Static_assert(sizeof(functions) / sizeof(functions[0]) + 1 ==

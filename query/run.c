@@ -63,6 +63,7 @@ int run_read(struct query *q, struct err *e)
     }
     r->end_ns = r->elapsed_ns;
     stmt_reset(s);
+    counters_read(q);
     return db_status(q->db, e);
 }
 
@@ -185,6 +186,9 @@ static void warn_of_kind(struct query *q, const char *kind, int64_t n)
         view_warn(q, "%lld records came too late to be put in order: kept out of order", count);
     } else if (strcmp(kind, "throttled") == 0) {
         view_warn(q, "the kernel paused sampling %lld times: a lower -F avoids that", count);
+    } else if (strcmp(kind, "stacks") == 0) {
+        view_warn(q, "%lld stacks of waits found no room: those waits have none of their own",
+                  count);
     } else if (strcmp(kind, "no_events") == 0) {
         warn_of_threads(q, n);
     } else if (strcmp(kind, "unsampled") == 0) {
@@ -203,6 +207,32 @@ static void warn_of_loss(struct query *q)
     }
 }
 
+/* What the most frequent cause of unfinished stacks means, and what would help; "" if nothing. */
+static const char *cut_advice(struct query *q)
+{
+    static const char *const advice[][2] = {
+        {"stack_copy_exhausted", "; they are deeper than what could be copied of them: raise "
+                                 "kernel.perf_event_mlock_kb, or record at a lower frequency"},
+        {"no_cfi", "; most are in code without unwind information (.eh_frame), such as JIT code "
+                   "without frame pointers"},
+        {"pending", "; most were taken before the unwind tables of a large binary were ready"},
+        {"too_deep", "; they are recursion of more than 1,024 frames"},
+        {"kernel_limit", "; they are as deep as the kernel walks them: sudo sysctl "
+                         "kernel.perf_event_max_stack=1024, or record with DWARF unwinding"},
+        {"no_mapping", "; most come from code without frame pointers: record with DWARF unwinding"},
+    };
+    struct stmt *s = db_stmt(q->db, &sql_run_unfinished);
+    const char *found = "";
+    if (stmt_next(s)) {
+        const char *cause = stmt_text(s, run_unfinished_c_cause);
+        for (size_t i = 0; i < sizeof(advice) / sizeof(advice[0]); i++) {
+            found = strcmp(cause, advice[i][0]) == 0 ? advice[i][1] : found;
+        }
+    }
+    stmt_reset(s);
+    return found;
+}
+
 static void warn_of_shares(struct query *q)
 {
     double n = (double)q->run.fold.n_samples;
@@ -210,8 +240,8 @@ static void warn_of_shares(struct query *q)
     if (n > 0 && (double)q->run.n_truncated > 0.2 * n) {
         view_warn(q,
                   "%.0f %% of the whole run's stacks are cut off: callers above that point are "
-                  "missing",
-                  100 * (double)q->run.n_truncated / n);
+                  "missing%s",
+                  100 * (double)q->run.n_truncated / n, cut_advice(q));
     }
     if (n > 0 && (double)q->run.n_unnamed > 0.2 * n) {
         view_warn(q,

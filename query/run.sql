@@ -36,6 +36,18 @@ SELECT coalesce(sum(n), 0) AS n_throttled
 FROM loss
 WHERE kind = 'throttled';
 
+--@ run_unfinished
+-- The most frequent cause of unfinished stacks of samples.
+-- => cause, n_samples
+SELECT
+    cause,
+    n_samples
+FROM stack_end
+WHERE cause != 'root'
+    AND n_samples > 0
+ORDER BY n_samples DESC, cause
+LIMIT 1;
+
 --@ run_losses
 -- What is missing or in disorder, by kind, the most first.
 -- => kind, n

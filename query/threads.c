@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "query/counters.sql.h"
 #include "query/threads.sql.h"
 #include "query/waits.h"
 
@@ -136,6 +137,28 @@ static void add_open(const struct query *q, struct ledger *l, struct stmt *s)
     }
 }
 
+/* "counters" and "ipc", in runs that count. */
+static void add_counters(const struct query *q, json_t *o, const int64_t values[COUNTERS_MAX])
+{
+    counters_add(q, o, "counters", values);
+    counters_add_ipc(q, o, "ipc", values);
+}
+
+static void add_summed_counters(const struct query *q, json_t *o, int64_t utid)
+{
+    int64_t values[COUNTERS_MAX] = {0};
+
+    if (q->counters.n) {
+        struct stmt *s = db_stmt(q->db, &sql_thread_counters);
+        stmt_bind_int(s, thread_counters_p_utid, utid);
+        if (stmt_next(s)) {
+            counters_of_row(q, s, thread_counters_c_c0, values);
+        }
+        stmt_reset(s);
+        add_counters(q, o, values);
+    }
+}
+
 static json_t *summed_thread(const struct query *q, const struct filter *filter, struct stmt *s,
                              int64_t all_ns)
 {
@@ -158,7 +181,23 @@ static json_t *summed_thread(const struct query *q, const struct filter *filter,
     } else {
         add_no_ledger(o);
     }
+    add_summed_counters(q, o, stmt_int(s, threads_by_time_c_utid));
     return o;
+}
+
+static void describe_counters(struct query *q, const struct filter *filter, json_t *data)
+{
+    int64_t values[COUNTERS_MAX] = {0};
+
+    if (q->counters.n) {
+        struct stmt *s = db_stmt(q->db, &sql_threads_counters);
+        view_bind_threads(s, threads_counters_p_tid, threads_counters_p_pid, filter);
+        if (stmt_next(s)) {
+            counters_of_row(q, s, threads_counters_c_c0, values);
+        }
+        stmt_reset(s);
+        counters_add(q, data, "counters", values);
+    }
 }
 
 static int show_summed(struct query *q, const struct params *p, int64_t limit, json_t *data,
@@ -185,6 +224,7 @@ static int show_summed(struct query *q, const struct params *p, int64_t limit, j
     stmt_reset(s);
     view_set_int(data, "on_cpu_ns", on_cpu_ns);
     view_set_int(data, "n_samples", n_samples);
+    describe_counters(q, &p->filter, data);
     s = db_stmt(q->db, &sql_threads_by_time);
     view_bind_threads(s, threads_by_time_p_tid, threads_by_time_p_pid, &p->filter);
     stmt_bind_int(s, threads_by_time_p_limit, limit ? limit : -1);
@@ -271,6 +311,11 @@ static json_t *folded_thread(struct query *q, const struct filter *filter, const
         } else {
             add_no_ledger(o);
         }
+        int64_t values[COUNTERS_MAX] = {0};
+        for (size_t i = 0; i < q->fold.n_counters; i++) {
+            values[i] = (int64_t)q->fold.thread_counters[used->utid * q->fold.n_counters + i];
+        }
+        add_counters(q, o, values);
     }
     stmt_reset(s);
     return o;
@@ -293,6 +338,9 @@ static int show_folded(struct query *q, const struct params *p, int64_t limit, j
     view_set_int(data, "n_threads", (int64_t)n);
     view_set_int(data, "on_cpu_ns", (int64_t)f->ns);
     view_set_int(data, "n_samples", (int64_t)f->n);
+    int64_t values[COUNTERS_MAX];
+    memcpy(values, f->counters, sizeof(values));
+    counters_add(q, data, "counters", values);
     for (size_t i = 0; i < n && (limit == 0 || (int64_t)i < limit); i++) {
         json_t *o = folded_thread(q, &p->filter, &used[i], ledgers);
         if (o) {

@@ -130,7 +130,7 @@ static void sum_up(struct query *q, struct top_rows *rows, const struct nodes *n
             by[waiter].ns[r] += markers.symbols[r] == node->symbol ? node->sum.self_ns : 0;
         }
     }
-    top_add_sums(q, rows, sums);
+    top_add_sums(q, rows, sums, NULL);
     name_reasons(rows, by);
     free(by);
     free(sums);

@@ -5,6 +5,7 @@
 #ifndef STAX_QUERY_VIEW_H
 #define STAX_QUERY_VIEW_H
 
+#include "query/counters.h"
 #include "query/fold.h"
 #include "query/params.h"
 #include "query/query.h"
@@ -28,15 +29,16 @@ struct query {
     int64_t timeout_ms;
     _Atomic(struct sandbox *) sandbox; /* opened by the first query_sql() */
     struct fold fold;
-    struct run_row run; /* of the snapshot being read */
-    json_t *warnings;   /* of the document being made; owned by it */
+    struct run_row run;           /* of the snapshot being read */
+    struct run_counters counters; /* likewise */
+    json_t *warnings;             /* of the document being made; owned by it */
 };
 
 /* Fills data (an empty object). Called inside one snapshot with q->run current. */
 typedef int view_fn(struct query *q, const struct params *p, json_t *data, struct err *e);
 
 view_fn view_top, view_flamegraph, view_threads, view_timeline, view_neighbors, view_samples,
-    view_intervals, view_symbols, view_total;
+    view_intervals, view_symbols, view_wakers, view_total;
 
 /* How documents call what they add up: samples and on-CPU time, or waits and off-CPU time. */
 struct measure {

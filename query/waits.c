@@ -48,7 +48,7 @@ static bool is_accepted(const struct query *q, int64_t utid)
 
 /* Rows stand in the order in which intervals ended, so those of a late range are found without
  * reading what was before. */
-static int64_t first_row(struct query *q, int64_t from)
+int64_t waits_first_row(struct query *q, int64_t from)
 {
     struct stmt *s = db_stmt(q->db, &sql_wait_ids);
     int64_t since = add_saturating(from, -DISORDER_NS);
@@ -78,7 +78,7 @@ static int64_t first_row(struct query *q, int64_t from)
 
 static void each_row(const struct scan *scan)
 {
-    int64_t first = first_row(scan->q, scan->from);
+    int64_t first = waits_first_row(scan->q, scan->from);
     struct stmt *s = db_stmt(scan->q->db, &sql_wait_rows);
 
     stmt_bind_int(s, wait_rows_p_first, first);
@@ -104,12 +104,12 @@ static void each_row(const struct scan *scan)
     }
 }
 
-static int64_t cut(int64_t value, int64_t part)
+int64_t waits_cut(int64_t value, double part)
 {
-    return part >= BUCKET_NS ? value : (int64_t)((double)value * (double)part / (double)BUCKET_NS);
+    return part >= 1 ? value : (int64_t)((double)value * part);
 }
 
-static int64_t bucket_of(const struct query *q, int64_t ts)
+int64_t waits_bucket(const struct query *q, int64_t ts)
 {
     int64_t since;
 
@@ -119,31 +119,55 @@ static int64_t bucket_of(const struct query *q, int64_t ts)
     return since / BUCKET_NS;
 }
 
+/* The time that a folded row may be of; false where numbers of a foreign file make none. */
+static bool bucket_span(const struct query *q, int64_t bucket, int64_t n_buckets, int64_t *ts,
+                        int64_t *dur)
+{
+    int64_t since;
+
+    if (n_buckets < 1 || __builtin_mul_overflow(bucket, BUCKET_NS, &since) ||
+        __builtin_mul_overflow(n_buckets, BUCKET_NS, dur)) {
+        return false;
+    }
+    *ts = add_saturating(q->run.fold.start_ts, since);
+    return true;
+}
+
+double waits_bucket_part(const struct query *q, int64_t bucket, int64_t n_buckets, int64_t from,
+                         int64_t to)
+{
+    int64_t ts, dur;
+
+    if (!bucket_span(q, bucket, n_buckets, &ts, &dur)) {
+        return 0;
+    }
+    return (double)shared_ns(ts, add_saturating(ts, dur), from, to) / (double)dur;
+}
+
 static void each_folded(const struct scan *scan)
 {
-    struct stmt *s = db_stmt(scan->q->db, &sql_wait_folded);
+    const struct query *q = scan->q;
+    struct stmt *s = db_stmt(q->db, &sql_wait_folded);
 
-    stmt_bind_int(s, wait_folded_p_first, bucket_of(scan->q, scan->from));
-    stmt_bind_int(s, wait_folded_p_last, bucket_of(scan->q, scan->to));
+    stmt_bind_int(s, wait_folded_p_first, waits_bucket(q, scan->from));
+    stmt_bind_int(s, wait_folded_p_last, waits_bucket(q, scan->to));
     while (stmt_next(s)) {
-        int64_t bucket = stmt_int(s, wait_folded_c_bucket), since;
+        int64_t bucket = stmt_int(s, wait_folded_c_bucket);
+        int64_t n_buckets = stmt_int(s, wait_folded_c_n_buckets);
         struct wait_piece piece = {
             .kind = WAIT_FOLDED,
             .utid = stmt_int(s, wait_folded_c_utid),
             .callsite = stmt_int(s, wait_folded_c_callsite),
         };
-        if (!is_accepted(scan->q, piece.utid) ||
-            __builtin_mul_overflow(bucket, BUCKET_NS, &since)) {
+        if (!is_accepted(q, piece.utid) ||
+            !bucket_span(q, bucket, n_buckets, &piece.ts, &piece.dur)) {
             continue;
         }
-        piece.ts = add_saturating(scan->q->run.fold.start_ts, since);
-        piece.dur = BUCKET_NS;
-        int64_t part =
-            shared_ns(piece.ts, add_saturating(piece.ts, BUCKET_NS), scan->from, scan->to);
+        double part = waits_bucket_part(q, bucket, n_buckets, scan->from, scan->to);
         piece.reason =
             reason_of(stmt_text(s, wait_folded_c_state), stmt_text(s, wait_folded_c_reason));
-        piece.n = cut(stmt_int(s, wait_folded_c_n_intervals), part);
-        piece.ns = cut(stmt_int(s, wait_folded_c_dur), part);
+        piece.n = waits_cut(stmt_int(s, wait_folded_c_n_intervals), part);
+        piece.ns = waits_cut(stmt_int(s, wait_folded_c_dur), part);
         if (part > 0) {
             scan->fn(scan->context, &piece);
         }
@@ -365,8 +389,7 @@ void waits_describe(json_t *data, int reason, const struct waits_rest *rest)
     view_set_int(data, "open_off_cpu_ns", (int64_t)rest->open_ns);
 }
 
-/* Whether the run lacks an ability, with a warning that begins with what it would have given. */
-static bool warn_of_lack(struct query *q, const char *ability, const char *what)
+bool waits_warn_of_lack(struct query *q, const char *ability, const char *what)
 {
     struct stmt *s = db_stmt(q->db, &sql_run_missing_ability);
     bool is_missing;
@@ -385,7 +408,7 @@ static bool warn_of_lack(struct query *q, const char *ability, const char *what)
 void waits_warn_unrecorded(struct query *q)
 {
     if (!q->run.has_off_cpu) {
-        warn_of_lack(q, "off_cpu", "no time off the CPU");
+        waits_warn_of_lack(q, "off_cpu", "no time off the CPU");
     }
 }
 
@@ -395,7 +418,7 @@ static void warn_of_rest(struct query *q, int64_t off_cpu_ns, const struct waits
 
     if (stackless > 0.05 * all) {
         view_warn(q, "%.0f %% of the waiting has no stack", 100 * stackless / all);
-        warn_of_lack(q, "wait_stacks", "no stacks of waits");
+        waits_warn_of_lack(q, "wait_stacks", "no stacks of waits");
     }
     if (rest->open_ns) {
         view_warn(q,
@@ -411,7 +434,7 @@ void waits_warnings(struct query *q, const struct params *p, bool is_empty, int6
     bool is_filtered = filter_is_any(&p->filter) || params_text(p, "reason", NULL);
 
     if (!q->run.has_off_cpu) {
-        if (!warn_of_lack(q, "off_cpu", "no time off the CPU")) {
+        if (!waits_warn_of_lack(q, "off_cpu", "no time off the CPU")) {
             view_warn(q, "time off the CPU was not recorded in this run");
         }
     } else if (is_empty && !(rest && rest->open_ns)) {

@@ -69,6 +69,19 @@ void waits_warnings(struct query *q, const struct params *p, bool is_empty, int6
 /* Why the run has no off-CPU time, if the host withheld it. */
 void waits_warn_unrecorded(struct query *q);
 
+/* Whether the run lacks an ability, with a warning that begins with what it would have given. */
+bool waits_warn_of_lack(struct query *q, const char *ability, const char *what);
+
+/* The first thread_state.id of which a row may reach beyond from. */
+int64_t waits_first_row(struct query *q, int64_t from);
+
+/* Folded rows: the bucket of a moment, what share of a row's buckets lies in [from, to), and that
+ * share of a number. */
+int64_t waits_bucket(const struct query *q, int64_t ts);
+double waits_bucket_part(const struct query *q, int64_t bucket, int64_t n_buckets, int64_t from,
+                         int64_t to);
+int64_t waits_cut(int64_t value, double part);
+
 /* The moment a range begins and the first one after it, on the clock of ts. */
 void waits_range(const struct query *q, const struct filter *filter, int64_t *from, int64_t *to);
 

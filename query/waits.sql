@@ -42,7 +42,7 @@ WHERE id >= :first
 -- What was summed up instead of being kept one by one, in steps of 100 ms.
 -- :first INTEGER  folded_state.bucket
 -- :last INTEGER  inclusive
--- => bucket, utid, state, reason, callsite, n_intervals, dur (ns)
+-- => bucket, utid, state, reason, callsite, n_intervals, dur (ns), n_buckets
 SELECT
     bucket,
     utid,
@@ -50,10 +50,11 @@ SELECT
     reason,
     callsite,
     n_intervals,
-    dur
+    dur,
+    n_buckets
 FROM folded_state
-WHERE bucket >= :first
-    AND bucket <= :last;
+WHERE bucket <= :last
+    AND bucket + n_buckets > :first;
 
 --@ wait_open
 -- Threads that were off the CPU at the last commit.

@@ -64,7 +64,7 @@ PRAGMA application_id = 0x53544158;
 
 --@ pragma_set_user_version
 -- SCHEMA_VERSION
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 
 --@ begin_read
 BEGIN;

@@ -1,4 +1,4 @@
--- stax run database, schema version 2. One file holds one recorded run.
+-- stax run database, schema version 3. One file holds one recorded run.
 --
 -- Times are nanoseconds of CLOCK_MONOTONIC in ts, durations in dur or *_ns; run maps them to wall time.
 -- Threads and processes are named by utid and upid, because tids and pids are reused.
@@ -42,7 +42,7 @@ CREATE TABLE run (
 ) STRICT;
 
 CREATE TABLE ability (
-    name             TEXT    PRIMARY KEY, -- kernel_stacks, off_cpu, wait_stacks, wakeups, counters, full_stacks
+    name             TEXT    PRIMARY KEY, -- kernel_stacks, off_cpu, wait_stacks, parked_stacks, wakeups, counters, full_stacks
     is_available     INTEGER NOT NULL,    -- 1: this run has it
     reason           TEXT    NOT NULL,    -- why not, empty if it has
     unlock           TEXT    NOT NULL     -- command that would lift it on the recording machine
@@ -96,10 +96,10 @@ CREATE TABLE sample (
     callsite         INTEGER NOT NULL,    -- callsite.id of its callers; the outermost is the process's name
     frame            INTEGER NOT NULL,    -- frame.id of the sampled pc
     on_cpu_ns        INTEGER NOT NULL,    -- the weight: on-CPU time this sample stands for
-    c0               INTEGER,             -- counter deltas since the thread's last sample; see counter
-    c1               INTEGER,             -- ...
-    c2               INTEGER,             -- ...
-    c3               INTEGER              -- ...
+    c0               INTEGER,             -- what counter 0 counted since the thread's last sample (on this CPU); NULL: no such counter
+    c1               INTEGER,             -- ... counter 1
+    c2               INTEGER,             -- ... counter 2
+    c3               INTEGER              -- ... counter 3
 ) STRICT;
 
 -- Rows come in the order in which intervals ended. Intervals that are not here are in folded_state; the one a
@@ -114,8 +114,9 @@ CREATE TABLE thread_state (
     reason_from      TEXT,                -- kernel_stack, wchan, syscall, user_function, earlier (another wait of the thread), none; NULL when runnable
     callsite         INTEGER,             -- callsite.id of where it waits, innermost function included; without a stack the process's name; NULL when runnable
     stack_from       TEXT,                -- switch (taken as it left its CPU), parked (read while it waited), last_sample (its last sample before), none; NULL when runnable
-    waker_utid       INTEGER,             -- thread.utid that ended the wait, NULL: not known
-    waker_callsite   INTEGER              -- callsite.id of the waker, NULL: not known
+    waker_utid       INTEGER,             -- thread.utid that ended the wait, NULL: not a thread of the target, or not known
+    waker_callsite   INTEGER,             -- callsite.id of where the waker was, innermost function included, NULL: not known
+    waker            TEXT                 -- thread (of the target), outside (another program's), interrupt (a timer, a device); NULL: no wakeup was recorded
 ) STRICT;
 
 -- Off-CPU intervals that have no row of their own: short ones of busy times, and those whose rows were given
@@ -128,29 +129,58 @@ CREATE TABLE folded_state (
     callsite         INTEGER NOT NULL,    -- callsite.id where the thread's last wait of this reason with a stack was, else the process's name; 0 when runnable
     n_intervals      INTEGER NOT NULL,    -- how many
     dur              INTEGER NOT NULL,    -- ns, sum of them
+    n_buckets        INTEGER NOT NULL,    -- how many buckets from that one on they are of; more than 1 where old rows were added up
     PRIMARY KEY (bucket, utid, state, reason, callsite)
 ) STRICT, WITHOUT ROWID;
 
+-- Wakeups that ended a wait, as thread_state keeps those; the others are in folded_wakeup. Where wakeups come
+-- faster than they may be recorded, some are not recorded at all: their waits have no waker.
 CREATE TABLE wakeup (
-    id               INTEGER PRIMARY KEY, -- one thread made another runnable
+    id               INTEGER PRIMARY KEY, -- a blocked thread was made runnable
     ts               INTEGER NOT NULL,    -- ns
     utid             INTEGER NOT NULL,    -- thread.utid that was woken
-    waker_utid       INTEGER,             -- thread.utid that woke it, NULL: outside the target
-    waker_callsite   INTEGER              -- callsite.id of the waker, NULL: not known
+    dur              INTEGER NOT NULL,    -- ns, how long it had waited
+    waker            TEXT    NOT NULL,    -- as thread_state.waker
+    waker_tid        INTEGER,             -- thread id of the waker, NULL: an interrupt
+    waker_utid       INTEGER,             -- thread.utid of the waker, NULL: not a thread of the target
+    waker_callsite   INTEGER              -- callsite.id of where it was, innermost function included, NULL: not known
 ) STRICT;
+
+CREATE TABLE folded_wakeup (
+    bucket           INTEGER NOT NULL,    -- (ts - run.start_ts) / 100 ms, to within a few 10 ms
+    utid             INTEGER NOT NULL,    -- thread.utid that was woken
+    waker            TEXT    NOT NULL,    -- as thread_state.waker
+    waker_utid       INTEGER NOT NULL,    -- thread.utid of the waker, 0: not a thread of the target
+    n_wakeups        INTEGER NOT NULL,    -- how many
+    dur              INTEGER NOT NULL,    -- ns, how long it had waited, in all
+    n_buckets        INTEGER NOT NULL,    -- as folded_state.n_buckets
+    PRIMARY KEY (bucket, utid, waker, waker_utid)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE loss (
     id               INTEGER PRIMARY KEY, -- data that is missing
     ts               INTEGER NOT NULL,    -- ns, when it was noticed
     cpu              INTEGER,             -- CPU it happened on, NULL: not known
-    kind             TEXT    NOT NULL,    -- ring_full, queue_full, malformed; late, throttled, no_events, unsampled (n in ms of CPU time)
+    kind             TEXT    NOT NULL,    -- ring_full, queue_full, malformed; late, throttled, no_events, stacks (of waits), unsampled (n in ms of CPU time)
     n                INTEGER NOT NULL     -- how many records, samples or (throttled) pauses
 ) STRICT;
 
+CREATE TABLE stack_end (
+    cause            TEXT    PRIMARY KEY, -- how stacks ended: root (at the thread's first function, or nothing says otherwise), else why they are unfinished: stack_copy_exhausted, no_cfi, bad_cfa, too_deep, bad_memory, bad_return_address, unknown_register, pending, kernel_limit, no_mapping
+    n_samples        INTEGER NOT NULL,    -- samples whose stack ended so; run.n_truncated is the sum of all but root
+    n_guessed_samples INTEGER NOT NULL,   -- ... with frames that are likely, not certain: found by frame pointers, or in memory read after the sample
+    n_waits          INTEGER NOT NULL,    -- the same of finished off-CPU intervals that have a stack of their own
+    n_guessed_waits  INTEGER NOT NULL     -- ...
+) STRICT;
+
 CREATE TABLE counter (
-    slot             INTEGER PRIMARY KEY, -- 0 to 3: sample.c0 to sample.c3
+    slot             INTEGER PRIMARY KEY, -- 0 to 3: c0 to c3 of other tables
     name             TEXT    NOT NULL,    -- event name, as perf spells it
-    unit             TEXT    NOT NULL     -- what one count is
+    unit             TEXT    NOT NULL,    -- what one count is: cycle, instruction, miss, fault, ns, ...
+    n_attributed     INTEGER NOT NULL,    -- counts that samples told of: the sum of sample.cN, rows dropped since included
+    n_counted        INTEGER,             -- all counts of the run, also those after a thread's last sample; NULL until it has ended
+    enabled_ns       INTEGER,             -- CPU time of all that was recorded; NULL until the run has ended
+    running_ns       INTEGER              -- ... in which it was counted; less: the CPU has too few counters, and counts are scaled up
 ) STRICT;
 
 --------------------------------------------------------------------------------------------------
@@ -319,10 +349,68 @@ CREATE TABLE stack_sum (
     PRIMARY KEY (snapshot, stack)
 ) STRICT, WITHOUT ROWID;
 
+-- Sums of counters, beside those of time. Rows are there only in runs that record counters, and what no counter
+-- uses is NULL; counter has the names.
+
+CREATE TABLE call_tree_counter (
+    node             INTEGER PRIMARY KEY, -- call_tree.id
+    self_c0          INTEGER,             -- counts of counter 0 in samples with exactly this stack
+    self_c1          INTEGER,             -- ... counter 1
+    self_c2          INTEGER,             -- ... counter 2
+    self_c3          INTEGER,             -- ... counter 3
+    total_c0         INTEGER,             -- ... of this node and everything below
+    total_c1         INTEGER,             -- ... counter 1
+    total_c2         INTEGER,             -- ... counter 2
+    total_c3         INTEGER              -- ... counter 3
+) STRICT;
+
+CREATE TABLE symbol_counter (
+    symbol           INTEGER PRIMARY KEY, -- symbol.id
+    self_c0          INTEGER,             -- counts of counter 0 in samples in the function itself
+    self_c1          INTEGER,             -- ... counter 1
+    self_c2          INTEGER,             -- ... counter 2
+    self_c3          INTEGER,             -- ... counter 3
+    total_c0         INTEGER,             -- ... with the function anywhere on the stack, once each
+    total_c1         INTEGER,             -- ... counter 1
+    total_c2         INTEGER,             -- ... counter 2
+    total_c3         INTEGER              -- ... counter 3
+) STRICT;
+
+CREATE TABLE frame_counter (
+    frame            INTEGER NOT NULL,    -- frame.id of sampled pcs
+    utid             INTEGER NOT NULL,    -- thread.utid
+    c0               INTEGER,             -- counts of counter 0 in samples at this location
+    c1               INTEGER,             -- ... counter 1
+    c2               INTEGER,             -- ... counter 2
+    c3               INTEGER,             -- ... counter 3
+    PRIMARY KEY (frame, utid)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE thread_counter (
+    utid             INTEGER PRIMARY KEY, -- thread.utid
+    c0               INTEGER,             -- counts of counter 0 in its samples
+    c1               INTEGER,             -- ... counter 1
+    c2               INTEGER,             -- ... counter 2
+    c3               INTEGER              -- ... counter 3
+) STRICT;
+
+CREATE TABLE stack_counter (
+    snapshot         INTEGER NOT NULL,    -- snapshot.id
+    stack            INTEGER NOT NULL,    -- stack.id
+    c0               INTEGER,             -- counts of counter 0 since the start of the run
+    c1               INTEGER,             -- ... counter 1
+    c2               INTEGER,             -- ... counter 2
+    c3               INTEGER,             -- ... counter 3
+    PRIMARY KEY (snapshot, stack)
+) STRICT, WITHOUT ROWID;
+
+-- Every recorded wakeup that ended a wait, single and folded.
 CREATE TABLE waker_sum (
-    waker_utid       INTEGER NOT NULL,    -- thread.utid that woke
+    waker            TEXT    NOT NULL,    -- as thread_state.waker
+    waker_utid       INTEGER NOT NULL,    -- thread.utid that woke, 0: not a thread of the target
     utid             INTEGER NOT NULL,    -- thread.utid that was woken
+    waker_callsite   INTEGER NOT NULL,    -- callsite.id of where the waker was, 0: not kept
     n_wakeups        INTEGER NOT NULL,    -- how often
     blocked_ns       INTEGER NOT NULL,    -- waiting time those wakeups ended
-    PRIMARY KEY (waker_utid, utid)
+    PRIMARY KEY (waker, waker_utid, utid, waker_callsite)
 ) STRICT, WITHOUT ROWID;

@@ -45,6 +45,36 @@ WHERE symbol.kind IN ('function', 'unnamed')
     AND symbol_sum.n_total_samples > 0
 ORDER BY symbol_sum.self_on_cpu_ns DESC, symbol_sum.total_on_cpu_ns DESC, symbol.id;
 
+CREATE VIEW v_counters AS -- What counters counted in each function: a row for each of both. Empty in runs without counters.
+SELECT
+    counter.name  AS counter,   -- event that was counted
+    counter.unit  AS unit,      -- what one count is
+    symbol.name   AS name,      -- function
+    binary.name   AS binary,    -- file its code is in
+    CASE counter.slot
+        WHEN 0 THEN symbol_counter.self_c0
+        WHEN 1 THEN symbol_counter.self_c1
+        WHEN 2 THEN symbol_counter.self_c2
+        ELSE symbol_counter.self_c3
+    END           AS self,      -- counted in samples in the function itself
+    CASE counter.slot
+        WHEN 0 THEN symbol_counter.total_c0
+        WHEN 1 THEN symbol_counter.total_c1
+        WHEN 2 THEN symbol_counter.total_c2
+        ELSE symbol_counter.total_c3
+    END           AS total,     -- ... with everything it calls
+    round(symbol_sum.self_on_cpu_ns / 1e6, 3)  AS self_ms,  -- on-CPU time of those samples
+    round(symbol_sum.total_on_cpu_ns / 1e6, 3) AS total_ms, -- ... with everything it calls
+    symbol.id     AS symbol     -- symbol.id
+FROM counter
+CROSS JOIN symbol_counter
+JOIN symbol_sum ON symbol_sum.symbol = symbol_counter.symbol
+JOIN symbol ON symbol.id = symbol_counter.symbol
+LEFT JOIN binary ON binary.id = symbol.binary
+WHERE symbol.kind IN ('function', 'unnamed')
+    AND symbol_sum.n_total_samples > 0
+ORDER BY counter.slot, 5 DESC, 6 DESC, symbol.id;
+
 CREATE VIEW v_thread_functions AS -- Functions of each thread, most self time first.
 SELECT
     thread.tid                                        AS tid,             -- thread id
@@ -289,13 +319,78 @@ SELECT
     thread.name                                          AS thread,      -- last name it had
     thread.tid                                           AS tid,         -- thread id
     process.pid                                          AS pid,         -- process id
+    thread_state.waker                                   AS waker,       -- what ended it: thread (of the target), outside, interrupt; NULL: not known
+    waker.name                                           AS waker_thread, -- name of that thread
+    waker.tid                                            AS waker_tid,   -- thread id
     thread_state.utid                                    AS utid,        -- thread.utid
+    thread_state.waker_utid                              AS waker_utid,  -- thread.utid of the waker
     thread_state.id                                      AS id           -- thread_state.id
 FROM thread_state
 JOIN run
 JOIN thread ON thread.utid = thread_state.utid
 JOIN process ON process.upid = thread.upid
+LEFT JOIN thread AS waker ON waker.utid = thread_state.waker_utid
 ORDER BY thread_state.dur DESC, thread_state.id;
+
+CREATE VIEW v_wakers AS -- Who ended the waits of whom, most waiting time first; only wakeups that were recorded.
+SELECT
+    waker_sum.waker                           AS waker,        -- thread (of the target), outside (another program's), interrupt
+    waker.name                                AS waker_thread, -- thread that woke, NULL: not of the target
+    waker.tid                                 AS waker_tid,    -- its thread id
+    thread.name                               AS thread,       -- thread that was woken
+    thread.tid                                AS tid,          -- its thread id
+    sum(waker_sum.n_wakeups)                  AS n_wakeups,    -- how often
+    round(sum(waker_sum.blocked_ns) / 1e6, 3) AS blocked_ms,   -- waiting time those wakeups ended
+    waker_sum.waker_utid                      AS waker_utid,   -- thread.utid, 0: not a thread of the target
+    waker_sum.utid                            AS utid          -- thread.utid
+FROM waker_sum
+JOIN thread ON thread.utid = waker_sum.utid
+LEFT JOIN thread AS waker ON waker.utid = waker_sum.waker_utid
+GROUP BY waker_sum.waker, waker_sum.waker_utid, waker_sum.utid
+ORDER BY sum(waker_sum.blocked_ns) DESC, waker_sum.waker_utid, waker_sum.utid;
+
+CREATE VIEW v_wakeups AS -- Single wakeups that ended a wait, in the order of thread_state; see folded_wakeup for the others.
+SELECT
+    round((wakeup.ts - run.start_ts) / 1e9, 6) AS at_s,         -- since the start of the run
+    round(wakeup.dur / 1e6, 3)                 AS blocked_ms,   -- how long the thread had waited
+    thread.name                                AS thread,       -- thread that was woken
+    thread.tid                                 AS tid,          -- its thread id
+    wakeup.waker                               AS waker,        -- thread (of the target), outside (another program's), interrupt
+    waker.name                                 AS waker_thread, -- thread that woke it, NULL: not of the target
+    wakeup.waker_tid                           AS waker_tid,    -- its thread id, NULL: an interrupt
+    (
+        WITH RECURSIVE up (callsite, frame, parent) AS (
+            SELECT
+                callsite.id,
+                callsite.frame,
+                callsite.parent
+            FROM callsite
+            WHERE callsite.id = wakeup.waker_callsite
+            UNION ALL
+            SELECT
+                callsite.id,
+                callsite.frame,
+                callsite.parent
+            FROM up
+            JOIN callsite ON callsite.id = up.parent
+        )
+        SELECT symbol.name
+        FROM up
+        JOIN frame ON frame.id = up.frame
+        JOIN symbol ON symbol.id = frame.symbol
+        LEFT JOIN binary ON binary.id = symbol.binary
+        WHERE symbol.kind IN ('function', 'unnamed')
+            AND coalesce(binary.kind, '') NOT IN ('kernel', 'module')
+        LIMIT 1
+    )                                          AS function,     -- innermost function of the waker outside the kernel, NULL: not known
+    wakeup.utid                                AS utid,         -- thread.utid
+    wakeup.waker_utid                          AS waker_utid,   -- thread.utid of the waker
+    wakeup.id                                  AS id            -- wakeup.id
+FROM wakeup
+JOIN run
+JOIN thread ON thread.utid = wakeup.utid
+LEFT JOIN thread AS waker ON waker.utid = wakeup.waker_utid
+ORDER BY wakeup.id;
 
 CREATE VIEW v_processes AS -- Processes, most on-CPU time first.
 SELECT

@@ -115,18 +115,24 @@ int method_start_attach(struct call *c, struct readers *readers, json_t **docume
     const json_t *p = c->parameters;
     double limit_s = json_real_at(p, "time_limit_s", 0);
     int64_t frequency_hz = json_int_at(p, "frequency_hz", 900);
+    const char *daemon_socket = "";
     if (!(limit_s >= 0 && limit_s <= 1e9)) {
         return err_set(e, STAX_EUSAGE, "parameter 'time_limit_s' must be between 0 and 1000000000");
     }
-    if (capture_check_frequency(frequency_hz, e) != 0) {
+    if (capture_check_frequency(frequency_hz, e) != 0 ||
+        handlers_daemon_socket(p, &daemon_socket, e) != 0) {
         return e->code;
     }
     struct capture_options options = {
         .pid = (pid_t)json_int_at(p, "pid", 0),
         .is_launched = bool_at(p, "is_launched", false),
         .with_children = bool_at(p, "with_children", true),
+        .unwinds = bool_at(p, "dwarf_unwind", true),
+        .without_kernel = !bool_at(p, "kernel", true),
+        .daemon_socket = daemon_socket,
         .frequency_hz = (uint32_t)frequency_hz,
         .time_limit_ns = (int64_t)(limit_s * 1e9),
+        .counters = json_text_at(p, "counters", NULL),
     };
     int64_t id;
     json_t *notes = NULL;

@@ -70,13 +70,16 @@ int method_sql(struct call *c, struct readers *readers, json_t **document, struc
 
 static json_t *capture_member(const struct capture_stats *s)
 {
-    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "n_samples",
-                     (json_int_t)s->n_samples, "n_lost", (json_int_t)s->n_lost, "n_throttled",
-                     (json_int_t)s->n_throttled, "n_threads", (json_int_t)s->n_threads,
-                     "n_processes", (json_int_t)s->n_processes, "n_events_open",
-                     (json_int_t)s->n_events_open, "ring_bytes", (json_int_t)s->ring_bytes,
-                     "peak_ring_bytes", (json_int_t)s->peak_ring_bytes, "n_drains",
-                     (json_int_t)s->n_drains, "cpu_time_ns", (json_int_t)s->cpu_time_ns);
+    return json_pack(
+        "{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "n_samples",
+        (json_int_t)s->n_samples, "n_lost", (json_int_t)s->n_lost, "n_throttled",
+        (json_int_t)s->n_throttled, "n_threads", (json_int_t)s->n_threads, "n_processes",
+        (json_int_t)s->n_processes, "n_events_open", (json_int_t)s->n_events_open, "ring_bytes",
+        (json_int_t)s->ring_bytes, "peak_ring_bytes", (json_int_t)s->peak_ring_bytes, "n_drains",
+        (json_int_t)s->n_drains, "cpu_time_ns", (json_int_t)s->cpu_time_ns, "stack_bytes",
+        (json_int_t)s->stack_bytes, "n_unwind_tables", (json_int_t)s->n_tables,
+        "unwind_table_bytes", (json_int_t)s->table_bytes, "n_unread_binaries",
+        (json_int_t)s->n_unread, "n_dropped_tables", (json_int_t)s->n_dropped);
 }
 
 static json_t *ingest_member(const struct ingest_stats *s)

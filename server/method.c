@@ -33,6 +33,7 @@ static const struct {
     {"timeline", "{}"},
     {"samples", "{\"limit\": 3}"},
     {"intervals", "{\"limit\": 5, \"reason\": \"sleep\"}"},
+    {"wakers", "{\"limit\": 5, \"chain\": true}"},
     {"total_on_cpu_ns", "{\"from_ns\": 0, \"to_ns\": 500000000}"},
     {"neighbors", "{\"symbol\": \"main\"}"},
 };

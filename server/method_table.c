@@ -18,6 +18,13 @@
         .help = "number of the run, which must be the active one", .min = 1, .max = INT64_MAX      \
     }
 
+#define DAEMON_SOCKET_PARAMETER                                                                    \
+    {                                                                                              \
+        .name = "daemon_socket", .type = "string", .unit = "",                                     \
+        .help = "socket of staxd, asked for what the host withholds from this user; default "      \
+                "/run/staxd.sock, empty: nobody is asked"                                          \
+    }
+
 static const struct parameter no_parameters[] = {{.name = NULL}};
 
 static const struct parameter run_only[] = {RUN_PARAMETER, {.name = NULL}};
@@ -29,12 +36,24 @@ static const struct parameter start_parameters[] = {
     {"is_launched", "boolean", "",
      "the process is a held child that will exec; recording begins with its exec", false, 0, 0},
     {"with_children", "boolean", "", "record its descendants too; default true", false, 0, 0},
+    {"dwarf_unwind", "boolean", "",
+     "unwind user stacks by DWARF CFI instead of frame pointers; default true", false, 0, 0},
+    {"kernel", "boolean", "",
+     "record the kernel's part of stacks; default true. Without it its time stands at user code",
+     false, 0, 0},
+    DAEMON_SOCKET_PARAMETER,
     {"frequency_hz", "integer", "Hz", "samples per second of CPU time; default 900", false, 1,
      1000000},
     {"time_limit_s", "number", "s", "end of the recording; default 0, none", false, 0, 0},
+    {"counters", "string", "",
+     "events to count, up to four names separated by commas as perf list has them, or none; "
+     "default cycles, instructions, L1-dcache-load-misses and branch-misses, where the CPU can",
+     false, 0, 0},
     {"command", "string", "", "command line to show; default: the one of the process", false, 0, 0},
     {.name = NULL},
 };
+
+static const struct parameter host_parameters[] = {DAEMON_SOCKET_PARAMETER, {.name = NULL}};
 
 static const struct parameter wait_parameters[] = {
     {"for_samples", "integer", "", "until the run has this many samples", false, 0, INT64_MAX},
@@ -142,11 +161,22 @@ const struct method method_table[] = {
     {.name = "diagnostics",
      .schema = "stax.diagnose/1",
      .help = "How well a run is recorded: loss, queues, commits, sizes, own cost, unnamed code.",
-     .result = "{capture, ingest, queue, database, process, loss, unresolved, abilities, saves}; "
-               "capture, ingest and queue are null unless the run is active",
+     .result =
+         "{capture, ingest, queue, database, process, loss, stacks, unresolved, abilities, saves}; "
+         "capture, ingest and queue are null unless the run is active",
      .example = "{}",
      .parameters = run_only,
      .handler = method_diagnostics,
+     .lane = LANE_VIEW,
+     .is_control = true},
+    {.name = "diagnose_host",
+     .schema = "stax.diagnose-host/1",
+     .help = "What this host lets a run record, found by trying, and the settings in the way.",
+     .result = "{kernel, uid, n_cpus, abilities: [{name, is_available, reason, unlock}], checks: "
+               "[{name, value, is_ok, note, unlock}]}",
+     .example = "{}",
+     .parameters = host_parameters,
+     .handler = method_diagnose_host,
      .lane = LANE_VIEW,
      .is_control = true},
     {.name = "is_paused",

@@ -51,6 +51,11 @@ static int open_ingest(struct recording *r, const struct recording_options *o, s
         rows[i] = (struct ingest_ability){abilities[i].name, abilities[i].is_available,
                                           abilities[i].reason, abilities[i].unlock};
     }
+    const struct counter_list *counters = capture_counters(r->capture);
+    struct ingest_counter counter_rows[EVENT_COUNTERS_MAX];
+    for (size_t i = 0; i < counters->n; i++) {
+        counter_rows[i] = (struct ingest_counter){counters->items[i].name, counters->items[i].unit};
+    }
     struct buf command = {0};
     if (o->command[0]) {
         buf_addstr(&command, o->command);
@@ -68,14 +73,21 @@ static int open_ingest(struct recording *r, const struct recording_options *o, s
         .frequency_hz = o->capture.frequency_hz,
         .period_ns = capture_period_ns(r->capture),
         .stax_version = STAX_VERSION,
+        .counters = counter_rows,
+        .n_counters = counters->n,
     };
+    int kallsyms_fd = capture_take_kallsyms(r->capture);
     struct ingest_options options = {
         .path = o->path,
+        .kallsyms_fd = kallsyms_fd,
         .max_bytes = o->max_bytes,
         .committed = o->committed,
         .ctx = o->ctx,
     };
     int rc = ingest_open(&r->ingest, &options, &run, rows, n, e);
+    if (rc) {
+        fd_close(&kallsyms_fd);
+    }
     buf_free(&command);
     free(rows);
     return rc;

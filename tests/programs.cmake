@@ -18,6 +18,18 @@ if(STAX_TESTS AND NOT STAX_SANITIZE)
     list(APPEND workload_targets workload_${stem})
   endforeach()
   target_compile_options(workload_inlines PRIVATE -g)
+  # omitted: what programs are usually like. Also linked statically, and without any symbols.
+  set_target_properties(workload_omitted PROPERTIES COMPILE_OPTIONS "-Wall;-Wextra;-O2;-fomit-frame-pointer")
+  foreach(variant static stripped)
+    add_executable(workload_omitted_${variant} ${workload_dir}/omitted.cpp)
+    set_target_properties(workload_omitted_${variant} PROPERTIES OUTPUT_NAME omitted_${variant}
+      COMPILE_OPTIONS "-Wall;-Wextra;-O2;-fomit-frame-pointer"
+      RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/workloads)
+    target_link_libraries(workload_omitted_${variant} Threads::Threads)
+    list(APPEND workload_targets workload_omitted_${variant})
+  endforeach()
+  target_link_options(workload_omitted_static PRIVATE -static)
+  target_link_options(workload_omitted_stripped PRIVATE -s)
   add_custom_command(TARGET workload_odd_names POST_BUILD
     COMMAND ${CMAKE_COMMAND} -E env LC_ALL=C sed -i -f ${workload_dir}/odd_names.sed
       $<TARGET_FILE:workload_odd_names> VERBATIM)

@@ -20,6 +20,7 @@
 
 #include "capture/staxd/privilege.h"
 #include "capture/staxd/serve.h"
+#include "capture/staxd/slice.h"
 
 enum {
     FIRST_INHERITED_FD = 3,
@@ -181,6 +182,8 @@ int main(int argc, char **argv)
         return 1;
     }
     signal(SIGPIPE, SIG_IGN);
+    /* Each answer is waited for, thousands of them when a large program is attached to. */
+    slice_shorten();
     server_init(&server, listener);
     int rc = server_start(&server);
     if (rc != 0) {

@@ -7,8 +7,10 @@
 
 enum {
     FLAGS_OF_EVERY_KIND = BROKER_INHERIT | BROKER_INHERIT_THREAD | BROKER_DISABLED |
-                          BROKER_ON_EXEC | BROKER_SIDEBAND | BROKER_SWITCH_RECORDS,
-    FLAGS_OF_SAMPLES = FLAGS_OF_EVERY_KIND | BROKER_KERNEL | BROKER_CALLCHAIN,
+                          BROKER_ON_EXEC | BROKER_SIDEBAND | BROKER_SWITCH_RECORDS |
+                          BROKER_COUNT_LOST,
+    FLAGS_OF_SAMPLES =
+        FLAGS_OF_EVERY_KIND | BROKER_KERNEL | BROKER_CALLCHAIN | BROKER_NO_KERNEL_STACKS,
 };
 
 /* What each kind may be asked with. */
@@ -257,7 +259,7 @@ void policy_build_attr(const struct broker_request *request, unsigned member, ui
         .inherit = (request->flags & BROKER_INHERIT) != 0,
         .inherit_thread = (request->flags & BROKER_INHERIT_THREAD) != 0,
         .exclude_kernel = !has_kernel,
-        .exclude_callchain_kernel = !has_kernel,
+        .exclude_callchain_kernel = !has_kernel || request->flags & BROKER_NO_KERNEL_STACKS,
         .exclude_hv = 1,
         .use_clockid = 1,
         .clockid = CLOCK_MONOTONIC,
@@ -266,6 +268,9 @@ void policy_build_attr(const struct broker_request *request, unsigned member, ui
         attr->sample_type |= PERF_SAMPLE_READ;
         attr->read_format =
             PERF_FORMAT_GROUP | PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING;
+    }
+    if (request->flags & BROKER_COUNT_LOST) {
+        attr->read_format |= PERF_FORMAT_LOST;
     }
     set_source(request, member, tracepoint, attr);
     if (member == 0) {

@@ -20,7 +20,7 @@
 
 enum {
     BROKER_MAGIC = 0x44585453, /* "STXD" */
-    BROKER_VERSION = 1,
+    BROKER_VERSION = 2,
     BROKER_FDS_MAX = 253, /* SCM_MAX_FD: what the kernel lets one message carry */
     BROKER_CPUS_LIMIT = 8192,
     BROKER_COUNTERS_MAX = 4,
@@ -44,15 +44,17 @@ enum broker_kind {
 };
 
 enum broker_flag {
-    BROKER_KERNEL = 1u << 0,         /* the kernel's part too, in counts and stacks */
-    BROKER_CALLCHAIN = 1u << 1,      /* PERF_SAMPLE_CALLCHAIN */
-    BROKER_INHERIT = 1u << 2,        /* threads and processes made from now on */
-    BROKER_INHERIT_THREAD = 1u << 3, /* with INHERIT: threads only (Linux 5.13) */
-    BROKER_DISABLED = 1u << 4,       /* starts by PERF_EVENT_IOC_ENABLE */
-    BROKER_ON_EXEC = 1u << 5,        /* starts with the next exec */
-    BROKER_SIDEBAND = 1u << 6,       /* mmap, mmap2, comm, comm_exec and task records */
-    BROKER_SWITCH_RECORDS = 1u << 7, /* PERF_RECORD_SWITCH */
-    BROKER_FLAGS_ALL = (1u << 8) - 1,
+    BROKER_KERNEL = 1u << 0,           /* the kernel's part too, in counts and stacks */
+    BROKER_CALLCHAIN = 1u << 1,        /* PERF_SAMPLE_CALLCHAIN */
+    BROKER_INHERIT = 1u << 2,          /* threads and processes made from now on */
+    BROKER_INHERIT_THREAD = 1u << 3,   /* with INHERIT: threads only (Linux 5.13) */
+    BROKER_DISABLED = 1u << 4,         /* starts by PERF_EVENT_IOC_ENABLE */
+    BROKER_ON_EXEC = 1u << 5,          /* starts with the next exec */
+    BROKER_SIDEBAND = 1u << 6,         /* mmap, mmap2, comm, comm_exec and task records */
+    BROKER_SWITCH_RECORDS = 1u << 7,   /* PERF_RECORD_SWITCH */
+    BROKER_COUNT_LOST = 1u << 8,       /* PERF_FORMAT_LOST (Linux 6.0) */
+    BROKER_NO_KERNEL_STACKS = 1u << 9, /* the user's part of callchains only */
+    BROKER_FLAGS_ALL = (1u << 10) - 1,
 };
 
 /* Events that can follow a cpu-clock event in its group. Values are wire values: append only.
@@ -144,7 +146,8 @@ struct broker_request {
     uint32_t stack_bytes; /* PERF_SAMPLE_STACK_USER of so many bytes (a multiple of 8) with all
                              general registers in PERF_SAMPLE_REGS_USER; 0: neither */
     uint32_t n_counters;  /* cpu-clock only: the samples carry PERF_SAMPLE_READ with
-                             PERF_FORMAT_GROUP | TOTAL_TIME_ENABLED | TOTAL_TIME_RUNNING */
+                             PERF_FORMAT_GROUP | TOTAL_TIME_ENABLED | TOTAL_TIME_RUNNING (and
+                             LOST with BROKER_COUNT_LOST) */
     uint16_t counters[BROKER_COUNTERS_MAX]; /* enum broker_counter; the rest 0 */
     uint64_t reserved[2];                   /* 0 */
 };
@@ -162,8 +165,8 @@ struct broker_answer {
     uint64_t opened[BROKER_OPENED_WORDS]; /* bit n: CPU cpu + n was opened; others are offline */
 };
 
-_Static_assert(sizeof(struct broker_request) == 80, "the wire format of version 1");
-_Static_assert(sizeof(struct broker_answer) == 64, "the wire format of version 1");
+_Static_assert(sizeof(struct broker_request) == 80, "the wire format of version 2");
+_Static_assert(sizeof(struct broker_answer) == 64, "the wire format of version 2");
 _Static_assert(BROKER_FDS_MAX <= BROKER_OPENED_WORDS * 64, "a bit for every CPU");
 
 #endif

@@ -76,6 +76,7 @@ int main(int argc, char **argv)
     }
     struct capture_options options = {
         .pid = pid,
+        .unwinds = true,
         .is_launched = true,
         .with_children = true,
         .frequency_hz = (uint32_t)strtoul(argv[1], NULL, 10),

@@ -70,7 +70,7 @@ widest() {
 }
 check "lines fit the terminal" test "$(widest "$TMP/top")" -le 60
 for columns in 40 80 200; do
-    for view in top "top --off-cpu" flame "flame --off-cpu" threads "threads --wide" waits list; do
+    for view in top "top --off-cpu" flame "flame --off-cpu" threads "threads --wide" waits wakers "wakers --chain" list; do
         # shellcheck disable=SC2086
         COLUMNS=$columns stax $view >"$TMP/view" 2>/dev/null
         check "stax $view fits $columns columns" test "$(widest "$TMP/view")" -le "$columns"

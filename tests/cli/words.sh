@@ -20,7 +20,7 @@ unreachable="stax: stax-server unreachable: nothing answers on $SOCKET
   start it with 'stax-server' or 'systemctl --user start stax-server'; 'stax record' starts it by itself"
 is "no server" "$unreachable" stax top
 is "no server, and none may be started" "$unreachable" stax record -- true
-for command in status list wait stop top flame threads waits diagnose "save x.stax" "select-run 1" "sql --path" "sql x"; do
+for command in status list wait stop top flame threads waits wakers diagnose "save x.stax" "select-run 1" "sql --path" "sql x"; do
     # shellcheck disable=SC2086
     check_status "no server: stax $command ends with 3" 3 -- stax $command
 done

@@ -21,6 +21,8 @@ TMP=$(mktemp -d "$base/stax-live.XXXXXX") || exit 1
 export XDG_RUNTIME_DIR=$TMP/run STAX_DATA_DIR=$TMP/data HOME=$TMP TMPDIR=$TMP NO_COLOR=1 LC_ALL=C.UTF-8
 export XDG_STATE_HOME=$TMP/state
 unset STAX_SERVER_SOCKET STAX_NO_AUTOSTART COLUMNS
+# A staxd of this host is none of the tests' business; scripts/test names one that is.
+export STAX_DAEMON_SOCKET=${STAX_DAEMON_SOCKET-}
 SOCKET=$XDG_RUNTIME_DIR/stax-server.sock
 mkdir -m 700 "$XDG_RUNTIME_DIR"
 # Tests of several users may run on one machine: each looks for a port of its own.
@@ -165,6 +167,10 @@ has_samples() {
 }
 is_root() {
     ((EUID == 0))
+}
+# Whether a run of this test may see the kernel's part.
+sees_kernel() {
+    is_root || [[ $STAX_DAEMON_SOCKET ]] || (($(cat /proc/sys/kernel/perf_event_paranoid) <= 1))
 }
 # Skips the whole file when this host does not let the user record at all.
 need_perf() {

@@ -7,8 +7,17 @@ level=$(cat /proc/sys/kernel/perf_event_paranoid)
 
 # A host that forbids perf events: which setting there is, and what would help.
 server_start "$STAX_WORKLOADS/deny_perf"
-check_status "perf forbidden: the host's setting and its value" 5 "kernel.perf_event_paranoid is $level" -- stax record -- true
-check_status "perf forbidden: what would help" 5 'seccomp.*perf_event_open' -- stax record -- true
+none=(--daemon-socket "")
+check_status "perf forbidden: the host's setting and its value" 5 "kernel.perf_event_paranoid is $level" -- stax record "${none[@]}" -- true
+check_status "perf forbidden: what would help" 5 'seccomp.*perf_event_open' -- stax record "${none[@]}" -- true
+check_json "perf forbidden: diagnose host says so" <(stax diagnose host "${none[@]}" --json) \
+    '[.data.abilities[] | select(.name == "recording" and (.is_available | not) and (.reason | test("forbids")))] +
+     [.data.checks[] | select((.name == "perf_event_open" or .name == "seccomp") and (.is_ok | not) and .unlock != "")] | length == 3'
+if [[ $STAX_DAEMON_SOCKET ]]; then
+    stax record -- dd if=/dev/zero of=/dev/null bs=4M count=3000 2>"$TMP/err" || fail "perf forbidden, but for staxd" "$(cat "$TMP/err")"
+    check_json "perf forbidden, but for staxd: recorded all the same" <(stax top --json) \
+        'any(.data.functions[]; .binary == "[kernel]" and .self_pct > 50) and .quality.n_lost == 0'
+fi
 kill -TERM "$last_pid"
 wait_for 5 gone "$last_pid"
 
@@ -16,13 +25,34 @@ wait_for 5 gone "$last_pid"
 stax record -- dd if=/dev/zero of=/dev/null bs=4M count=3000 2>/dev/null
 stax diagnose --json >"$TMP/diagnose.json"
 ability='.data.abilities[] | select(.name == "kernel_stacks")'
-if is_root || ((level <= 1)); then
+check_json "diagnose host finds the same as the run" <(stax diagnose host --json) \
+    '[.data.abilities, $run[0].data.abilities | map({(.name): .is_available}) | add] | .[0] == .[1]' --slurpfile run "$TMP/diagnose.json"
+if sees_kernel; then
     check_json "kernel stacks are available" "$TMP/diagnose.json" "$ability | .is_available"
     check_json "kernel functions have names" <(stax top --json) \
         'any(.data.functions[]; .binary == "[kernel]" and .kind == "function")'
     check_json "kernel frames stand below the user's in flame" <(stax flame --json -d 100) \
         '[.data.roots[] | recurse(.children[]) | select(.binary == "[kernel]")] | length > 0'
+    check_status "nothing is missing" 0 -- test "$(stax diagnose host | grep -c '^  kernel_stacks *yes')" = 1
+    stax record --no-kernel -- dd if=/dev/zero of=/dev/null bs=4M count=3000 2>"$TMP/err"
+    check "--no-kernel is not reported as missing" test "$(grep -c 'missing.*kernel stacks' "$TMP/err")" = 0
+    check_json "--no-kernel: its time stands at user code" <(stax top --json -n 1000) \
+        'all(.data.functions[]; .binary != "[kernel]" or .total_pct < 5) and
+         ([.data.functions[] | select(.binary | test("libc|dd$")).self_pct] | add) > 80'
+    check_json "--no-kernel: turned off, as the run says" <(stax diagnose --json) \
+        "$ability | (.is_available | not) and (.reason | test(\"^turned off\"))"
+    stax record --no-kernel -- sleep 0.5 2>"$TMP/err"
+    path=$(stax sql --path)
+    check "--no-kernel: waits have the user's part of their stacks, and exact reasons" test "sleep|kernel_stack|switch|1" = "$(
+        sqlite3 -readonly "$path" "SELECT reason, reason_from, stack_from, (
+            WITH RECURSIVE up(id) AS (SELECT t.callsite UNION SELECT parent FROM up JOIN callsite USING (id) WHERE parent)
+            SELECT count(*) FROM up JOIN callsite USING (id) JOIN frame ON frame.id = frame
+              JOIN binary b ON b.id = frame.binary WHERE b.kind IN ('kernel', 'module')) = 0
+            FROM thread_state t WHERE dur > 400000000")"
 else
+    check_json "diagnose host names the setting and the ways out" <(stax diagnose host --json) \
+        '.data.checks[] | select(.name == "kernel.perf_event_paranoid") |
+         (.is_ok | not) and (.unlock | test("stax setup.*sysctl"))'
     check_json "kernel stacks: why not, and what would unlock them" "$TMP/diagnose.json" \
         "$ability | (.is_available | not) and (.reason | test(\"perf_event_paranoid\")) and (.unlock | test(\"sysctl\"))"
     check_status "the view says so" 0 'kernel' -- stax top

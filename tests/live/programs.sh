@@ -7,7 +7,7 @@ need_perf
 # live NAME PATTERN: both views name the function while the run is active; SQL agrees with itself.
 live() {
     local name=$1 pattern=$2
-    wait_for 15 has_samples 400 || fail "$name: samples arrive" "$(cat "$TMP/err")"
+    wait_for 60 has_samples 400 || fail "$name: samples arrive" "$(cat "$TMP/err")"
     check_status "$name: top names $pattern" 0 "$pattern" -- stax top -n 50
     check_status "$name: flame names its process" 0 . -- stax flame
     check "$name: plain sqlite3 on the live file" test \
@@ -17,8 +17,9 @@ share_unnamed() {
     stax top --json -n 1000 | jq '100 * ([.data.functions[] | select(.kind == "unnamed") | .self_on_cpu_ns] | add // 0) / .data.on_cpu_ns | floor'
 }
 
-# A multi-threaded C++ program: demangled names.
-start stax record -- "$STAX_WORKLOADS/cxx_threads" 4 >"$TMP/truth.json" 2>"$TMP/err"
+# A multi-threaded C++ program: demangled names. The rate makes 3 points far from what chance does on a
+# busy machine, too.
+start stax record -F 2500 -- "$STAX_WORKLOADS/cxx_threads" 4 >"$TMP/truth.json" 2>"$TMP/err"
 record=$last_pid
 live "C++" 'recount'
 wait_for 15 gone "$record"
@@ -27,13 +28,9 @@ check_json "C++: a template method by its demangled name" "$TMP/top.json" \
     'any(.data.functions[]; .name | test("shop::inventory::Warehouse<.*>::recount\\(unsigned long, long\\)"))'
 check_json "C++: a lambda and an operator" "$TMP/top.json" \
     'any(.data.functions[]; .name | test("main::\\{lambda")) and any(.data.functions[]; .name | test("::operator\\(\\)\\("))'
-if (($(jq .data.n_samples "$TMP/top.json") < 2000)); then
-    skip "C++: shares within 3 points" "this machine is too busy for 2,000 samples"
-else
-    check_json "C++: shares within 3 points" "$TMP/top.json" \
-        '($truth[0] | add) as $sum | ([.data.functions[] | select(.name | test("recount"))] | map(.self_pct) | add) as $got |
-         (100 * $truth[0].template_ns / $sum - $got) | fabs <= 3' --slurpfile truth "$TMP/truth.json"
-fi
+check_json "C++: shares within 3 points" "$TMP/top.json" \
+    '($truth[0] | add) as $sum | ([.data.functions[] | select(.name | test("recount"))] | map(.self_pct) | add) as $got |
+     (100 * $truth[0].template_ns / $sum - $got) | fabs <= 3' --slurpfile truth "$TMP/truth.json"
 check_status "C++: names are cut in the middle, numbers never" 0 '…' -- env COLUMNS=80 stax top
 check_json "C++: four threads" <(stax threads --json -n 0) '[.data.threads[] | select(.n_samples > 0)] | length >= 4'
 stax save "$TMP/cxx.stax" >/dev/null 2>&1
@@ -80,7 +77,7 @@ if [[ -n $server_binary ]] && command -v redis-benchmark >/dev/null; then
     start "$TMP/redis-server" --port $port --save '' --dir "$TMP" >"$TMP/redis.log" 2>&1
     redis=$last_pid
     wait_for 5 redis-cli -p $port ping >/dev/null 2>&1
-    start redis-benchmark -q -p $port -n 100000000 -t set,get >/dev/null 2>&1
+    start redis-benchmark -q -p $port -P 32 -n 100000000 -t set,get >/dev/null 2>&1
     load=$last_pid
     start stax record --pid "$redis" >/dev/null 2>"$TMP/err"
     record=$last_pid

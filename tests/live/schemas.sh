@@ -42,9 +42,12 @@ valid_as() {
 server_start
 valid "no run" status
 valid "no run" list
+stax schema diagnose-host >"$TMP/schema.json"
+stax diagnose host --json >"$TMP/doc.json"
+check "no run: stax diagnose host" validate "$TMP/schema.json" "$TMP/doc.json"
 start "$STAX_WORKLOADS/cpu_shares" --threads 2 --seconds 90 >/dev/null
 target=$last_pid
-start stax record --json --pid "$target" >"$TMP/record.json" 2>/dev/null
+start stax record --json --counters page-faults,task-clock --pid "$target" >"$TMP/record.json" 2>/dev/null
 record=$last_pid
 wait_for 10 has_samples 500
 for when in live stopped archive; do
@@ -60,8 +63,8 @@ for when in live stopped archive; do
     if [[ $when != archive ]]; then
         valid $when status
         valid $when list
-        valid $when diagnose
     fi
+    valid $when diagnose "${run[@]}"
     for view in top flame threads; do
         valid $when $view "${run[@]}"
         valid $when $view "${run[@]}" --from 0.1 --to 0.6 --exclude burn_gamma
@@ -72,7 +75,11 @@ for when in live stopped archive; do
         fi
         valid $when $view "${run[@]}" --reason sleep --from 0.1
     done
+    valid $when top "${run[@]}" --by page-faults
+    valid $when flame "${run[@]}" --by task-clock --to 0.6
     valid $when waits "${run[@]}" -n 5
+    valid $when wakers "${run[@]}" --chain
+    valid $when wakers "${run[@]}" --from 0.1 --to 0.6
     valid $when waits "${run[@]}" --reason runnable
     valid $when top "${run[@]}" --sort total --tid "$(stax threads --json | jq '.data.threads[0].tid')"
     valid $when sql "${run[@]}" 'SELECT * FROM sample LIMIT 5'

@@ -7,10 +7,11 @@ import array, mmap, os, signal, socket, struct, subprocess, sys, time
 
 path, part, args = sys.argv[1], sys.argv[2], sys.argv[3:]
 failed = 0
-MAGIC, VERSION, REQUEST, ANSWER = 0x44585453, 1, "=IHHIIIIiiIIQII4H2Q", "=IHHIIiIII4Q"
+MAGIC, VERSION, REQUEST, ANSWER = 0x44585453, 2, "=IHHIIIIiiIIQII4H2Q", "=IHHIIiIII4Q"
 EVENTS, KALLSYMS = 1, 2
 CPU_CLOCK, DUMMY, SWITCH_OUT, SCHED_WAKING, SCHED_SWITCH = range(1, 6)
-KERNEL, CALLCHAIN, INHERIT, INHERIT_THREAD, DISABLED, ON_EXEC, SIDEBAND, SWITCH_RECORDS = (1 << i for i in range(8))
+KERNEL, CALLCHAIN, INHERIT, INHERIT_THREAD, DISABLED, ON_EXEC, SIDEBAND, SWITCH_RECORDS, COUNT_LOST, NO_KERNEL_STACKS = (
+    1 << i for i in range(10))
 STATUSES = """GRANTED BAD_VERSION BAD_MESSAGE BAD_FIELD BAD_BOUNDS BAD_DESCRIPTOR GONE OTHER_NAMESPACE NOT_A_THREAD
 OTHER_USER NOT_DUMPABLE OTHER_USERNS HAS_CAPABILITIES NO_TRACEFS CANNOT_OPEN BUSY""".split()
 PERF_CONTEXT_MAX, PERF_CONTEXT_USER = (1 << 64) - 4095, (1 << 64) - 512
@@ -276,7 +277,7 @@ def refusals():
         refused(f"{name} for a pidfd", "BAD_DESCRIPTOR", b.events(me, pidfd=fd))
         os.close(fd)
     refused("a kind that there is not", "BAD_FIELD", b.events(me, kind=6))
-    refused("an unknown flag", "BAD_FIELD", b.events(me, flags=1 << 8))
+    refused("an unknown flag", "BAD_FIELD", b.events(me, flags=1 << 10))
     refused("254 CPUs", "BAD_BOUNDS", b.events(me, n_cpus=254))
     refused("a period of 1 ns", "BAD_BOUNDS", b.events(me, period=1))
     refused("a thousandth counter", "BAD_FIELD", b.events(me, counters=(1000,)))
@@ -344,7 +345,7 @@ def messages():
         b.close()
     report("truncated and oversized requests", not bad, bad[:3])
     b = Broker()
-    got = b.ask(struct.pack("=IHH", MAGIC, 2, 96) + bytes(88), [pidfd])
+    got = b.ask(struct.pack("=IHH", MAGIC, 3, 96) + bytes(88), [pidfd])
     report("another version is told ours", got[0] == "BAD_VERSION" and got[1][1] == VERSION, got)
     b = Broker()
     first = b.ask(good, [pidfd])

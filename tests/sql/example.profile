@@ -27,13 +27,17 @@ at 81
 wait 200 - runnable 3
 at 150
 wait 200 main;parse_file;libc.so.6!read;[k]vfs_read ioR 260
+woken interrupt
 wait 200 main;parse_file;libc.so.6!read;[k]vfs_read ioR 30
 at 145
 wait 201 start_thread;get_job;libc.so.6!pthread_cond_wait;[k]futex_wait idle 290
+woken 200 main;parse_file;libc.so.6!pthread_cond_signal;[k]futex_wake
 at 330
 wait 201 start_thread;optimize;lock_table;libc.so.6!pthread_mutex_lock;[k]futex_wait lock 60
+woken 200 main;optimize;libc.so.6!pthread_mutex_unlock;[k]futex_wake
 at 10
 wait 300 main;assemble;libc.so.6!read;[k]pipe_read ipc 430
+woken 200 main;emit;libc.so.6!fwrite;[k]pipe_write
 at 460
 wait 300 main;assemble;libc.so.6!read;[k]pipe_read ipc 60
 wait 300 - ioW 2 folded

@@ -7,13 +7,15 @@
 #include <linux/perf_event.h>
 
 #include "base/queue.h"
+#include "capture/events.h"
 #include "capture/follow.h"
 #include "capture/order.h"
 #include "capture/proc.h"
 #include "capture/record.h"
 #include "capture/ring.h"
+#include "capture/waking.h"
 
-enum { RING_BYTES = 1 << 16, QUEUE_BYTES = 1 << 20, N_IDS = 8 };
+enum { RING_BYTES = 1 << 16, QUEUE_BYTES = 1 << 20, N_IDS = 8, WAKING_ID = 6 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -31,6 +33,34 @@ static void check_batches(struct queue *queue)
     }
 }
 
+/* Some of the ids write samples with all there is; one is that of wakeups, with raw data. */
+static const struct record_format *format_of(const void *bytes, size_t size)
+{
+    static const struct record_format full = {.has_counters = true,
+                                              .has_raw = true,
+                                              .has_stack = true,
+                                              .read_format = PERF_FORMAT_GROUP | PERF_FORMAT_ID,
+                                              .user_regs = 0xff01ff};
+    static const struct record_format stack = {.has_stack = true, .user_regs = 0xff01ff};
+    static const struct record_format raw = {.has_raw = true};
+    uint64_t id = record_id(bytes, size);
+    return id == 3 ? &full : id == 4 || id == 5 ? &stack : id == WAKING_ID ? &raw : NULL;
+}
+
+/* Samples with registers are unwound; nothing is read from anybody. One for all inputs, since it
+ * has a thread. */
+static struct unwinder *the_unwinder(void)
+{
+    static struct unwinder *unwinder;
+    struct unwinder_options options = {.arch = &unwind_x86_64, .max_table_bytes = 1 << 20};
+    struct err e;
+    if (!unwinder && unwinder_new(&unwinder, &options, &e) != 0) {
+        abort();
+    }
+    unwinder_collect(unwinder);
+    return unwinder;
+}
+
 static void tell(struct order *order, struct follow *follow, int64_t limit_ts)
 {
     int64_t ts, last = 0;
@@ -38,11 +68,11 @@ static void tell(struct order *order, struct follow *follow, int64_t limit_ts)
     order_release(order, limit_ts);
     for (const void *bytes; (bytes = order_next(order, &ts, &size));) {
         struct record r;
-        if (ts < last || record_parse(bytes, size, &r) != 0) {
+        if (ts < last || record_parse(bytes, size, format_of(bytes, size), &r) != 0) {
             abort(); /* it was in order and well formed when it was added */
         }
         last = ts;
-        follow_record(follow, &r, ts);
+        follow_record(follow, &r, ts, false);
     }
     follow_tick(follow, limit_ts);
 }
@@ -56,14 +86,20 @@ static void fuzz_ring(const uint8_t *data, size_t size)
     struct ring ring;
     struct order order = {0};
     for (uint64_t id = 1; id <= N_IDS; id++) {
-        *map_put(&sources, id) = id == N_IDS ? UINT32_MAX : (uint32_t)id;
+        *map_put(&sources, id) = id == N_IDS       ? UINT32_MAX
+                                 : id == WAKING_ID ? EVENTS_WAKING | 1
+                                                   : (uint32_t)id;
     }
+    const size_t pid_offset = WAKING_PID_USUAL;
     struct follow_options options = {.pid = 1,
                                      .with_children = size % 2,
                                      .max_stack = 127,
                                      .period_ns = 1,
                                      .out = queue,
-                                     .sources = &sources};
+                                     .sources = &sources,
+                                     .has_switches = size % 3 != 0,
+                                     .waking_pid_offset = &pid_offset};
+    options.unwinder = the_unwinder();
     struct follow *follow = follow_new(&options);
     if (!page || !memory) {
         abort();
@@ -84,8 +120,9 @@ static void fuzz_ring(const uint8_t *data, size_t size)
         ring_begin(&ring);
         for (const void *bytes; (bytes = ring_next(&ring, &record_size));) {
             struct record r;
-            if (record_parse(bytes, record_size, &r) == 0) {
-                order_add(&order, r.ts, bytes, record_size);
+            if (record_parse(bytes, record_size, format_of(bytes, record_size), &r) == 0) {
+                size_t kept = record_trimmed_size(&r, record_size);
+                record_trim(&r, record_size, order_room(&order, r.ts, kept));
                 limit_ts = r.ts / 2;
             }
         }

@@ -61,8 +61,7 @@ static void free_fixture(struct fixture *f)
 static void print_sample(struct buf *out, const struct event_sample *s)
 {
     buf_addf(out, "sample %d/%d cpu %u %" PRId64 "ns kernel %u%s:", s->pid, s->tid, s->cpu,
-             s->on_cpu_ns, s->n_kernel,
-             s->head.flags & EVENT_F_SAMPLE_TRUNCATED ? " truncated" : "");
+             s->on_cpu_ns, s->n_kernel, s->stack_end != EVENT_STACK_END_ROOT ? " truncated" : "");
     for (unsigned i = 0; i < s->n_addresses; i++) {
         buf_addf(out, " %" PRIx64, s->addresses[i]);
     }
@@ -136,8 +135,8 @@ static void feed(struct fixture *f)
         struct perf_event_header head;
         struct record r;
         memcpy(&head, (char *)f->records.words + at, sizeof(head));
-        assert_int_equal(record_parse((char *)f->records.words + at, head.size, &r), 0);
-        follow_record(f->follow, &r, r.ts);
+        assert_int_equal(record_parse((char *)f->records.words + at, head.size, NULL, &r), 0);
+        follow_record(f->follow, &r, r.ts, false);
         at += head.size;
     }
     f->records.n_bytes = 0;

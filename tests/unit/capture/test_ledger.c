@@ -2,9 +2,11 @@
  * test_ledger.c - hand-made sequences of switches: each nanosecond counts once, whatever is
  * missing.
  *
- * A sequence is text: "o50" switch-out at 50, "p50" the same preempted, "i70" switch-in, "s60" a
+ * A sequence is text: "o50" switch-out at 50, "p50" the same preempted, "i70" switch-in, "w60" a
+ * wakeup, "s60" a
  * sample (period 5), "x80" an exec, "L40:55" records lost after 40, noticed at 55, "e90" the end.
- * The answer reads "on runnable blocked unknown | intervals", an interval being b50-70 or r50-70.
+ * The answer reads "on runnable blocked unknown | intervals", an interval being b50-70 or r50-70,
+ * and w50-70 when a wakeup ended it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,7 +31,10 @@ static void note(struct play *p, bool has_ended, const struct ledger_interval *i
 {
     if (has_ended) {
         assert_true(i->end_ts >= i->start_ts);
-        buf_addf(&p->intervals, " %c%lld-%lld", i->state == EVENT_STATE_BLOCKED ? 'b' : 'r',
+        buf_addf(&p->intervals, " %c%lld-%lld",
+                 i->is_woken                       ? 'w'
+                 : i->state == EVENT_STATE_BLOCKED ? 'b'
+                                                   : 'r',
                  (long long)i->start_ts, (long long)i->end_ts);
     }
 }
@@ -37,7 +42,7 @@ static void note(struct play *p, bool has_ended, const struct ledger_interval *i
 static void step(struct play *p, char what, int64_t ts)
 {
     struct ledger *l = &p->ledger;
-    struct ledger_interval ended;
+    struct ledger_interval ended = {0};
     int64_t weight;
     switch (what) {
     case 'o':
@@ -51,6 +56,10 @@ static void step(struct play *p, char what, int64_t ts)
         note(p, ledger_sample(l, &p->losses, ts, 5, &weight, &ended), &ended);
         assert_true(weight >= 0);
         p->weights += weight;
+        break;
+    case 'w':
+        note(p, ledger_wake(l, &p->losses, ts, &ended), &ended);
+        assert_true(!ended.is_woken || ended.state == EVENT_STATE_BLOCKED);
         break;
     case 'x':
         note(p, ledger_exec(l, &p->losses, ts, &ended), &ended);
@@ -162,6 +171,50 @@ static void test_exec(void **state)
     check("F", "x50 e90", "40 40 0 0 | r10-50");
 }
 
+static void test_wakeups(void **state)
+{
+    (void)state;
+    check("R", "o50 w60 i70 e90", "60 10 10 0 | w50-60 r60-70");
+    check("F", "i15 o20 w25 e90", "5 70 5 0 | r10-15 w20-25 r25-90");
+    check("R", "o50 w50 i70 e90", "60 20 0 0 | w50-50 r50-70");
+    check("B", "w30 i40 e90", "50 10 20 0 | w10-30 r30-40"); /* found blocked */
+    check("Q", "w30 i40 e90", "50 30 0 0 | r10-40");         /* found in the queue: nothing new */
+    check("R", "o50 w60 o80 e90", "40 0 20 20 | w50-60 b80-90"); /* its switch-in is missing */
+}
+
+static void test_wakeups_that_end_nothing(void **state)
+{
+    (void)state;
+    check("R", "w30 e90", "80 0 0 0 |");
+    check("R", "o50 w60 w65 i70 e90", "60 10 10 0 | w50-60 r60-70"); /* several */
+    check("R", "p50 w60 i70 e90", "60 20 0 0 | r50-70");             /* preempted, not blocked */
+    check("R", "o50 i70 w75 e90", "60 0 20 0 | b50-70");             /* lost its turn */
+    check("R", "i50 w60 e90", "40 0 0 40 |");                        /* a switch-out is missing */
+}
+
+/* Woken on its way off the CPU, so that the wakeup is recorded before the switch-out. */
+static void test_early_wakeups(void **state)
+{
+    (void)state;
+    check("R", "w48 o50 i70 e90", "60 20 0 0 | r50-70");
+    check("R", "w48 o50 w60 i70 e90", "60 10 10 0 | w50-60 r60-70"); /* it was of an earlier wait */
+    check("R", "w48 o50 i70 o80 i85 e90", "55 20 5 0 | r50-70 b80-85");
+    check("R", "w48 p50 i70 o80 i85 e90", "55 20 5 0 | r50-70 b80-85");
+    check("R", "w48 o50 i70 w71 o80 i85 e90", "55 25 0 0 | r50-70 r80-85");
+    /* Too long before, and too long a wait to believe that nobody else woke it. */
+    check("R", "w48 o30048 i30070 e30090", "30058 0 22 0 | b30048-30070");
+    check("R", "w48 o50 i2000050 e2000060", "50 0 2000000 0 | b50-2000050");
+}
+
+static void test_wakeups_and_losses(void **state)
+{
+    (void)state;
+    check("R", "o20 L40 w60 i70 e90",
+          "30 0 20 30 | b20-40"); /* what it was after 40 is not known */
+    check("R", "o20 w30 L40 i70 e90", "30 10 10 30 | w20-30 r30-40");
+    check("R", "w48 L49 o50 i70 e90", "59 0 20 1 | b50-70");
+}
+
 /* Any sequence closes, and intervals neither overlap nor run backwards. */
 static void test_any_order(void **state)
 {
@@ -173,7 +226,7 @@ static void test_any_order(void **state)
         ledger_start_unseen(&p.ledger, &p.losses, ts, EVENT_STATE_BLOCKED);
         for (int i = 0; i < 50; i++) {
             ts += (int64_t)rand_r(&seed) % 100 - 20;
-            char what = "ooopiiisxLt"[rand_r(&seed) % 11];
+            char what = "ooopiiisxLtww"[rand_r(&seed) % 13];
             step(&p, what, what == 'L' ? ts - 30 : ts);
         }
         step(&p, 'e', ts + 200);
@@ -205,6 +258,10 @@ int main(void)
         cmocka_unit_test(test_records_that_contradict),
         cmocka_unit_test(test_losses),
         cmocka_unit_test(test_exec),
+        cmocka_unit_test(test_wakeups),
+        cmocka_unit_test(test_wakeups_that_end_nothing),
+        cmocka_unit_test(test_early_wakeups),
+        cmocka_unit_test(test_wakeups_and_losses),
         cmocka_unit_test(test_any_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -358,15 +358,18 @@ static void test_attached_threads(void **state)
 /* What the run lacks it says why. */
 static void check_abilities(const struct recording *r)
 {
-    static const char *const names[] = {"kernel_stacks", "off_cpu", "wait_stacks"};
-    size_t n;
+    static const char *const names[] = {"kernel_stacks", "kernel_names",  "off_cpu", "wait_stacks",
+                                        "full_stacks",   "parked_stacks", "wakeups", "counters"};
+    size_t n, n_found = 0;
     const struct capture_ability *abilities = capture_abilities(r->capture, &n);
-    assert_int_equal(n, 3);
     for (size_t i = 0; i < n; i++) {
-        assert_string_equal(abilities[i].name, names[i]);
         assert_true(abilities[i].is_available == (abilities[i].reason[0] == '\0'));
+        assert_true(abilities[i].is_available || strcmp(abilities[i].name, "off_cpu") != 0);
+        for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
+            n_found += strcmp(abilities[i].name, names[k]) == 0;
+        }
     }
-    assert_true(abilities[1].is_available);
+    assert_int_equal(n_found, sizeof(names) / sizeof(names[0]));
 }
 
 /* Threads come and go while events are opened: none may be counted twice, few missed. */
@@ -508,8 +511,9 @@ static void test_unsampled(void **state)
                    (use.ru_utime.tv_usec + use.ru_stime.tv_usec) * 1000LL;
     int64_t unsampled = (int64_t)r->seen.n_losses[EVENT_LOSS_UNSAMPLED] * 1000000;
     assert_true(unsampled > 0);
-    /* The end of a process, after its events are gone, is in one and not in the other. */
-    assert_in_range(r->seen.on_cpu_ns + unsampled, used / 2, used + used / 10);
+    /* The end of a process, after its events are gone, is in one and not in the other; with a
+     * sanitizer in it that is most of what a brief process does. */
+    assert_in_range(r->seen.on_cpu_ns + unsampled, used / 3, used + used / 10);
     finish_recording(r);
 }
 

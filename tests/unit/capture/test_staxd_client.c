@@ -260,7 +260,7 @@ static void test_answers(void **state)
     EXPECT(f.n_answer = 0, STAX_EUNREACHABLE);
     EXPECT(f.n_answer = 63, STAX_ECORRUPT);
     EXPECT(f.n_answer = 65, STAX_ECORRUPT);
-    EXPECT(f.answer.version = 2, STAX_EVERSION);
+    EXPECT(f.answer.version = 9, STAX_EVERSION);
     EXPECT(f.answer.magic = 2, STAX_ECORRUPT);
     EXPECT(f.answer.size = 2, STAX_ECORRUPT);
     EXPECT(f.serial_off = 1, STAX_ECORRUPT);

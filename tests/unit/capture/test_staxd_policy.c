@@ -33,7 +33,7 @@ static struct broker_request good(uint32_t kind)
         .period = 1111111,
     };
     if (kind == BROKER_DUMMY) {
-        r.flags &= ~(uint32_t)(BROKER_KERNEL | BROKER_CALLCHAIN);
+        r.flags &= ~(uint32_t)(BROKER_KERNEL | BROKER_CALLCHAIN | BROKER_NO_KERNEL_STACKS);
         r.period = 0;
     }
     return r;
@@ -104,6 +104,7 @@ static void test_unknown_bits(void **state)
     /* flags without a meaning for the kind, and kinds that make no sense without one */
     EXPECT(BROKER_DUMMY, r.flags |= BROKER_KERNEL, BROKER_BAD_FIELD);
     EXPECT(BROKER_DUMMY, r.flags |= BROKER_CALLCHAIN, BROKER_BAD_FIELD);
+    EXPECT(BROKER_DUMMY, r.flags |= BROKER_NO_KERNEL_STACKS, BROKER_BAD_FIELD);
     for (uint32_t kind = BROKER_SWITCH_OUT; kind <= BROKER_SCHED_SWITCH; kind++) {
         EXPECT(kind, r.flags &= ~(uint32_t)BROKER_KERNEL, BROKER_BAD_FIELD);
     }
@@ -278,6 +279,10 @@ static void test_built_events(void **state)
                 a.comm_exec && a.task && a.context_switch && !a.exclude_kernel && !a.freq);
     assert_true(!a.precise_ip && !a.sigtrap && !a.remove_on_exec && !a.ksymbol && !a.bpf_event &&
                 !a.aux_output && !a.config1 && !a.config2 && !a.branch_sample_type);
+    assert_true(a.exclude_callchain_kernel && a.read_format & PERF_FORMAT_LOST);
+    r.flags &= ~(uint32_t)BROKER_NO_KERNEL_STACKS;
+    policy_build_attr(&r, 0, 99, &a);
+    assert_true(!a.exclude_callchain_kernel && !a.exclude_kernel);
     policy_build_attr(&r, 1, 99, &a);
     assert_int_equal(a.type, PERF_TYPE_HW_CACHE);
     assert_int_equal(a.config, PERF_COUNT_HW_CACHE_L1D | PERF_COUNT_HW_CACHE_OP_READ << 8 |
@@ -288,6 +293,7 @@ static void test_built_events(void **state)
     policy_build_attr(&r, 0, 99, &a);
     assert_true(a.exclude_kernel && a.exclude_callchain_kernel && !a.inherit && !a.disabled);
     assert_false(a.sample_type & PERF_SAMPLE_CALLCHAIN);
+    assert_false(a.read_format & PERF_FORMAT_LOST);
     r = good(BROKER_SCHED_WAKING);
     policy_build_attr(&r, 0, 99, &a);
     assert_int_equal(a.type, PERF_TYPE_TRACEPOINT);

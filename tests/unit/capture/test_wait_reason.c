@@ -70,19 +70,24 @@ static void test_table(void **state)
 static void test_syscalls(void **state)
 {
     (void)state;
-    struct wait_call call;
+    struct wait_place place;
     assert_string_equal(wait_syscall_name(SYS_futex), "futex");
     assert_null(wait_syscall_name(SYS_getpid));
     assert_null(wait_syscall_name(-5));
-    assert_true(wait_parse_syscall("202 0x7f01 0x189 0x0 0x0 0x0 0xffffffff 0x7f 0x7e\n", &call));
-    assert_int_equal(call.number, 202);
-    assert_int_equal(call.arguments[1], 0x189);
-    assert_int_equal(call.arguments[5], 0xffffffff);
-    assert_true(wait_parse_syscall("-1 0x7ffd 0x7f01\n", &call));
-    assert_int_equal(call.number, -1);
-    assert_false(wait_parse_syscall("running\n", &call));
-    assert_false(wait_parse_syscall("", &call));
-    assert_false(wait_parse_syscall("202 0x1", &call));
+    assert_true(wait_parse_syscall("202 0x7f01 0x189 0x0 0x0 0x0 0xffffffff 0x7f 0x7e\n", &place));
+    assert_int_equal(place.call.number, 202);
+    assert_int_equal(place.call.arguments[1], 0x189);
+    assert_int_equal(place.call.arguments[5], 0xffffffff);
+    assert_int_equal(place.sp, 0x7f);
+    assert_int_equal(place.pc, 0x7e);
+    assert_true(wait_parse_syscall("-1 0x7ffd 0x7f01\n", &place));
+    assert_int_equal(place.call.number, -1);
+    assert_int_equal(place.sp, 0x7ffd);
+    assert_int_equal(place.pc, 0x7f01);
+    assert_false(wait_parse_syscall("running\n", &place));
+    assert_false(wait_parse_syscall("", &place));
+    assert_false(wait_parse_syscall("202 0x1", &place));
+    assert_false(wait_parse_syscall("202 0x7f01 0x189 0x0 0x0 0x0 0xffffffff 0x7f", &place));
 }
 
 enum { WAIT_PRIVATE = 0x80, BITSET_PRIVATE = 0x189, BITSET_SHARED = 0x109 };

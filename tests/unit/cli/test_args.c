@@ -72,6 +72,10 @@ static void test_types_of_values(void **state)
     assert_true(args_has(&args, "json"));
     assert_int_equal(args_int(&args, "tid", -1), -1);
     args_fini(&args);
+    char empty[] = "--daemon-socket= --pid 3";
+    assert_int_equal(parse(&args, &command_record, empty, &e), 0);
+    assert_string_equal(args_text(&args, "daemon-socket", "x"), "");
+    args_fini(&args);
 }
 
 static void test_the_target_begins_where_ours_ends(void **state)

@@ -177,7 +177,7 @@ static int launch_code(char *const *argv)
     struct err e = {0};
     sigset_t none;
     sigemptyset(&none);
-    assert_int_equal(launch_hold(&l, argv, &none, &e), 0);
+    assert_int_equal(launch_hold(&l, argv, &none, getpid(), &e), 0);
     launch_reap(&l, false);
     assert_false(l.is_ended);
     assert_int_equal(launch_release(&l, argv[0], &e), 0);
@@ -196,12 +196,12 @@ static void test_launch(void **state)
     assert_int_equal(launch_code((char *[]){"sh", "-c", "exit 7", NULL}), 7);
     assert_int_equal(launch_code((char *[]){"sh", "-c", "kill -TERM $$", NULL}), 128 + SIGTERM);
     char *missing[] = {"/nowhere/program", NULL};
-    assert_int_equal(launch_hold(&l, missing, &none, &e), 0);
+    assert_int_equal(launch_hold(&l, missing, &none, getpid(), &e), 0);
     assert_int_equal(launch_release(&l, missing[0], &e), STAX_ENOTFOUND);
     char file[] = "/tmp/stax-test-XXXXXX";
     int fd = mkstemp(file);
     char *touch[] = {"rm", file, NULL};
-    assert_int_equal(launch_hold(&l, touch, &none, &e), 0);
+    assert_int_equal(launch_hold(&l, touch, &none, getpid(), &e), 0);
     launch_abort(&l);
     assert_int_equal(access(file, F_OK), 0); /* a held command never ran */
     unlink(file);

@@ -169,13 +169,14 @@ static const char waits[] =
     "{'since_start_ns':1234567890,'dur_ns':250000000,'is_open':false,'utid':2,'tid':43,'pid':42,"
     "'thread':'worker','process':'app','state':'blocked','reason':'lock','reason_from':"
     "'kernel_stack','stack_from':'switch','function':'lock_wait','stack':['app','start','work',"
-    "'lock_it','lock_wait','futex_wait','schedule']},"
+    "'lock_it','lock_wait','futex_wait','schedule'],'waker':'thread','waker_tid':44,"
+    "'waker_thread':'own\\u001ber'},"
     "{'since_start_ns':0,'dur_ns':50000000,'is_open':true,'utid':1,'tid':42,'pid':42,"
     "'thread':'ma\\u001bin','process':'app','state':'blocked','reason':'idle','reason_from':null,"
     "'stack_from':null,'function':null,'stack':null},"
     "{'since_start_ns':5000000,'dur_ns':100000,'is_open':false,'utid':1,'tid':42,'pid':42,"
     "'thread':'main','process':'app','state':'runnable','reason':null,'reason_from':null,"
-    "'stack_from':null,'function':null,'stack':null}]}}";
+    "'stack_from':null,'function':null,'stack':null,'waker':'interrupt'}]}}";
 
 static void test_waits(void **state)
 {
@@ -185,15 +186,70 @@ static void test_waits(void **state)
            "recording for 12.3 s, 100 samples, 111.0 ms on CPU\n"
            "\n"
            " at s     ms   reason    tid  thread    functions                           "
-           "reason from   stack from\n"
+           "woken by      reason from   stack from\n"
            "1.235  250.0   lock       43  worker    lock_wait < lock_it < work < start  "
-           "kernel_stack  switch\n"
+           "own\\x1ber 44  kernel_stack  switch\n"
            "0.000   50.0+  idle       42  ma\\x1bin  -                                   "
-           "-             -\n"
+           "-             -             -\n"
            "0.005    0.1   runnable   42  main      -                                   "
-           "-             -\n"
+           "[interrupt]   -             -\n"
            "... 2 more waits (--limit)\n"
            "... 7 short ones kept as sums only, 1.5 ms in all\n");
+}
+
+static const char wakers[] =
+    "{" RUN "," QUALITY ",'data':{'n_pairs':3,'n_wakeups':12,'blocked_ns':30000000,'off_cpu_ns':"
+    "40000000,'wakers':["
+    "{'waker':'thread','waker_utid':1,'waker_tid':42,'waker_thread':'main','waker_process':'app',"
+    "'utid':2,'tid':43,'pid':42,'thread':'wor\\u001bker','process':'app','n_wakeups':10,"
+    "'blocked_ns':20000000,'stacks':[{'n_wakeups':9,'blocked_ns':19000000,'function':'signal',"
+    "'stack':['app','start','put','signal','futex_wake']}]},"
+    "{'waker':'interrupt','waker_utid':null,'waker_tid':null,'waker_thread':null,'waker_process':"
+    "null,'utid':1,'tid':42,'pid':42,'thread':'main','process':'app','n_wakeups':2,'blocked_ns':"
+    "10000000,'stacks':[]}],"
+    "'chain':[{'since_start_ns':1500000000,'dur_ns':20000000,'utid':2,'tid':43,'thread':'worker',"
+    "'reason':'lock','function':'lock_wait','stack':['app','work','lock_wait','futex_wait'],"
+    "'waker':'thread','waker_tid':42,'waker_thread':'main','waker_function':'signal',"
+    "'waker_stack':['app','put','signal','futex_wake'],'waker_awake_ns':5000000},"
+    "{'since_start_ns':1490000000,'dur_ns':25000000,'utid':1,'tid':42,'thread':'main',"
+    "'reason':'sleep','function':null,'stack':null,'waker':null,'waker_tid':null,"
+    "'waker_thread':null,'waker_function':null,'waker_stack':null,'waker_awake_ns':null}]}}";
+
+static void test_wakers(void **state)
+{
+    (void)state;
+    expect(render_wakers, wakers, NULL, 0,
+           "run 3  gcc -O2 big.c\n"
+           "recording for 12.3 s, 100 samples, 111.0 ms on CPU\n"
+           "\n"
+           "12 wakeups ended 30.0 of 40.0 ms of finished waits (75.0 %)\n"
+           "woken by     tid  thread      tid  wakeups  blocked ms  functions\n"
+           "main          42  wor\\x1bker   43       10        20.0  signal < put < start\n"
+           "[interrupt]    -  main         42        2        10.0  -\n"
+           "... 1 more pairs (--limit)\n");
+}
+
+static void test_wakers_with_stacks_and_chain(void **state)
+{
+    (void)state;
+    struct flag stacks = {.name = "stacks"}, chain = {.name = "chain"};
+    struct arg_value value = {.flag = &stacks};
+    struct args args = {.values = &value, .n_values = 1};
+    char *document = quoted(wakers);
+    char *shown = rendered(render_wakers, document, &args, 0);
+    assert_non_null(strstr(shown, "\nmain woke wor\\x1bker (tid 43) 10 times, 20.0 ms blocked\n"
+                                  "  9 times, 19.0 ms:\n    futex_wake\n    signal\n"));
+    free(shown);
+    value.flag = &chain;
+    shown = rendered(render_wakers, document, &args, 0);
+    assert_non_null(strstr(shown, "\n20.0 ms worker (tid 43) waited for lock at 1.500 s\n"
+                                  "    in lock_wait < work\n"
+                                  "  woken by main (tid 42), awake for 5.0 ms of that\n"
+                                  "    in signal < put\n"
+                                  "which had waited 25.0 ms for sleep at 1.490 s\n"
+                                  "  woken by [not known]\n"));
+    free(shown);
+    free(document);
 }
 
 static void test_waits_with_stacks(void **state)
@@ -205,7 +261,8 @@ static void test_waits_with_stacks(void **state)
     char *document = quoted(waits);
     char *shown = rendered(render_waits, document, &args, 0);
     assert_non_null(strstr(shown, "\n250.0 ms lock at 1.235 s, tid 43 worker (reason: "
-                                  "kernel_stack, stack: switch)\n    schedule\n    futex_wait\n"
+                                  "kernel_stack, stack: switch), woken by own\\x1ber\n"
+                                  "    schedule\n    futex_wait\n"
                                   "    lock_wait\n"));
     assert_non_null(strstr(shown, "\n50.0 ms so far idle at 0.000 s, tid 42 ma\\x1bin (reason: -, "
                                   "stack: -)\n0.1 ms runnable"));
@@ -405,7 +462,7 @@ static void test_diagnose(void **state)
            "  throttled          0\n"
            "  data age           0.0 ms\n"
            "\nloss\n"
-           "  ring_full: 3\n"
+           "  ring_full: 3 records\n"
            "\ncode without names\n"
            "CPU ms    %  binary   why\n"
            "   1.0  0.9  libx.so  stripped\n"
@@ -516,6 +573,8 @@ int main(void)
         cmocka_unit_test(test_flame_off_cpu),
         cmocka_unit_test(test_waits),
         cmocka_unit_test(test_waits_with_stacks),
+        cmocka_unit_test(test_wakers),
+        cmocka_unit_test(test_wakers_with_stacks_and_chain),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_threads_wide_of_two_processes),
         cmocka_unit_test(test_sql),

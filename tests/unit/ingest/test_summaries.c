@@ -24,6 +24,8 @@ struct world {
     int64_t ts;
     unsigned n_deepest; /* addresses of a stack */
     bool has_off_cpu;
+    unsigned n_counters;
+    uint64_t counted[EVENT_COUNTERS_MAX];
     int64_t totals[4][3][4]; /* by process and thread: on-CPU, runnable, blocked, unknown ns */
     struct buf batch;
     struct ingest *in;
@@ -40,8 +42,11 @@ static void open_run(struct world *w, unsigned seed, int64_t max_bytes)
     *w = (struct world){.seed = seed, .ts = 1000000000000, .n_deepest = 12};
     snprintf(w->path, sizeof(w->path), "/tmp/stax-test-%d-%u.stax", (int)getpid(), seed);
     unlink(w->path);
+    static const struct ingest_counter counters[EVENT_COUNTERS_MAX] = {
+        {"cycles", "cycle"}, {"page-faults", "fault"}, {"r1a8", "event"}, {"task-clock", "ns"}};
     struct ingest_options options = {
         .path = w->path, .kallsyms = "", .without_files = true, .max_bytes = max_bytes};
+    options.max_folded = seed % 3 ? 0 : 40;
     struct ingest_run run = {.id = 1,
                              .pid = 100,
                              .command = "test",
@@ -49,7 +54,10 @@ static void open_run(struct world *w, unsigned seed, int64_t max_bytes)
                              .start_wall_ns = 1,
                              .frequency_hz = 900,
                              .period_ns = 1000,
-                             .stax_version = "test"};
+                             .stax_version = "test",
+                             .counters = counters,
+                             .n_counters = seed % (EVENT_COUNTERS_MAX + 1)};
+    w->n_counters = (unsigned)run.n_counters;
     struct err e;
     const struct ingest_ability off_cpu = {
         .name = "off_cpu", .is_available = seed % 4 != 0, .reason = "", .unlock = ""};
@@ -96,12 +104,52 @@ static void add_sample(struct world *w)
                              .on_cpu_ns = 900 + pick(w, 200)};
     s.tid = s.pid + (int32_t)(pick(w, 3) * 10);
     s.n_kernel = (uint16_t)(pick(w, 4) ? 0 : pick(w, s.n_addresses + 1u));
-    s.head.flags = pick(w, 20) ? 0 : EVENT_F_SAMPLE_TRUNCATED;
+    s.stack_end = pick(w, 20) ? EVENT_STACK_END_ROOT : EVENT_STACK_END_NO_CFI;
+    s.n_counters = (uint8_t)(pick(w, 50) ? w->n_counters : pick(w, 5));
     s.head.ts = w->ts - (pick(w, 10) ? 0 : (int64_t)pick(w, 5000)); /* also late, also equal */
     uint64_t *at = event_add_sample(&w->batch, &s);
     for (unsigned i = 0; i < s.n_addresses; i++) {
         put_address(w, at, i, s.n_kernel);
     }
+    /* As many as the run has, or they are not its own. */
+    for (unsigned i = 0; i < s.n_counters; i++) {
+        at[s.n_addresses + i] = pick(w, 3) ? pick(w, 1u << 20) : 0;
+        w->counted[i] += s.n_counters == w->n_counters ? at[s.n_addresses + i] : 0;
+    }
+}
+
+/* What ended the wait that is told next, by a thread of any process, some of them not known. */
+static void add_wakeup(struct world *w, const struct event_off_cpu *o)
+{
+    struct event_wakeup wake = {.pid = o->pid,
+                                .tid = o->tid,
+                                .waker = (uint8_t)pick(w, EVENT_N_WAKERS),
+                                .wake_ts = o->start_ts + o->dur_ns,
+                                .dur_ns = o->dur_ns};
+    if (wake.waker != EVENT_WAKER_INTERRUPT) {
+        wake.waker_pid = 100 + (int32_t)pick(w, 5);
+        wake.waker_tid = wake.waker_pid + (int32_t)(pick(w, 3) * 10);
+    }
+    wake.head.ts = o->head.ts;
+    wake.n_addresses = (uint16_t)(pick(w, 3) ? 1 + pick(w, w->n_deepest) : 0);
+    wake.n_kernel = (uint16_t)pick(w, wake.n_addresses + 1u);
+    uint64_t *at = event_add_wakeup(&w->batch, &wake);
+    for (unsigned i = 0; i < wake.n_addresses; i++) {
+        put_address(w, at, i, wake.n_kernel);
+    }
+}
+
+static void add_folded_wakeups(struct world *w, const struct event_off_cpu *o)
+{
+    struct event_wakeups_folded wakes = {.head = o->head,
+                                         .pid = o->pid,
+                                         .tid = o->tid,
+                                         .waker_pid = 100,
+                                         .waker_tid = 100 + (int32_t)(pick(w, 3) * 10),
+                                         .waker = (uint8_t)pick(w, EVENT_N_WAKERS),
+                                         .n_wakeups = 1 + pick(w, 1000),
+                                         .dur_ns = o->dur_ns / 2};
+    event_add_wakeups_folded(&w->batch, &wakes);
 }
 
 /* Single intervals, with and without stacks, vague and not, some of them longer than 10 s; folded
@@ -128,7 +176,13 @@ static void add_wait(struct world *w)
                                          .n_intervals = 1 + pick(w, 1000),
                                          .dur_ns = o.dur_ns};
         event_add_off_cpu_folded(&w->batch, &f);
+        if (o.state == EVENT_STATE_BLOCKED && pick(w, 2)) {
+            add_folded_wakeups(w, &o);
+        }
     } else {
+        if (o.state == EVENT_STATE_BLOCKED && pick(w, 2)) {
+            add_wakeup(w, &o);
+        }
         bool has_stack = o.state == EVENT_STATE_BLOCKED && pick(w, 3);
         o.n_addresses = (uint16_t)(has_stack ? 1 + pick(w, w->n_deepest) : 0);
         o.n_kernel = (uint16_t)pick(w, o.n_addresses + 1u);
@@ -244,8 +298,15 @@ static const char *const summaries[] = {
     "SELECT * FROM symbol_thread_sum ORDER BY utid, symbol",
     "SELECT * FROM frame_sum ORDER BY frame, utid",
     "SELECT * FROM callsite_sum ORDER BY callsite, utid",
+    "SELECT * FROM call_tree_counter ORDER BY node",
+    "SELECT * FROM symbol_counter ORDER BY symbol",
+    "SELECT * FROM frame_counter ORDER BY frame, utid",
+    "SELECT * FROM thread_counter ORDER BY utid",
+    "SELECT stack, c0, c1, c2, c3, 0 * max(snapshot) FROM stack_counter GROUP BY stack",
+    "SELECT * FROM counter ORDER BY slot",
     "SELECT * FROM thread_sum ORDER BY utid",
     "SELECT * FROM time_bucket ORDER BY bucket, utid",
+    "SELECT * FROM waker_sum ORDER BY waker, waker_utid, utid, waker_callsite",
     "SELECT * FROM stack ORDER BY id",
     "SELECT id, node FROM callsite ORDER BY id",
     "SELECT stack, n_samples, on_cpu_ns, 0 * max(snapshot) FROM stack_sum GROUP BY stack",
@@ -264,6 +325,31 @@ static const char from_samples[] =
     "GROUP BY ts, symbol)"
     " SELECT utid, symbol, sum(is_leaf), sum(is_leaf * ns), count(*), sum(ns) FROM one GROUP BY "
     "1, 2 ORDER BY 1, 2";
+
+/* The same of counters, over all threads, where one is not NULL. */
+static const char counters_from_samples[] =
+    "WITH RECURSIVE up(ts, c0, c1, c2, c3, callsite, symbol, is_leaf) AS ("
+    " SELECT s.ts, s.c0, s.c1, s.c2, s.c3, s.callsite, f.symbol, 1 FROM sample s JOIN frame f ON "
+    "f.id = s.frame"
+    " UNION ALL SELECT up.ts, c0, c1, c2, c3, c.parent, f.symbol, 0 FROM up JOIN callsite c ON "
+    "c.id = up.callsite JOIN frame f ON f.id = c.frame),"
+    " one(ts, c0, c1, c2, c3, symbol, is_leaf) AS (SELECT ts, c0, c1, c2, c3, symbol, max(is_leaf) "
+    "FROM up GROUP BY ts, symbol)"
+    " SELECT symbol, sum(is_leaf * c0), sum(is_leaf * c1), sum(is_leaf * c2), sum(is_leaf * c3), "
+    "sum(c0), sum(c1), sum(c2), sum(c3) FROM one GROUP BY 1 ORDER BY 1";
+static const char counters_from_summary[] =
+    "SELECT y.symbol, self_c0, self_c1, self_c2, self_c3, total_c0, total_c1, total_c2, total_c3 "
+    "FROM symbol_sum y LEFT JOIN symbol_counter c ON c.symbol = y.symbol WHERE n_total_samples > 0 "
+    "ORDER BY 1";
+static const char counter_tree_is_consistent[] =
+    "SELECT count(*) FROM call_tree p JOIN call_tree_counter pc ON pc.node = p.id WHERE "
+    "pc.total_c0 "
+    "<> pc.self_c0 + (SELECT ifnull(sum(c.total_c0), 0) FROM call_tree n JOIN call_tree_counter c "
+    "ON c.node = n.id WHERE n.parent = p.id)";
+static const char counters_of_frames[] =
+    "SELECT sum(c0), sum(c1), sum(c2), sum(c3) FROM frame_counter";
+static const char counters_of_threads[] =
+    "SELECT sum(c0), sum(c1), sum(c2), sum(c3) FROM thread_counter";
 
 static const char from_summary[] =
     "SELECT utid, symbol, n_self_samples, self_on_cpu_ns, n_total_samples, total_on_cpu_ns FROM "
@@ -300,6 +386,19 @@ static const char short_waits[] =
     "FROM (SELECT state, min(dur, max(0, ts + dur - (SELECT start_ts FROM run))) AS dur FROM "
     "thread_state WHERE dur < 10000000000 UNION ALL SELECT state, dur FROM folded_state)";
 
+/* Wakeups by who and whom, from rows and folded rows alone; and each belongs to a kept wait. */
+static const char from_wakeups[] =
+    "SELECT waker, waker_utid, utid, sum(n), sum(dur) FROM (SELECT waker, ifnull(waker_utid, 0) AS "
+    "waker_utid, utid, 1 AS n, dur FROM wakeup UNION ALL SELECT waker, waker_utid, utid, n_wakeups,"
+    " dur FROM folded_wakeup) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
+static const char waker_sums[] =
+    "SELECT waker, waker_utid, utid, sum(n_wakeups), sum(blocked_ns) FROM waker_sum GROUP BY 1, 2, "
+    "3 ORDER BY 1, 2, 3";
+static const char wakeups_of_waits[] =
+    "SELECT count(*), sum(w.dur) FROM wakeup w JOIN thread_state t ON t.utid = w.utid AND t.ts + "
+    "t.dur = w.ts AND t.dur = w.dur AND t.waker = w.waker AND ifnull(t.waker_utid, 0) = "
+    "ifnull(w.waker_utid, 0) AND ifnull(t.waker_callsite, 0) = ifnull(w.waker_callsite, 0)";
+
 static void assert_same_query(sqlite3 *db, const char *a, const char *b)
 {
     char *x = dump(db, a), *y = dump(db, b);
@@ -307,6 +406,39 @@ static void assert_same_query(sqlite3 *db, const char *a, const char *b)
     assert_string_equal(x, y);
     free(x);
     free(y);
+}
+
+static void check_counters(struct world *w, sqlite3 *db)
+{
+    struct buf expected = {0};
+    buf_addf(&expected, "%u|", w->n_counters);
+    for (unsigned i = 0; i < w->n_counters; i++) {
+        buf_addf(&expected, "%llu|", (unsigned long long)w->counted[i]);
+    }
+    buf_addch(&expected, '\n');
+    struct buf sql = {0};
+    buf_addstr(&sql, "SELECT count(*)");
+    for (unsigned i = 0; i < w->n_counters; i++) {
+        buf_addf(&sql, ", sum(n_attributed) FILTER (WHERE slot = %u)", i);
+    }
+    buf_addstr(&sql, " FROM counter");
+    char *counted = dump(db, buf_str(&sql));
+    buf_free(&sql);
+    assert_string_equal(counted, buf_str(&expected));
+    free(counted);
+    buf_free(&expected);
+    assert_same_query(db, counters_from_samples, counters_from_summary);
+    assert_same_query(db, counter_tree_is_consistent, "SELECT 0");
+    assert_same_query(db, counters_of_frames,
+                      "SELECT sum(c0), sum(c1), sum(c2), sum(c3) FROM sample");
+    assert_same_query(db, counters_of_frames, counters_of_threads);
+    if (w->n_counters == 0) {
+        assert_same_query(db,
+                          "SELECT (SELECT count(*) FROM call_tree_counter) + (SELECT count(*) FROM "
+                          "symbol_counter) + (SELECT count(*) FROM frame_counter) + (SELECT "
+                          "count(*) FROM thread_counter) + (SELECT count(*) FROM stack_counter)",
+                          "SELECT 0");
+    }
 }
 
 static void check_against_rebuild(struct world *w)
@@ -320,7 +452,10 @@ static void check_against_rebuild(struct world *w)
         assert_same_query(db, from_waits, from_markers);
         assert_same_query(db, thread_waits, thread_sums);
         assert_same_query(db, waits_in_buckets, short_waits);
+        assert_same_query(db, from_wakeups, waker_sums);
+        assert_same_query(db, wakeups_of_waits, "SELECT count(*), sum(dur) FROM wakeup");
     }
+    check_counters(w, db);
     assert_same_query(db, "SELECT sum(n_total_samples) FROM call_tree WHERE parent = 0",
                       "SELECT n_samples FROM run");
     assert_same_query(db, "SELECT count(*), sum(on_cpu_ns), max(ts) - min(ts) >= 0 FROM sample",
@@ -341,6 +476,20 @@ static void check_against_rebuild(struct world *w)
     sqlite3_close(db);
 }
 
+/* What was counted in all is known at the end, for all but the last counter. */
+static void end_counters(struct world *w)
+{
+    for (unsigned i = 0; i + 1 < w->n_counters; i++) {
+        const struct event_counter_total total = {.head.ts = w->ts,
+                                                  .slot = i,
+                                                  .n_counted = w->counted[i] + i,
+                                                  .enabled_ns = 1000,
+                                                  .running_ns = 900};
+        event_add_counter_total(&w->batch, &total);
+    }
+    feed(w);
+}
+
 static void incremental_equals_rebuilt(void **state)
 {
     (void)state;
@@ -348,6 +497,7 @@ static void incremental_equals_rebuilt(void **state)
         struct world w;
         open_run(&w, seed, 0);
         play(&w, 400 * seed);
+        end_counters(&w);
         assert_int_equal(ingest_finish(w.in, "stopped", w.ts, NULL), 0);
         ingest_close(w.in);
         check_against_rebuild(&w);
@@ -380,7 +530,7 @@ static void size_bound_drops_oldest_rows(void **state)
 {
     (void)state;
     struct world w;
-    open_run(&w, 7, 10 << 20);
+    open_run(&w, 7, 12 << 20);
     w.n_deepest = 2;
     for (int i = 0; i < 60; i++) {
         play(&w, 4000);
@@ -412,6 +562,42 @@ static void size_bound_drops_oldest_rows(void **state)
     remove_run(&w);
 }
 
+/* Rows of folded waits are added up when they get many: fewer rows, the same sums. */
+static void folded_rows_are_bounded(void **state)
+{
+    (void)state;
+    char *sums[2];
+    long n_rows[2];
+    for (int is_bounded = 0; is_bounded < 2; is_bounded++) {
+        struct world w;
+        open_run(&w, is_bounded ? 21 : 1021, 0); /* 21 % 3 == 0: at most some 40 rows */
+        w.seed = 5;
+        play(&w, 20000);
+        assert_int_equal(ingest_finish(w.in, "stopped", w.ts, NULL), 0);
+        ingest_close(w.in);
+        sqlite3 *db = open_file(&w);
+        assert_same_query(db, "SELECT max(n_buckets) > 1 FROM folded_state",
+                          is_bounded ? "SELECT 1" : "SELECT 0");
+        char *n = dump(db, "SELECT count(*) FROM folded_state");
+        n_rows[is_bounded] = strtol(n, NULL, 10);
+        free(n);
+        assert_same_query(
+            db, "SELECT count(*) FROM folded_state WHERE bucket < 0 OR bucket % n_buckets",
+            "SELECT 0");
+        sums[is_bounded] =
+            dump(db, "SELECT utid, state, reason, sum(n_intervals), sum(dur) FROM "
+                     "folded_state GROUP BY 1, 2, 3 UNION ALL SELECT utid, waker, "
+                     "waker_utid, sum(n_wakeups), sum(dur) FROM folded_wakeup GROUP BY 1, 2, 3");
+        sqlite3_close(db);
+        check_against_rebuild(&w);
+        remove_run(&w);
+    }
+    assert_true(n_rows[1] < n_rows[0]);
+    assert_string_equal(sums[0], sums[1]);
+    free(sums[0]);
+    free(sums[1]);
+}
+
 static void malformed_batches_are_counted(void **state)
 {
     (void)state;
@@ -436,6 +622,7 @@ int main(void)
         cmocka_unit_test(incremental_equals_rebuilt),
         cmocka_unit_test(interrupted_run_is_rebuilt),
         cmocka_unit_test(size_bound_drops_oldest_rows),
+        cmocka_unit_test(folded_rows_are_bounded),
         cmocka_unit_test(malformed_batches_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,7 +5,7 @@
  * With STAX_UPDATE_EXPECTED=1 in the environment the results are rewritten to what the queries
  * give.
  */
-#include "fixture.h"
+#include "fixture_counters.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -13,7 +13,7 @@
 #include "base/json.h"
 #include "base/text.h"
 
-enum { MAX_COLUMNS = 16, N_QUERIES = 23 };
+enum { MAX_COLUMNS = 16, N_QUERIES = 28 };
 
 static const char docs_path[] = "docs/sql.md";
 
@@ -131,6 +131,7 @@ static void every_query_gives_what_is_printed(void **state)
     fixture_path(path, sizeof(path));
     model_read(&m, "tests/sql/example.profile");
     model_write(&m, path);
+    counters_write(&m, path);
     assert_int_equal(query_open(&q, path, false, &e), 0);
     assert_int_equal(answer_all(&made, q, text), N_QUERIES);
     if (getenv("STAX_UPDATE_EXPECTED")) {
@@ -162,6 +163,7 @@ static void every_table_and_view_is_named(void **state)
     fixture_path(path, sizeof(path));
     model_read_line(&m, "process 1 app");
     model_write(&m, path);
+    counters_write(&m, path);
     assert_int_equal(query_open(&q, path, false, &e), 0);
     assert_int_equal(query_sql(q, "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')",
                                NULL, &document, &e),
@@ -193,6 +195,7 @@ static void limits_are_checked_and_reported(void **state)
     model_read_line(&m, "process 1 app");
     model_read_line(&m, "sample 1 main x9");
     model_write(&m, path);
+    counters_write(&m, path);
     assert_int_equal(query_open(&q, path, false, &e), 0);
     json_t *limits = json_pack("{s:i}", "max_rows", 3);
     assert_int_equal(query_sql(q, "SELECT ts FROM sample", limits, &document, &e), 0);
@@ -248,6 +251,7 @@ static void one_document_is_of_one_commit(void **state)
     model_read_line(&m, "process 1 app");
     model_read_line(&m, "sample 1 main x9");
     model_write(&m, path);
+    counters_write(&m, path);
     struct committer c = {.path = path};
     assert_int_equal(query_open(&q, path, false, &e), 0);
     assert_int_equal(pthread_create(&thread, NULL, commit_on, &c), 0);

@@ -2,7 +2,7 @@
  * test_property.c - for random runs and random filters, every view answers what adding up the
  * samples one by one gives; also while the run grows under an open reader.
  */
-#include "fixture.h"
+#include "fixture_counters.h"
 
 #include "base/json.h"
 
@@ -11,6 +11,8 @@ struct request {
     int64_t from_ns, to_ns; /* to_ns 0: to the end */
     uint32_t excluded[2];
     size_t n_excluded;
+    bool has_counters;
+    int by; /* a counter, -1: time */
 };
 
 static uint64_t next_random(uint64_t *state)
@@ -94,6 +96,36 @@ static json_t *parameters_of(const struct model *m, const struct request *r)
     return p;
 }
 
+/* The same with "by", for views that have it. */
+static json_t *parameters_by(const struct model *m, const struct request *r)
+{
+    json_t *p = parameters_of(m, r);
+
+    if (r->by >= 0) {
+        json_object_set_new(p, "by", json_string(model_counters[r->by]));
+    }
+    return p;
+}
+
+/* That a member has these counts, or is not there in a run without counters. */
+static void check_counts(const json_t *object, const char *key, const struct request *r,
+                         const int64_t counts[MODEL_COUNTERS])
+{
+    const json_t *all = json_object_get(object, key);
+
+    assert_int_equal(json_object_size(all), r->has_counters ? MODEL_COUNTERS : 0);
+    for (int slot = 0; r->has_counters && slot < MODEL_COUNTERS; slot++) {
+        assert_int_equal(json_int_at(all, model_counters[slot], -1), counts[slot]);
+    }
+}
+
+static void count(int64_t counts[MODEL_COUNTERS], size_t sample)
+{
+    for (int slot = 0; slot < MODEL_COUNTERS; slot++) {
+        counts[slot] += model_count(sample, slot);
+    }
+}
+
 /* The document of a view; parameters are taken. */
 static json_t *ask(struct query *q, const char *view, json_t *parameters)
 {
@@ -131,9 +163,9 @@ static void check_total(struct query *q, const struct model *m, const struct req
 
 static void check_top(struct query *q, const struct model *m, const struct request *r, bool is_self)
 {
-    int64_t sums[MAX_SYMBOLS + 1][4] = {{0}};
-    int64_t n_functions = 0, last = INT64_MAX;
-    json_t *parameters = parameters_of(m, r), *row;
+    int64_t sums[MAX_SYMBOLS + 1][4] = {{0}}, counts[MAX_SYMBOLS + 1][2][MODEL_COUNTERS] = {{{0}}};
+    int64_t n_functions = 0, last = INT64_MAX, all[MODEL_COUNTERS] = {0};
+    json_t *parameters = parameters_by(m, r), *row;
     size_t i;
 
     for (i = 0; i < m->n_samples; i++) {
@@ -144,6 +176,15 @@ static void check_top(struct query *q, const struct model *m, const struct reque
             sums[symbol][1] += is_leaf ? s->on_cpu_ns : 0;
             sums[symbol][2] += is_on(s, symbol);
             sums[symbol][3] += is_on(s, symbol) ? s->on_cpu_ns : 0;
+            if (is_leaf) {
+                count(counts[symbol][0], i);
+            }
+            if (is_on(s, symbol)) {
+                count(counts[symbol][1], i);
+            }
+        }
+        if (passes(m, r, s)) {
+            count(all, i);
         }
     }
     for (uint32_t symbol = 1; symbol <= m->n_symbols; symbol++) {
@@ -157,10 +198,15 @@ static void check_top(struct query *q, const struct model *m, const struct reque
     json_t *functions = json_object_get(json_object_get(document, "data"), "functions");
     assert_int_equal(json_array_size(functions), n_functions);
     assert_int_equal(data_int(document, "n_functions"), n_functions);
+    check_counts(json_object_get(document, "data"), "counters", r, all);
     json_array_foreach(functions, i, row)
     {
         int64_t symbol = json_int_at(row, "symbol", 0);
-        int64_t key = json_int_at(row, is_self ? "self_on_cpu_ns" : "total_on_cpu_ns", -1);
+        check_counts(row, "self_counters", r, counts[symbol][0]);
+        check_counts(row, "total_counters", r, counts[symbol][1]);
+        int64_t key = r->by >= 0
+                          ? counts[symbol][!is_self][r->by]
+                          : json_int_at(row, is_self ? "self_on_cpu_ns" : "total_on_cpu_ns", -1);
         assert_int_equal(json_int_at(row, "n_self_samples", -1), sums[symbol][0]);
         assert_int_equal(json_int_at(row, "self_on_cpu_ns", -1), sums[symbol][1]);
         assert_int_equal(json_int_at(row, "n_total_samples", -1), sums[symbol][2]);
@@ -175,6 +221,7 @@ static void check_top(struct query *q, const struct model *m, const struct reque
 static void check_threads(struct query *q, const struct model *m, const struct request *r)
 {
     int64_t sums[MAX_THREADS + 1] = {0}, n = 0, ns = 0;
+    int64_t counts[MAX_THREADS + 1][MODEL_COUNTERS] = {{0}};
     json_t *parameters = parameters_of(m, r), *row;
     size_t i;
 
@@ -182,6 +229,8 @@ static void check_threads(struct query *q, const struct model *m, const struct r
         const struct model_sample *s = &m->samples[i];
         if (passes(m, r, s)) {
             sums[s->utid] += s->on_cpu_ns;
+            count(counts[s->utid], i);
+            count(counts[0], i);
             ns += s->on_cpu_ns;
         }
     }
@@ -193,10 +242,12 @@ static void check_threads(struct query *q, const struct model *m, const struct r
         int64_t utid = json_int_at(row, "utid", 0);
         assert_int_equal(json_int_at(row, "on_cpu_ns", -1), sums[utid]);
         assert_int_equal(json_int_at(row, "tid", -1), m->threads[utid].tid);
+        check_counts(row, "counters", r, counts[utid]);
         sums[utid] = 0;
         n++;
     }
     assert_int_equal(data_int(document, "n_threads"), n);
+    check_counts(json_object_get(document, "data"), "counters", r, counts[0]);
     assert_int_equal(data_int(document, "on_cpu_ns"), ns);
     for (uint32_t utid = 1; utid <= m->n_threads; utid++) {
         assert_int_equal(sums[utid], 0); /* none was left out */
@@ -215,7 +266,7 @@ static int64_t check_nodes(const struct model *m, const struct request *r, const
     assert_true(depth < MAX_DEPTH);
     json_array_foreach(nodes, i, node)
     {
-        int64_t self = 0, total = 0;
+        int64_t self = 0, total = 0, counts[2][MODEL_COUNTERS] = {{0}};
         prefix[depth] = (uint32_t)json_int_at(node, "symbol", 0);
         for (size_t k = 0; k < m->n_samples; k++) {
             const struct model_sample *s = &m->samples[k];
@@ -223,15 +274,22 @@ static int64_t check_nodes(const struct model *m, const struct request *r, const
                 memcmp(s->stack, prefix, (depth + 1) * sizeof(*prefix)) == 0) {
                 total += s->on_cpu_ns;
                 self += s->depth == depth + 1 ? s->on_cpu_ns : 0;
+                count(counts[1], k);
+                if (s->depth == depth + 1) {
+                    count(counts[0], k);
+                }
             }
         }
+        check_counts(node, "self_counters", r, counts[0]);
+        check_counts(node, "total_counters", r, counts[1]);
+        int64_t weight = r->by >= 0 ? counts[1][r->by] : total;
         assert_int_equal(json_int_at(node, "self_on_cpu_ns", -1), self);
         assert_int_equal(json_int_at(node, "total_on_cpu_ns", -1), total);
         assert_true(json_is_null(json_object_get(node, "cut")));
-        assert_true(total > 0 && total <= last);
+        assert_true(total > 0 && weight <= last);
         int64_t below_it = check_nodes(m, r, json_object_get(node, "children"), prefix, depth + 1);
         assert_int_equal(below_it, total - self);
-        last = total;
+        last = weight;
         all += total;
     }
     return all;
@@ -239,7 +297,7 @@ static int64_t check_nodes(const struct model *m, const struct request *r, const
 
 static void check_flame(struct query *q, const struct model *m, const struct request *r)
 {
-    json_t *parameters = parameters_of(m, r);
+    json_t *parameters = parameters_by(m, r);
     uint32_t prefix[MAX_DEPTH];
 
     json_object_set_new(parameters, "threshold_pct", json_real(0));
@@ -614,11 +672,13 @@ static struct request make_request(const struct model *m, uint64_t *random)
     return r;
 }
 
-static void check_all(struct query *q, const struct model *m, uint64_t *random)
+static void check_all(struct query *q, const struct model *m, uint64_t *random, bool has_counters)
 {
     struct request r = make_request(m, random);
     uint32_t symbol = 1 + below(random, m->n_symbols);
 
+    r.has_counters = has_counters;
+    r.by = has_counters ? (int)below(random, MODEL_COUNTERS + 1) - 1 : -1;
     check_total(q, m, &r);
     check_top(q, m, &r, below(random, 2));
     check_threads(q, m, &r);
@@ -627,6 +687,14 @@ static void check_all(struct query *q, const struct model *m, uint64_t *random)
     check_waits(q, m, &r, random);
     if (strcmp(m->kinds[symbol], "function") == 0) {
         check_neighbors(q, m, &r, symbol);
+    }
+}
+
+static void write_run(struct model *m, const char *path, bool has_counters)
+{
+    model_write(m, path);
+    if (has_counters) {
+        counters_write(m, path);
     }
 }
 
@@ -644,10 +712,11 @@ static void run_once(uint64_t seed, bool is_folded)
     if (is_folded && m.n_snapshots) {
         m.n_folded = m.snapshots[below(&random, (uint32_t)m.n_snapshots)];
     }
-    model_write(&m, path);
+    bool has_counters = seed % 2;
+    write_run(&m, path, has_counters);
     assert_int_equal(query_open(&q, path, false, &e), 0);
     for (int i = 0; i < 8; i++) {
-        check_all(q, &m, &random);
+        check_all(q, &m, &random, has_counters);
     }
     /* The run goes on: the reader's tree is older than the samples, then snapshots reach it. */
     for (int round = 0; round < 3; round++) {
@@ -656,9 +725,9 @@ static void run_once(uint64_t seed, bool is_folded)
         if (round == 0) {
             m.n_snapshots = n_snapshots;
         }
-        model_write(&m, path);
+        write_run(&m, path, has_counters);
         for (int i = 0; i < 4; i++) {
-            check_all(q, &m, &random);
+            check_all(q, &m, &random, has_counters);
         }
     }
     query_close(q);

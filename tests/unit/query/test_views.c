@@ -239,6 +239,7 @@ static void every_document_has_its_members(void **state)
     model_read_line(&m, "process 100 app");
     model_read_line(&m, "sample 100 main;work x5");
     model_read_line(&m, "wait 100 main;nap sleep 3");
+    model_read_line(&m, "woken interrupt");
     model_write(&m, path);
     assert_int_equal(query_open(&q, path, false, &e), 0);
     for (const struct view *v = query_views; v->name; v++) {

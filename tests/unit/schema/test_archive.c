@@ -307,9 +307,9 @@ static void test_foreign_things(void **state)
         {"ALTER TABLE run ADD COLUMN x INTEGER", STAX_ECORRUPT, "differ at run.x"},
         {"ALTER TABLE thread ADD COLUMN x INTEGER AS (tid + 1)", STAX_ECORRUPT,
          "differ at thread.x"},
-        {"DROP TABLE waker_sum", STAX_ECORRUPT, "differ at waker_sum"},
+        {"DROP TABLE folded_wakeup", STAX_ECORRUPT, "differ at folded_wakeup"},
         {"CREATE TABLE \"x\x1b[31m\" (a)", STAX_ECORRUPT, "x\\x1b"},
-        {"PRAGMA user_version = 3", STAX_EVERSION, "newer stax"},
+        {"PRAGMA user_version = 4", STAX_EVERSION, "newer stax"},
         {"PRAGMA user_version = 0", STAX_EVERSION, "cannot read"},
         {"PRAGMA user_version = -3", STAX_ECORRUPT, "not a stax run"},
         {"PRAGMA application_id = 1", STAX_ECORRUPT, "not a stax run"},
@@ -442,6 +442,12 @@ static void make_older(struct fixture *f, const char *path)
     run_sql(path,
             "DROP VIEW v_top; CREATE VIEW v_old AS SELECT id FROM run;"
             "DROP VIEW v_waits; DROP VIEW v_ledger; DROP VIEW v_call_tree; DROP TABLE folded_state;"
+            "DROP VIEW v_counters; DROP TABLE call_tree_counter; DROP TABLE symbol_counter;"
+            "DROP TABLE frame_counter; DROP TABLE thread_counter; DROP TABLE stack_counter;"
+            "DROP TABLE counter; CREATE TABLE counter (slot INTEGER PRIMARY KEY, name TEXT NOT "
+            "NULL, unit TEXT NOT NULL) STRICT;"
+            "DROP VIEW v_wakers; DROP VIEW v_wakeups; DROP TABLE folded_wakeup;"
+            "DROP TABLE stack_end;"
             "ALTER TABLE run DROP COLUMN has_off_cpu;"
             "ALTER TABLE thread_state DROP COLUMN reason_from;"
             "ALTER TABLE call_tree DROP COLUMN n_self_waits;"
@@ -495,7 +501,8 @@ static void test_migrations_that_fail(void **state)
     static const struct migration_step wrong_sql[] = {
         {2, "CREATE TABLE run (a); PRAGMA user_version = 2"}, {0, NULL}};
     static const struct migration_step no_version[] = {{2, "SELECT 1"}, {0, NULL}};
-    static const struct migration_step unfinished[] = {{2, "PRAGMA user_version = 2"}, {0, NULL}};
+    static const struct migration_step unfinished[] = {
+        {2, "PRAGMA user_version = 2"}, {3, "PRAGMA user_version = 3"}, {0, NULL}};
     static const struct migration_step gap[] = {{3, "PRAGMA user_version = 3"}, {0, NULL}};
     static const struct {
         const struct migration_step *steps;
@@ -526,9 +533,9 @@ static void test_steps_run_in_order(void **state)
 {
     struct fixture *f = *state;
     static const struct migration_step steps[] = {
-        {2, "SELECT raise_an_error"},
-        {3, "CREATE TABLE note (text TEXT) STRICT; PRAGMA user_version = 3"},
-        {4, "INSERT INTO note VALUES ('four'); PRAGMA user_version = 4"},
+        {3, "SELECT raise_an_error"},
+        {4, "CREATE TABLE note (text TEXT) STRICT; PRAGMA user_version = 4"},
+        {5, "INSERT INTO note VALUES ('five'); PRAGMA user_version = 5"},
         {0, NULL}};
     char *path = saved(f);
     struct err e = {0};
@@ -536,8 +543,8 @@ static void test_steps_run_in_order(void **state)
         fail_msg("%s", e.msg);
     }
     assert_int_equal(migrate(path, steps, &e), 0);
-    assert_rows(path, "SELECT text FROM note", "four\n");
-    assert_rows(path, "PRAGMA user_version", "4\n");
+    assert_rows(path, "SELECT text FROM note", "five\n");
+    assert_rows(path, "PRAGMA user_version", "5\n");
     assert_rows(path, "SELECT count(*) FROM v_top", "4\n");
     free(path);
 }

@@ -94,21 +94,40 @@ static void test_waits(void **state)
 {
     struct fixture *f = *state;
     make_run(f->run);
-    run_sql(f->run,
-            "INSERT INTO binary VALUES"
-            " (4, '[kernel]', '[kernel]', 'kernel', NULL, 1, 'kallsyms', NULL);"
-            "INSERT INTO symbol VALUES (6, 'function', 'futex_wait', NULL, 4, 64, 64, 'kallsyms');"
-            "INSERT INTO frame VALUES (7, 4, 70, 6);"
-            "INSERT INTO callsite VALUES (4, 3, 7, 3, 6);"
-            "INSERT INTO thread_state VALUES"
-            " (1, 1002000000, 1000000, 1, 'blocked', 'lock', 'syscall', 4, 'switch', NULL, NULL),"
-            " (2, 1004000000, 3000000, 2, 'runnable', NULL, NULL, NULL, NULL, NULL, NULL),"
-            " (3, 1005000000, 2000000, 2, 'blocked', 'idle', 'none', 1, 'none', NULL, NULL)");
+    run_sql(
+        f->run,
+        "INSERT INTO binary VALUES"
+        " (4, '[kernel]', '[kernel]', 'kernel', NULL, 1, 'kallsyms', NULL);"
+        "INSERT INTO symbol VALUES (6, 'function', 'futex_wait', NULL, 4, 64, 64, 'kallsyms');"
+        "INSERT INTO frame VALUES (7, 4, 70, 6);"
+        "INSERT INTO callsite VALUES (4, 3, 7, 3, 6);"
+        "INSERT INTO thread_state VALUES"
+        " (1, 1002000000, 1000000, 1, 'blocked', 'lock', 'syscall', 4, 'switch', 2, 3, 'thread'),"
+        " (2, 1004000000, 3000000, 2, 'runnable', NULL, NULL, NULL, NULL, NULL, NULL, NULL),"
+        " (3, 1005000000, 2000000, 2, 'blocked', 'idle', 'none', 1, 'none', NULL, NULL, NULL)");
     assert_rows(f->run,
-                "SELECT start_s, dur_ms, state, reason, function, stack_from, tid FROM v_waits",
-                "0.004|3.0|runnable|NULL|NULL|NULL|101\n"
-                "0.005|2.0|blocked|idle|NULL|none|101\n"
-                "0.002|1.0|blocked|lock|work|switch|100\n");
+                "SELECT start_s, dur_ms, state, reason, function, stack_from, tid, waker, waker_tid"
+                "  FROM v_waits",
+                "0.004|3.0|runnable|NULL|NULL|NULL|101|NULL|NULL\n"
+                "0.005|2.0|blocked|idle|NULL|none|101|NULL|NULL\n"
+                "0.002|1.0|blocked|lock|work|switch|100|thread|101\n");
+}
+
+static void test_wakers(void **state)
+{
+    struct fixture *f = *state;
+    make_run(f->run);
+    run_sql(f->run, "INSERT INTO wakeup VALUES (1, 1002000000, 1, 1000000, 'thread', 101, 2, 3),"
+                    " (2, 1003000000, 1, 2000000, 'interrupt', NULL, NULL, NULL),"
+                    " (3, 1004000000, 2, 500000, 'outside', 4711, NULL, NULL);"
+                    "INSERT INTO waker_sum VALUES ('thread', 2, 1, 3, 1, 1000000),"
+                    " ('thread', 2, 1, 0, 5, 4000000), ('interrupt', 0, 1, 0, 1, 2000000),"
+                    " ('outside', 0, 2, 0, 1, 500000)");
+    assert_rows(f->run, "SELECT waker, waker_tid, tid, n_wakeups, blocked_ms FROM v_wakers",
+                "thread|101|100|6|5.0\ninterrupt|NULL|100|1|2.0\noutside|NULL|101|1|0.5\n");
+    assert_rows(f->run, "SELECT at_s, blocked_ms, tid, waker, waker_tid, function FROM v_wakeups",
+                "0.002|1.0|100|thread|101|work\n0.003|2.0|100|interrupt|NULL|NULL\n"
+                "0.004|0.5|101|outside|4711|NULL\n");
 }
 
 static void test_binaries(void **state)
@@ -181,7 +200,7 @@ static void test_every_view_is_commented(void **state)
 {
     struct fixture *f = *state;
     make_run(f->run);
-    assert_rows(f->run, "SELECT count(*) FROM sqlite_schema WHERE type = 'view'", "21\n");
+    assert_rows(f->run, "SELECT count(*) FROM sqlite_schema WHERE type = 'view'", "24\n");
     /* Views with fewer lines of comment than one each for itself and its columns. */
     assert_rows(f->run,
                 "SELECT v.name FROM sqlite_schema AS v WHERE v.type = 'view' AND"
@@ -203,6 +222,7 @@ int main(void)
         T(test_threads_and_processes),
         T(test_ledger),
         T(test_waits),
+        T(test_wakers),
         T(test_binaries),
         T(test_samples),
         T(test_perfetto),

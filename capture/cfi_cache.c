@@ -1,0 +1,478 @@
+/* cfi_cache.c - see cfi_cache.h. */
+#include "capture/cfi_cache.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <sys/auxv.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+
+#include "base/buf.h"
+#include "base/fd.h"
+#include "base/map.h"
+#include "base/mem.h"
+
+enum {
+    MAPS_BYTES_MAX = 1 << 24,
+    STUCK_S = 5, /* a file whose opening hangs (a dead network mount) does not hold up the end */
+};
+/* A binary mapped again so soon after it was looked at is the same file. */
+static const int64_t SEEN_NS = 100000000;
+
+/* What tells a file from another that was given its inode. */
+struct generation {
+    int64_t size, mtime_ns, ctime_ns;
+};
+
+struct cfi_binary {
+    size_t n_refs, n_jobs;
+    struct cfi_table *table;
+    size_t n_bytes;
+    struct generation generation;
+    int64_t seen_ts; /* CLOCK_MONOTONIC ns, when its file was asked for last; 0: never */
+    bool is_dropped; /* its table found no room */
+};
+
+/* What the thread is to do, and later what it did. */
+struct job {
+    struct job *next;
+    struct cfi_binary *binary;
+    int32_t pid;
+    uint64_t start, end, inode;
+    char *path;
+    bool has_table; /* of this generation: only look whether it is still that */
+    struct generation generation;
+    bool is_same, is_unread;
+    struct cfi_table *table;
+    int64_t took_ns;
+};
+
+struct cfi_cache {
+    const struct unwind_arch *arch;
+    size_t max_bytes;
+    struct strmap by_identity;    /* device and inode -> index + 1 */
+    struct cfi_binary **binaries; /* by index */
+    size_t n_binaries, cap_binaries;
+    struct cfi_binary vdso;
+    struct cfi_cache_stats stats;
+    int fd; /* eventfd: there is something in done */
+    pthread_t thread;
+
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t has_work;
+    struct job *urgent, **last_urgent; /* those that have a table to be checked: quickly done */
+    struct job *todo, **last_todo;
+    struct job *done;
+    bool is_stopping;
+};
+
+static void free_job(struct job *j)
+{
+    cfi_table_free(j->table);
+    free(j->path);
+    free(j);
+}
+
+static void free_jobs(struct job *list)
+{
+    while (list) {
+        struct job *next = list->next;
+        free_job(list);
+        list = next;
+    }
+}
+
+/* ---- the thread ---- */
+
+/* Opens path if it is the mapped file. Inodes decide: overlay and btrfs mounts report devices that
+ * stat(2) does not. */
+static int open_same(const char *path, uint64_t inode, struct stat *st)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd >= 0 && (fstat(fd, st) != 0 || !S_ISREG(st->st_mode) || st->st_ino != inode)) {
+        fd_close(&fd);
+    }
+    return fd;
+}
+
+/* By the target's own root; by the kernel's links to the very file, which work for deleted ones,
+ * but map_files for privileged users only; and, when the process is gone, by its plain path. */
+static int open_mapped(const struct job *j, struct stat *st)
+{
+    struct buf path = {0};
+    int fd = -1;
+    for (int i = 0; i < 4 && fd < 0; i++) {
+        buf_clear(&path);
+        switch (i) {
+        case 0:
+            buf_addf(&path, "/proc/%d/root%s", j->pid, j->path);
+            break;
+        case 1:
+            buf_addf(&path, "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, j->pid, j->start, j->end);
+            break;
+        case 2:
+            buf_addf(&path, "/proc/%d/exe", j->pid);
+            break;
+        default:
+            buf_addstr(&path, j->path);
+            break;
+        }
+        fd = open_same(buf_str(&path), j->inode, st);
+    }
+    buf_free(&path);
+    return fd;
+}
+
+static struct generation generation_of(const struct stat *st)
+{
+    return (struct generation){
+        .size = st->st_size,
+        .mtime_ns = st->st_mtim.tv_sec * 1000000000LL + st->st_mtim.tv_nsec,
+        .ctime_ns = st->st_ctim.tv_sec * 1000000000LL + st->st_ctim.tv_nsec,
+    };
+}
+
+static bool is_same_generation(const struct generation *a, const struct generation *b)
+{
+    return a->size == b->size && a->mtime_ns == b->mtime_ns && a->ctime_ns == b->ctime_ns;
+}
+
+static void do_job(const struct unwind_arch *arch, struct job *j)
+{
+    int64_t began = clock_monotonic_ns();
+    struct stat st;
+    struct err ignored;
+    int fd = open_mapped(j, &st);
+    if (fd < 0) {
+        /* What cannot be looked at any more is taken for what it was. */
+        j->is_same = j->has_table;
+        j->is_unread = !j->has_table;
+    } else {
+        struct generation now = generation_of(&st);
+        j->is_same = j->has_table && is_same_generation(&now, &j->generation);
+        j->generation = now;
+        if (!j->is_same) {
+            j->table = cfi_table_open(arch, fd, &ignored);
+            j->is_unread = !j->table;
+        }
+    }
+    fd_close(&fd);
+    j->took_ns = clock_monotonic_ns() - began;
+}
+
+static struct job *take_job(struct cfi_cache *c)
+{
+    struct job *j = c->urgent ? c->urgent : c->todo;
+    if (!j) {
+        return NULL;
+    }
+    struct job **first = c->urgent ? &c->urgent : &c->todo;
+    struct job ***last = c->urgent ? &c->last_urgent : &c->last_todo;
+    *first = j->next;
+    if (!*first) {
+        *last = first;
+    }
+    return j;
+}
+
+static void *work(void *ctx)
+{
+    struct cfi_cache *c = ctx;
+    pthread_mutex_lock(&c->lock);
+    while (!c->is_stopping) {
+        struct job *j = take_job(c);
+        if (!j) {
+            pthread_cond_wait(&c->has_work, &c->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&c->lock);
+        do_job(c->arch, j);
+        pthread_mutex_lock(&c->lock);
+        j->next = c->done;
+        c->done = j;
+        uint64_t one = 1;
+        /* Fails only when the counter is full, and then it is readable all the same. */
+        ssize_t n = write(c->fd, &one, sizeof(one));
+        (void)n;
+    }
+    pthread_mutex_unlock(&c->lock);
+    return NULL;
+}
+
+/* ---- its owner ---- */
+
+static size_t table_bytes(const struct cfi_table *t)
+{
+    struct cfi_table_stats stats = {0};
+    if (t) {
+        cfi_table_get_stats(t, &stats);
+    }
+    return stats.n_bytes;
+}
+
+static void set_table(struct cfi_cache *c, struct cfi_binary *b, struct cfi_table *table)
+{
+    c->stats.n_bytes -= b->n_bytes;
+    c->stats.n_binaries -= b->table != NULL;
+    cfi_table_free(b->table);
+    b->table = table;
+    b->n_bytes = table_bytes(table);
+    c->stats.n_bytes += b->n_bytes;
+    c->stats.n_binaries += b->table != NULL;
+}
+
+/* Makes room for n bytes: forgets tables that nobody maps, those not mapped for longest first. */
+static bool make_room(struct cfi_cache *c, size_t n)
+{
+    while (c->stats.n_bytes + n > c->max_bytes) {
+        struct cfi_binary *oldest = NULL;
+        for (size_t i = 0; i < c->n_binaries; i++) {
+            struct cfi_binary *b = c->binaries[i];
+            if (b->table && !b->n_refs && !b->n_jobs && (!oldest || b->seen_ts < oldest->seen_ts)) {
+                oldest = b;
+            }
+        }
+        if (!oldest) {
+            return false;
+        }
+        set_table(c, oldest, NULL);
+        oldest->seen_ts = 0;
+    }
+    return true;
+}
+
+/* The vDSO's size is nowhere but in the maps file. */
+static void open_vdso(struct cfi_cache *c)
+{
+    unsigned long image = getauxval(AT_SYSINFO_EHDR);
+    struct buf maps = {0};
+    struct err ignored;
+    char start[32];
+    fd_read_file("/proc/self/maps", MAPS_BYTES_MAX, &maps);
+    snprintf(start, sizeof(start), "\n%lx-", image);
+    const char *line = image ? strstr(buf_str(&maps), start) : NULL;
+    unsigned long end = line ? strtoul(line + strlen(start), NULL, 16) : 0;
+    if (end > image) {
+        set_table(c, &c->vdso,
+                  cfi_table_from_image(c->arch, (const void *)image, end - image, &ignored));
+    }
+    buf_free(&maps);
+}
+
+static int start_thread(struct cfi_cache *c, struct err *e)
+{
+    sigset_t all, old;
+    /* Signals are the business of the threads that were there before. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int rc = pthread_create(&c->thread, NULL, work, c);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (rc != 0) {
+        return err_set_errno(e, rc, "cannot start the thread for unwind tables");
+    }
+    pthread_setname_np(c->thread, "stax-tables");
+    return 0;
+}
+
+static void free_owned(struct cfi_cache *c)
+{
+    for (size_t i = 0; i < c->n_binaries; i++) {
+        cfi_table_free(c->binaries[i]->table);
+        free(c->binaries[i]);
+    }
+    free(c->binaries);
+    cfi_table_free(c->vdso.table);
+    strmap_free(&c->by_identity);
+    free_jobs(c->urgent);
+    free_jobs(c->todo);
+    free_jobs(c->done);
+    fd_close(&c->fd);
+    pthread_cond_destroy(&c->has_work);
+    pthread_mutex_destroy(&c->lock);
+    free(c);
+}
+
+int cfi_cache_new(struct cfi_cache **cache, const struct unwind_arch *arch, size_t max_bytes,
+                  struct err *e)
+{
+    struct cfi_cache *c = mem_new(1, sizeof(*c));
+    c->arch = arch;
+    c->max_bytes = max_bytes;
+    c->last_urgent = &c->urgent;
+    c->last_todo = &c->todo;
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->has_work, NULL);
+    c->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int rc = c->fd < 0 ? err_set_errno(e, errno, "cannot make an eventfd") : start_thread(c, e);
+    if (rc != 0) {
+        free_owned(c);
+        return rc;
+    }
+    open_vdso(c);
+    *cache = c;
+    return 0;
+}
+
+void cfi_cache_free(struct cfi_cache *c)
+{
+    if (!c) {
+        return;
+    }
+    pthread_mutex_lock(&c->lock);
+    c->is_stopping = true;
+    pthread_cond_signal(&c->has_work);
+    pthread_mutex_unlock(&c->lock);
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += STUCK_S;
+    if (pthread_timedjoin_np(c->thread, NULL, &until) != 0) {
+        pthread_detach(c->thread); /* it keeps what it uses, which is lost with it */
+        return;
+    }
+    free_owned(c);
+}
+
+static struct cfi_binary *find_binary(struct cfi_cache *c, uint64_t device, uint64_t inode)
+{
+    const uint64_t identity[] = {device, inode};
+    uint32_t *index = strmap_put(&c->by_identity, identity, sizeof(identity));
+    if (!*index) {
+        mem_reserve(&c->binaries, &c->cap_binaries, c->n_binaries + 1, sizeof(*c->binaries));
+        c->binaries[c->n_binaries++] = mem_new(1, sizeof(**c->binaries));
+        *index = (uint32_t)c->n_binaries;
+    }
+    return c->binaries[*index - 1];
+}
+
+/* Maps files name what was deleted since. */
+static char *path_of(const struct cfi_file *file)
+{
+    static const char deleted[] = " (deleted)";
+    size_t len = strnlen(file->path, file->path_len), n = sizeof(deleted) - 1;
+    if (len > n && memcmp(file->path + len - n, deleted, n) == 0) {
+        len -= n;
+    }
+    return mem_strndup(file->path, len);
+}
+
+static void ask(struct cfi_cache *c, struct cfi_binary *b, const struct cfi_file *file)
+{
+    struct job *j = mem_new(1, sizeof(*j));
+    j->binary = b;
+    j->pid = file->pid;
+    j->start = file->start;
+    j->end = file->end;
+    j->inode = file->inode;
+    j->path = path_of(file);
+    j->has_table = b->table != NULL;
+    j->generation = b->generation;
+    b->n_jobs++;
+    c->stats.n_pending++;
+    pthread_mutex_lock(&c->lock);
+    struct job ***last = j->has_table ? &c->last_urgent : &c->last_todo;
+    **last = j;
+    *last = &j->next;
+    pthread_cond_signal(&c->has_work);
+    pthread_mutex_unlock(&c->lock);
+}
+
+struct cfi_binary *cfi_cache_get(struct cfi_cache *c, const struct cfi_file *file)
+{
+    if (file->inode == 0 || file->path_len == 0 || file->path[0] != '/') {
+        return NULL;
+    }
+    struct cfi_binary *b = find_binary(c, file->device, file->inode);
+    if (!b->n_jobs && !b->is_dropped && (!b->seen_ts || file->ts - b->seen_ts >= SEEN_NS)) {
+        /* The file is looked at from now on, not as of when it was mapped. */
+        b->seen_ts = clock_monotonic_ns();
+        ask(c, b, file);
+    }
+    return cfi_binary_ref(b);
+}
+
+struct cfi_binary *cfi_cache_vdso(struct cfi_cache *c)
+{
+    return cfi_binary_ref(&c->vdso);
+}
+
+struct cfi_binary *cfi_binary_ref(struct cfi_binary *b)
+{
+    b->n_refs++;
+    return b;
+}
+
+void cfi_binary_unref(struct cfi_binary *b)
+{
+    if (b) {
+        b->n_refs--;
+    }
+}
+
+bool cfi_binary_is_pending(const struct cfi_binary *b)
+{
+    return b->n_jobs > 0;
+}
+
+const struct cfi_table *cfi_binary_table(const struct cfi_binary *b)
+{
+    return b->table;
+}
+
+static void collect(struct cfi_cache *c, struct job *j)
+{
+    struct cfi_binary *b = j->binary;
+    b->n_jobs--;
+    c->stats.n_pending--;
+    c->stats.n_unread += j->is_unread;
+    if (j->is_same) {
+        return;
+    }
+    c->stats.n_made += j->table != NULL;
+    c->stats.max_make_ns = j->took_ns > c->stats.max_make_ns ? j->took_ns : c->stats.max_make_ns;
+    b->generation = j->generation;
+    set_table(c, b, NULL);
+    if (j->table && !make_room(c, table_bytes(j->table))) {
+        c->stats.n_dropped++;
+        b->is_dropped = true;
+        return;
+    }
+    set_table(c, b, j->table);
+    j->table = NULL;
+}
+
+void cfi_cache_collect(struct cfi_cache *c)
+{
+    if (!c->stats.n_pending) {
+        return;
+    }
+    uint64_t n;
+    pthread_mutex_lock(&c->lock);
+    ssize_t n_read = read(c->fd, &n, sizeof(n));
+    (void)n_read; /* EAGAIN: nothing is done yet */
+    struct job *done = c->done;
+    c->done = NULL;
+    pthread_mutex_unlock(&c->lock);
+    for (struct job *j = done; j; j = j->next) {
+        collect(c, j);
+    }
+    free_jobs(done);
+}
+
+int cfi_cache_fd(const struct cfi_cache *c)
+{
+    return c->fd;
+}
+
+void cfi_cache_get_stats(const struct cfi_cache *c, struct cfi_cache_stats *stats)
+{
+    *stats = c->stats;
+}

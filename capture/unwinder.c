@@ -1,0 +1,239 @@
+/* unwinder.c - see unwinder.h. */
+#include "capture/unwinder.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sys/uio.h>
+
+#include "base/mem.h"
+
+enum {
+    PAGE_BYTES = 4096,
+    LIVE_PAGES = 16,
+    LIVE_BYTES = LIVE_PAGES * PAGE_BYTES,
+    STACK_BYTES_MAX = 64 << 20, /* a stack is not expected to reach further */
+};
+
+struct unwinder {
+    struct cfi_cache *cache;
+    struct unwinder_options options;
+    struct unwind_stack stack;
+    uint8_t live[LIVE_BYTES]; /* of the target's stack, read at once */
+};
+
+/* One call of unwind(). */
+struct call {
+    struct unwinder *u;
+    const struct address_space *space;
+    int32_t pid;
+    uint64_t stack_address; /* whatever lies above may be of the stack */
+    uint64_t live_address;  /* of u->live */
+    size_t n_live;
+    bool is_refused; /* the process is gone, or not to be read */
+};
+
+int unwinder_new(struct unwinder **out, const struct unwinder_options *options, struct err *e)
+{
+    struct unwinder *u = mem_new(1, sizeof(*u));
+    u->options = *options;
+    int rc = cfi_cache_new(&u->cache, options->arch, options->max_table_bytes, e);
+    if (rc != 0) {
+        free(u);
+        return rc;
+    }
+    *out = u;
+    return 0;
+}
+
+void unwinder_free(struct unwinder *u)
+{
+    if (u) {
+        cfi_cache_free(u->cache);
+        free(u);
+    }
+}
+
+void unwinder_map(struct unwinder *u, struct address_space **space, const struct event_mapping *m,
+                  const char *path, size_t path_len)
+{
+    static const char vdso[] = "[vdso]";
+    struct address_mapping mapping = {.start = m->start, .file_offset = m->file_offset};
+    if (__builtin_add_overflow(m->start, m->size, &mapping.end)) {
+        return;
+    }
+    if (path_len >= sizeof(vdso) - 1 && memcmp(path, vdso, sizeof(vdso) - 1) == 0) {
+        mapping.file_offset = 0;
+        mapping.binary = cfi_cache_vdso(u->cache);
+    } else {
+        const struct cfi_file file = {.pid = m->pid,
+                                      .start = m->start,
+                                      .end = mapping.end,
+                                      .device = m->device,
+                                      .inode = m->inode,
+                                      .path = path,
+                                      .path_len = path_len,
+                                      .ts = m->head.ts};
+        mapping.binary = cfi_cache_get(u->cache, &file);
+    }
+    address_space_map(space, &mapping);
+}
+
+/* ---- memory of the target ---- */
+
+static size_t read_memory(struct call *c, uint64_t address, void *to, size_t n)
+{
+    struct iovec local = {to, n}, remote[LIVE_PAGES + 1];
+    size_t n_remote = 0;
+    /* Page by page: what is not mapped cuts off a whole element. */
+    for (uint64_t at = address, left = n; left && n_remote <= LIVE_PAGES; n_remote++) {
+        size_t n_page = PAGE_BYTES - at % PAGE_BYTES;
+        n_page = n_page < left ? n_page : (size_t)left;
+        remote[n_remote] = (struct iovec){(void *)(uintptr_t)at, n_page};
+        at += n_page;
+        left -= n_page;
+    }
+    ssize_t n_read = process_vm_readv(c->pid, &local, 1, remote, n_remote, 0);
+    c->is_refused |= n_read < 0 && errno != EFAULT;
+    return n_read < 0 ? 0 : (size_t)n_read;
+}
+
+static bool is_live(const struct call *c, uint64_t address, size_t n)
+{
+    return address >= c->live_address && c->n_live >= n &&
+           address - c->live_address <= c->n_live - n;
+}
+
+/* unwind_input.read. Stacks are read in large pieces, code and other data as asked for. */
+static bool read_live(void *ctx, uint64_t address, void *to, size_t n)
+{
+    struct call *c = ctx;
+    if (c->is_refused || address + n < address) {
+        return false;
+    }
+    if (!is_live(c, address, n) && address - c->stack_address < STACK_BYTES_MAX) {
+        c->live_address = address;
+        c->n_live = read_memory(c, address, c->u->live, sizeof(c->u->live));
+    }
+    if (is_live(c, address, n)) {
+        memcpy(to, c->u->live + (address - c->live_address), n);
+        return true;
+    }
+    return read_memory(c, address, to, n) == n;
+}
+
+static enum unwind_found find(void *ctx, uint64_t pc, struct unwind_code *code)
+{
+    const struct call *c = ctx;
+    return address_space_find(c->space, pc, code);
+}
+
+/* ---- stacks ---- */
+
+static enum event_stack_end end_of(enum unwind_end end)
+{
+    static const uint8_t ends[] = {
+#define X(name, wire) [UNWIND_##name] = EVENT_STACK_END_##name,
+        UNWIND_ENDS(X)
+#undef X
+    };
+    return (enum event_stack_end)ends[end];
+}
+
+/* Puts what was unwound behind the kernel's part. */
+static void take(const struct unwind_stack *from, struct unwinder_stack *out)
+{
+    size_t room = UNWINDER_ADDRESSES_MAX - out->n_kernel, n = from->n < room ? from->n : room;
+    for (size_t i = 0; i < n; i++) {
+        /* Names of callers are looked up one byte before their addresses, which is right for return
+         * addresses. Where a signal interrupted a function the address is the instruction's own. */
+        bool is_own = i > 0 && (from->flags[i] & UNWIND_IS_EXACT);
+        out->addresses[out->n_kernel + i] = from->pc[i] + is_own;
+    }
+    out->n = out->n_kernel + n;
+    out->end = end_of(from->end);
+    out->is_guessed = from->n_marked > 0;
+    out->is_chain = false;
+}
+
+static bool has_registers(const struct unwinder *u, const struct record *r,
+                          struct unwind_regs *regs)
+{
+    return u && r->sample.n_user_regs && !r->sample.is_32_bit &&
+           unwind_regs_from_perf(u->options.arch, r->sample.user_regs, r->sample.n_user_regs, regs);
+}
+
+bool unwinder_sample(struct unwinder *u, size_t max_chain, const struct address_space *space,
+                     const struct record *r, bool may_wait, struct unwinder_stack *out)
+{
+    out->n = record_addresses(r, out->addresses, UNWINDER_ADDRESSES_MAX, &out->n_kernel);
+    out->end = out->n >= max_chain ? EVENT_STACK_END_KERNEL_LIMIT : EVENT_STACK_END_ROOT;
+    out->is_guessed = false;
+    out->is_chain = true;
+    struct unwind_input in = {.find = find};
+    if (!has_registers(u, r, &in.regs)) {
+        return true;
+    }
+    uint64_t sp = in.regs.value[u->options.arch->sp];
+    struct call call = {.u = u, .space = space, .pid = r->pid, .stack_address = sp};
+    in.arch = u->options.arch;
+    in.stack_address = sp;
+    in.stack = r->sample.stack;
+    in.n_stack_bytes = r->sample.n_stack_bytes;
+    in.read = u->options.reads_memory ? read_live : NULL;
+    in.ctx = &call;
+    in.chain = out->addresses + out->n_kernel;
+    in.n_chain = out->n - out->n_kernel;
+    unwind(&in, &u->stack);
+    bool is_pending = u->stack.end == UNWIND_PENDING;
+    if (is_pending && may_wait) {
+        return false;
+    }
+    if (is_pending && in.n_chain > u->stack.n) {
+        out->end = EVENT_STACK_END_PENDING; /* the kernel found more by frame pointers */
+        out->is_guessed = true;
+    } else {
+        take(&u->stack, out);
+    }
+    return true;
+}
+
+enum unwinder_answer unwinder_parked(struct unwinder *u, const struct address_space *space,
+                                     int32_t pid, uint64_t sp, uint64_t pc,
+                                     struct unwinder_stack *out)
+{
+    struct call call = {.u = u, .space = space, .pid = pid, .stack_address = sp};
+    struct unwind_input in = {.arch = u->options.arch, .stack_address = sp, .find = find};
+    call.live_address = sp;
+    call.n_live = u->options.reads_memory ? read_memory(&call, sp, u->live, sizeof(u->live)) : 0;
+    if (!call.n_live) {
+        return UNWINDER_UNREADABLE;
+    }
+    in.stack = u->live;
+    in.n_stack_bytes = call.n_live;
+    in.ctx = &call;
+    unwind_regs_parked(in.arch, sp, pc, &in.regs);
+    unwind(&in, &u->stack);
+    if (u->stack.end == UNWIND_PENDING) {
+        return UNWINDER_PENDING;
+    }
+    out->n_kernel = 0;
+    take(&u->stack, out);
+    return UNWINDER_DONE;
+}
+
+void unwinder_collect(struct unwinder *u)
+{
+    cfi_cache_collect(u->cache);
+}
+
+int unwinder_fd(const struct unwinder *u)
+{
+    return cfi_cache_fd(u->cache);
+}
+
+void unwinder_get_stats(const struct unwinder *u, struct cfi_cache_stats *stats)
+{
+    cfi_cache_get_stats(u->cache, stats);
+}

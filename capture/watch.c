@@ -1,0 +1,77 @@
+/* watch.c - see watch.h. */
+#include "capture/watch.h"
+
+#include <string.h>
+
+enum { RECORDS_HZ = 4000, RECORDS_AT_ONCE = 4000 };
+/* Events are opened and closed on every CPU: a list that keeps changing is changed ever more
+ * rarely. */
+static const int64_t CHANGE_NS = 100000000, CHANGE_MORE_NS = 2000000, CHANGE_MAX_NS = 2000000000;
+static const int64_t STORM_NS = 2000000000; /* so long it counts as one */
+static const int64_t LONG_NS = 10000000;
+
+static bool is_watched(const struct watch *w, const int32_t *tids, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t at = 0;
+        while (at < w->n_tids && w->tids[at] != tids[i]) {
+            at++;
+        }
+        if (at == w->n_tids) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Appends those that were watched so far, as many as there is room for: a list that only grows
+ * settles. */
+static size_t add_watched(const struct watch *w, int32_t *tids, size_t n)
+{
+    for (size_t i = 0; i < w->n_tids && n < FOLLOW_WATCH_MAX; i++) {
+        bool is_there = false;
+        for (size_t k = 0; k < n && !is_there; k++) {
+            is_there = tids[k] == w->tids[i];
+        }
+        if (!is_there) {
+            tids[n++] = w->tids[i];
+        }
+    }
+    return n;
+}
+
+static int64_t change_ns(const struct watch *w)
+{
+    int64_t ns = CHANGE_NS + (int64_t)w->n_changes * CHANGE_MORE_NS;
+    return ns < CHANGE_MAX_NS ? ns : CHANGE_MAX_NS;
+}
+
+void watch_tick(struct watch *w, struct events *ev, const struct follow *f, int64_t now,
+                bool is_storm, uint64_t n_records)
+{
+    int32_t tids[FOLLOW_WATCH_MAX];
+    int64_t more = w->left_ts ? (now - w->left_ts) * RECORDS_HZ / 1000000000 : RECORDS_AT_ONCE;
+    w->left_ts = now;
+    w->left += more - (int64_t)n_records;
+    w->left = w->left < RECORDS_AT_ONCE ? w->left : RECORDS_AT_ONCE;
+    bool is_over = w->left < 0 && w->n_tids;
+    w->storm_ts = is_storm || is_over ? now : w->storm_ts;
+    if (w->is_refused || !ev->has_wakings || !ev->waking_pid_offset ||
+        (!is_over && w->ts && now - w->ts < change_ns(w))) {
+        return;
+    }
+    bool is_calm = !w->storm_ts || now - w->storm_ts > STORM_NS;
+    struct follow_stats stats;
+    follow_stats(f, &stats);
+    is_calm = is_calm && stats.n_threads <= FOLLOW_WATCH_MAX;
+    size_t n = follow_watch_list(f, is_calm ? 0 : LONG_NS, now, tids, FOLLOW_WATCH_MAX);
+    if (is_watched(w, tids, n) && !is_over) {
+        return;
+    }
+    n = is_over ? n : add_watched(w, tids, n);
+    w->is_refused = events_watch(ev, tids, n) != 0;
+    w->n_tids = w->is_refused ? 0 : n;
+    memcpy(w->tids, tids, n * sizeof(*tids));
+    w->n_changes++;
+    w->ts = now;
+}

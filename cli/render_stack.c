@@ -1,0 +1,31 @@
+/* render_stack.c - see render_stack.h. */
+#include "cli/render_stack.h"
+
+#include <string.h>
+
+enum { N_FUNCTIONS = 4 };
+
+void render_callers(struct buf *text, const json_t *stack, const char *function)
+{
+    size_t n = json_array_size(stack), first = n ? n - 1 : 0;
+
+    for (size_t i = n; i-- > 0;) {
+        if (strcmp(json_string_value(json_array_get(stack, i)), function) == 0) {
+            first = i;
+            break;
+        }
+    }
+    for (size_t shown = 0, i = first; shown < N_FUNCTIONS && i > 0; shown++, i--) {
+        buf_addf(text, "%s%s", shown ? " < " : "", json_string_value(json_array_get(stack, i)));
+    }
+}
+
+void render_stack(struct out *out, const json_t *stack)
+{
+    for (size_t i = json_array_size(stack); i-- > 0;) {
+        buf_addstr(&out->text, "    ");
+        out_foreign_cut(out, json_string_value(json_array_get(stack, i)),
+                        out->width > 12 ? out->width - 4 : out->width);
+        buf_addch(&out->text, '\n');
+    }
+}
