@@ -249,6 +249,42 @@ static void test_damaged(void **state)
     buf_free(&bytes);
 }
 
+/* Stubs are named as objdump names them, with and without IBT, lazy or not. */
+static void test_plt(void **state)
+{
+    (void)state;
+    static const char *const ways[] = {"-fcf-protection=full -Wl,-z,lazy", "-fcf-protection=none",
+                                       "-Wl,-z,now -fcf-protection=none -Wl,-z,lazy", "-no-pie"};
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        char file[256], list[256], line[512], name[256];
+        unsigned long long address;
+        struct names *n;
+        size_t n_stubs = 0;
+        build("stubs", ways[i]);
+        snprintf(file, sizeof(file), "%s/stubs", folder);
+        snprintf(list, sizeof(list), "%s/stubs.list", folder);
+        sh("objdump -d -j .plt -j .plt.sec -j .plt.got %s 2>/dev/null | "
+           "sed -nE 's/^([0-9a-f]+) <(.*@plt)>:$/\\1 \\2/p' | grep -v '\\*ABS\\*' > %s",
+           file, list);
+        int fd = open(file, O_RDONLY | O_CLOEXEC);
+        assert_int_equal(names_open_elf(&n, fd, NULL), 0);
+        close(fd);
+        FILE *in = fopen(list, "r");
+        assert_non_null(in);
+        while (fgets(line, sizeof(line), in)) {
+            struct names_symbol found;
+            assert_int_equal(sscanf(line, "%llx %255s", &address, name), 2);
+            assert_true(names_find(n, address + 2, &found));
+            assert_string_equal(found.linkage_name, name);
+            assert_int_equal(found.source, NAMES_PLT);
+            n_stubs++;
+        }
+        fclose(in);
+        names_close(n);
+        assert_true(n_stubs >= 3);
+    }
+}
+
 static void test_none(void **state)
 {
     (void)state;
@@ -266,7 +302,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_formats), cmocka_unit_test(test_split), cmocka_unit_test(test_dwz),
-        cmocka_unit_test(test_damaged), cmocka_unit_test(test_none),
+        cmocka_unit_test(test_damaged), cmocka_unit_test(test_plt),   cmocka_unit_test(test_none),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
