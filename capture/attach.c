@@ -13,6 +13,8 @@
 /* Passes go on until nobody is left, or so long. */
 enum { PASSES_MAX = 100 };
 static const int64_t PASSES_NS = 20000000000;
+/* ... and with the broker so long: what comes and goes faster than it answers is opened without. */
+static const int64_t BROKER_PASSES_NS = 5000000000;
 static const int64_t DRAIN_NS = 5000000; /* a full ring loses the records of forks */
 #define ENDED UINT32_MAX                 /* in attach.armed: the thread has ended */
 /* A thread inherits early in its creation, and the record of its fork comes late in it; so much may
@@ -30,7 +32,8 @@ struct pass {
     size_t n_armed, n_new, n_blind;
     size_t n_gone;      /* in this pass: what they made before they ended is not armed */
     bool is_over;       /* the time for passes: who is left is without events */
-    int64_t drained_ns; /* CLOCK_MONOTONIC */
+    int64_t drained_ns; /* CLOCK_MONOTONIC, as is broker_end_ns */
+    int64_t broker_end_ns;
 };
 
 static void drain(struct pass *p)
@@ -173,8 +176,12 @@ static int arm_once(struct pass *p, struct err *e)
         sort_by_cpu_time(p, list, n);
     }
     for (size_t i = 0; i < n && rc == 0; i++) {
-        if (clock_monotonic_ns() - p->drained_ns > DRAIN_NS) {
+        int64_t now = clock_monotonic_ns();
+        if (now - p->drained_ns > DRAIN_NS) {
             drain(p);
+        }
+        if (now > p->broker_end_ns) {
+            opener_give_up(&a->events->opener);
         }
         rc = arm_thread(p, list[i].pid, list[i].tid, e);
     }
@@ -186,7 +193,7 @@ static int arm_once(struct pass *p, struct err *e)
 
 int attach_all(struct attach *a, struct err *e)
 {
-    struct pass p = {.a = a};
+    struct pass p = {.a = a, .broker_end_ns = clock_monotonic_ns() + BROKER_PASSES_NS};
     a->events->is_attaching = true;
     int rc = 0;
     int64_t end_ns = clock_monotonic_ns() + PASSES_NS;

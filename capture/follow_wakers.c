@@ -11,6 +11,9 @@
 
 #include "capture/waking.h"
 
+/* So often in the mean, and that much more. */
+static const int64_t FAST_NS = 2000000;
+enum { FAST_AT_ONCE = 100 };
 static const int64_t ENDED_NS = 1000000000; /* a thread that ended may wake others so much later */
 
 void follow_wakers_tell(struct follow *f, const struct wait_candidate *c)
@@ -200,7 +203,10 @@ size_t follow_watch_list(const struct follow *f, int64_t longer_ns, int64_t now,
             const struct ledger *l = &t->waits.ledger;
             bool is_off = l->is_started && l->state == EVENT_STATE_BLOCKED;
             int64_t since_ts = is_off ? l->since_ts : INT64_MAX;
-            if (longer_ns && (!is_off || now - since_ts < longer_ns)) {
+            /* One that switches fast would take all the records that may come. */
+            bool is_fast = now > l->start_ts &&
+                           l->n_switches > (uint64_t)(now - l->start_ts) / FAST_NS + FAST_AT_ONCE;
+            if (longer_ns && (!is_off || is_fast || now - since_ts < longer_ns)) {
                 continue;
             }
             /* The longest first; the last of a full list goes. */

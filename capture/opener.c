@@ -187,15 +187,23 @@ static int pidfd_of(struct opener *o, pid_t pid)
     return o->pidfd >= 0 ? o->pidfd : -errno;
 }
 
+void opener_give_up(struct opener *o)
+{
+    if (!o->is_off && o->n_asked) {
+        o->is_off = true;
+        err_set(&o->refusal, STAX_ETIMEOUT, "staxd at %s is too slow: %.1f s for %llu requests",
+                o->path, (double)o->waited_ns / 1e9, (unsigned long long)o->n_asked);
+        broker_close(&o->broker);
+    }
+}
+
 /* After an error of the broker: whether it is of any further use. */
 static void judge(struct opener *o, int rc)
 {
     o->is_off |= rc != 0 && rc != STAX_ENOTFOUND && rc != STAX_ESYSTEM &&
                  !(rc == STAX_EPERMISSION && o->broker.fd >= 0);
-    if (o->waited_ns > PATIENCE_NS + (int64_t)o->n_asked * PATIENCE_EACH_NS && !o->is_off) {
-        o->is_off = true;
-        err_set(&o->refusal, STAX_ETIMEOUT, "staxd at %s is too slow: %.1f s for %llu requests",
-                o->path, (double)o->waited_ns / 1e9, (unsigned long long)o->n_asked);
+    if (o->waited_ns > PATIENCE_NS + (int64_t)o->n_asked * PATIENCE_EACH_NS) {
+        opener_give_up(o);
     }
     if (o->is_off) {
         broker_close(&o->broker);

@@ -50,6 +50,9 @@ void opener_init(struct opener *o, const char *path);
 int opener_open(struct opener *o, const struct opener_want *want, const struct pid_list *cpus,
                 int *fds);
 
+/* The broker is not asked any more: it answers too slowly for what there is to open. */
+void opener_give_up(struct opener *o);
+
 /* Opens events on whole CPUs instead of a thread; want->event has no thread. By ourselves alone: 0,
  * or -errno with nothing open. fds as above. */
 int opener_open_everywhere(const struct opener_want *want, const struct pid_list *cpus, int *fds);

@@ -58,6 +58,20 @@ static bool is_number(const char *s)
     return *s && s[strspn(s, "0123456789")] == '\0';
 }
 
+/* Adds "run": ID. option: how the command line names it in errors. */
+static int add_run_id(const char *run, const char *option, json_t *parameters, struct err *e)
+{
+    errno = 0;
+    long long id = strtoll(run, NULL, 10);
+    if (!is_number(run) || errno) {
+        err_set(e, STAX_EUSAGE, "%s wants the id of a run here, not '%s'", option, run);
+        err_hint(e, "'stax list' shows the ids; 'stax open FILE' gives an archive one");
+        return STAX_EUSAGE;
+    }
+    json_object_set_new(parameters, "run", json_integer(id));
+    return 0;
+}
+
 bool ask_is_file(const struct args *args, const char **file)
 {
     const char *run = args_text(args, "run", NULL);
@@ -71,18 +85,7 @@ bool ask_is_file(const struct args *args, const char **file)
 int ask_add_run(const struct args *args, json_t *parameters, struct err *e)
 {
     const char *run = args_text(args, "run", NULL);
-    if (!run) {
-        return 0;
-    }
-    errno = 0;
-    long long id = strtoll(run, NULL, 10);
-    if (!is_number(run) || errno) {
-        err_set(e, STAX_EUSAGE, "--run wants the id of a run here, not '%s'", run);
-        err_hint(e, "'stax list' shows the ids; 'stax open FILE' gives an archive one");
-        return STAX_EUSAGE;
-    }
-    json_object_set_new(parameters, "run", json_integer(id));
-    return 0;
+    return run ? add_run_id(run, "--run", parameters, e) : 0;
 }
 
 int ask_server(const char *method, json_t *parameters, int64_t timeout_ms, json_t **document,
@@ -221,18 +224,16 @@ static int ask_file(const char *path, const char *view, const json_t *parameters
     return rc;
 }
 
-int ask_run(const struct args *args, const char *view, json_t *parameters, json_t **document,
-            struct err *e)
+/* run: an id or a file; NULL: the one that the server would ask. Takes parameters. */
+static int ask_one(const char *run, const char *view, json_t *parameters, json_t **document,
+                   struct err *e)
 {
-    const char *file = NULL;
-    *document = NULL;
-    parameters = parameters ? parameters : json_object();
-    if (ask_is_file(args, &file)) {
-        int rc = ask_file(file, view, parameters, document, e);
+    if (run && !is_number(run)) {
+        int rc = ask_file(run, view, parameters, document, e);
         json_decref(parameters);
         return rc;
     }
-    int rc = ask_add_run(args, parameters, e);
+    int rc = run ? add_run_id(run, "--run", parameters, e) : 0;
     if (rc) {
         json_decref(parameters);
         return rc;
@@ -240,8 +241,16 @@ int ask_run(const struct args *args, const char *view, json_t *parameters, json_
     return ask_server(view, parameters, 0, document, e);
 }
 
-int ask_view(const struct args *args, const char *view, json_t *parameters, json_t **document,
-             struct err *e)
+int ask_run(const struct args *args, const char *view, json_t *parameters, json_t **document,
+            struct err *e)
+{
+    *document = NULL;
+    parameters = parameters ? parameters : json_object();
+    return ask_one(args_text(args, "run", NULL), view, parameters, document, e);
+}
+
+int ask_view_of(const struct args *args, const char *run, const char *view, json_t *parameters,
+                json_t **document, struct err *e)
 {
     *document = NULL;
     parameters = parameters ? parameters : json_object();
@@ -250,5 +259,21 @@ int ask_view(const struct args *args, const char *view, json_t *parameters, json
         json_decref(parameters);
         return rc;
     }
-    return ask_run(args, view, parameters, document, e);
+    return ask_one(run, view, parameters, document, e);
+}
+
+int ask_view(const struct args *args, const char *view, json_t *parameters, json_t **document,
+             struct err *e)
+{
+    return ask_view_of(args, args_text(args, "run", NULL), view, parameters, document, e);
+}
+
+int ask_path(const char *run, struct buf *path, struct err *e)
+{
+    json_t *document = NULL;
+    int rc = ask_one(run, "total_on_cpu_ns", json_object(), &document, e); /* also: it is one */
+    buf_addstr(path,
+               is_number(run) ? json_text_at(json_object_get(document, "run"), "path", "") : run);
+    json_decref(document);
+    return rc;
 }

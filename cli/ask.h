@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "cli/args.h"
@@ -34,6 +35,13 @@ int ask_view(const struct args *args, const char *view, json_t *parameters, json
 /* The same for what takes no filters but the run. */
 int ask_run(const struct args *args, const char *view, json_t *parameters, json_t **document,
             struct err *e);
+
+/* The same of another run than that of --run: an id or a file. */
+int ask_view_of(const struct args *args, const char *run, const char *view, json_t *parameters,
+                json_t **document, struct err *e);
+
+/* Appends the path of the file of a run, given as an id or as a file. */
+int ask_path(const char *run, struct buf *path, struct err *e);
 
 /* "off_cpu", "reason" and "no_inlines" from --off-cpu, --reason and --no-inlines, where given. */
 void ask_add_waits(const struct args *args, json_t *parameters);

@@ -14,6 +14,9 @@
 
 static const struct flag flags[] = {
     {.name = "force", .letter = 'f', .type = FLAG_BOOL, .help = "Replace an existing file."},
+    {.name = "no-source",
+     .type = FLAG_BOOL,
+     .help = "Leave out the text of source lines; their numbers stay."},
     {0},
 };
 
@@ -70,6 +73,7 @@ static int save(struct cli *cli, const struct args *args, json_t **document, str
     if (rc == 0) {
         json_object_set_new(parameters, "path", name);
         json_object_set_new(parameters, "is_overwrite", json_boolean(args_has(args, "force")));
+        json_object_set_new(parameters, "with_source", json_boolean(!args_has(args, "no-source")));
         rc = ask_add_run(args, parameters, e);
     }
     if (rc == 0) {
@@ -105,7 +109,9 @@ const struct command command_save = {
     .operands = "FILE.stax",
     .description =
         "Writes a self-contained archive of the run, live or stopped: one SQLite file that answers "
-        "the same questions anywhere, without the program, its binaries or its sources. The file "
+        "the same questions anywhere, without the program, its binaries or its sources. "
+        "The machine code of every function with samples is in it, for stax annotate, and the text "
+        "of its source lines unless --no-source is given. The file "
         "appears when it is complete, or not at all.",
     .examples = "stax save run.stax\nstax save --run 3 --force run.stax\n"
                 "stax top --run run.stax\nsqlite3 run.stax 'SELECT * FROM v_top LIMIT 10'",

@@ -4,6 +4,10 @@
 
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/schemas/annotate.json.h"
+#include "cli/schemas/cfg.json.h"
+#include "cli/schemas/callers.json.h"
+#include "cli/schemas/compare.json.h"
 #include "cli/schemas/diagnose.json.h"
 #include "cli/schemas/diagnose_host.json.h"
 #include "cli/schemas/document.json.h"
@@ -39,9 +43,14 @@ static const struct {
     {"record", "stax.record/1", record_schema},
     {"top", "stax.top/1", top_schema},
     {"flame", "stax.flame/1", flame_schema},
+    {"callers", "stax.callers/1", callers_schema},
+    {"callees", "stax.callees/1", callers_schema},
+    {"compare", "stax.compare/1", compare_schema},
     {"threads", "stax.threads/1", threads_schema},
     {"waits", "stax.waits/1", waits_schema},
     {"wakers", "stax.wakers/1", wakers_schema},
+    {"annotate", "stax.annotate/1", annotate_schema},
+    {"cfg", "stax.cfg/1", cfg_schema},
     {"sql", "stax.sql/1", sql_schema},
     {"sql-path", "stax.sql-path/1", sql_path_schema},
     {"sql-schema", "stax.sql-schema/1", sql_schema_schema},

@@ -12,8 +12,11 @@
 void render_top(struct out *out, const json_t *document, const struct args *args);
 void render_flame(struct out *out, const json_t *document, const struct args *args);
 void render_waits(struct out *out, const json_t *document, const struct args *args);
+void render_compare(struct out *out, const json_t *document, const struct args *args);
 void render_wakers(struct out *out, const json_t *document, const struct args *args);
 void render_threads(struct out *out, const json_t *document, const struct args *args);
+void render_annotate(struct out *out, const json_t *document, const struct args *args);
+void render_cfg(struct out *out, const json_t *document, const struct args *args);
 void render_sql(struct out *out, const json_t *document, const struct args *args);
 void render_status(struct out *out, const json_t *document, const struct args *args);
 void render_list(struct out *out, const json_t *document, const struct args *args);

@@ -8,7 +8,14 @@
 #include "base/text.h"
 #include "cli/table.h"
 
-enum { MIN_NAME = 8, MIN_CUT = 12, MIN_SUFFIXED = 24, INDENT = 2, MAX_DEPTH = 4096 };
+enum {
+    MIN_NAME = 8,
+    MIN_CUT = 12,
+    MIN_SUFFIXED = 24,
+    INDENT = 2,
+    MAX_DEPTH = 4096,
+    SHARE_WIDTH = 8
+};
 
 /* Which members of the nodes are shown: CPU time, that of waits, or a counter. */
 struct keys {
@@ -27,6 +34,7 @@ struct columns {
     int total_width; /* of the widest "total ms" and "self ms" */
     int self_width;
     size_t name_width; /* what is left for indentation and name, 0: no limit */
+    bool has_share;    /* of the function at the root: callers and callees */
     int64_t n_hidden;  /* children left out whose line was left out too */
     double hidden_ns;
 };
@@ -124,8 +132,9 @@ static void add_cut(struct out *out, struct columns *c, const json_t *cut, doubl
         c->hidden_ns += cut_ns;
         return;
     }
-    buf_addf(&out->text, "%s%*s  %7.1f  %*s  ", out_style(out, STYLE_DIM), c->total_width,
-             format_value(c->keys, cut_ns, text), pct, c->self_width, "");
+    buf_addf(&out->text, "%s%*s  %7.1f  %*s%*s  ", out_style(out, STYLE_DIM), c->total_width,
+             format_value(c->keys, cut_ns, text), pct, c->has_share ? SHARE_WIDTH : 0, "",
+             c->self_width, "");
     add_indent(out, c, depth, MIN_CUT);
     buf_addf(&out->text, "... %" PRId64 " more%s\n", n, out_style(out, STYLE_PLAIN));
 }
@@ -138,10 +147,15 @@ static void add_nodes(struct out *out, struct columns *c, const json_t *nodes, d
     json_array_foreach(nodes, i, node)
     {
         char total[VALUE_BYTES], self[VALUE_BYTES];
-        buf_addf(&out->text, "%*s  %s%7.1f%s  %*s  ", c->total_width,
+        buf_addf(&out->text, "%*s  %s%7.1f%s  ", c->total_width,
                  format_value(c->keys, (double)value_at(c->keys, node, true), total),
                  out_style(out, STYLE_BOLD), json_real_at(node, "total_pct", 0),
-                 out_style(out, STYLE_PLAIN), c->self_width,
+                 out_style(out, STYLE_PLAIN));
+        if (c->has_share) {
+            buf_addf(&out->text, "%s%*.1f%s  ", out_style(out, STYLE_BOLD), SHARE_WIDTH - 2,
+                     json_real_at(node, "root_pct", 0), out_style(out, STYLE_PLAIN));
+        }
+        buf_addf(&out->text, "%*s  ", c->self_width,
                  format_value(c->keys, (double)value_at(c->keys, node, false), self));
         add_name(out, c, node, depth);
         if (depth < MAX_DEPTH) {
@@ -167,13 +181,15 @@ void render_flame(struct out *out, const json_t *document, const struct args *ar
     render_run_line(out, document);
     render_by_line(out, data);
     measure(roots, &c, 0);
+    c.has_share = json_object_get(json_array_get(roots, 0), "root_pct") != NULL;
     size_t used = (size_t)c.total_width + (size_t)c.self_width + 7 + 6;
+    used += c.has_share ? SHARE_WIDTH : 0;
     if (out->width) {
         c.name_width = out->width > used + MIN_NAME ? out->width - used : MIN_NAME;
     }
-    buf_addf(&out->text, "%s%*s  total %%  %*s  function%s\n", out_style(out, STYLE_BOLD),
-             c.total_width, c.keys->total_title, c.self_width, c.keys->self_title,
-             out_style(out, STYLE_PLAIN));
+    buf_addf(&out->text, "%s%*s  total %%  %s%*s  function%s\n", out_style(out, STYLE_BOLD),
+             c.total_width, c.keys->total_title, c.has_share ? "root %  " : "", c.self_width,
+             c.keys->self_title, out_style(out, STYLE_PLAIN));
     const json_t *sums = c.keys->is_counter ? json_object_get(data, "counters") : data;
     double all_ns = (double)json_int_at(sums, c.keys->all, 0);
     add_nodes(out, &c, roots, all_ns, 0);
@@ -183,8 +199,9 @@ void render_flame(struct out *out, const json_t *document, const struct args *ar
         bool is_narrow = c.name_width && c.name_width < MIN_SUFFIXED + 12;
         buf_addf(&out->text, "%s%*s  %7.1f  %*s  %s%" PRId64 "%s%s\n", out_style(out, STYLE_DIM),
                  c.total_width, format_value(c.keys, c.hidden_ns, text),
-                 all_ns > 0 ? 100 * c.hidden_ns / all_ns : 0, c.self_width, "",
-                 is_narrow ? "... " : "in ", c.n_hidden,
-                 is_narrow ? " small" : " small subtrees not listed", out_style(out, STYLE_PLAIN));
+                 all_ns > 0 ? 100 * c.hidden_ns / all_ns : 0,
+                 c.self_width + (c.has_share ? SHARE_WIDTH : 0), "", is_narrow ? "... " : "in ",
+                 c.n_hidden, is_narrow ? " small" : " small subtrees not listed",
+                 out_style(out, STYLE_PLAIN));
     }
 }

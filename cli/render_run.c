@@ -271,8 +271,17 @@ void render_save(struct out *out, const json_t *document, const struct args *arg
     out_foreign(out, json_text_at(data, "path", "?"));
     buf_addf(&out->text, ": ");
     render_bytes(&out->text, json_int_at(data, "size_bytes", 0));
-    buf_addf(&out->text, ", %" PRId64 " samples, in %.0f ms\n", json_int_at(data, "n_samples", 0),
-             json_real_at(data, "elapsed_ms", 0));
+    buf_addf(&out->text, ", %" PRId64 " samples, code of %" PRId64 " functions (",
+             json_int_at(data, "n_samples", 0), json_int_at(data, "n_functions", 0));
+    render_bytes(&out->text, json_int_at(data, "code_bytes", 0));
+    buf_addf(&out->text, ")");
+    if (json_int_at(data, "n_source_lines", 0) > 0) {
+        buf_addf(&out->text, ", %" PRId64 " source lines (",
+                 json_int_at(data, "n_source_lines", 0));
+        render_bytes(&out->text, json_int_at(data, "source_bytes", 0));
+        buf_addf(&out->text, ")");
+    }
+    buf_addf(&out->text, ", in %.0f ms\n", json_real_at(data, "elapsed_ms", 0));
 }
 
 static void add_selected(struct out *out, const json_t *document, const char *verb)

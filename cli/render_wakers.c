@@ -88,41 +88,46 @@ static void show_stacks(struct out *out, const json_t *pair)
     buf_free(&text);
 }
 
-static void show_step(struct out *out, const json_t *step, size_t i)
+/* "    in lock_wait < work", if there is a stack. */
+static void show_place(struct out *out, const json_t *stack, const char *function)
 {
     struct buf text = {0};
 
-    buf_addf(&out->text, "%s%s%.1f ms%s ", i ? "which had waited " : "", out_style(out, STYLE_BOLD),
+    render_callers(&text, stack, function);
+    if (text.len) {
+        buf_addstr(&out->text, "    in ");
+        out_foreign_cut(out, buf_str(&text), out->width > 12 ? out->width - 7 : out->width);
+        buf_addch(&out->text, '\n');
+    }
+    buf_free(&text);
+}
+
+static void show_step(struct out *out, const json_t *step, size_t i)
+{
+    struct buf waker = {0};
+
+    buf_addf(&out->text, "%s%s%.1f ms%s", i ? "which had waited " : "", out_style(out, STYLE_BOLD),
              (double)json_int_at(step, "dur_ns", 0) / 1e6, out_style(out, STYLE_PLAIN));
     if (!i) {
+        buf_addch(&out->text, ' ');
         out_foreign(out, json_text_at(step, "thread", "?"));
-        buf_addf(&out->text, " (tid %" PRId64 ") waited ", json_int_at(step, "tid", 0));
+        buf_addf(&out->text, " (tid %" PRId64 ")", json_int_at(step, "tid", 0));
     }
-    buf_addf(&out->text, "for %s at %.3f s", json_text_at(step, "reason", "?"),
+    buf_addf(&out->text, "\n    %sfor %s at %.3f s\n", i ? "" : "waited ",
+             json_text_at(step, "reason", "?"),
              (double)json_int_at(step, "since_start_ns", 0) / 1e9);
-    render_callers(&text, json_object_get(step, "stack"), json_text_at(step, "function", ""));
-    if (text.len) {
-        buf_addstr(&out->text, "\n    in ");
-        out_foreign_cut(out, buf_str(&text), out->width > 12 ? out->width - 7 : out->width);
-    }
-    buf_clear(&text);
-    add_waker(&text, step);
-    buf_addstr(&out->text, "\n  woken by ");
-    out_foreign(out, buf_str(&text));
+    show_place(out, json_object_get(step, "stack"), json_text_at(step, "function", ""));
+    add_waker(&waker, step);
+    buf_addstr(&out->text, "  woken by ");
+    out_foreign(out, buf_str(&waker));
     if (json_is_integer(json_object_get(step, "waker_tid"))) {
-        buf_addf(&out->text, " (tid %" PRId64 "), awake for %.1f ms of that",
+        buf_addf(&out->text, " (tid %" PRId64 ")\n    awake for %.1f ms of that",
                  json_int_at(step, "waker_tid", 0),
                  (double)json_int_at(step, "waker_awake_ns", 0) / 1e6);
     }
-    buf_clear(&text);
-    render_callers(&text, json_object_get(step, "waker_stack"),
-                   json_text_at(step, "waker_function", ""));
-    if (text.len) {
-        buf_addstr(&out->text, "\n    in ");
-        out_foreign_cut(out, buf_str(&text), out->width > 12 ? out->width - 7 : out->width);
-    }
     buf_addch(&out->text, '\n');
-    buf_free(&text);
+    show_place(out, json_object_get(step, "waker_stack"), json_text_at(step, "waker_function", ""));
+    buf_free(&waker);
 }
 
 void render_wakers(struct out *out, const json_t *document, const struct args *args)
@@ -141,9 +146,14 @@ void render_wakers(struct out *out, const json_t *document, const struct args *a
         }
         return;
     }
-    buf_addf(&out->text, "%" PRId64 " wakeups ended %.1f of %.1f ms of finished waits (%.1f %%)\n",
-             json_int_at(data, "n_wakeups", 0), blocked_ns / 1e6, off_cpu_ns / 1e6,
+    /* Narrow terminals do without the sums. */
+    buf_addf(&out->text, "%" PRId64 " wakeups ended %.1f %% of the waiting",
+             json_int_at(data, "n_wakeups", 0),
              off_cpu_ns > 0 ? 100 * blocked_ns / off_cpu_ns : 0.0);
+    if (!out->width || out->width >= 80) {
+        buf_addf(&out->text, ": %.1f of %.1f ms", blocked_ns / 1e6, off_cpu_ns / 1e6);
+    }
+    buf_addch(&out->text, '\n');
     if (args && args_has(args, "stacks")) {
         json_array_foreach(pairs, i, item)
         {

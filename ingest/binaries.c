@@ -258,7 +258,33 @@ static void load_vdso(struct binary *bin)
     buf_free(&maps);
 }
 
-/* Hands the file over to whoever looks for its debug file and lines. */
+/* Takes fd: kept for the machine code at the end of the run while there is room. */
+static void keep_for_code(struct binaries *b, struct binary *bin, int fd)
+{
+    struct stat st;
+    if (b->n_fds >= FDS_MAX || fstat(fd, &st) != 0) {
+        fd_close(&fd);
+        return;
+    }
+    bin->fd = fd;
+    bin->code_bytes = st.st_size;
+    bin->code_mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    b->n_fds++;
+}
+
+int binaries_open_code(const struct binaries *b, uint32_t binary)
+{
+    struct stat st;
+    const struct binary *bin = binary && binary <= b->n_items ? binaries_item(b, binary) : NULL;
+    if (!bin || bin->fd < 0 || !bin->is_loaded || fstat(bin->fd, &st) != 0 ||
+        st.st_size != bin->code_bytes ||
+        (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec != bin->code_mtime_ns) {
+        return -1;
+    }
+    return fcntl(bin->fd, F_DUPFD_CLOEXEC, 3);
+}
+
+/* Hands the file (takes fd) over to whoever looks for its debug file and lines. */
 static void ask_better_names(struct binaries *b, struct binary *bin, int fd)
 {
     static const char middle[] = "/root/";
@@ -293,14 +319,14 @@ static void load(struct binaries *b, struct binary *bin)
     }
     if (names_open_elf(&names, fd, NULL) == 0) {
         take_names(bin, names);
-        if (b->naming) {
-            ask_better_names(b, bin, fd);
-            return;
+        int copy = b->naming ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
+        if (copy >= 0) {
+            ask_better_names(b, bin, copy);
         }
     } else {
         bin->note = "not a readable ELF file";
     }
-    fd_close(&fd);
+    keep_for_code(b, bin, fd);
 }
 
 struct symbol_text binaries_text_of(uint32_t binary, const struct names_symbol *found,
@@ -374,6 +400,16 @@ uint32_t binaries_symbol_at(struct binaries *b, uint32_t binary, const struct na
                                                   names_source_text(found.source));
     }
     return *id;
+}
+
+void binaries_name_start(struct binaries *b, uint32_t binary, uint64_t address)
+{
+    struct names_symbol found;
+    const struct names *names = binaries_item(b, binary)->names;
+    if (names && names_find(names, address, &found) && found.start == address &&
+        found.linkage_name) {
+        binaries_symbol_at(b, binary, names, address, 0);
+    }
 }
 
 uint32_t binaries_frame(struct binaries *b, uint32_t binary, uint64_t file_offset)

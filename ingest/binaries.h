@@ -29,8 +29,9 @@ struct binary {
 
     char *open_path; /* how the file is opened again, NULL: not a file */
     uint64_t device, inode;
-    int fd;         /* kept until the tables are read, -1 */
-    bool is_loaded; /* tables were read or cannot be */
+    int fd; /* kept for the tables and, while there is room, for the code; -1 */
+    int64_t code_bytes, code_mtime_ns; /* of the file when its tables were read */
+    bool is_loaded;                    /* tables were read or cannot be */
     struct names *names;
     struct map frames;    /* rel_address -> frame id */
     struct map symbols;   /* start -> symbol id */
@@ -93,6 +94,12 @@ void binaries_rename(struct binaries *b, uint32_t binary, struct names *names,
 uint32_t binaries_symbol(struct binaries *b, const struct frame *frame);
 /* The symbol of a function that is inlined somewhere in a binary. */
 uint32_t binaries_inlined(struct binaries *b, uint32_t binary, const char *linkage_name);
+/* A new descriptor of the file whose tables were read, -1 if it is not open or was written to
+ * since.
+ */
+int binaries_open_code(const struct binaries *b, uint32_t binary);
+/* Gives the function that begins at an ELF virtual address a symbol, if one does. */
+void binaries_name_start(struct binaries *b, uint32_t binary, uint64_t address);
 
 size_t binaries_bytes(const struct binaries *b);
 

@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "capture/event.h"
 #include "ingest/binaries.h"
+#include "ingest/code.h"
 #include "ingest/intern.h"
 #include "ingest/late_names.h"
 #include "ingest/naming.h"
@@ -30,7 +31,8 @@
 
 enum {
     COMMIT_MS = 100,
-    NAMES_END_MS = 5000,             /* that the end of a run waits for names under way */
+    NAMES_END_MS = 2000,             /* that the end of a run waits for names under way */
+    NEW_TREE_SAMPLES = 1000000,      /* more of them: making the tree anew takes seconds */
     CHECKPOINT_WAL_BYTES = 16 << 20, /* copy the WAL back from this size on */
     TRUNCATE_WAL_BYTES = 256 << 20,  /* ... and make it small again when readers allow */
     MAX_FOLDED = 200000,             /* rows of folded waits and wakeups */
@@ -446,11 +448,12 @@ int ingest_commit(struct ingest *in, struct err *e)
     return 0;
 }
 
-/* With what names have come to be since the tree was begun. Without room for it the run stays as it
- * is: complete, but inlined functions count as the ones they are inlined into. */
+/* With what names have come to be since the tree was begun. Without room for it, and when the run
+ * is so large that its end would be held up (symbolize does it then), the run stays as it is:
+ * complete, but inlined functions count as the ones they are inlined into. */
 static void make_tree_anew(struct ingest *in)
 {
-    if (in->late_names.has_new_tree) {
+    if (in->late_names.has_new_tree && in->intern.n_samples <= NEW_TREE_SAMPLES) {
         struct err ignored;
         store_close(&in->store);
         ingest_rebuild_names(in->path, &ignored);
@@ -475,6 +478,10 @@ int ingest_finish(struct ingest *in, const char *stop_reason, int64_t end_ts, st
         }
         if (rc) {
             fail(in, e, true);
+        }
+        if (rc == 0) {
+            int64_t room = in->max_bytes ? in->max_bytes - store_used_bytes(&in->store) : INT64_MAX;
+            code_store(&in->store, &in->intern, &in->binaries, room / 2);
         }
         note_commit(in, began);
         db_checkpoint(in->store.db, true);

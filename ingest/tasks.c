@@ -176,6 +176,12 @@ uint32_t tasks_utid(struct tasks *t, int64_t ts, int32_t pid, int32_t tid)
     return utid ? utid : tasks_start_thread(t, ts, pid, tid, NULL, 0);
 }
 
+void tasks_start_later(struct tasks *t, uint32_t utid, int64_t ts)
+{
+    tasks_thread(t, utid)->start_ts = ts;
+    change_thread(t, utid);
+}
+
 void tasks_end_thread(struct tasks *t, int64_t ts, int32_t pid, int32_t tid)
 {
     uint32_t utid = map_get(&t->by_tid, tid_key(pid, tid));

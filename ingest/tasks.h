@@ -124,6 +124,8 @@ uint32_t tasks_upid(struct tasks *t, int64_t ts, int32_t pid);
 
 uint32_t tasks_start_thread(struct tasks *t, int64_t ts, int32_t pid, int32_t tid, const char *name,
                             size_t name_len);
+/* The thread begins at another time than was known. */
+void tasks_start_later(struct tasks *t, uint32_t utid, int64_t ts);
 void tasks_end_thread(struct tasks *t, int64_t ts, int32_t pid, int32_t tid);
 void tasks_name_thread(struct tasks *t, int64_t ts, int32_t pid, int32_t tid, const char *name,
                        size_t name_len);

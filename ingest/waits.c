@@ -206,8 +206,7 @@ void waits_take_time(struct waits *w, const struct event_thread_time *t)
     th->time.open_reason = t->open_reason;
     th->time.has_ended = t->is_end;
     if (t->start_ts > th->start_ts) {
-        th->start_ts = t->start_ts; /* its time is accounted for from there on */
-        th->is_changed = true;
+        tasks_start_later(w->tasks, utid, t->start_ts); /* its time is accounted for from there */
     }
     tasks_touch(w->tasks, utid);
 }

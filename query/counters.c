@@ -65,10 +65,28 @@ void counters_read(struct query *q)
     q->run.fold.n_counters = c->n;
 }
 
+static int refuse(const struct run_counters *c, const char *name, struct err *e)
+{
+    struct buf clean = {0}, list = {0};
+
+    text_clean(&clean, name, strnlen(name, 64));
+    for (size_t i = 0; i < c->n; i++) {
+        buf_addf(&list, "%s%s", i ? ", " : "", c->items[i].name);
+    }
+    err_set(e, STAX_ENOTFOUND, "this run does not count %s", buf_str(&clean));
+    if (list.len) {
+        err_hint(e, "it counts %s", buf_str(&list));
+    } else {
+        err_hint(e, "stax record --counters %s", buf_str(&clean));
+    }
+    buf_free(&clean);
+    buf_free(&list);
+    return STAX_ENOTFOUND;
+}
+
 int counters_asked(struct query *q, const struct params *p, bool is_off_cpu, int *by, struct err *e)
 {
     const char *name = params_text(p, "by", NULL);
-    struct buf list = {0};
 
     *by = BY_ON_CPU;
     if (name && is_off_cpu) {
@@ -84,19 +102,8 @@ int counters_asked(struct query *q, const struct params *p, bool is_off_cpu, int
             *by = (int)i;
             return 0;
         }
-        buf_addf(&list, "%s%s", i ? ", " : "", q->counters.items[i].name);
     }
-    struct buf clean = {0};
-    text_clean(&clean, name, strnlen(name, 64));
-    err_set(e, STAX_ENOTFOUND, "this run does not count %s", buf_str(&clean));
-    if (list.len) {
-        err_hint(e, "it counts %s", buf_str(&list));
-    } else {
-        err_hint(e, "stax record --counters %s", buf_str(&clean));
-    }
-    buf_free(&clean);
-    buf_free(&list);
-    return STAX_ENOTFOUND;
+    return refuse(&q->counters, name, e);
 }
 
 void counters_of_row(const struct query *q, struct stmt *s, int first_column,

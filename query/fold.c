@@ -474,17 +474,25 @@ static void add_range(struct fold *f, struct db *db, const struct plan *p,
     }
 }
 
+static void carry_counters(struct fold *f, size_t id)
+{
+    size_t n = f->n_counters, parent = f->tree.nodes[id].parent;
+    uint64_t *counts = f->node_counters + id * 2 * n;
+
+    for (size_t i = 0; i < n; i++) {
+        counts[n + i] += counts[i];
+        if (parent) {
+            f->node_counters[parent * 2 * n + n + i] += counts[n + i];
+        }
+    }
+}
+
 /* Parents are smaller than their children, so one pass from the end carries everything up. */
 static void carry_up(struct fold *f)
 {
-    size_t n_counters = f->n_counters;
-
     for (size_t id = f->tree.n_nodes; id-- > 0;) {
-        uint64_t *counts = f->node_counters + id * 2 * n_counters;
-        uint64_t *above = f->node_counters + (size_t)f->tree.nodes[id].parent * 2 * n_counters;
-        for (size_t i = 0; i < n_counters; i++) {
-            counts[n_counters + i] += counts[i];
-            above[n_counters + i] += f->tree.nodes[id].parent ? counts[n_counters + i] : 0;
+        if (f->n_counters) {
+            carry_counters(f, id);
         }
         struct node_sum *sum = &f->nodes[id];
         uint32_t parent = f->tree.nodes[id].parent;

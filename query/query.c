@@ -81,6 +81,22 @@ static const struct view_parameter neighbors_parameters[] = {
     FILTER_PARAMETERS,
 };
 
+/* Of the trees rooted at one function. */
+#define ROOTED_PARAMETERS                                                                          \
+    {"symbol", "string", "", "name of the function (required)"},                                   \
+        {"max_depth", "integer", "", "levels below the function (default 12)"},                    \
+        {"threshold_pct", "number", "%",                                                           \
+         "leave out what is a smaller share of the function's total (default 1.0)"},               \
+    {                                                                                              \
+        "max_nodes", "integer", "", "nodes listed, the largest first (default 20000)"              \
+    }
+
+static const struct view_parameter rooted_parameters[] = {
+    ROOTED_PARAMETERS,
+    OFF_CPU_PARAMETERS,
+    FILTER_PARAMETERS,
+};
+
 static const struct view_parameter samples_parameters[] = {
     {"limit", "integer", "", "samples listed, at most 10000 (default 100)"},
     FILTER_PARAMETERS,
@@ -109,6 +125,24 @@ static const struct view_parameter wakers_parameters[] = {
 
 static const struct view_parameter total_parameters[] = {FILTER_PARAMETERS};
 
+#define TARGET_PARAMETERS                                                                          \
+    {"target", "string", "",                                                                       \
+     "the function: an address (0x..., BINARY+0x...) or a part of its name, upper or lower case; " \
+     "the one called exactly that, else the hottest is taken"},                                    \
+    {                                                                                              \
+        "syntax", "string", "", "of x86-64 operands: \"intel\" (default) or \"att\""               \
+    }
+
+static const struct view_parameter annotated_parameters[] = {
+    TARGET_PARAMETERS,
+    {"list", "boolean", "",
+     "only list the functions that target could mean, all without target (default false)"},
+    {"limit", "integer", "", "functions listed, 0 for all (default 20)"},
+    FILTER_PARAMETERS,
+};
+
+static const struct view_parameter cfg_parameters[] = {TARGET_PARAMETERS, FILTER_PARAMETERS};
+
 const struct view query_views[] = {
     {"top", "stax.top/1",
      "Functions by the CPU time they use, self or total; or by the time they wait.",
@@ -123,6 +157,14 @@ const struct view query_views[] = {
     {"timeline", "stax.timeline/1", "CPU time of the busiest threads over time.",
      timeline_parameters},
     {"neighbors", "stax.neighbors/1", "Callers and callees of a function.", neighbors_parameters},
+    {"callers", "stax.callers/1",
+     "Who calls a function, as a tree with the function at its root; a sample counts once, at the "
+     "outermost call.",
+     rooted_parameters},
+    {"callees", "stax.callees/1",
+     "What a function calls, as a tree with the function at its root; a sample counts once, at the "
+     "innermost call.",
+     rooted_parameters},
     {"samples", "stax.samples/1", "Raw samples with their stacks, newest first.",
      samples_parameters},
     {"intervals", "stax.waits/1", "The longest single waits, with their reason and stack.",
@@ -136,13 +178,22 @@ const struct view query_views[] = {
      "woken, excluded functions about the waker's stack.",
      wakers_parameters},
     {"total_on_cpu_ns", "stax.total/1", "CPU time and samples in all.", total_parameters},
+    {"profile", "stax.profile/1",
+     "All functions, waits and threads in one snapshot: what a comparison of two runs is made of.",
+     total_parameters},
+    {"annotated", "stax.annotate/1",
+     "The machine code of a function with its samples; or the functions that a text could mean.",
+     annotated_parameters},
+    {"cfg", "stax.cfg/1", "The basic blocks of a function, their samples, and the edges between.",
+     cfg_parameters},
     {NULL, NULL, NULL, NULL},
 };
 
 /* In the order of query_views. */
 static view_fn *const functions[] = {
-    view_top,     view_flamegraph, view_threads, view_timeline, view_neighbors,
-    view_samples, view_intervals,  view_symbols, view_wakers,   view_total,
+    view_top,     view_flamegraph, view_threads, view_timeline,  view_neighbors,
+    view_callers, view_callees,    view_samples, view_intervals, view_symbols,
+    view_wakers,  view_total,      view_profile, view_annotated, view_cfg,
 };
 
 _Static_assert(sizeof(functions) / sizeof(functions[0]) + 1 ==
@@ -378,6 +429,35 @@ static int answer_sql(struct query *in, struct sandbox *sandbox, const char *sql
         *document = made;
     } else {
         json_decref(made);
+    }
+    return rc;
+}
+
+int query_sql_both(const struct query_file files[2], const char *sql, const json_t *limits,
+                   json_t **document, struct err *e)
+{
+    struct sandbox_limits bounds;
+    struct sandbox *sandbox = NULL;
+    json_t *result = NULL;
+    int rc = read_limits(limits, &bounds, e);
+
+    *document = NULL;
+    if (rc == 0) {
+        rc = sandbox_open_both(&sandbox, files[0].path, files[0].is_archive, files[1].path,
+                               files[1].is_archive, e);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    sandbox_begin(sandbox);
+    rc = sandbox_query(sandbox, sql, &bounds, &result, e);
+    sandbox_end(sandbox);
+    sandbox_close(sandbox);
+    if (rc == 0) {
+        struct query in = {.warnings = json_array()};
+        warn_of_limit(&in, result, &bounds);
+        *document = json_pack("{s:s,s:n,s:o,s:n,s:o}", "schema", "stax.sql/1", "run", "data",
+                              result, "quality", "warnings", in.warnings);
     }
     return rc;
 }

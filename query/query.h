@@ -70,4 +70,13 @@ int query_diagnose(struct query *q, json_t **document, struct err *e);
 int query_sql(struct query *q, const char *sql, const json_t *limits, json_t **document,
               struct err *e);
 
+struct query_file {
+    const char *path;
+    bool is_archive; /* as for query_open() */
+};
+
+/* SQL over two files at once, whose tables are a.NAME and b.NAME; "run" and "quality" are null. */
+int query_sql_both(const struct query_file files[2], const char *sql, const json_t *limits,
+                   json_t **document, struct err *e);
+
 #endif

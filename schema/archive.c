@@ -15,8 +15,10 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "schema/archive.sql.h"
+#include "schema/code.h"
 #include "schema/connection.sql.h"
 #include "schema/db_internal.h"
+#include "schema/source.h"
 
 enum {
     STEP_PAGES = 1000, /* 4 MB between two looks at the caller's wish to cancel */
@@ -25,6 +27,7 @@ enum {
 };
 
 struct save {
+    struct archive_contents *contents; /* NULL: as the run has it */
     const char *target;
     struct buf temporary; /* path beside target */
     struct db *source;
@@ -221,15 +224,51 @@ static void remove_temporary(struct save *s)
     buf_free(&s->temporary);
 }
 
+/* Makes the copy's code and source what they shall be. */
+static int fill_copy(struct save *s)
+{
+    struct archive_contents *c = s->contents;
+    struct code_fill fill = {0};
+    int rc = 0;
+
+    if (!c) {
+        return 0;
+    }
+    if (c->with_files) {
+        rc = code_fill(s->copy, NULL, NULL, CODE_RUN_MAX, &fill, s->e);
+    }
+    if (rc == 0 && !c->with_source) {
+        rc = source_clear(s->copy, s->e);
+    } else if (rc == 0 && c->with_files) {
+        rc = source_fill(s->copy, s->e);
+    }
+    c->n_missing = fill.n_missing + fill.n_over;
+    code_totals(s->copy, &c->n_functions, &c->code_bytes);
+    source_totals(s->copy, &c->n_source_lines, &c->source_bytes);
+    rc = rc ? rc : db_status(s->copy, s->e);
+    return rc == STAX_EFULL ? copy_failed(s, SQLITE_FULL) : rc;
+}
+
 int archive_save(const char *source, const char *target, archive_progress *progress, void *ctx,
                  int64_t *bytes, struct err *e)
 {
+    return archive_save_with(source, target, NULL, progress, ctx, bytes, e);
+}
+
+int archive_save_with(const char *source, const char *target, struct archive_contents *contents,
+                      archive_progress *progress, void *ctx, int64_t *bytes, struct err *e)
+{
     struct err own = {0};
     int64_t size = 0;
-    struct save s = {.target = target, .progress = progress, .ctx = ctx, .e = e ? e : &own};
+    struct save s = {.target = target,
+                     .contents = contents,
+                     .progress = progress,
+                     .ctx = ctx,
+                     .e = e ? e : &own};
     int rc = check_target(&s, source);
     rc = rc ? rc : make_temporary(&s);
     rc = rc ? rc : copy_run(&s, source);
+    rc = rc ? rc : fill_copy(&s);
     rc = rc ? rc : finish_copy(&s);
     db_close(s.copy);
     db_close(s.source);

@@ -23,6 +23,19 @@ typedef bool archive_progress(void *ctx, int64_t n_done, int64_t n_total);
 int archive_save(const char *source, const char *target, archive_progress *progress, void *ctx,
                  int64_t *bytes, struct err *e);
 
+/* What goes into an archive beside the run itself; the second part is the result. */
+struct archive_contents {
+    bool with_files;  /* code and source that the run lacks are read from files of this machine */
+    bool with_source; /* false: source text is left out, also what the run has */
+    int64_t n_functions, code_bytes; /* functions with code, and its size */
+    int64_t n_source_lines, source_bytes;
+    int64_t n_missing; /* functions with samples whose code could not be had */
+};
+
+/* archive_save(), whose archive has what the run has, with more or less in it. */
+int archive_save_with(const char *source, const char *target, struct archive_contents *contents,
+                      archive_progress *progress, void *ctx, int64_t *bytes, struct err *e);
+
 /* Opens a foreign file: checks application id, version, the shape of its schema (our tables and
  * columns; no triggers, virtual tables or unknown views) and quick_check, with limits on. In a file
  * above 8 MiB quick_check would take too long: damage there shows as STAX_ECORRUPT when it is read.
@@ -30,5 +43,11 @@ int archive_save(const char *source, const char *target, archive_progress *progr
  * Errors: STAX_ENOTFOUND, STAX_EPERMISSION, STAX_ECORRUPT, STAX_EVERSION, STAX_EBUSY (a run file
  * that is being written: its -wal holds part of it). */
 int archive_open(struct db **out, const char *path, bool *is_migrated, struct err *e);
+
+/* Adds a file to a connection made by db_open_empty() as NAME: a run file of ours after the checks
+ * of db_open(), an archive after those of archive_open(). Errors: theirs, and STAX_EBUSY (the file
+ * was replaced meanwhile). */
+int archive_attach(struct db *db, const char *name, const char *path, bool is_archive,
+                   struct err *e);
 
 #endif

@@ -135,24 +135,23 @@ static int open_copy(struct db **db, const char *copy, const char *path, struct 
     return 0;
 }
 
+/* copy: becomes the path of the migrated copy, which the caller removes. */
 static int open_migrated(struct db **db, const char *path, const struct migration_step *steps,
-                         struct err *e)
+                         struct buf *copy, struct err *e)
 {
-    struct buf copy = {0};
     int rc = shape_check_harmless(*db, e);
     db_close(*db);
     *db = NULL;
-    rc = rc ? rc : make_copy(path, &copy, e);
-    rc = rc ? rc : migrate(buf_str(&copy), steps, e);
-    rc = rc ? rc : open_copy(db, buf_str(&copy), path, e);
+    rc = rc ? rc : make_copy(path, copy, e);
+    rc = rc ? rc : migrate(buf_str(copy), steps, e);
+    rc = rc ? rc : open_copy(db, buf_str(copy), path, e);
     rc = rc ? rc : shape_check(*db, e);
-    rc = rc ? rc : check_content(*db, buf_str(&copy), e);
-    remove_copy(&copy); /* the open connection keeps it */
+    rc = rc ? rc : check_content(*db, buf_str(copy), e);
     return rc;
 }
 
 static int open_real(struct db **out, const char *path, const struct migration_step *steps,
-                     bool *is_migrated, struct err *e)
+                     bool *is_migrated, struct buf *copy, struct err *e)
 {
     struct db *db = NULL;
     int rc = check_alone(path, e);
@@ -163,7 +162,7 @@ static int open_real(struct db **out, const char *path, const struct migration_s
     db_set_deadline(db, clock_monotonic_ns() + open_timeout_ns);
     bool is_older = version_of(db) < SCHEMA_VERSION;
     if (is_older) {
-        rc = open_migrated(&db, path, steps, e);
+        rc = open_migrated(&db, path, steps, copy, e);
     } else {
         rc = shape_check(db, e);
         rc = rc ? rc : check_content(db, path, e);
@@ -184,17 +183,69 @@ int archive_open_with(struct db **out, const char *path, const struct migration_
                       bool *is_migrated, struct err *e)
 {
     struct err own = {0};
+    struct buf copy = {0};
     e = e ? e : &own;
     *out = NULL;
     /* The log of a run in use is beside the file itself, not beside a link to it. */
     char *real = realpath(path, NULL);
-    int rc = real ? open_real(out, real, steps, is_migrated, e)
+    int rc = real ? open_real(out, real, steps, is_migrated, &copy, e)
                   : err_set_errno(e, errno, "cannot open %s", path);
     free(real);
+    remove_copy(&copy); /* the open connection keeps it */
     return rc;
 }
 
 int archive_open(struct db **out, const char *path, bool *is_migrated, struct err *e)
 {
     return archive_open_with(out, path, migrate_steps(), is_migrated, e);
+}
+
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* What was checked is what is attached, unless the file was exchanged in between. */
+static int attach_archive(struct db *db, const char *name, const char *path, struct err *e)
+{
+    struct db *checked = NULL;
+    struct buf copy = {0};
+    struct stat before, after;
+    int rc = stat(path, &before) == 0 ? 0 : err_set_errno(e, errno, "cannot open %s", path);
+
+    rc = rc ? rc : open_real(&checked, path, migrate_steps(), NULL, &copy, e);
+    if (rc == 0) {
+        db_attach(db, name, copy.len ? buf_str(&copy) : path, true);
+        rc = db_status(db, e);
+    }
+    if (rc == 0 && (stat(path, &after) != 0 || !is_same_file(&before, &after))) {
+        rc = err_set(e, STAX_EBUSY, "%s was changed while it was opened", path);
+    }
+    db_close(checked);
+    remove_copy(&copy);
+    return rc;
+}
+
+int archive_attach(struct db *db, const char *name, const char *path, bool is_archive,
+                   struct err *e)
+{
+    struct err own = {0};
+    struct db *checked = NULL;
+    e = e ? e : &own;
+    char *real = realpath(path, NULL);
+    int rc = real ? 0 : err_set_errno(e, errno, "cannot open %s", path);
+
+    if (rc == 0 && is_archive) {
+        rc = attach_archive(db, name, real, e);
+    } else if (rc == 0) {
+        rc = db_open(&checked, real, DB_READ, e);
+        if (rc == 0) {
+            db_attach(db, name, real, false);
+            rc = db_status(db, e);
+        }
+        db_close(checked);
+    }
+    free(real);
+    return rc;
 }

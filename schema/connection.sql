@@ -50,6 +50,12 @@ PRAGMA cell_size_check = ON;
 --@ pragma_query_only
 PRAGMA query_only = ON;
 
+--@ attach
+-- Adds a file to a connection, before db_harden() forbids it.
+-- :uri TEXT  of the file, with its mode
+-- :name TEXT  what its tables are prefixed with
+ATTACH :uri AS :name;
+
 --@ pragma_application_id
 -- => application_id
 PRAGMA application_id;

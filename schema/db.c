@@ -125,7 +125,7 @@ static int on_progress(void *ctx)
 }
 
 /* An SQLite URI of any path: whatever is not plain is written %XX. */
-static void add_uri(struct buf *out, const char *path, bool is_immutable)
+static void add_uri(struct buf *out, const char *path, const char *options)
 {
     buf_addstr(out, path[0] == '/' ? "file://" : "file:");
     for (const unsigned char *p = (const unsigned char *)path; *p; p++) {
@@ -133,13 +133,13 @@ static void add_uri(struct buf *out, const char *path, bool is_immutable)
                         (*p >= '0' && *p <= '9') || strchr("/._-", *p);
         buf_addf(out, is_plain ? "%c" : "%%%02X", *p);
     }
-    buf_addstr(out, is_immutable ? "?immutable=1" : "");
+    buf_addstr(out, options);
 }
 
 int db_open_handle(sqlite3 **handle, const char *path, int flags, bool is_immutable, struct err *e)
 {
     struct buf uri = {0};
-    add_uri(&uri, path, is_immutable);
+    add_uri(&uri, path, is_immutable ? "?immutable=1" : "");
     int rc =
         sqlite3_open_v2(buf_str(&uri), handle, flags | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
     buf_free(&uri);
@@ -249,11 +249,23 @@ static void check_version(struct db *db)
     }
 }
 
-static void set_up(struct db *db)
+static void set_up_reader(struct db *db)
 {
     db_exec(db, &sql_pragma_temp_memory);
     db_exec(db, &sql_pragma_no_mmap);
+    /* FACTS: only the writing connection may ever checkpoint. */
+    sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    sqlite3_progress_handler(db->handle, PROGRESS_STEPS, on_progress, db);
+    db_exec(db, &sql_pragma_no_autocheckpoint);
+    db_exec(db, &sql_pragma_query_only);
+    db_exec(db, &sql_pragma_reader_cache);
+}
+
+static void set_up(struct db *db)
+{
     if (db->mode == DB_CREATE || db->mode == DB_WRITE) {
+        db_exec(db, &sql_pragma_temp_memory);
+        db_exec(db, &sql_pragma_no_mmap);
         if (db->mode == DB_WRITE) {
             check_version(db);
         }
@@ -263,12 +275,7 @@ static void set_up(struct db *db)
         }
         return;
     }
-    /* FACTS: only the writing connection may ever checkpoint. */
-    sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    sqlite3_progress_handler(db->handle, PROGRESS_STEPS, on_progress, db);
-    db_exec(db, &sql_pragma_no_autocheckpoint);
-    db_exec(db, &sql_pragma_query_only);
-    db_exec(db, &sql_pragma_reader_cache);
+    set_up_reader(db);
     if (db->mode == DB_ARCHIVE) {
         db_harden(db->handle);
         db_exec(db, &sql_pragma_cell_size_check);
@@ -332,6 +339,43 @@ int db_open_memory(struct db **out, struct err *e)
     }
     *out = db;
     return 0;
+}
+
+int db_open_empty(struct db **out, struct err *e)
+{
+    struct db *db = new_db(":memory:", DB_READ);
+    int rc = sqlite3_open_v2(
+        ":memory:", &db->handle,
+        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI, NULL);
+    if (rc != SQLITE_OK) {
+        db_fail(db, rc, "opening");
+    } else {
+        sqlite3_extended_result_codes(db->handle, 1);
+        sqlite3_busy_timeout(db->handle, BUSY_MS);
+        sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+        set_up_reader(db);
+        db_exec(db, &sql_pragma_cell_size_check);
+    }
+    rc = db_status(db, e);
+    if (rc < 0) {
+        db_close(db);
+        return rc;
+    }
+    *out = db;
+    return 0;
+}
+
+void db_attach(struct db *db, const char *name, const char *path, bool is_immutable)
+{
+    struct buf uri = {0};
+    struct stmt *s = db_stmt(db, &sql_attach);
+
+    add_uri(&uri, path, is_immutable ? "?mode=ro&immutable=1" : "?mode=ro");
+    stmt_bind_text(s, attach_p_uri, buf_str(&uri));
+    stmt_bind_text(s, attach_p_name, name);
+    stmt_run(s);
+    db_exec(db, &sql_pragma_no_mmap); /* of every file there is by now */
+    buf_free(&uri);
 }
 
 static int open_raw(struct db **out, const char *path, bool is_foreign, struct err *e)

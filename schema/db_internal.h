@@ -48,6 +48,13 @@ int db_open_handle(sqlite3 **handle, const char *path, int flags, bool is_immuta
 /* An empty database of our schema in memory, to compare others with. */
 int db_open_memory(struct db **out, struct err *e);
 
+/* A reader of nothing yet: files are added with db_attach(), then db_harden() is called. */
+int db_open_empty(struct db **out, struct err *e);
+
+/* Makes the tables of a file readable as NAME.table; the file is not checked. is_immutable: nobody
+ * writes it. Errors stick in db. */
+void db_attach(struct db *db, const char *name, const char *path, bool is_immutable);
+
 /* A writer on a private copy of a foreign file of any version: hardened, no WAL, nothing checked.
  */
 int db_open_migration(struct db **out, const char *path, struct err *e);

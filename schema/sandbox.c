@@ -146,11 +146,12 @@ static void limit(sqlite3 *handle)
     sqlite3_limit(handle, SQLITE_LIMIT_WORKER_THREADS, 0);
 }
 
-static json_t *read_names(struct db *db)
+static json_t *read_names(struct db *db, const char *schema)
 {
     json_t *names = json_array();
     char *last = mem_strdup("");
     struct stmt *s = db_stmt(db, &sql_sandbox_names);
+    stmt_bind_text(s, sandbox_names_p_schema, schema);
     while (stmt_next(s)) {
         const char *table = stmt_text(s, sandbox_names_c_table_name);
         if (strcmp(table, last) != 0) {
@@ -167,17 +168,12 @@ static json_t *read_names(struct db *db)
     return names;
 }
 
-int sandbox_open(struct sandbox **out, const char *path, bool is_archive, struct err *e)
+/* Takes db, also when it fails. schema: the one whose names are suggested. */
+static int make(struct sandbox **out, struct db *db, const char *schema, struct err *e)
 {
-    struct db *db = NULL;
-    *out = NULL;
-    int rc = is_archive ? archive_open(&db, path, NULL, e) : db_open(&db, path, DB_READ, e);
-    if (rc < 0) {
-        return rc;
-    }
     struct sandbox *s = mem_new(1, sizeof(*s));
     s->db = db;
-    s->names = read_names(db);
+    s->names = read_names(db, schema);
     stmt_run(db_stmt(db, &sql_sandbox_connect));
     db_harden(db->handle);
     limit(db->handle);
@@ -189,13 +185,36 @@ int sandbox_open(struct sandbox **out, const char *path, bool is_archive, struct
     }
     sqlite3_set_authorizer(db->handle, authorize, s);
     sqlite3_progress_handler(db->handle, PROGRESS_STEPS, on_progress, s);
-    rc = db_status(db, e);
+    int rc = db_status(db, e);
     if (rc < 0) {
         sandbox_close(s);
         return rc;
     }
     *out = s;
     return 0;
+}
+
+int sandbox_open(struct sandbox **out, const char *path, bool is_archive, struct err *e)
+{
+    struct db *db = NULL;
+    *out = NULL;
+    int rc = is_archive ? archive_open(&db, path, NULL, e) : db_open(&db, path, DB_READ, e);
+    return rc < 0 ? rc : make(out, db, "main", e);
+}
+
+int sandbox_open_both(struct sandbox **out, const char *path_a, bool is_archive_a,
+                      const char *path_b, bool is_archive_b, struct err *e)
+{
+    struct db *db = NULL;
+    *out = NULL;
+    int rc = db_open_empty(&db, e);
+    rc = rc ? rc : archive_attach(db, "a", path_a, is_archive_a, e);
+    rc = rc ? rc : archive_attach(db, "b", path_b, is_archive_b, e);
+    if (rc < 0) {
+        db_close(db);
+        return rc;
+    }
+    return make(out, db, "a", e);
 }
 
 void sandbox_close(struct sandbox *s)

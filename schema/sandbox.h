@@ -30,6 +30,10 @@ extern const struct sandbox_limits sandbox_default_limits;
 
 /* is_archive: a foreign file (archive_open() checks run first). */
 int sandbox_open(struct sandbox **out, const char *path, bool is_archive, struct err *e);
+/* Two files at once, as the schemas a and b; a name without either is looked up in a first.
+ * Errors also: STAX_EBUSY (a file was replaced meanwhile). */
+int sandbox_open_both(struct sandbox **out, const char *path_a, bool is_archive_a,
+                      const char *path_b, bool is_archive_b, struct err *e);
 void sandbox_close(struct sandbox *s);
 
 /* Runs exactly one statement. *result becomes

@@ -259,7 +259,11 @@ int method_save_current(struct call *c, struct readers *readers, json_t **docume
     int64_t start_ns = clock_monotonic_ns();
     int64_t size_bytes = 0;
     registry_hold(s->registry, info.id, 1);
-    rc = archive_save(info.path, path, save_goes_on, c, &size_bytes, e);
+    struct archive_contents contents = {
+        .with_files = !info.is_archive,
+        .with_source = bool_at(c->parameters, "with_source", true),
+    };
+    rc = archive_save_with(info.path, path, &contents, save_goes_on, c, &size_bytes, e);
     registry_hold(s->registry, info.id, -1);
     server_save_progress(s, c, 0, 0);
     if (rc) {
@@ -267,9 +271,13 @@ int method_save_current(struct call *c, struct readers *readers, json_t **docume
     }
     json_t *run = run_member(q, &info);
     json_t *data =
-        json_pack("{s:I,s:s,s:I,s:I,s:f}", "run", (json_int_t)info.id, "path", path, "size_bytes",
-                  (json_int_t)size_bytes, "n_samples", (json_int_t)json_int_at(run, "n_samples", 0),
-                  "elapsed_ms", (double)(clock_monotonic_ns() - start_ns) / 1e6);
+        json_pack("{s:I,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:f}", "run", (json_int_t)info.id, "path", path,
+                  "size_bytes", (json_int_t)size_bytes, "n_samples",
+                  (json_int_t)json_int_at(run, "n_samples", 0), "n_functions",
+                  (json_int_t)contents.n_functions, "code_bytes", (json_int_t)contents.code_bytes,
+                  "n_source_lines", (json_int_t)contents.n_source_lines, "source_bytes",
+                  (json_int_t)contents.source_bytes, "elapsed_ms",
+                  (double)(clock_monotonic_ns() - start_ns) / 1e6);
     *document = document_new(c->method->schema, run, data, query_quality(q), NULL);
     return 0;
 }

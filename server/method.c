@@ -35,7 +35,11 @@ static const struct {
     {"intervals", "{\"limit\": 5, \"reason\": \"sleep\"}"},
     {"wakers", "{\"limit\": 5, \"chain\": true}"},
     {"total_on_cpu_ns", "{\"from_ns\": 0, \"to_ns\": 500000000}"},
+    {"annotated", "{\"target\": \"work\"}"},
+    {"cfg", "{\"target\": \"work\"}"},
     {"neighbors", "{\"symbol\": \"main\"}"},
+    {"callers", "{\"symbol\": \"main\"}"},
+    {"callees", "{\"symbol\": \"main\", \"max_depth\": 3}"},
 };
 
 static const char *example_of(const char *view)

@@ -71,6 +71,8 @@ static const struct parameter save_parameters[] = {
     RUN_PARAMETER,
     {"path", "string", "", "absolute path of the archive to write", true, 0, 0},
     {"is_overwrite", "boolean", "", "replace a file that is there; default false", false, 0, 0},
+    {"with_source", "boolean", "",
+     "put in the text of the source lines of functions with samples; default true", false, 0, 0},
     {.name = NULL},
 };
 
@@ -105,6 +107,25 @@ static const struct parameter sql_parameters[] = {
     {"max_rows", "integer", "", "result rows kept; default 10000", false, 1, 1000000},
     {"max_bytes", "integer", "bytes", "result bytes kept; default 16777216", false, 1, 1 << 26},
     {"timeout_ms", "integer", "ms", "time it may take; default 10000", false, 1, 60000},
+    {.name = NULL},
+};
+
+static const struct parameter compare_parameters[] = {
+    {"a", "integer", "", "number of the run that is compared with", true, 1, INT64_MAX},
+    {"b", "integer", "", "number of the run that is compared", true, 1, INT64_MAX},
+    {"by", "string", "", "\"time\" (default), \"rate\" per second of the run or \"share\" of it",
+     false, 0, 0},
+    {"sort", "string", "", "\"self\" (default) or \"total\"", false, 0, 0},
+    {"limit", "integer", "", "rows of each list, 0 for all; default 20", false, 0, 100000},
+    {"confidence_pct", "number", "%", "of all intervals together; default 99", false, 0, 0},
+    {"fail_if", "string", "",
+     "conditions joined by or, such as \"on_cpu > +10% or self(parse) > +5ms\"", false, 0, 0},
+    {"from_ns", "integer", "ns", "only from this time after the start of each run", false, 0,
+     1000000000000000000},
+    {"to_ns", "integer", "ns", "only before this time after the start of each run", false, 1,
+     1000000000000000000},
+    {"exclude", "string[]", "", "leave out samples with one of these functions on the stack", false,
+     0, 0},
     {.name = NULL},
 };
 
@@ -204,7 +225,8 @@ const struct method method_table[] = {
     {.name = "save_current",
      .schema = "stax.save/1",
      .help = "Writes a run to a self-contained archive, atomically. It may still be recording.",
-     .result = "{run, path, size_bytes, n_samples, elapsed_ms}",
+     .result = "{run, path, size_bytes, n_samples, n_functions, code_bytes, n_source_lines, "
+               "source_bytes, elapsed_ms}; n_functions: with machine code in it",
      .example = "{\"path\": \"/tmp/stax-rpc-example.stax\", \"is_overwrite\": true}",
      .parameters = save_parameters,
      .handler = method_save_current,
@@ -247,6 +269,17 @@ const struct method method_table[] = {
      .parameters = sql_parameters,
      .handler = method_sql,
      .lane = LANE_SQL},
+    {.name = "compare",
+     .schema = "stax.compare/1",
+     .help = "What changed from one run to another: functions, threads and waits, with intervals.",
+     .result =
+         "{a, b: {run, elapsed_ns, n_samples, ...}, totals, functions: [{name, binary, "
+         "status, self, total}], threads, reasons, waits, fail_if}; 'stax schema compare' has "
+         "it all",
+     .example = "{\"a\": 1, \"b\": 1, \"limit\": 3}",
+     .parameters = compare_parameters,
+     .handler = method_compare,
+     .lane = LANE_VIEW},
     {.name = "subscribe",
      .schema = "stax.subscribe/1",
      .help = "Pushes a view whenever its data changed, at most four times a second.",

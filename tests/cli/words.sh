@@ -20,7 +20,7 @@ unreachable="stax: stax-server unreachable: nothing answers on $SOCKET
   start it with 'stax-server' or 'systemctl --user start stax-server'; 'stax record' starts it by itself"
 is "no server" "$unreachable" stax top
 is "no server, and none may be started" "$unreachable" stax record -- true
-for command in status list wait stop top flame threads waits wakers diagnose "save x.stax" "select-run 1" "sql --path" "sql x"; do
+for command in status list wait stop top flame threads waits wakers "callers f" "callees f" "compare 1 2" "compare 1 2 --sql x" diagnose "save x.stax" "select-run 1" "sql --path" "sql x"; do
     # shellcheck disable=SC2086
     check_status "no server: stax $command ends with 3" 3 -- stax $command
 done
@@ -39,6 +39,10 @@ check_status "a socket path that is too long" 2 'too long' -- \
 check_status "--from after --to" 2 'smaller' -- stax top --from 2 --to 1
 check_status "two conditions" 2 'one condition' -- stax wait --for-samples 1 --for-seconds 1
 check_status "two formats" 2 'not both' -- stax sql --csv --json 'SELECT 1'
+check_status "compare: one run" 2 -- stax compare 1
+check_status "compare: a condition is checked before a run is asked" 2 'a unit' -- stax compare 1 2 --fail-if 'on_cpu > +10'
+check_status "compare: what does not go with SQL" 2 'does not go with --sql' -- stax compare 1 2 --sql 'SELECT 1' --by rate
+check_status "compare: a basis that is none" 2 '"time", "rate" or "share"' -- stax compare 1 2 --by size
 check_status "a number that is no run" 2 'id of a run' -- stax select-run x
 check_status "neither a run nor a file" 3 'neither' -- stax top --run nothing
 check_status "no such file" 1 'nothing.stax' -- stax top --run "$TMP/nothing.stax"

@@ -75,8 +75,22 @@ for when in live stopped archive; do
         fi
         valid $when $view "${run[@]}" --reason sleep --from 0.1
     done
+    for tree in callers callees; do
+        valid $when $tree "${run[@]}" burn_alpha
+        valid $when $tree "${run[@]}" burn_alpha --from 0.1 --to 0.6 --exclude burn_gamma
+        valid $when $tree "${run[@]}" "$(stax top --off-cpu --json 2>/dev/null | jq -r '.data.functions[0].name // "burn_alpha"')" --off-cpu
+    done
     valid $when top "${run[@]}" --by page-faults
     valid $when flame "${run[@]}" --by task-clock --to 0.6
+    for form in "" --source --list; do
+        # shellcheck disable=SC2086
+        valid $when annotate burn_alpha $form "${run[@]}"
+    done
+    valid $when annotate "${run[@]}"
+    valid $when annotate burn_alpha "${run[@]}" --from 0.1 --syntax att
+    stax schema cfg >"$TMP/schema.json"
+    stax annotate burn_alpha --cfg "${run[@]}" --json >"$TMP/doc.json" 2>/dev/null
+    check "$when: stax annotate --cfg" validate "$TMP/schema.json" "$TMP/doc.json"
     valid $when waits "${run[@]}" -n 5
     valid $when wakers "${run[@]}" --chain
     valid $when wakers "${run[@]}" --from 0.1 --to 0.6
@@ -92,6 +106,10 @@ for when in live stopped archive; do
         valid $when open "$TMP/a.stax"
     fi
 done
+id=$(stax list --json | jq '.data.runs[-1].id')
+valid "run and archive" compare "$id" "$TMP/a.stax"
+valid "conditions" compare "$id" "$TMP/a.stax" --by rate --fail-if 'on_cpu > +50% or self(burn_alpha) > 100s or total(burn_alpha) < 1ms'
+valid "an empty range" compare "$id" "$TMP/a.stax" --by share --from 100
 stax schema record >"$TMP/schema.json"
 check "record --json" validate "$TMP/schema.json" "$TMP/record.json"
 check_json "an empty view is a document with a warning" <(stax top --json --from 100) '.data.functions == [] and (.warnings | length > 0)'

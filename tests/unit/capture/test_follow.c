@@ -65,6 +65,9 @@ static void print_sample(struct buf *out, const struct event_sample *s)
     for (unsigned i = 0; i < s->n_addresses; i++) {
         buf_addf(out, " %" PRIx64, s->addresses[i]);
     }
+    for (unsigned i = 0; i < s->n_counters; i++) {
+        buf_addf(out, "%s%" PRIu64, i ? "," : " counted ", event_sample_counters(s)[i]);
+    }
 }
 
 static void print_event(struct buf *out, const struct event_head *head)
@@ -103,6 +106,11 @@ static void print_event(struct buf *out, const struct event_head *head)
         break;
     case EVENT_LOSS:
         buf_addf(out, "loss kind %u n %" PRIu64, l->kind, l->n);
+        break;
+    case EVENT_COUNTER_TOTAL:
+        buf_addf(out, "counter %u %" PRIu64,
+                 ((const struct event_counter_total *)(const void *)head)->slot,
+                 ((const struct event_counter_total *)(const void *)head)->n_counted);
         break;
     case EVENT_END:
         buf_addf(out, "end %u", end->reason);
@@ -483,22 +491,70 @@ static void test_many_forks(void **state)
     free_fixture(f);
 }
 
+/* A sample on a CPU whose group has these totals. */
+static void counted_sample(struct fixture *f, int32_t tid, uint32_t cpu, int64_t ts, uint64_t a,
+                           uint64_t b)
+{
+    const uint64_t values[] = {1, a, b}, chain[] = {PERF_CONTEXT_USER, 0x10};
+    struct record r = {.kind = RECORD_SAMPLE,
+                       .ts = ts,
+                       .id = OWN_ID,
+                       .cpu = cpu,
+                       .pid = MAIN,
+                       .tid = tid,
+                       .sample = {.ip = 0x10,
+                                  .period = 5,
+                                  .chain = chain,
+                                  .n_chain = 2,
+                                  .counters = {.n = 3, .values = values, .n_words = 1}}};
+    follow_record(f->follow, &r, ts, false);
+}
+
+/* Totals of each thread and CPU become what a sample gained; also while nothing is told. */
+static void test_counters(void **state)
+{
+    (void)state;
+    struct fixture *f = new_fixture(true, QUEUE_BYTES);
+    follow_free(f->follow);
+    struct follow_options options = {.pid = MAIN,
+                                     .with_children = true,
+                                     .max_stack = 4,
+                                     .period_ns = 1000,
+                                     .out = f->queue,
+                                     .sources = &f->sources,
+                                     .n_counters = 2};
+    f->follow = follow_new(&options);
+    follow_adopt_process(f->follow, MAIN, 0, false, 1);
+    follow_adopt_thread(f->follow, MAIN, MAIN, MAIN, 1, 1);
+    counted_sample(f, MAIN, 0, 2, 100, 7);
+    counted_sample(f, MAIN, 1, 3, 40, 0);
+    counted_sample(f, MAIN, 0, 4, 150, 8);
+    follow_set_paused(f->follow, true, 5);
+    counted_sample(f, MAIN, 0, 6, 1000, 9);
+    follow_set_paused(f->follow, false, 7);
+    counted_sample(f, MAIN, 0, 8, 1001, 9);
+    sample(f, OWN_ID, MAIN, MAIN, 9); /* of an event without counters */
+    const struct event_counter_total total = {.head.ts = 10, .slot = 1, .n_counted = 9};
+    follow_counter_total(f->follow, &total);
+    check(f, BEGIN "2 sample 10/10 cpu 0 5ns kernel 0: 10 counted 100,7\n"
+                   "3 sample 10/10 cpu 1 5ns kernel 0: 10 counted 40,0\n"
+                   "4 sample 10/10 cpu 0 5ns kernel 0: 10 counted 50,1\n"
+                   "8 sample 10/10 cpu 0 5ns kernel 0: 10 counted 1,0\n"
+                   "10 counter 1 9\n"
+                   "9 sample 10/10 cpu 0 7ns kernel 0: 10 20\n");
+    free_fixture(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fork_exec_exit),
-        cmocka_unit_test(test_exec_by_thread),
-        cmocka_unit_test(test_covered_twice),
-        cmocka_unit_test(test_reused_tid),
-        cmocka_unit_test(test_one_process_only),
-        cmocka_unit_test(test_stacks),
-        cmocka_unit_test(test_loss),
-        cmocka_unit_test(test_queue_full),
-        cmocka_unit_test(test_queue_far_too_full),
-        cmocka_unit_test(test_paused),
-        cmocka_unit_test(test_paused_twice),
-        cmocka_unit_test(test_reused_pid),
-        cmocka_unit_test(test_main_gone),
+        cmocka_unit_test(test_counters),       cmocka_unit_test(test_fork_exec_exit),
+        cmocka_unit_test(test_exec_by_thread), cmocka_unit_test(test_covered_twice),
+        cmocka_unit_test(test_reused_tid),     cmocka_unit_test(test_one_process_only),
+        cmocka_unit_test(test_stacks),         cmocka_unit_test(test_loss),
+        cmocka_unit_test(test_queue_full),     cmocka_unit_test(test_queue_far_too_full),
+        cmocka_unit_test(test_paused),         cmocka_unit_test(test_paused_twice),
+        cmocka_unit_test(test_reused_pid),     cmocka_unit_test(test_main_gone),
         cmocka_unit_test(test_many_forks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

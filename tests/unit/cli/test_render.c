@@ -222,7 +222,7 @@ static void test_wakers(void **state)
            "run 3  gcc -O2 big.c\n"
            "recording for 12.3 s, 100 samples, 111.0 ms on CPU\n"
            "\n"
-           "12 wakeups ended 30.0 of 40.0 ms of finished waits (75.0 %)\n"
+           "12 wakeups ended 75.0 % of the waiting: 30.0 of 40.0 ms\n"
            "woken by     tid  thread      tid  wakeups  blocked ms  functions\n"
            "main          42  wor\\x1bker   43       10        20.0  signal < put < start\n"
            "[interrupt]    -  main         42        2        10.0  -\n"
@@ -242,11 +242,11 @@ static void test_wakers_with_stacks_and_chain(void **state)
     free(shown);
     value.flag = &chain;
     shown = rendered(render_wakers, document, &args, 0);
-    assert_non_null(strstr(shown, "\n20.0 ms worker (tid 43) waited for lock at 1.500 s\n"
+    assert_non_null(strstr(shown, "\n20.0 ms worker (tid 43)\n    waited for lock at 1.500 s\n"
                                   "    in lock_wait < work\n"
-                                  "  woken by main (tid 42), awake for 5.0 ms of that\n"
+                                  "  woken by main (tid 42)\n    awake for 5.0 ms of that\n"
                                   "    in signal < put\n"
-                                  "which had waited 25.0 ms for sleep at 1.490 s\n"
+                                  "which had waited 25.0 ms\n    for sleep at 1.490 s\n"
                                   "  woken by [not known]\n"));
     free(shown);
     free(document);
@@ -423,8 +423,16 @@ static void test_small_documents(void **state)
            "{'data':{'is_met':true,'reason':'stopped','n_samples':10,'elapsed_ns':500000000}}",
            NULL, 0, "the run stopped after 0.5 s, 10 samples\n");
     expect(render_save,
-           "{'data':{'path':'/tmp/a.stax','size_bytes':2048,'n_samples':9,'elapsed_ms':3.4}}", NULL,
-           0, "saved /tmp/a.stax: 2.0 KiB, 9 samples, in 3 ms\n");
+           "{'data':{'path':'/tmp/a.stax','size_bytes':2048,'n_samples':9,'n_functions':2,"
+           "'code_bytes':300,'elapsed_ms':3.4}}",
+           NULL, 0,
+           "saved /tmp/a.stax: 2.0 KiB, 9 samples, code of 2 functions (300 B), in 3 ms\n");
+    expect(render_save,
+           "{'data':{'path':'/tmp/a.stax','size_bytes':2048,'n_samples':9,'n_functions':2,"
+           "'code_bytes':300,'n_source_lines':7,'source_bytes':90,'elapsed_ms':3.4}}",
+           NULL, 0,
+           "saved /tmp/a.stax: 2.0 KiB, 9 samples, code of 2 functions (300 B), 7 source lines "
+           "(90 B), in 3 ms\n");
     expect(render_select, "{'run':null,'data':{'run':5}}", NULL, 0, "selected run 5\n");
     expect(render_stop, "{" RUN "," QUALITY ",'data':{}}", NULL, 0,
            "run 3  gcc -O2 big.c\nrecording for 12.3 s, 100 samples, 111.0 ms on CPU\n");

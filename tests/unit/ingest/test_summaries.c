@@ -598,6 +598,34 @@ static void folded_rows_are_bounded(void **state)
     free(sums[1]);
 }
 
+/* A thread whose time is accounted for from later on than its row said, and which then ends. */
+static void a_later_start_and_the_end_are_written(void **state)
+{
+    (void)state;
+    struct world w;
+    open_run(&w, 5, 0);
+    int64_t start_ts = w.ts;
+    struct event_thread_time time = {
+        .head.ts = start_ts + 30, .pid = 100, .tid = 100, .start_ts = start_ts + 20};
+    event_add_process(&w.batch, EVENT_PROCESS_START, start_ts, 100, 0, "a", 1, NULL, 0);
+    event_add_thread(&w.batch, EVENT_THREAD_START, start_ts, 100, 100, "a", 1);
+    feed(&w);
+    assert_int_equal(ingest_commit(w.in, NULL), 0);
+    event_add_thread_time(&w.batch, &time);
+    feed(&w);
+    assert_int_equal(ingest_commit(w.in, NULL), 0);
+    event_add_thread(&w.batch, EVENT_THREAD_END, start_ts + 50, 100, 100, NULL, 0);
+    feed(&w);
+    assert_int_equal(ingest_finish(w.in, "stopped", start_ts + 90, NULL), 0);
+    ingest_close(w.in);
+    sqlite3 *db = open_file(&w);
+    assert_same_query(db,
+                      "SELECT t.start_ts - r.start_ts, t.end_ts - r.start_ts FROM thread t, run r",
+                      "SELECT 20, 50");
+    sqlite3_close(db);
+    remove_run(&w);
+}
+
 static void malformed_batches_are_counted(void **state)
 {
     (void)state;
@@ -623,6 +651,7 @@ int main(void)
         cmocka_unit_test(interrupted_run_is_rebuilt),
         cmocka_unit_test(size_bound_drops_oldest_rows),
         cmocka_unit_test(folded_rows_are_bounded),
+        cmocka_unit_test(a_later_start_and_the_end_are_written),
         cmocka_unit_test(malformed_batches_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include "fixture.h"
 
 #include "base/json.h"
+#include "query/compare.h"
 
 /* Each makes a file that no recording writes. */
 static const char *const lies[] = {
@@ -72,6 +73,18 @@ static const char *const lies[] = {
     "UPDATE symbol_sum SET total_off_cpu_ns = 9223372036854775807, n_total_waits = -1",
     "UPDATE run SET has_off_cpu = -5",
     "UPDATE run SET has_off_cpu = 0",
+    "UPDATE code SET rel_address = -9223372036854775807",
+    "UPDATE code SET bytes = zeroblob(3000000)",
+    "UPDATE code SET bytes = randomblob(4096), rel_address = rel_address - 5",
+    "UPDATE symbol SET rel_address = -1, size = 9223372036854775807",
+    "UPDATE symbol SET rel_address = 9223372036854775807, size = -9223372036854775807",
+    "UPDATE frame SET rel_address = id * 9223372036854775",
+    "UPDATE frame_sum SET n_samples = 9223372036854775807, on_cpu_ns = 6223372036854775807",
+    "UPDATE frame_line SET line = -9223372036854775807, symbol = -1, depth = depth + 1000000",
+    "UPDATE frame_line SET file = char(27, 10) || '/etc/../dev/zero'",
+    "UPDATE run SET arch = char(27) || 'pdp11'",
+    "UPDATE run SET arch = 'aarch64'",
+    "UPDATE binary SET path = '/dev/zero', kind = 'main', build_id = NULL",
     "DELETE FROM run",
     "DELETE FROM thread",
     "DELETE FROM process",
@@ -98,6 +111,15 @@ static const char *const off_cpu_requests[] = {
     "{\"off_cpu\": true, \"to_ns\": 1000000000000000000, \"exclude\": [\"b\"]}",
 };
 
+/* Code, lines and a text, for what annotates. */
+static const struct sql_block details[] = {
+    {"code", "INSERT INTO code SELECT id, rel_address, x'4883c0014883c00175f6e800000000c3' FROM "
+             "symbol WHERE name = 'c'"},
+    {"lines", "INSERT INTO frame_line SELECT id, 0, symbol, '/src/c.c', id FROM frame"},
+    {"outer", "INSERT INTO frame_line SELECT id, 1, 1, '/src/c.c', 1 FROM frame"},
+    {"text", "INSERT INTO source_line VALUES ('/src/c.c', 1, char(27) || 'text')"},
+};
+
 static void write_run(const char *path, const char *lie)
 {
     struct model m = {0};
@@ -119,6 +141,9 @@ static void write_run(const char *path, const char *lie)
     model_read_line(&m, "open 101 idle");
     model_write(&m, path);
     assert_int_equal(db_open(&db, path, DB_WRITE, &e), 0);
+    for (size_t i = 0; i < sizeof(details) / sizeof(details[0]); i++) {
+        stmt_run(db_stmt(db, &details[i]));
+    }
     stmt_run(db_stmt(db, &block));
     if (db_status(db, &e) < 0) {
         fail_msg("%s: %s", lie, e.msg);
@@ -129,7 +154,7 @@ static void write_run(const char *path, const char *lie)
 
 static bool is_known_error(int rc)
 {
-    return rc == STAX_ECORRUPT || rc == STAX_ENOTFOUND || rc == STAX_ESQL;
+    return rc == STAX_ECORRUPT || rc == STAX_ENOTFOUND || rc == STAX_ESQL || rc == STAX_ELIMIT;
 }
 
 static void ask(struct query *q, const char *lie, const char *view, const char *request)
@@ -138,8 +163,11 @@ static void ask(struct query *q, const char *lie, const char *view, const char *
     json_t *document = NULL;
     json_t *parameters = json_loads(request, 0, NULL);
 
-    if (strcmp(view, "neighbors") == 0) {
+    if (strcmp(view, "neighbors") == 0 || strncmp(view, "calle", 5) == 0) {
         json_object_set_new(parameters, "symbol", json_string("c"));
+    }
+    if (strcmp(view, "annotated") == 0 || strcmp(view, "cfg") == 0) {
+        json_object_set_new(parameters, "target", json_string("c"));
     }
     if (strcmp(view, "top") == 0) {
         json_object_del(parameters, "threshold_pct");
@@ -156,6 +184,39 @@ static void ask(struct query *q, const char *lie, const char *view, const char *
     json_decref(parameters);
 }
 
+/* Against itself and against nothing at all. */
+static void compare(const json_t *profile, const json_t *other)
+{
+    struct compare_options options = compare_default_options;
+    struct err e = {0};
+    json_t *document = NULL;
+
+    options.fail_if = "on_cpu > +10% or total(c) > 1%";
+    for (int by = 0; by < N_BASES; by++) {
+        options.by = (enum basis)by;
+        int rc = compare_profiles(profile, other, &options, &document, &e);
+        assert_true(rc == 0 || rc == STAX_ENOTFOUND);
+        char *text = document ? json_dumps(document, JSON_COMPACT) : NULL;
+        assert_true(!document || text);
+        free(text);
+        json_decref(document);
+    }
+}
+
+static void compare_profile(struct query *q)
+{
+    struct err e = {0};
+    json_t *profile = NULL, *nothing = json_object();
+
+    if (query_view(q, "profile", NULL, &profile, &e) == 0) {
+        compare(profile, profile);
+        compare(profile, nothing);
+        compare(nothing, profile);
+    }
+    json_decref(profile);
+    json_decref(nothing);
+}
+
 static void ask_everything(struct query *q, const char *lie)
 {
     for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
@@ -166,9 +227,12 @@ static void ask_everything(struct query *q, const char *lie)
     for (size_t i = 0; i < sizeof(off_cpu_requests) / sizeof(off_cpu_requests[0]); i++) {
         ask(q, lie, "top", off_cpu_requests[i]);
         ask(q, lie, "flamegraph", off_cpu_requests[i]);
+        ask(q, lie, "callers", off_cpu_requests[i]);
+        ask(q, lie, "callees", off_cpu_requests[i]);
     }
     ask(q, lie, "intervals", "{\"limit\": 1}");
     ask(q, lie, "intervals", "{\"reason\": \"runnable\", \"from_ns\": 1}");
+    compare_profile(q);
     json_decref(query_run(q));
     json_decref(query_quality(q));
 }

@@ -3,6 +3,7 @@
  * samples one by one gives; also while the run grows under an open reader.
  */
 #include "fixture_counters.h"
+#include "rooted.h"
 
 #include "base/json.h"
 
@@ -351,6 +352,36 @@ static void check_neighbors(struct query *q, const struct model *m, const struct
     json_decref(document);
 }
 
+/* Trees rooted at a symbol: their root has what every stack that holds it has, once. */
+static void check_rooted(struct query *q, const struct model *m, const struct request *r,
+                         uint32_t symbol)
+{
+    int64_t total = 0, self = 0;
+
+    for (size_t i = 0; i < m->n_samples; i++) {
+        const struct model_sample *s = &m->samples[i];
+        bool is_there = false;
+        for (uint32_t d = 1; passes(m, r, s) && d < s->depth; d++) {
+            is_there = is_there || is_named_like(m, s->stack[d], symbol);
+            self += d + 1 == s->depth && is_named_like(m, s->stack[d], symbol) ? s->on_cpu_ns : 0;
+        }
+        total += is_there ? s->on_cpu_ns : 0;
+    }
+    for (int is_callers = 0; is_callers < 2; is_callers++) {
+        json_t *parameters = parameters_of(m, r);
+        json_object_set_new(parameters, "symbol", json_string(m->names[symbol]));
+        json_object_set_new(parameters, "threshold_pct", json_real(0));
+        json_object_set_new(parameters, "max_depth", json_integer(1000));
+        json_t *document = ask(q, is_callers ? "callers" : "callees", parameters);
+        const json_t *roots = json_object_get(json_object_get(document, "data"), "roots");
+        const json_t *root = json_array_get(roots, 0);
+        assert_int_equal(json_int_at(root, "total_on_cpu_ns", 0), total);
+        assert_int_equal(json_int_at(root, "self_on_cpu_ns", 0), self);
+        check_branches(roots, is_callers);
+        json_decref(document);
+    }
+}
+
 /* Only thread filters and excluded functions: the range of a timeline is rounded to buckets. */
 static void check_timeline(struct query *q, const struct model *m, const struct request *request)
 {
@@ -687,6 +718,7 @@ static void check_all(struct query *q, const struct model *m, uint64_t *random, 
     check_waits(q, m, &r, random);
     if (strcmp(m->kinds[symbol], "function") == 0) {
         check_neighbors(q, m, &r, symbol);
+        check_rooted(q, m, &r, symbol);
     }
 }
 

@@ -494,6 +494,33 @@ static void test_older_file_is_migrated(void **state)
     free(path);
 }
 
+/* A sandbox on two files attaches the migrated copy, of which nothing stays behind. */
+static void test_older_file_beside_another(void **state)
+{
+    struct fixture *f = *state;
+    char *path = in(f, "older.stax"), *other = in(f, "other.stax");
+    struct sandbox *s = NULL;
+    struct err e = {0};
+    json_t *result = NULL;
+    make_older(f, path);
+    save(f->run, other);
+    setenv("TMPDIR", f->folder, 1);
+    if (sandbox_open_both(&s, path, true, other, true, &e) < 0 ||
+        sandbox_query(s, "SELECT count(*) FROM a.v_top JOIN b.v_top AS other USING (name)", NULL,
+                      &result, &e) < 0) {
+        fail_msg("%s", e.msg);
+    }
+    unsetenv("TMPDIR");
+    assert_int_equal(n_files(f->folder, "stax-migrate"), 0);
+    const json_t *row = json_array_get(json_object_get(result, "rows"), 0);
+    assert_true(json_integer_value(json_array_get(row, 0)) > 0);
+    json_decref(result);
+    sandbox_close(s);
+    assert_rows(path, "PRAGMA user_version", "1\n");
+    free(other);
+    free(path);
+}
+
 static void test_migrations_that_fail(void **state)
 {
     struct fixture *f = *state;
@@ -577,6 +604,7 @@ int main(void)
         T(test_truncated),
         T(test_flipped_bits),
         T(test_older_file_is_migrated),
+        T(test_older_file_beside_another),
         T(test_migrations_that_fail),
         T(test_steps_run_in_order),
         cmocka_unit_test(test_steps_of_this_build),

@@ -1,0 +1,133 @@
+/* render_code.c - see render_code.h. */
+#include "cli/render_code.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+
+size_t code_find(const json_t *instructions, uint64_t rel_address)
+{
+    size_t low = 0, high = json_array_size(instructions);
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        uint64_t at = (uint64_t)json_int_at(json_array_get(instructions, middle), "rel_address", 0);
+        if (at == rel_address) {
+            return middle;
+        }
+        if (at < rel_address) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return SIZE_MAX;
+}
+
+double code_max_pct(const json_t *instructions)
+{
+    double max = 0;
+    size_t i;
+    const json_t *in;
+
+    json_array_foreach(instructions, i, in)
+    {
+        double pct = json_real_at(in, "pct", 0);
+        max = pct > max ? pct : max;
+    }
+    return max;
+}
+
+static int width_of(const json_t *list, int width)
+{
+    char text[32];
+    const json_t *last = json_array_get(list, json_array_size(list) - 1);
+
+    if (last) {
+        int n =
+            snprintf(text, sizeof(text), "%" PRIx64, (uint64_t)json_int_at(last, "rel_address", 0));
+        width = n > width ? n : width;
+    }
+    return width;
+}
+
+int code_address_width(const json_t *instructions, const json_t *elsewhere)
+{
+    return width_of(elsewhere, width_of(instructions, 4));
+}
+
+void code_draw_header(struct out *out, size_t arrows_width, int address_width)
+{
+    buf_addf(&out->text, "%s  samples  self %%   self ms  %*s %*s  instruction%s\n",
+             out_style(out, STYLE_BOLD), (int)arrows_width, "", address_width,
+             address_width >= 7 ? "address" : "addr", out_style(out, STYLE_PLAIN));
+}
+
+void code_draw_sums(struct out *out, const json_t *item, double max_pct, bool is_hottest)
+{
+    int64_t n = json_int_at(item, "n_samples", 0);
+    double pct = json_real_at(item, "pct", 0);
+
+    if (n == 0) {
+        buf_addf(&out->text, "%*s", CODE_SUMS_WIDTH, "");
+        return;
+    }
+    enum style style = pct >= max_pct / 2   ? STYLE_RED
+                       : pct >= max_pct / 8 ? STYLE_YELLOW
+                                            : STYLE_PLAIN;
+    buf_addf(&out->text, "%s%s%c%8" PRId64 "  %6.1f%10.1f %s", out_style(out, style),
+             is_hottest ? out_style(out, STYLE_BOLD) : "", is_hottest ? '>' : ' ', n, pct,
+             (double)json_int_at(item, "on_cpu_ns", 0) / 1e6, out_style(out, STYLE_PLAIN));
+}
+
+void code_draw_text(struct out *out, const json_t *instruction, size_t width)
+{
+    char mnemonic[64];
+    const char *name = json_text_at(instruction, "target_name", NULL);
+    int64_t offset = json_int_at(instruction, "target_offset", 0);
+    struct buf rest = {0};
+    const char *operands = name ? name : json_text_at(instruction, "operands", "");
+    int n = snprintf(mnemonic, sizeof(mnemonic), *operands ? "%-7s " : "%s",
+                     json_text_at(instruction, "mnemonic", "?"));
+
+    buf_addstr(&rest, operands);
+    if (name && offset) {
+        buf_addf(&rest, "+0x%" PRIx64, (uint64_t)offset);
+    }
+    out_foreign(out, mnemonic);
+    buf_addstr(&out->text, name ? out_style(out, STYLE_CYAN) : "");
+    out_foreign_cut(out, buf_str(&rest), width > (size_t)n + 4 ? width - (size_t)n : width ? 4 : 0);
+    buf_addstr(&out->text, name ? out_style(out, STYLE_PLAIN) : "");
+    buf_free(&rest);
+}
+
+void code_draw_function(struct out *out, const json_t *data)
+{
+    const json_t *f = json_object_get(data, "function");
+    const json_t *hottest = json_array_get(json_object_get(data, "instructions"),
+                                           (size_t)json_int_at(data, "hottest", -1));
+    int64_t n_matches = json_int_at(data, "n_matches", 1);
+
+    buf_addstr(&out->text, out_style(out, STYLE_BOLD));
+    out_foreign_cut(out, json_text_at(f, "name", "?"), out->width);
+    buf_addf(&out->text, "%s\n  ", out_style(out, STYLE_PLAIN));
+    out_foreign_cut(out, json_text_at(f, "binary", "?"), out->width > 40 ? out->width - 30 : 0);
+    buf_addf(&out->text, "+0x%" PRIx64 ", %" PRId64 " bytes\n",
+             (uint64_t)json_int_at(f, "rel_address", 0), json_int_at(f, "size_bytes", 0));
+    buf_addf(&out->text, "  %" PRId64 " samples, %.1f ms, %.1f %% of the run\n",
+             json_int_at(f, "n_self_samples", 0), (double)json_int_at(f, "self_on_cpu_ns", 0) / 1e6,
+             json_real_at(f, "self_pct", 0));
+    if (n_matches > 1) {
+        buf_addf(&out->text, "%s  one of %" PRId64 " matches (--list)%s\n",
+                 out_style(out, STYLE_DIM), n_matches, out_style(out, STYLE_PLAIN));
+    }
+    if (hottest) {
+        buf_addf(&out->text, "  hottest: %" PRIx64 "  %.1f %%  ",
+                 (uint64_t)json_int_at(hottest, "rel_address", 0), json_real_at(hottest, "pct", 0));
+        code_draw_text(out, hottest, out->width > 50 ? out->width - 40 : 0);
+        buf_addch(&out->text, '\n');
+    }
+    buf_addch(&out->text, '\n');
+}

@@ -1,0 +1,73 @@
+/*
+ * annotate.h - one function with its machine code and where in it the samples are. Inside query/
+ * only. One thread.
+ */
+#ifndef STAX_QUERY_ANNOTATE_H
+#define STAX_QUERY_ANNOTATE_H
+
+#include "query/disasm.h"
+#include "query/view.h"
+#include "schema/code.h"
+
+/* Samples at one address. */
+struct annotated_place {
+    int64_t frame;
+    uint64_t rel_address;
+    int64_t n_samples, on_cpu_ns;
+    size_t instruction; /* that begins there or holds it; SIZE_MAX: none */
+    bool is_start;      /* it begins there */
+};
+
+struct annotated {
+    int64_t symbol, binary;
+    int64_t n_matches;          /* functions that the target could mean */
+    uint64_t rel_address, size; /* bytes; size 0: not known */
+    char arch[32];
+    bool is_att;
+    bool has_code;
+    struct err no_code; /* why not */
+    struct code code;
+    struct disasm disasm;
+    struct annotated_place *places; /* by address */
+    size_t n_places, cap_places;
+    int64_t n_samples, on_cpu_ns; /* of all places */
+};
+
+/* Sums wrap instead of being undefined on files that lie. */
+static inline void annotate_add(int64_t *sum, int64_t value)
+{
+    *sum = (int64_t)((uint64_t)*sum + (uint64_t)value);
+}
+
+/* Finds the function (parameter "target"), its code, and the samples that the filter lets through.
+ * Errors: STAX_EUSAGE, STAX_ENOTFOUND (no such function, with the hottest ones as a hint). The
+ * caller frees in either case. */
+int annotated_read(struct annotated *a, struct query *q, const struct params *p, struct err *e);
+void annotated_free(struct annotated *a);
+
+/* Sums of one instruction, those of addresses inside it included. */
+struct annotated_sum {
+    int64_t n_samples, on_cpu_ns;
+};
+/* By instruction; the caller frees. NULL without code. */
+struct annotated_sum *annotated_sums(const struct annotated *a);
+
+/* "function": who it is and how much it has, or null for symbol 0. New reference. */
+json_t *annotated_function(struct query *q, const struct annotated *a);
+/* arch, syntax, code_from, no_code_reason, is_cut of data. */
+void annotated_describe(struct query *q, const struct annotated *a, json_t *data);
+/* Adds instructions, hottest and elsewhere. */
+void annotated_instructions(struct query *q, const struct annotated *a, json_t *data);
+
+/* annotate_target.c: the functions that a text names, the best first, as symbol ids. The caller
+ * frees *symbols. */
+int annotate_find(struct query *q, struct code_reader *code, const char *target, int64_t limit,
+                  int64_t **symbols, size_t *n, int64_t *n_all, struct err *e);
+/* STAX_ENOTFOUND with the hottest functions as a hint. */
+int annotate_refuse(struct query *q, const char *target, struct err *e);
+
+/* annotate_lines.c: "lines" of data: the source lines of the samples; and "file", "line" and
+ * "inlined" of the instructions that have samples, where they are known. */
+void annotate_lines(struct query *q, const struct annotated *a, json_t *data);
+
+#endif

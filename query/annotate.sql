@@ -1,0 +1,165 @@
+-- Functions by name and by address, and the samples in one.
+
+--@ functions_matching
+-- Functions with samples whose name contains a text, upper or lower case: the one that is called
+-- exactly that first, then the hottest.
+-- :text TEXT  empty: all
+-- :limit INTEGER
+-- => symbol, n_all (that match)
+SELECT
+    s.id AS symbol,
+    count(*) OVER () AS n_all
+FROM symbol AS s
+JOIN symbol_sum AS t ON t.symbol = s.id
+WHERE s.kind IN ('function', 'unnamed')
+    AND t.n_total_samples > 0
+    AND (:text = '' OR instr(lower(s.name), lower(:text)) > 0)
+ORDER BY s.name = :text DESC, t.self_on_cpu_ns DESC, t.total_on_cpu_ns DESC, s.id
+LIMIT :limit;
+
+--@ functions_at
+-- Functions that hold an address of a binary, the hottest first.
+-- :binary INTEGER  binary.id, 0: any
+-- :name TEXT  name or path of the binary, empty: any
+-- :rel_address INTEGER
+-- :limit INTEGER
+-- => symbol, n_all (that match)
+SELECT
+    s.id AS symbol,
+    count(*) OVER () AS n_all
+FROM symbol AS s
+JOIN binary AS b ON b.id = s.binary
+LEFT JOIN symbol_sum AS t ON t.symbol = s.id
+WHERE s.kind IN ('function', 'unnamed')
+    AND (:binary = 0 OR b.id = :binary)
+    AND (:name = '' OR b.name = :name OR b.path = :name)
+    AND (
+        (s.rel_address <= :rel_address AND :rel_address - s.rel_address < s.size)
+        OR s.id IN (SELECT symbol FROM frame WHERE rel_address = :rel_address)
+    )
+ORDER BY coalesce(t.self_on_cpu_ns, 0) DESC, s.id
+LIMIT :limit;
+
+--@ mappings_of_address
+-- Files that were mapped at an address, the process with the most threads first.
+-- :address INTEGER
+-- => binary, has_addresses, file_offset
+SELECT DISTINCT
+    m.binary AS binary,
+    b.has_addresses AS has_addresses,
+    m.file_offset + (:address - m.start) AS file_offset
+FROM mapping AS m
+JOIN binary AS b ON b.id = m.binary
+WHERE m.start <= :address
+    AND :address - m.start < m.size
+ORDER BY m.id DESC
+LIMIT 16;
+
+--@ annotate_host
+-- The function whose code holds the most samples of a function that is inlined there.
+-- :symbol INTEGER  symbol.id of the inlined function
+-- => symbol (NULL: none)
+SELECT f.symbol AS symbol
+FROM frame_line AS l
+JOIN frame AS f ON f.id = l.frame
+JOIN frame_sum AS t ON t.frame = f.id
+WHERE l.symbol = :symbol
+    AND f.symbol <> :symbol
+    AND NOT EXISTS (SELECT 1 FROM frame AS own WHERE own.symbol = :symbol)
+GROUP BY f.symbol
+ORDER BY sum(t.on_cpu_ns) DESC
+LIMIT 1;
+
+--@ annotate_function
+-- :symbol INTEGER  symbol.id
+-- => name, binary (binary.id), rel_address, size (bytes)
+SELECT
+    name,
+    coalesce(binary, 0) AS binary,
+    coalesce(rel_address, 0) AS rel_address,
+    coalesce(size, 0) AS size
+FROM symbol
+WHERE id = :symbol;
+
+--@ annotate_listed
+-- :symbol INTEGER  symbol.id
+-- => rel_address, size (bytes), n_self_samples, self_on_cpu_ns (ns)
+SELECT
+    coalesce(s.rel_address, 0) AS rel_address,
+    coalesce(s.size, 0) AS size,
+    coalesce(t.n_self_samples, 0) AS n_self_samples,
+    coalesce(t.self_on_cpu_ns, 0) AS self_on_cpu_ns
+FROM symbol AS s
+LEFT JOIN symbol_sum AS t ON t.symbol = s.id
+WHERE s.id = :symbol;
+
+--@ annotate_arch
+-- => arch
+SELECT arch
+FROM run;
+
+--@ annotate_sums
+-- Samples of a function by address, of all threads or some.
+-- :symbol INTEGER  symbol.id
+-- :tid INTEGER  or NULL
+-- :pid INTEGER  or NULL
+-- => frame, rel_address, n_samples, on_cpu_ns (ns)
+SELECT
+    f.id AS frame,
+    f.rel_address AS rel_address,
+    sum(t.n_samples) AS n_samples,
+    sum(t.on_cpu_ns) AS on_cpu_ns
+FROM frame AS f
+CROSS JOIN frame_sum AS t ON t.frame = f.id
+LEFT JOIN thread AS th ON th.utid = t.utid
+LEFT JOIN process AS p ON p.upid = th.upid
+WHERE f.symbol = :symbol
+    AND (:tid IS NULL OR th.tid = :tid)
+    AND (:pid IS NULL OR p.pid = :pid)
+GROUP BY f.id
+ORDER BY f.rel_address;
+
+--@ annotate_samples
+-- Single samples of a function in a range.
+-- :symbol INTEGER  symbol.id
+-- :after INTEGER  ns, exclusive
+-- :upto INTEGER  ns, inclusive
+-- => utid, callsite, frame, rel_address, on_cpu_ns (ns)
+SELECT
+    s.utid AS utid,
+    s.callsite AS callsite,
+    s.frame AS frame,
+    f.rel_address AS rel_address,
+    s.on_cpu_ns AS on_cpu_ns
+FROM sample AS s
+JOIN frame AS f ON f.id = s.frame
+WHERE s.ts > :after
+    AND s.ts <= :upto
+    AND f.symbol = :symbol;
+
+--@ symbols_of_binary
+-- Where the named functions of a file are.
+-- :binary INTEGER  binary.id
+-- => symbol, rel_address, size (bytes)
+SELECT
+    id AS symbol,
+    rel_address,
+    coalesce(size, 0) AS size
+FROM symbol
+WHERE binary = :binary
+    AND kind = 'function'
+    AND rel_address IS NOT NULL
+ORDER BY rel_address;
+
+--@ annotate_frame_lines
+-- Where in the source an address is, the innermost function first.
+-- :frame INTEGER  frame.id
+-- => depth, symbol, file, line
+SELECT
+    depth,
+    symbol,
+    file,
+    line
+FROM frame_line
+WHERE frame = :frame
+ORDER BY depth;

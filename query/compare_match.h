@@ -1,0 +1,45 @@
+/*
+ * compare_match.h - the same things in two runs, found by their names. Inside query/ only. One
+ * thread.
+ */
+#ifndef STAX_QUERY_COMPARE_MATCH_H
+#define STAX_QUERY_COMPARE_MATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/json.h"
+#include "query/view.h"
+
+/* A function or thread name of one run; strings are borrowed from its profile. */
+struct item {
+    const char *name;
+    const char *binary; /* "" if it has none */
+    int64_t n;          /* how many were added up: functions or threads */
+    double n_self, self_ns, n_total, total_ns;
+    double off_cpu_ns, runnable_ns; /* of threads */
+    bool is_matched;
+};
+
+struct items {
+    struct item *list;
+    size_t n, cap;
+};
+
+/* The functions of a view "top", those of one name and binary added up, sorted by both. */
+void items_read_functions(struct items *items, const json_t *top, const struct measure *measure);
+/* The threads of a view "threads", those of one name added up, sorted by it. */
+void items_read_threads(struct items *items, const json_t *threads);
+void items_free(struct items *items);
+
+struct pair {
+    const struct item *a, *b; /* NULL: only the other run has it */
+};
+
+/* Every item of both once. Name and binary are equal, or else the name is and no other item of
+ * either run that has it is left: a binary may be called otherwise in another build. The caller
+ * frees *pairs. */
+size_t items_match(struct items *a, struct items *b, struct pair **pairs);
+
+#endif
