@@ -142,6 +142,9 @@ void ask_add_waits(const struct args *args, json_t *parameters)
     if (args_has(args, "off-cpu")) {
         json_object_set_new(parameters, "off_cpu", json_true());
     }
+    if (args_has(args, "no-inlines")) {
+        json_object_set_new(parameters, "no_inlines", json_true());
+    }
     if (reason) {
         json_object_set_new(parameters, "reason", json_clean_string(reason));
     }

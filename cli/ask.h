@@ -43,7 +43,7 @@ int ask_view_of(const struct args *args, const char *run, const char *view, json
 /* Appends the path of the file of a run, given as an id or as a file. */
 int ask_path(const char *run, struct buf *path, struct err *e);
 
-/* "off_cpu" and "reason" from --off-cpu and --reason, where given. */
+/* "off_cpu", "reason" and "no_inlines" from --off-cpu, --reason and --no-inlines, where given. */
 void ask_add_waits(const struct args *args, json_t *parameters);
 
 /* "daemon_socket" from --daemon-socket or STAX_DAEMON_SOCKET, if either is given. */

@@ -26,6 +26,8 @@
 #include "cli/schemas/sql_schema.json.h"
 #include "cli/schemas/status.json.h"
 #include "cli/schemas/stop.json.h"
+#include "cli/schemas/symbolize.json.h"
+#include "cli/schemas/symbols.json.h"
 #include "cli/schemas/threads.json.h"
 #include "cli/schemas/top.json.h"
 #include "cli/schemas/wait.json.h"
@@ -57,6 +59,8 @@ static const struct {
     {"wait", "stax.wait/1", wait_schema},
     {"stop", "stax.stop/1", stop_schema},
     {"save", "stax.save/1", save_schema},
+    {"symbolize", "stax.symbolize/1", symbolize_schema},
+    {"symbols", "stax.symbols/1", symbols_schema},
     {"open", "stax.open/1", open_schema},
     {"select-run", "stax.select-run/1", select_run_schema},
     {"diagnose", "stax.diagnose/1", diagnose_schema},

@@ -24,6 +24,9 @@ static const struct flag flags[] = {
      .help = "By what a counter of the run counted, such as cycles, instead of CPU time; see stax "
              "record --counters."},
     {.name = "off-cpu", .type = FLAG_BOOL, .help = "By the time threads were blocked there."},
+    {.name = "no-inlines",
+     .type = FLAG_BOOL,
+     .help = "Count inlined functions as the ones they are inlined into."},
     {.name = "reason",
      .type = FLAG_TEXT,
      .value = "REASON",

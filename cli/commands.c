@@ -10,29 +10,12 @@
 const struct command *const *commands_all(void)
 {
     static const struct command *const commands[] = {
-        &command_record,
-        &command_top,
-        &command_flame,
-        &command_callers,
-        &command_callees,
-        &command_threads,
-        &command_waits,
-        &command_wakers,
-        &command_annotate,
-        &command_compare,
-        &command_sql,
-        &command_status,
-        &command_list,
-        &command_wait,
-        &command_stop,
-        &command_save,
-        &command_open,
-        &command_select_run,
-        &command_diagnose,
-        &command_setup,
-        &command_schema,
-        &command_help,
-        NULL,
+        &command_record,    &command_top,     &command_flame,      &command_callers,
+        &command_callees,   &command_threads, &command_waits,      &command_wakers,
+        &command_annotate,  &command_compare, &command_sql,        &command_status,
+        &command_list,      &command_wait,    &command_stop,       &command_save,
+        &command_symbolize, &command_open,    &command_select_run, &command_diagnose,
+        &command_setup,     &command_schema,  &command_help,       NULL,
     };
     return commands;
 }

@@ -10,6 +10,7 @@ extern const struct command command_list;
 extern const struct command command_wait;
 extern const struct command command_stop;
 extern const struct command command_save;
+extern const struct command command_symbolize;
 extern const struct command command_open;
 extern const struct command command_select_run;
 extern const struct command command_top;

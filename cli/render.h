@@ -24,6 +24,8 @@ void render_diagnose(struct out *out, const json_t *document, const struct args 
 void render_host(struct out *out, const json_t *document, const struct args *args);
 void render_stop(struct out *out, const json_t *document, const struct args *args);
 void render_wait(struct out *out, const json_t *document, const struct args *args);
+void render_symbolize(struct out *out, const json_t *document, const struct args *args);
+void render_symbols(struct out *out, const json_t *document, const struct args *args);
 void render_save(struct out *out, const json_t *document, const struct args *args);
 void render_open(struct out *out, const json_t *document, const struct args *args);
 void render_select(struct out *out, const json_t *document, const struct args *args);

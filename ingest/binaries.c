@@ -15,7 +15,8 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "ingest/names.h"
+#include "ingest/binaries_internal.h"
+#include "ingest/naming.h"
 
 enum {
     FDS_MAX = 256,      /* descriptors kept open for files whose tables were not needed yet */
@@ -47,15 +48,11 @@ void binaries_fini(struct binaries *b)
     free(b->items);
     strmap_free(&b->by_identity);
     strmap_free(&b->markers);
+    strmap_free(&b->inlined);
     names_close(b->kernel_names);
     fd_close(&b->kallsyms_fd);
     map_free(&b->kernel_pcs);
     map_free(&b->kernel_returns);
-}
-
-static struct binary *item(const struct binaries *b, uint32_t id)
-{
-    return &b->items[id - 1];
 }
 
 /* Registers a binary under an identity; returns its id, with *is_new set when it was not there. */
@@ -86,7 +83,7 @@ static uint32_t special_binary(struct binaries *b, const char *name, const char 
     bool is_new;
     uint32_t id = binary_id(b, name, strlen(name), name, strlen(name), kind, &is_new);
     if (is_new) {
-        item(b, id)->is_loaded = true;
+        binaries_item(b, id)->is_loaded = true;
     }
     return id;
 }
@@ -222,9 +219,9 @@ uint32_t binaries_of_mapping(struct binaries *b, const struct event_mapping *m, 
                             is_main ? "main" : "shared", &is_new);
     buf_free(&identity);
     if (is_new && b->without_files) {
-        item(b, id)->is_loaded = true;
+        binaries_item(b, id)->is_loaded = true;
     } else if (is_new) {
-        open_now(b, item(b, id), m);
+        open_now(b, binaries_item(b, id), m);
     }
     return id;
 }
@@ -278,13 +275,25 @@ static void keep_for_code(struct binaries *b, struct binary *bin, int fd)
 int binaries_open_code(const struct binaries *b, uint32_t binary)
 {
     struct stat st;
-    const struct binary *bin = binary && binary <= b->n_items ? item(b, binary) : NULL;
+    const struct binary *bin = binary && binary <= b->n_items ? binaries_item(b, binary) : NULL;
     if (!bin || bin->fd < 0 || !bin->is_loaded || fstat(bin->fd, &st) != 0 ||
         st.st_size != bin->code_bytes ||
         (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec != bin->code_mtime_ns) {
         return -1;
     }
     return fcntl(bin->fd, F_DUPFD_CLOEXEC, 3);
+}
+
+/* Hands the file (takes fd) over to whoever looks for its debug file and lines. */
+static void ask_better_names(struct binaries *b, struct binary *bin, int fd)
+{
+    static const char middle[] = "/root/";
+    const char *end = bin->open_path ? strstr(bin->open_path, middle) : NULL;
+    bool is_in_root = end && strncmp(bin->open_path, "/proc/", 6) == 0;
+    char *root = mem_strndup(bin->open_path, is_in_root ? (size_t)(end - bin->open_path) + 5 : 0);
+    naming_add_file(b->naming, (uint32_t)(bin - b->items) + 1, fd, bin->names, bin->path, root);
+    bin->is_asked = true;
+    free(root);
 }
 
 static void load(struct binaries *b, struct binary *bin)
@@ -310,14 +319,18 @@ static void load(struct binaries *b, struct binary *bin)
     }
     if (names_open_elf(&names, fd, NULL) == 0) {
         take_names(bin, names);
+        int copy = b->naming ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
+        if (copy >= 0) {
+            ask_better_names(b, bin, copy);
+        }
     } else {
         bin->note = "not a readable ELF file";
     }
     keep_for_code(b, bin, fd);
 }
 
-static uint32_t named_symbol(struct binaries *b, uint32_t binary, const struct names_symbol *found,
-                             uint64_t base)
+struct symbol_text binaries_text_of(uint32_t binary, const struct names_symbol *found,
+                                    uint64_t base)
 {
     struct buf name = {0}, linkage = {0};
     names_demangle(&name, found->linkage_name);
@@ -334,13 +347,20 @@ static uint32_t named_symbol(struct binaries *b, uint32_t binary, const struct n
     }
     text.name = buf_take(&name);
     buf_free(&linkage);
+    return text;
+}
+
+uint32_t binaries_named_symbol(struct binaries *b, uint32_t binary,
+                               const struct names_symbol *found, uint64_t base)
+{
+    struct symbol_text text = binaries_text_of(binary, found, base);
     return intern_symbol(b->intern, &text);
 }
 
 static uint32_t unnamed_symbol(struct binaries *b, uint32_t binary, uint64_t start, uint64_t size,
                                const char *source)
 {
-    struct binary *bin = item(b, binary);
+    struct binary *bin = binaries_item(b, binary);
     struct buf name = {0};
     if (bin->overflow_symbol) {
         return bin->overflow_symbol;
@@ -363,9 +383,8 @@ static uint32_t unnamed_symbol(struct binaries *b, uint32_t binary, uint64_t sta
     return id;
 }
 
-/* The symbol of an address in a binary whose tables are names (may be NULL). */
-static uint32_t symbol_at(struct binaries *b, uint32_t binary, const struct names *names,
-                          uint64_t address, uint64_t base)
+uint32_t binaries_symbol_at(struct binaries *b, uint32_t binary, const struct names *names,
+                            uint64_t address, uint64_t base)
 {
     struct names_symbol found = {.start = address, .source = NAMES_NONE};
     if (names) {
@@ -374,9 +393,9 @@ static uint32_t symbol_at(struct binaries *b, uint32_t binary, const struct name
             found = hit;
         }
     }
-    uint32_t *id = map_put(&item(b, binary)->symbols, found.start);
+    uint32_t *id = map_put(&binaries_item(b, binary)->symbols, found.start);
     if (!*id) {
-        *id = found.linkage_name ? named_symbol(b, binary, &found, base)
+        *id = found.linkage_name ? binaries_named_symbol(b, binary, &found, base)
                                  : unnamed_symbol(b, binary, found.start - base, found.size,
                                                   names_source_text(found.source));
     }
@@ -386,16 +405,16 @@ static uint32_t symbol_at(struct binaries *b, uint32_t binary, const struct name
 void binaries_name_start(struct binaries *b, uint32_t binary, uint64_t address)
 {
     struct names_symbol found;
-    const struct names *names = item(b, binary)->names;
+    const struct names *names = binaries_item(b, binary)->names;
     if (names && names_find(names, address, &found) && found.start == address &&
         found.linkage_name) {
-        symbol_at(b, binary, names, address, 0);
+        binaries_symbol_at(b, binary, names, address, 0);
     }
 }
 
 uint32_t binaries_frame(struct binaries *b, uint32_t binary, uint64_t file_offset)
 {
-    struct binary *bin = item(b, binary);
+    struct binary *bin = binaries_item(b, binary);
     if (!bin->is_loaded) {
         load(b, bin);
     }
@@ -407,7 +426,7 @@ uint32_t binaries_frame(struct binaries *b, uint32_t binary, uint64_t file_offse
     }
     uint32_t *id = map_put(&bin->frames, rel);
     if (!*id) {
-        *id = intern_frame(b->intern, binary, rel, symbol_at(b, binary, names, rel, 0));
+        *id = intern_frame(b->intern, binary, rel, binaries_symbol_at(b, binary, names, rel, 0));
     }
     return *id;
 }
@@ -415,7 +434,7 @@ uint32_t binaries_frame(struct binaries *b, uint32_t binary, uint64_t file_offse
 static void load_kernel(struct binaries *b)
 {
     b->kernel = special_binary(b, "[kernel]", "kernel");
-    struct binary *bin = item(b, b->kernel);
+    struct binary *bin = binaries_item(b, b->kernel);
     bin->is_changed = true;
     if (b->kallsyms_fd < 0 && b->kallsyms[0]) {
         b->kallsyms_fd = open(b->kallsyms, O_RDONLY | O_CLOEXEC);
@@ -446,15 +465,16 @@ uint32_t binaries_kernel_frame(struct binaries *b, uint64_t address, bool is_ret
         struct buf name = {0};
         buf_addf(&name, "[%s]", found.module);
         binary = special_binary(b, buf_str(&name), "module");
-        item(b, binary)->has_addresses = true;
-        item(b, binary)->names_from = "kallsyms";
+        binaries_item(b, binary)->has_addresses = true;
+        binaries_item(b, binary)->names_from = "kallsyms";
         buf_free(&name);
     }
     uint64_t rel = address - b->kernel_base;
-    uint32_t *frame = map_put(&item(b, binary)->frames, rel);
+    uint32_t *frame = map_put(&binaries_item(b, binary)->frames, rel);
     if (!*frame) {
-        *frame = intern_frame(b->intern, binary, rel,
-                              symbol_at(b, binary, b->kernel_names, address, b->kernel_base));
+        *frame =
+            intern_frame(b->intern, binary, rel,
+                         binaries_symbol_at(b, binary, b->kernel_names, address, b->kernel_base));
     }
     *id = *frame;
     return *id;

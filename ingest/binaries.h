@@ -15,6 +15,7 @@
 
 #include "capture/event.h"
 #include "ingest/intern.h"
+#include "ingest/names.h"
 
 struct binary {
     char *path; /* clean text, as the row has it */
@@ -32,18 +33,23 @@ struct binary {
     int64_t code_bytes, code_mtime_ns; /* of the file when its tables were read */
     bool is_loaded;                    /* tables were read or cannot be */
     struct names *names;
-    struct map frames;  /* rel_address -> frame id */
-    struct map symbols; /* start -> symbol id */
+    struct map frames;    /* rel_address -> frame id */
+    struct map symbols;   /* start -> symbol id */
+    bool is_asked;        /* binaries.naming looks for better names */
+    bool is_asking_again; /* for lines of frames that were asked already */
+    bool is_renamed;      /* names are better than when its first frames were made */
     size_t n_unnamed;
     uint32_t overflow_symbol; /* of all further unnamed addresses, 0: none yet */
 };
 
 struct binaries {
     struct intern *intern;
-    struct binary *items; /* id is index + 1 */
+    struct naming *naming; /* looks for better names than the files have; NULL: nobody; borrowed */
+    struct binary *items;  /* id is index + 1 */
     size_t n_items, n_written, cap_items;
     struct strmap by_identity;
     struct strmap markers; /* marker name -> frame id */
+    struct strmap inlined; /* binary id and linkage name -> symbol id */
     const char *kallsyms;  /* path, "" for none */
     int kallsyms_fd;       /* the same, open; -1: not yet */
     bool without_files;
@@ -73,6 +79,21 @@ uint32_t binaries_kernel_frame(struct binaries *b, uint64_t address, bool is_ret
 uint32_t binaries_marker_frame(struct binaries *b, const char *name, size_t len,
                                enum symbol_kind kind);
 
+/* For a file that holds a run already: binaries and symbols as their rows have them, in the order
+ * of their ids, texts copied. inlined: linkage name of a symbol that is only inlined, else NULL. */
+void binaries_adopt(struct binaries *b, const char *path, const char *kind, const char *build_id,
+                    const char *names_from, bool has_addresses);
+void binaries_adopt_symbol(struct binaries *b, uint32_t binary, uint32_t symbol,
+                           uint64_t rel_address, const char *inlined);
+
+/* Takes better symbols of a binary and names the symbols that are known so far by them, where both
+ * begin at the same address. */
+void binaries_rename(struct binaries *b, uint32_t binary, struct names *names,
+                     enum names_source source);
+/* The symbol that a frame would get now. */
+uint32_t binaries_symbol(struct binaries *b, const struct frame *frame);
+/* The symbol of a function that is inlined somewhere in a binary. */
+uint32_t binaries_inlined(struct binaries *b, uint32_t binary, const char *linkage_name);
 /* A new descriptor of the file whose tables were read, -1 if it is not open or was written to
  * since.
  */

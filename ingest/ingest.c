@@ -21,6 +21,8 @@
 #include "ingest/binaries.h"
 #include "ingest/code.h"
 #include "ingest/intern.h"
+#include "ingest/late_names.h"
+#include "ingest/naming.h"
 #include "ingest/stacks.h"
 #include "ingest/store.h"
 #include "ingest/tasks.h"
@@ -29,6 +31,8 @@
 
 enum {
     COMMIT_MS = 100,
+    NAMES_END_MS = 2000,             /* that the end of a run waits for names under way */
+    NEW_TREE_SAMPLES = 1000000,      /* more of them: making the tree anew takes seconds */
     CHECKPOINT_WAL_BYTES = 16 << 20, /* copy the WAL back from this size on */
     TRUNCATE_WAL_BYTES = 256 << 20,  /* ... and make it small again when readers allow */
     MAX_FOLDED = 200000,             /* rows of folded waits and wakeups */
@@ -43,6 +47,8 @@ struct ingest {
     struct tasks tasks;
     struct store store;
     struct waits waits;
+    struct late_names late_names;
+    atomic_bool is_renaming; /* names shall be looked for once more */
     char *path, *reserve_path;
     int64_t start_ts, last_ts, max_bytes, max_folded;
     uint64_t n_commits;
@@ -90,6 +96,9 @@ int ingest_open(struct ingest **out, const struct ingest_options *options,
                                .start_ts = run->start_ts};
     intern_count(&in->intern, run->n_counters);
     binaries_init(&in->binaries, &in->intern, options->kallsyms, options->without_files);
+    if (!options->without_files) {
+        late_names_init(&in->late_names, &in->binaries, &in->store);
+    }
     in->binaries.kallsyms_fd = options->kallsyms_fd > 0 ? options->kallsyms_fd : -1;
     in->path = mem_strdup(options->path);
     struct buf reserve = {0};
@@ -355,6 +364,7 @@ static void note_commit(struct ingest *in, int64_t began)
     struct timespec cpu;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
     uint64_t memory = intern_bytes(&in->intern) + binaries_bytes(&in->binaries);
+    memory += in->late_names.naming ? naming_bytes(in->late_names.naming) : 0;
     pthread_mutex_lock(&in->stats_lock);
     struct ingest_stats *st = &in->stats;
     st->n_samples = in->intern.n_samples;
@@ -438,6 +448,18 @@ int ingest_commit(struct ingest *in, struct err *e)
     return 0;
 }
 
+/* With what names have come to be since the tree was begun. Without room for it, and when the run
+ * is so large that its end would be held up (symbolize does it then), the run stays as it is:
+ * complete, but inlined functions count as the ones they are inlined into. */
+static void make_tree_anew(struct ingest *in)
+{
+    if (in->late_names.has_new_tree && in->intern.n_samples <= NEW_TREE_SAMPLES) {
+        struct err ignored;
+        store_close(&in->store);
+        ingest_rebuild_names(in->path, &ignored);
+    }
+}
+
 int ingest_finish(struct ingest *in, const char *stop_reason, int64_t end_ts, struct err *e)
 {
     struct err own;
@@ -449,6 +471,7 @@ int ingest_finish(struct ingest *in, const char *stop_reason, int64_t end_ts, st
     int rc = 0;
     if (!in->has_failed) {
         int64_t began = clock_monotonic_ns();
+        late_names_finish(&in->late_names, NAMES_END_MS, false);
         rc = store_commit(&in->store, &in->intern, &in->binaries, &in->tasks, true, e);
         if (rc == 0) {
             rc = store_end(&in->store, stop_reason, end_ts, e);
@@ -463,6 +486,9 @@ int ingest_finish(struct ingest *in, const char *stop_reason, int64_t end_ts, st
         note_commit(in, began);
         db_checkpoint(in->store.db, true);
         db_clear_error(in->store.db);
+        if (rc == 0) {
+            make_tree_anew(in);
+        }
     }
     unlink(in->reserve_path);
     atomic_store(&in->is_done, true);
@@ -487,6 +513,10 @@ static void *loop(void *arg)
         }
         int64_t now = clock_monotonic_ns();
         if (now >= next) {
+            if (atomic_exchange(&in->is_renaming, false)) {
+                late_names_retry(&in->late_names);
+            }
+            in->has_data |= late_names_step(&in->late_names);
             if (in->has_data) {
                 ingest_commit(in, NULL);
             }
@@ -508,6 +538,11 @@ int ingest_start(struct ingest *in, struct queue *queue, struct err *e)
     return 0;
 }
 
+void ingest_rename(struct ingest *in)
+{
+    atomic_store(&in->is_renaming, true);
+}
+
 bool ingest_is_done(struct ingest *in)
 {
     return atomic_load(&in->is_done);
@@ -521,6 +556,7 @@ void ingest_close(struct ingest *in)
     if (in->has_thread) {
         pthread_join(in->thread, NULL);
     }
+    late_names_fini(&in->late_names);
     store_fini(&in->store);
     binaries_fini(&in->binaries);
     tasks_free(&in->tasks);

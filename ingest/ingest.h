@@ -86,6 +86,8 @@ int ingest_finish(struct ingest *in, const char *stop_reason, int64_t end_ts, st
 /* Runs the loop on a thread of its own; in borrows the queue. on_full is called (any thread) when
  * storage ended the run early, so that capture can be stopped. */
 int ingest_start(struct ingest *in, struct queue *queue, struct err *e);
+/* Asks for names to be looked for once more, debug files that were not there too. Any thread. */
+void ingest_rename(struct ingest *in);
 bool ingest_is_done(struct ingest *in);
 /* Joins the thread if any and closes the file. NULL is accepted. */
 void ingest_close(struct ingest *in);
@@ -95,5 +97,9 @@ void ingest_stats(struct ingest *in, struct ingest_stats *stats);
 /* Recomputes every summary of a stopped run file from its facts and names, in one transaction.
  * A run that was interrupted (state recording) becomes stopped with the given reason. */
 int ingest_rebuild(const char *path, const char *stop_reason_if_recording, struct err *e);
+/* The same after names changed: the call tree is made anew, with inlined functions as frame_line
+ * has them, and run.n_renames counts. What was recorded before run.raw_from_ts keeps the tree it
+ * has. */
+int ingest_rebuild_names(const char *path, struct err *e);
 
 #endif

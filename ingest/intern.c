@@ -20,6 +20,13 @@ void intern_free(struct intern *in)
         free(in->new_symbols[i].linkage_name);
     }
     free(in->new_symbols);
+    for (size_t i = 0; i < in->n_renames; i++) {
+        free(in->renames[i].text.name);
+        free(in->renames[i].text.linkage_name);
+    }
+    free(in->renames);
+    free(in->inlined);
+    free(in->first_inlined);
     free(in->symbol_kinds);
     free(in->symbol_reasons);
     free(in->frames);
@@ -51,18 +58,49 @@ void intern_count(struct intern *in, size_t n)
     in->frame_sums.n_counters = n;
 }
 
+/* What a symbol's name and kind say of it. */
+static void classify(struct intern *in, uint32_t symbol, const struct symbol_text *text)
+{
+    const struct wait_row *row =
+        text->kind == SYMBOL_FUNCTION ? wait_row_of(WAIT_USER_FUNCTION, text->name) : NULL;
+    in->symbol_kinds[symbol - 1] = (uint8_t)text->kind;
+    in->symbol_reasons[symbol - 1] = row ? (uint8_t)(row->reason + 1) : 0;
+}
+
 uint32_t intern_symbol(struct intern *in, const struct symbol_text *text)
 {
     size_t n_new = in->n_symbols - in->symbols_written;
     mem_reserve(&in->new_symbols, &in->cap_new_symbols, n_new + 1, sizeof(*in->new_symbols));
     mem_reserve(&in->symbol_kinds, &in->cap_symbol_kinds, in->n_symbols + 1, 1);
-    in->new_symbols[n_new] = *text;
-    in->symbol_kinds[in->n_symbols] = (uint8_t)text->kind;
     mem_reserve(&in->symbol_reasons, &in->cap_symbol_reasons, in->n_symbols + 1, 1);
-    const struct wait_row *row =
-        text->kind == SYMBOL_FUNCTION ? wait_row_of(WAIT_USER_FUNCTION, text->name) : NULL;
-    in->symbol_reasons[in->n_symbols] = row ? (uint8_t)(row->reason + 1) : 0;
-    return (uint32_t)++in->n_symbols;
+    in->new_symbols[n_new] = *text;
+    classify(in, (uint32_t)++in->n_symbols, text);
+    return (uint32_t)in->n_symbols;
+}
+
+void intern_rename(struct intern *in, uint32_t symbol, const struct symbol_text *text)
+{
+    classify(in, symbol, text);
+    if (symbol > in->symbols_written) {
+        struct symbol_text *old = &in->new_symbols[symbol - in->symbols_written - 1];
+        free(old->name);
+        free(old->linkage_name);
+        *old = *text;
+        return;
+    }
+    mem_reserve(&in->renames, &in->cap_renames, in->n_renames + 1, sizeof(*in->renames));
+    in->renames[in->n_renames++] = (struct symbol_rename){symbol, *text};
+}
+
+void intern_add_inlined(struct intern *in, uint32_t frame, uint32_t symbol)
+{
+    mem_reserve(&in->first_inlined, &in->cap_first_inlined, (size_t)frame + 1,
+                sizeof(*in->first_inlined));
+    while (in->n_first_inlined < frame) {
+        in->first_inlined[in->n_first_inlined++] = (uint32_t)in->n_inlined;
+    }
+    mem_reserve(&in->inlined, &in->cap_inlined, in->n_inlined + 1, sizeof(*in->inlined));
+    in->inlined[in->n_inlined++] = symbol;
 }
 
 uint32_t intern_frame(struct intern *in, uint32_t binary, uint64_t rel_address, uint32_t symbol)
@@ -78,7 +116,7 @@ static bool is_above(const struct intern *in, uint32_t node, uint32_t symbol)
 {
     while (node) {
         const struct lazy_row *row = lazy_row(&in->tree, node);
-        if (row->b == symbol) {
+        if (node_symbol(row) == symbol) {
             return true;
         }
         node = row->a;
@@ -86,18 +124,43 @@ static bool is_above(const struct intern *in, uint32_t node, uint32_t symbol)
     return false;
 }
 
-uint32_t intern_node(struct intern *in, uint32_t parent, uint32_t symbol)
+static uint32_t put_node(struct intern *in, uint32_t parent, uint32_t symbol, bool is_inlined)
 {
     size_t n_before = in->tree.n_rows;
-    uint32_t id = lazy_id(&in->tree, parent, symbol);
+    uint32_t id = lazy_id(&in->tree, parent, symbol | (is_inlined ? NODE_INLINED_BIT : 0));
     if (in->tree.n_rows > n_before) {
         mem_reserve(&in->nodes, &in->cap_nodes, id, sizeof(*in->nodes));
         in->nodes[id - 1] = (struct node){
             .depth = parent ? in->nodes[parent - 1].depth + 1 : 0,
+            .is_inlined = is_inlined,
             .is_recursive = is_above(in, parent, symbol),
         };
     }
     return id;
+}
+
+uint32_t intern_node(struct intern *in, uint32_t parent, uint32_t symbol)
+{
+    return put_node(in, parent, symbol, false);
+}
+
+uint32_t intern_inlined_node(struct intern *in, uint32_t parent, uint32_t symbol)
+{
+    return put_node(in, parent, symbol, true);
+}
+
+/* The node of a frame below parent: its function, then what is inlined there. */
+static uint32_t frame_node(struct intern *in, uint32_t parent, uint32_t frame)
+{
+    uint32_t node = intern_node(in, parent, in->frames[frame - 1].symbol);
+    if (frame <= in->n_first_inlined) {
+        uint32_t end =
+            frame < in->n_first_inlined ? in->first_inlined[frame] : (uint32_t)in->n_inlined;
+        for (uint32_t i = in->first_inlined[frame - 1]; i < end; i++) {
+            node = intern_inlined_node(in, node, in->inlined[i]);
+        }
+    }
+    return node;
 }
 
 uint32_t intern_callsite(struct intern *in, uint32_t parent, uint32_t frame)
@@ -112,7 +175,7 @@ uint32_t intern_callsite(struct intern *in, uint32_t parent, uint32_t frame)
         .parent = parent,
         .frame = frame,
         .depth = above ? above->depth + 1 : 0,
-        .node = intern_node(in, above ? above->node : 0, in->frames[frame - 1].symbol),
+        .node = frame_node(in, above ? above->node : 0, frame),
     };
     *id = (uint32_t)++in->n_callsites;
     return *id;
@@ -139,7 +202,7 @@ uint32_t intern_stack(struct intern *in, uint32_t utid, uint32_t node)
 void intern_sample(struct intern *in, uint32_t callsite, uint32_t frame, uint32_t utid,
                    int64_t on_cpu_ns, const uint64_t *counters)
 {
-    uint32_t node = intern_node(in, in->callsites[callsite - 1].node, in->frames[frame - 1].symbol);
+    uint32_t node = frame_node(in, in->callsites[callsite - 1].node, frame);
     uint32_t id = intern_stack(in, utid, node);
     struct stack *stack = &in->stacks[id - 1];
     if (stack->n_batch == 0) {
@@ -249,7 +312,7 @@ static void note_gain(struct intern *in, struct stack *stack)
 static void settle_node(struct intern *in, uint32_t utid, uint32_t node)
 {
     const struct lazy_row *row = lazy_row(&in->tree, node);
-    uint32_t parent = row->a, symbol = row->b;
+    uint32_t parent = row->a, symbol = node_symbol(row);
     if (in->n_counters) {
         settle_counters(in, node, parent, symbol);
     }
@@ -289,7 +352,7 @@ void intern_waits(struct intern *in, uint32_t callsite, uint32_t marker, uint64_
     uint32_t leaf = intern_node(in, in->callsites[callsite - 1].node, marker);
     for (uint32_t node = leaf; node;) {
         const struct lazy_row *row = lazy_row(&in->tree, node);
-        uint32_t parent = row->a, symbol = row->b;
+        uint32_t parent = row->a, symbol = node_symbol(row);
         struct sums delta = {.n_total = n, .total_ns = dur_ns};
         if (node == leaf) {
             delta.n_self = n;

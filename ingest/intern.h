@@ -28,6 +28,12 @@ struct symbol_text {
     enum symbol_kind kind;
 };
 
+/* A symbol that is already written, named better. */
+struct symbol_rename {
+    uint32_t id;
+    struct symbol_text text; /* owned */
+};
+
 struct frame {
     uint64_t rel_address;
     uint32_t binary;
@@ -73,6 +79,12 @@ struct intern {
     size_t n_symbols, symbols_written, cap_new_symbols, cap_symbol_kinds, cap_symbol_reasons;
     struct frame *frames;
     size_t n_frames, frames_written, cap_frames;
+    struct symbol_rename *renames; /* not written yet */
+    size_t n_renames, cap_renames;
+    /* Functions inlined at a frame, outermost first: those of frame f are inlined[first_inlined[f -
+     * 1]] up to where those of the next begin. Only a rebuild has them. */
+    uint32_t *inlined, *first_inlined;
+    size_t n_inlined, cap_inlined, n_first_inlined, cap_first_inlined;
     struct callsite *callsites;
     size_t n_callsites, callsites_written, cap_callsites;
     struct map callsite_index; /* (parent, frame) -> id */
@@ -80,7 +92,7 @@ struct intern {
     struct known_callers *known;
     size_t n_known, cap_known;
     uint64_t seeds[2];      /* of those hashes; 0: not chosen yet */
-    struct lazy_table tree; /* (parent node, symbol); ids are call_tree.id */
+    struct lazy_table tree; /* (parent node, node_key()); ids are call_tree.id */
     struct node *nodes;     /* beside tree.rows */
     size_t cap_nodes, nodes_written;
     struct stack *stacks;
@@ -121,7 +133,21 @@ uint32_t intern_frame(struct intern *in, uint32_t binary, uint64_t rel_address, 
 uint32_t intern_callsite(struct intern *in, uint32_t parent, uint32_t frame);
 /* The tree node of symbol below parent (0: root). */
 uint32_t intern_node(struct intern *in, uint32_t parent, uint32_t symbol);
+uint32_t intern_inlined_node(struct intern *in, uint32_t parent, uint32_t symbol);
 uint32_t intern_stack(struct intern *in, uint32_t utid, uint32_t node);
+
+/* A function may be called and inlined by the same caller: two nodes. */
+#define NODE_INLINED_BIT (UINT32_C(1) << 31)
+static inline uint32_t node_symbol(const struct lazy_row *row)
+{
+    return row->b & ~NODE_INLINED_BIT;
+}
+
+/* Names a symbol better; takes the strings. Binary, address and id stay. */
+void intern_rename(struct intern *in, uint32_t symbol, const struct symbol_text *text);
+/* Says which functions are inlined at a frame, outermost first; for frames in ascending order,
+ * before any callsite is interned. */
+void intern_add_inlined(struct intern *in, uint32_t frame, uint32_t symbol);
 
 /* Counts one sample: callers, sampled frame, thread, weight, and n_counters counts (NULL: 0). */
 void intern_sample(struct intern *in, uint32_t callsite, uint32_t frame, uint32_t utid,

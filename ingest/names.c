@@ -13,13 +13,25 @@ enum {
     PAGE_BYTES = 4096
 };
 
+static const char *const source_texts[] = {
+#define X(name, text) text,
+    NAMES_SOURCES(X)
+#undef X
+};
+
 const char *names_source_text(enum names_source s)
 {
-    static const char *const text[] = {
-        [NAMES_NONE] = "none",     [NAMES_EH_FRAME] = "eh_frame", [NAMES_DYNSYM] = "dynsym",
-        [NAMES_SYMTAB] = "symtab", [NAMES_KALLSYMS] = "kallsyms",
-    };
-    return text[s];
+    return source_texts[s];
+}
+
+enum names_source names_source_of(const char *text)
+{
+    for (unsigned s = NAMES_NONE; s <= NAMES_KALLSYMS; s++) {
+        if (strcmp(source_texts[s], text) == 0) {
+            return s;
+        }
+    }
+    return NAMES_NONE;
 }
 
 void names_add(struct names_builder *b, const struct names_entry *entry)
@@ -33,6 +45,10 @@ void names_add(struct names_builder *b, const struct names_entry *entry)
 
 void names_builder_fini(struct names_builder *b)
 {
+    for (size_t i = 0; i < b->n_made; i++) {
+        free(b->made[i]);
+    }
+    free(b->made);
     free(b->entries);
     memset(b, 0, sizeof(*b));
 }
@@ -346,6 +362,17 @@ enum names_source names_best_source(const struct names *n)
     return n->best_source;
 }
 
+bool names_has_debug_info(const struct names *n)
+{
+    return n->has_debug_info;
+}
+
+const char *names_debug_link(const struct names *n, uint32_t *crc)
+{
+    *crc = n->debug_link_crc;
+    return n->debug_link;
+}
+
 uint64_t names_kernel_base(const struct names *n)
 {
     return n->kernel_base;
@@ -378,5 +405,6 @@ void names_close(struct names *n)
     buf_free(&n->strings);
     free(n->segments);
     free(n->build_id);
+    free(n->debug_link);
     free(n);
 }

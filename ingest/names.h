@@ -16,9 +16,27 @@
 
 struct names;
 
-/* Where the best symbol table of a binary came from, in binary.names_from / symbol.source words. */
-enum names_source { NAMES_NONE, NAMES_EH_FRAME, NAMES_DYNSYM, NAMES_SYMTAB, NAMES_KALLSYMS };
+/* Where the best symbol table of a binary came from, in binary.names_from / symbol.source words.
+ * From poor to good: where two name an address, the later is taken. */
+#define NAMES_SOURCES(X)                                                                           \
+    X(NONE, "none")                                                                                \
+    X(EH_FRAME, "eh_frame")                                                                        \
+    X(PLT, "plt")                                                                                  \
+    X(DYNSYM, "dynsym")                                                                            \
+    X(DEBUGDATA, "gnu_debugdata")                                                                  \
+    X(SYMTAB, "symtab")                                                                            \
+    X(DEBUG_FILE, "debug_file")                                                                    \
+    X(DEBUGINFOD, "debuginfod")                                                                    \
+    X(DWARF, "dwarf")                                                                              \
+    X(KALLSYMS, "kallsyms")
+enum names_source {
+#define X(name, text) NAMES_##name,
+    NAMES_SOURCES(X)
+#undef X
+};
 const char *names_source_text(enum names_source s);
+/* The source that a word means; NAMES_NONE when it means none. */
+enum names_source names_source_of(const char *text);
 
 struct names_symbol {
     const char *linkage_name; /* raw bytes as the table has them, NUL-terminated, owned by the
@@ -34,8 +52,16 @@ struct names_symbol {
  * extents from .eh_frame_hdr/.eh_frame where no symbol covers them. The descriptor is borrowed.
  * Errors: STAX_ECORRUPT with what is wrong; a file without any names is not an error. */
 int names_open_elf(struct names **out, int fd, struct err *e);
+/* The same with the symbols of its separate debug file (debug_fd, borrowed; -1: none) added, said
+ * to come from debug_source. That the two belong together is for the caller to know. */
+int names_open_elf_debug(struct names **out, int fd, int debug_fd, enum names_source debug_source,
+                         struct err *e);
 /* The same from memory (the vDSO image); bytes are only read during the call. */
 int names_open_elf_image(struct names **out, const void *image, size_t n_bytes, struct err *e);
+/* Whether libelf may be let at a file: an ELF header that claims nothing absurd. */
+int names_check_elf(int fd, struct err *e);
+/* The GNU build id of an ELF file in hex, free(); NULL: none. Reads no more than its notes. */
+char *names_read_build_id(int fd);
 /* Text symbols of /proc/kallsyms from an open descriptor. STAX_EPERMISSION if all addresses are 0.
  */
 int names_open_kallsyms(struct names **out, int fd, struct err *e);
@@ -49,6 +75,10 @@ bool names_find(const struct names *n, uint64_t address, struct names_symbol *sy
  * no segment holds it. */
 bool names_address_of_offset(const struct names *n, uint64_t file_offset, uint64_t *address);
 
+/* Whether the file, or its debug file, has DWARF. */
+bool names_has_debug_info(const struct names *n);
+/* The file name in .gnu_debuglink and the CRC-32 of that file; NULL if it has none. Owned by n. */
+const char *names_debug_link(const struct names *n, uint32_t *crc);
 /* GNU build id in lower-case hex, or NULL. Owned by n. */
 const char *names_build_id(const struct names *n);
 enum names_source names_best_source(const struct names *n);

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "ingest/names_internal.h"
+#include "ingest/names_reader_internal.h"
 
 /* Some times what the largest browsers have. */
 enum {
@@ -22,34 +22,11 @@ enum {
     MAX_STRINGS_BYTES = 512 << 20,
     MAX_EH_FRAME_BYTES = 256 << 20,
     MAX_NOTE_BYTES = 64 << 10,
-    MAX_BUILD_ID_BYTES = 64
+    MAX_BUILD_ID_BYTES = 64,
+    MAX_LINK_BYTES = 4096
 };
 
-struct section {
-    uint64_t address, size, offset;
-    uint64_t entry_size;
-    uint32_t link;
-    uint32_t type;
-    bool is_code;
-    bool is_eh_frame;
-};
-
-struct reader {
-    /* Where the bytes come from: image if not NULL, else fd. */
-    int fd;
-    const uint8_t *image;
-    uint64_t n_bytes;
-
-    Elf *elf;
-    struct names *n;
-    struct names_builder b;
-    struct section *sections;
-    size_t n_sections;
-    uint64_t eh_header_offset, eh_header_address; /* PT_GNU_EH_FRAME, offset 0: none */
-    unsigned address_bytes;
-};
-
-static bool read_at(const struct reader *r, uint64_t offset, void *to, size_t n)
+static bool read_at(const struct names_reader *r, uint64_t offset, void *to, size_t n)
 {
     if (offset > r->n_bytes || n > r->n_bytes - offset) {
         return false;
@@ -66,7 +43,7 @@ static bool read_at(const struct reader *r, uint64_t offset, void *to, size_t n)
 }
 
 /* libelf allocates per section before it looks at any, so the count is judged first. */
-static int check_header(const struct reader *r, struct err *e)
+int names_reader_check(const struct names_reader *r, struct err *e)
 {
     Elf64_Ehdr h = {0};
     Elf32_Ehdr h32 = {0};
@@ -100,10 +77,8 @@ static int check_header(const struct reader *r, struct err *e)
     return 0;
 }
 
-/* Bytes of the file as libelf converts them, valid until elf_end(). NULL if cut off or too large.
- */
-static Elf_Data *read_chunk(const struct reader *r, uint64_t offset, uint64_t n_bytes,
-                            uint64_t max_bytes, Elf_Type type)
+Elf_Data *names_read_chunk(const struct names_reader *r, uint64_t offset, uint64_t n_bytes,
+                           uint64_t max_bytes, Elf_Type type)
 {
     if (!n_bytes || n_bytes > max_bytes || offset > r->n_bytes || n_bytes > r->n_bytes - offset) {
         return NULL;
@@ -125,12 +100,13 @@ static bool add_build_id(struct names *n, const uint8_t *id, size_t n_bytes)
     return true;
 }
 
-static void find_build_id(const struct reader *r, uint64_t offset, uint64_t n_bytes, uint64_t align)
+static void find_build_id(const struct names_reader *r, uint64_t offset, uint64_t n_bytes,
+                          uint64_t align)
 {
     Elf_Data *data = NULL;
     if (!r->n->build_id) {
-        data =
-            read_chunk(r, offset, n_bytes, MAX_NOTE_BYTES, align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR);
+        data = names_read_chunk(r, offset, n_bytes, MAX_NOTE_BYTES,
+                                align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR);
     }
     size_t at = 0;
     GElf_Nhdr note;
@@ -146,7 +122,7 @@ static void find_build_id(const struct reader *r, uint64_t offset, uint64_t n_by
     }
 }
 
-static void add_segment(struct reader *r, const GElf_Phdr *p)
+static void add_segment(struct names_reader *r, const GElf_Phdr *p)
 {
     struct names_segment s = {.offset = p->p_offset,
                               .file_size = p->p_filesz,
@@ -161,7 +137,7 @@ static void add_segment(struct reader *r, const GElf_Phdr *p)
     r->n->segments[r->n->n_segments++] = s;
 }
 
-static int read_segments(struct reader *r, struct err *e)
+static int read_segments(struct names_reader *r, struct err *e)
 {
     size_t n = 0;
     if (elf_getphdrnum(r->elf, &n) != 0 || n > MAX_SEGMENTS) {
@@ -191,7 +167,36 @@ static int read_segments(struct reader *r, struct err *e)
     return 0;
 }
 
-static void read_sections(struct reader *r)
+static enum names_role role_of(const GElf_Shdr *s, const char *name)
+{
+    static const struct {
+        const char *name;
+        enum names_role role;
+    } roles[] = {
+        {".debug_info", NAMES_ROLE_DEBUG_INFO}, {".zdebug_info", NAMES_ROLE_DEBUG_INFO},
+        {".gnu_debuglink", NAMES_ROLE_LINK},    {".gnu_debugdata", NAMES_ROLE_DEBUGDATA},
+        {".rela.plt", NAMES_ROLE_RELA_PLT},     {".rela.dyn", NAMES_ROLE_RELA_DYN},
+    };
+    if (s->sh_type == SHT_NOBITS) {
+        return NAMES_ROLE_OTHER;
+    }
+    if (s->sh_flags & SHF_ALLOC) {
+        if (strcmp(name, ".eh_frame") == 0) {
+            return NAMES_ROLE_EH_FRAME;
+        }
+        if (strncmp(name, ".plt", 4) == 0 && (s->sh_flags & SHF_EXECINSTR)) {
+            return NAMES_ROLE_PLT;
+        }
+    }
+    for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++) {
+        if (strcmp(name, roles[i].name) == 0) {
+            return roles[i].role;
+        }
+    }
+    return NAMES_ROLE_OTHER;
+}
+
+static void read_sections(struct names_reader *r)
 {
     size_t n = 0;
     size_t names = 0;
@@ -204,20 +209,26 @@ static void read_sections(struct reader *r)
     for (size_t i = 1; i < n; i++) {
         GElf_Shdr s;
         Elf_Scn *scn = elf_getscn(r->elf, i);
-        if (!scn || !gelf_getshdr(scn, &s) || (s.sh_flags & SHF_COMPRESSED)) {
+        if (!scn || !gelf_getshdr(scn, &s)) {
             continue;
         }
-        struct section *to = &r->sections[i];
-        *to = (struct section){.address = s.sh_addr,
-                               .size = s.sh_size,
-                               .offset = s.sh_offset,
-                               .entry_size = s.sh_entsize,
-                               .link = s.sh_link,
-                               .type = s.sh_type,
-                               .is_code = (s.sh_flags & SHF_ALLOC) && (s.sh_flags & SHF_EXECINSTR)};
-        if ((s.sh_flags & SHF_ALLOC) && s.sh_type != SHT_NOBITS && has_names) {
-            const char *name = elf_strptr(r->elf, names, s.sh_name);
-            to->is_eh_frame = name && strcmp(name, ".eh_frame") == 0;
+        if (s.sh_flags & SHF_COMPRESSED) { /* only that it is there is of interest */
+            const char *packed = has_names ? elf_strptr(r->elf, names, s.sh_name) : NULL;
+            r->has_debug_info |= packed && strcmp(packed, ".debug_info") == 0;
+            continue;
+        }
+        struct names_section *to = &r->sections[i];
+        *to = (struct names_section){.address = s.sh_addr,
+                                     .size = s.sh_size,
+                                     .offset = s.sh_offset,
+                                     .entry_size = s.sh_entsize,
+                                     .link = s.sh_link,
+                                     .type = s.sh_type,
+                                     .is_code =
+                                         (s.sh_flags & SHF_ALLOC) && (s.sh_flags & SHF_EXECINSTR)};
+        const char *name = has_names ? elf_strptr(r->elf, names, s.sh_name) : NULL;
+        if (name) {
+            to->role = role_of(&s, name);
         }
         if (s.sh_type == SHT_NOTE) {
             find_build_id(r, s.sh_offset, s.sh_size, s.sh_addralign);
@@ -226,7 +237,7 @@ static void read_sections(struct reader *r)
 }
 
 /* Whether a symbol names code, and how well. */
-static bool rank_symbol(const struct reader *r, const GElf_Sym *sym, const char *name,
+static bool rank_symbol(const struct names_reader *r, const GElf_Sym *sym, const char *name,
                         uint8_t *rank)
 {
     unsigned type = GELF_ST_TYPE(sym->st_info);
@@ -257,11 +268,11 @@ static bool rank_symbol(const struct reader *r, const GElf_Sym *sym, const char 
 }
 
 /* The end of the section that a symbol is in, or of its segment; 0 if it is not in code. */
-static uint64_t limit_of_symbol(const struct reader *r, const GElf_Sym *sym)
+static uint64_t limit_of_symbol(const struct names_reader *r, const GElf_Sym *sym)
 {
     uint64_t limit = names_executable_end(r->n, sym->st_value);
     if (limit && sym->st_shndx < r->n_sections) {
-        const struct section *s = &r->sections[sym->st_shndx];
+        const struct names_section *s = &r->sections[sym->st_shndx];
         if (sym->st_value >= s->address && sym->st_value - s->address < s->size &&
             s->size < limit - s->address) {
             limit = s->address + s->size;
@@ -270,20 +281,21 @@ static uint64_t limit_of_symbol(const struct reader *r, const GElf_Sym *sym)
     return limit;
 }
 
-static void add_symbols(struct reader *r, const struct section *table)
+static void add_symbols(struct names_reader *r, const struct names_section *table)
 {
     if (table->link >= r->n_sections || r->sections[table->link].type != SHT_STRTAB) {
         return;
     }
-    const struct section *names = &r->sections[table->link];
+    const struct names_section *names = &r->sections[table->link];
     size_t entry_size = gelf_fsize(r->elf, ELF_T_SYM, 1, EV_CURRENT);
     if (!entry_size || table->entry_size != entry_size) {
         return;
     }
     uint64_t n_bytes = table->size - table->size % entry_size;
-    Elf_Data *symbols = read_chunk(r, table->offset, n_bytes,
-                                   (uint64_t)NAMES_MAX_ENTRIES * sizeof(GElf_Sym), ELF_T_SYM);
-    Elf_Data *strings = read_chunk(r, names->offset, names->size, MAX_STRINGS_BYTES, ELF_T_BYTE);
+    Elf_Data *symbols = names_read_chunk(r, table->offset, n_bytes,
+                                         (uint64_t)NAMES_MAX_ENTRIES * sizeof(GElf_Sym), ELF_T_SYM);
+    Elf_Data *strings =
+        names_read_chunk(r, names->offset, names->size, MAX_STRINGS_BYTES, ELF_T_BYTE);
     if (!symbols || !strings) {
         return;
     }
@@ -291,7 +303,7 @@ static void add_symbols(struct reader *r, const struct section *table)
     const char *last = memrchr(text, '\0', strings->d_size); /* what follows has no end */
     size_t n_text = last ? (size_t)(last - text) : 0;
     /* Names may share their tails, hence the factor; a table made to explode is stopped by it. */
-    r->b.name_budget += 2 * n_text;
+    r->b->name_budget += 2 * n_text;
     for (size_t i = 1; i < n_bytes / entry_size; i++) {
         GElf_Sym sym;
         if (!gelf_getsym(symbols, (int)i, &sym) || sym.st_name >= n_text) {
@@ -300,16 +312,17 @@ static void add_symbols(struct reader *r, const struct section *table)
         struct names_entry e = {.start = sym.st_value,
                                 .size = sym.st_size,
                                 .name = text + sym.st_name,
-                                .source = table->type == SHT_SYMTAB ? NAMES_SYMTAB : NAMES_DYNSYM};
+                                .source =
+                                    table->type == SHT_SYMTAB ? r->symtab_source : NAMES_DYNSYM};
         if (rank_symbol(r, &sym, e.name, &e.rank) && (e.limit = limit_of_symbol(r, &sym)) != 0) {
-            names_add(&r->b, &e);
+            names_add(r->b, &e);
         }
     }
 }
 
 /* .eh_frame without section headers: .eh_frame_hdr begins with version, three encodings and the
  * encoded address of .eh_frame, which then goes on to its terminator. */
-static bool locate_eh_frame(const struct reader *r, struct section *s)
+static bool locate_eh_frame(const struct names_reader *r, struct names_section *s)
 {
     uint8_t h[16] = {0};
     uint64_t address;
@@ -327,101 +340,217 @@ static bool locate_eh_frame(const struct reader *r, struct section *s)
             uint64_t skip = address - g->address;
             uint64_t end = g->offset + g->file_size;
             uint64_t size = (end < r->n_bytes ? end : r->n_bytes) - (g->offset + skip);
-            *s = (struct section){.address = address,
-                                  .offset = g->offset + skip,
-                                  .size = size < MAX_EH_FRAME_BYTES ? size : MAX_EH_FRAME_BYTES};
+            *s = (struct names_section){.address = address,
+                                        .offset = g->offset + skip,
+                                        .size =
+                                            size < MAX_EH_FRAME_BYTES ? size : MAX_EH_FRAME_BYTES};
             return true;
         }
     }
     return false;
 }
 
-static void add_extents(struct reader *r)
+static void add_extents(struct names_reader *r)
 {
-    struct section found = {0};
-    const struct section *s = NULL;
+    struct names_section found = {0};
+    const struct names_section *s = NULL;
     for (size_t i = 0; i < r->n_sections && !s; i++) {
-        s = r->sections[i].is_eh_frame ? &r->sections[i] : NULL;
+        s = r->sections[i].role == NAMES_ROLE_EH_FRAME ? &r->sections[i] : NULL;
     }
     if (!s && locate_eh_frame(r, &found)) {
         s = &found;
     }
-    Elf_Data *data = s ? read_chunk(r, s->offset, s->size, MAX_EH_FRAME_BYTES, ELF_T_BYTE) : NULL;
+    Elf_Data *data =
+        s ? names_read_chunk(r, s->offset, s->size, MAX_EH_FRAME_BYTES, ELF_T_BYTE) : NULL;
     if (data) {
-        names_add_eh_frame(r->n, &r->b, data->d_buf, data->d_size, s->address, r->address_bytes);
+        names_add_eh_frame(r->n, r->b, data->d_buf, data->d_size, s->address, r->address_bytes);
     }
 }
 
-static int read_elf(struct reader *r, struct err *e)
+/* The name of the separate debug file and its CRC: name, NUL, padding to 4, CRC. */
+static void read_link(const struct names_reader *r, const struct names_section *s)
+{
+    Elf_Data *data = names_read_chunk(r, s->offset, s->size, MAX_LINK_BYTES, ELF_T_BYTE);
+    size_t len = data ? strnlen(data->d_buf, data->d_size) : 0;
+    size_t at = (len + 4) & ~(size_t)3;
+    if (!len || at + 4 > data->d_size) {
+        return;
+    }
+    free(r->n->debug_link);
+    r->n->debug_link = mem_strndup(data->d_buf, len);
+    memcpy(&r->n->debug_link_crc, (const char *)data->d_buf + at, 4);
+}
+
+static void add_tables(struct names_reader *r)
+{
+    bool has_symtab = false;
+    for (size_t i = 0; i < r->n_sections; i++) {
+        struct names_section *s = &r->sections[i];
+        bool is_symtab = s->type == SHT_SYMTAB;
+        if (is_symtab || (s->type == SHT_DYNSYM && !r->is_separate)) {
+            add_symbols(r, s);
+        }
+        has_symtab |= is_symtab && s->size > 0;
+        r->has_debug_info |= s->role == NAMES_ROLE_DEBUG_INFO;
+        if (s->role == NAMES_ROLE_LINK && !r->is_separate) {
+            read_link(r, s);
+        }
+    }
+    for (size_t i = 0; i < r->n_sections && !r->is_separate; i++) {
+        struct names_section *s = &r->sections[i];
+        if (s->role == NAMES_ROLE_PLT) {
+            names_add_plt(r, s);
+        } else if (s->role == NAMES_ROLE_DEBUGDATA && !has_symtab) {
+            names_add_debugdata(r, s);
+        }
+    }
+    r->n->has_debug_info |= r->has_debug_info;
+}
+
+static int read_elf(struct names_reader *r, struct err *e)
 {
     GElf_Ehdr header;
     if (elf_kind(r->elf) != ELF_K_ELF || !gelf_getehdr(r->elf, &header)) {
         return err_set(e, STAX_ECORRUPT, "not an ELF file: %s", elf_errmsg(-1));
     }
     r->address_bytes = gelf_getclass(r->elf) == ELFCLASS32 ? 4 : 8;
-    int rc = read_segments(r, e);
+    r->machine = header.e_machine;
+    int rc = r->is_separate ? 0 : read_segments(r, e);
     if (rc) {
         return rc;
     }
     read_sections(r);
-    for (size_t i = 0; i < r->n_sections; i++) {
-        if (r->sections[i].type == SHT_SYMTAB || r->sections[i].type == SHT_DYNSYM) {
-            add_symbols(r, &r->sections[i]);
-        }
+    if (r->is_for_build_id) {
+        return 0;
     }
-    add_extents(r);
-    names_build(r->n, &r->b);
+    add_tables(r);
+    if (!r->is_separate) {
+        add_extents(r);
+    }
     return 0;
 }
 
-/* The part common to files and images, once r has its bytes. */
-static int open_reader(struct names **out, struct reader *r, struct err *e)
+int names_reader_open(struct names_reader *r, struct err *e)
 {
-    *out = NULL;
-    int rc = check_header(r, e);
+    int rc = names_reader_check(r, e);
     if (rc) {
         return rc;
     }
-    r->n = mem_new(1, sizeof(*r->n));
-    uint8_t *copy = NULL;
     elf_version(EV_CURRENT);
     if (r->image) { /* libelf wants to be able to write to it */
-        copy = mem_new(r->n_bytes, 1);
-        memcpy(copy, r->image, r->n_bytes);
-        r->elf = elf_memory((char *)copy, r->n_bytes);
+        r->copy = mem_new(r->n_bytes, 1);
+        memcpy(r->copy, r->image, r->n_bytes);
+        r->elf = elf_memory((char *)r->copy, r->n_bytes);
     } else {
         r->elf = elf_begin(r->fd, ELF_C_READ, NULL);
     }
-    rc = r->elf ? read_elf(r, e)
-                : err_set(e, STAX_ECORRUPT, "cannot read the ELF file: %s", elf_errmsg(-1));
+    return r->elf ? read_elf(r, e)
+                  : err_set(e, STAX_ECORRUPT, "cannot read the ELF file: %s", elf_errmsg(-1));
+}
+
+void names_reader_close(struct names_reader *r)
+{
+    elf_end(r->elf);
+    free(r->sections);
+    free(r->copy);
+}
+
+/* The part common to files and images, once r has its bytes; debug (or NULL) adds to it. A damaged
+ * debug file adds nothing. */
+static int open_all(struct names **out, struct names_reader *r, struct names_reader *debug,
+                    struct err *e)
+{
+    struct names_builder b = {0};
+    *out = NULL;
+    r->n = mem_new(1, sizeof(*r->n));
+    r->b = &b;
+    r->symtab_source = NAMES_SYMTAB;
+    int rc = names_reader_open(r, e);
+    if (rc == 0 && debug) {
+        debug->n = r->n;
+        debug->b = &b;
+        names_reader_open(debug, NULL);
+    }
     if (rc == 0) {
+        names_build(r->n, &b);
         *out = r->n;
         r->n = NULL;
     }
-    elf_end(r->elf);
-    names_builder_fini(&r->b);
+    if (debug) {
+        names_reader_close(debug);
+    }
+    if (r->inner) {
+        names_reader_close(r->inner);
+        free(r->inner);
+    }
+    names_reader_close(r);
+    names_builder_fini(&b);
     names_close(r->n);
-    free(r->sections);
-    free(copy);
     return rc;
 }
 
-int names_open_elf(struct names **out, int fd, struct err *e)
+static int reader_of_file(struct names_reader *r, int fd, struct err *e)
 {
     struct stat st;
-    *out = NULL;
     if (fstat(fd, &st) != 0) {
         return err_set_errno(e, errno, "cannot read the binary");
     }
     if (!S_ISREG(st.st_mode)) {
         return err_set(e, STAX_ECORRUPT, "not a regular file");
     }
-    struct reader r = {.fd = fd, .n_bytes = (uint64_t)st.st_size};
-    return open_reader(out, &r, e);
+    *r = (struct names_reader){.fd = fd, .n_bytes = (uint64_t)st.st_size};
+    return 0;
+}
+
+int names_open_elf_debug(struct names **out, int fd, int debug_fd, enum names_source debug_source,
+                         struct err *e)
+{
+    struct names_reader r, debug;
+    *out = NULL;
+    int rc = reader_of_file(&r, fd, e);
+    if (rc) {
+        return rc;
+    }
+    bool has_debug = debug_fd >= 0 && reader_of_file(&debug, debug_fd, NULL) == 0;
+    if (has_debug) {
+        debug.is_separate = true;
+        debug.symtab_source = debug_source;
+    }
+    return open_all(out, &r, has_debug ? &debug : NULL, e);
+}
+
+int names_check_elf(int fd, struct err *e)
+{
+    struct names_reader r;
+    int rc = reader_of_file(&r, fd, e);
+    return rc ? rc : names_reader_check(&r, e);
+}
+
+char *names_read_build_id(int fd)
+{
+    struct names_reader r;
+    if (reader_of_file(&r, fd, NULL)) {
+        return NULL;
+    }
+    r.n = mem_new(1, sizeof(*r.n));
+    r.is_for_build_id = true;
+    char *build_id = NULL;
+    if (names_reader_open(&r, NULL) == 0) {
+        build_id = r.n->build_id;
+        r.n->build_id = NULL;
+    }
+    names_reader_close(&r);
+    names_close(r.n);
+    return build_id;
+}
+
+int names_open_elf(struct names **out, int fd, struct err *e)
+{
+    return names_open_elf_debug(out, fd, -1, NAMES_NONE, e);
 }
 
 int names_open_elf_image(struct names **out, const void *image, size_t n_bytes, struct err *e)
 {
-    struct reader r = {.fd = -1, .image = image, .n_bytes = n_bytes};
-    return open_reader(out, &r, e);
+    struct names_reader r = {.fd = -1, .image = image, .n_bytes = n_bytes};
+    return open_all(out, &r, NULL, e);
 }

@@ -37,6 +37,8 @@ struct names_builder {
     struct names_entry *entries;
     size_t n_entries, cap_entries;
     size_t name_budget; /* bytes of names that may be looked at and copied */
+    char **made;        /* names that no table has (function@plt), owned */
+    size_t n_made, cap_made;
     bool is_kernel; /* the last symbol of a module ends near its start, not at the next module */
 };
 
@@ -70,6 +72,9 @@ struct names {
     char *build_id;
     enum names_source best_source;
     uint64_t kernel_base;
+    bool has_debug_info;
+    char *debug_link; /* NULL: none */
+    uint32_t debug_link_crc;
 };
 
 /* Adds an entry; past NAMES_MAX_ENTRIES it is ignored. */

@@ -26,6 +26,7 @@ struct rebuild {
     uint64_t counters[EVENT_COUNTERS_MAX]; /* of all samples */
     uint32_t markers[EVENT_N_REASONS];     /* symbols of [lock] and the like, 0: none */
     bool is_recording;
+    bool is_renamed; /* names changed: nodes and stacks of before mean nothing */
     bool has_off_cpu;
     bool has_buckets; /* time buckets can be derived: no rows were dropped or added up */
     bool is_corrupt;  /* a row named something that is not there */
@@ -83,14 +84,43 @@ static void load_names(struct rebuild *r)
     in->frames_written = in->n_frames;
 }
 
+/* What is inlined at each frame, outermost first; the outermost row is the frame's own function. */
+static void load_inlined(struct rebuild *r)
+{
+    struct intern *in = &r->intern;
+    uint32_t last = 0;
+    struct stmt *st = db_stmt(r->store.db, &sql_read_inlined);
+    while (stmt_next(st)) {
+        uint32_t frame = id_at(r, st, read_inlined_c_frame, 1, in->n_frames);
+        uint32_t symbol = id_at(r, st, read_inlined_c_symbol, 1, in->n_symbols);
+        if (frame < last || !frame || !symbol) {
+            r->is_corrupt = true;
+            stmt_reset(st);
+            return;
+        }
+        if (frame == last) {
+            intern_add_inlined(in, frame, symbol);
+        }
+        last = frame;
+    }
+}
+
 /* Tree nodes and stacks keep the ids they have, so that kept snapshots still name them. */
 static void load_tree(struct rebuild *r)
 {
     struct intern *in = &r->intern;
+    if (r->is_renamed && !r->raw_from_ts) {
+        return;
+    }
     struct stmt *st = db_stmt(r->store.db, &sql_read_nodes);
     while (stmt_next(st)) {
         uint32_t parent = id_at(r, st, read_nodes_c_parent, 0, in->tree.n_rows);
-        intern_node(in, parent, id_at(r, st, read_nodes_c_symbol, 1, in->n_symbols));
+        uint32_t symbol = id_at(r, st, read_nodes_c_symbol, 1, in->n_symbols);
+        if (stmt_int(st, read_nodes_c_is_inlined)) {
+            intern_inlined_node(in, parent, symbol);
+        } else {
+            intern_node(in, parent, symbol);
+        }
     }
     st = db_stmt(r->store.db, &sql_read_stacks);
     while (stmt_next(st)) {
@@ -333,6 +363,7 @@ static void write_all(struct rebuild *r)
     struct stmt *st = db_stmt(r->store.db, &sql_rebuild_run);
     stmt_bind_int(st, rebuild_run_p_n_samples, (int64_t)r->intern.n_samples);
     stmt_bind_int(st, rebuild_run_p_on_cpu_ns, r->on_cpu_ns);
+    stmt_bind_int(st, rebuild_run_p_is_renamed, r->is_renamed);
     stmt_run(st);
     st = db_stmt(r->store.db, &sql_rebuild_counter);
     for (size_t i = 0; i < r->store.n_counters; i++) {
@@ -342,16 +373,21 @@ static void write_all(struct rebuild *r)
     }
 }
 
-int ingest_rebuild(const char *path, const char *stop_reason_if_recording, struct err *e)
+static int rebuild(const char *path, const char *stop_reason_if_recording, bool is_renamed,
+                   struct err *e)
 {
-    struct rebuild r = {0};
+    struct rebuild r = {.is_renamed = is_renamed};
     int rc = db_open(&r.store.db, path, DB_WRITE, e);
     if (rc) {
         return rc;
     }
     db_begin(r.store.db);
     read_run(&r);
+    if (is_renamed) {
+        stmt_run(db_stmt(r.store.db, &sql_merge_inlined));
+    }
     load_names(&r);
+    load_inlined(&r);
     load_tree(&r);
     load_callsites(&r);
     clear(&r);
@@ -380,4 +416,14 @@ int ingest_rebuild(const char *path, const char *stop_reason_if_recording, struc
     store_fini(&r.store);
     intern_free(&r.intern);
     return rc;
+}
+
+int ingest_rebuild(const char *path, const char *stop_reason_if_recording, struct err *e)
+{
+    return rebuild(path, stop_reason_if_recording, false, e);
+}
+
+int ingest_rebuild_names(const char *path, struct err *e)
+{
+    return rebuild(path, "server_died", true, e);
 }

@@ -72,9 +72,20 @@ int store_create(struct store *s, const char *path, const struct ingest_run *run
     return db_status(s->db, e);
 }
 
-void store_fini(struct store *s)
+void store_close(struct store *s)
 {
     db_close(s->db);
+    s->db = NULL;
+}
+
+void store_fini(struct store *s)
+{
+    store_close(s);
+    for (size_t i = 0; i < s->n_lines; i++) {
+        free(s->lines[i].file);
+    }
+    free(s->lines);
+    free(s->moved_frames);
     free(s->samples);
     free(s->sample_counters);
     free(s->mappings);
@@ -119,6 +130,19 @@ void store_add_bucket(struct store *s, uint32_t utid, const struct bucket *sums)
 {
     mem_reserve(&s->buckets, &s->cap_buckets, s->n_buckets + 1, sizeof(*s->buckets));
     s->buckets[s->n_buckets++] = (struct bucket_row){.utid = utid, .sums = *sums};
+}
+
+void store_add_line(struct store *s, const struct line_row *row)
+{
+    mem_reserve(&s->lines, &s->cap_lines, s->n_lines + 1, sizeof(*s->lines));
+    s->lines[s->n_lines++] = *row;
+}
+
+void store_move_frame(struct store *s, uint32_t frame)
+{
+    mem_reserve(&s->moved_frames, &s->cap_moved_frames, s->n_moved_frames + 1,
+                sizeof(*s->moved_frames));
+    s->moved_frames[s->n_moved_frames++] = frame;
 }
 
 void store_add_state(struct store *s, const struct state_row *row)

@@ -84,6 +84,13 @@ struct off_cpu_row {
     uint32_t utid;
 };
 
+/* One function at a frame; file is owned, or NULL. */
+struct line_row {
+    uint32_t frame, depth, symbol, line;
+    bool is_last; /* the outermost: rows beyond it that the frame had go */
+    char *file;
+};
+
 /* The counts of the run row. */
 struct run_counts {
     int64_t data_ts;   /* newest event */
@@ -121,6 +128,10 @@ struct store {
     size_t n_states, cap_states;
     struct folded_row *folded;
     size_t n_folded, cap_folded;
+    struct line_row *lines;
+    size_t n_lines, cap_lines;
+    uint32_t *moved_frames; /* whose symbol is another one than the row says */
+    size_t n_moved_frames, cap_moved_frames;
     struct wakeup_row *wakeups;
     size_t n_wakeups, cap_wakeups;
     struct folded_wakeup_row *folded_wakeups;
@@ -138,6 +149,8 @@ struct store {
 int store_create(struct store *s, const char *path, const struct ingest_run *run,
                  const struct ingest_ability *abilities, size_t n_abilities, struct err *e);
 void store_fini(struct store *s);
+/* Gives up the connection; nothing can be written any more. */
+void store_close(struct store *s);
 
 /* counters: n_counters of them, NULL if the sample has none. */
 void store_add_sample(struct store *s, const struct sample_row *row, const uint64_t *counters);
@@ -145,6 +158,10 @@ void store_add_mapping(struct store *s, const struct mapping_row *row);
 void store_add_loss(struct store *s, int64_t ts, int64_t cpu, uint32_t kind, uint64_t n);
 void store_add_bucket(struct store *s, uint32_t utid, const struct bucket *sums);
 
+/* Takes file. */
+void store_add_line(struct store *s, const struct line_row *row);
+/* frame.symbol of a row that may be written already is now what in->frames says. */
+void store_move_frame(struct store *s, uint32_t frame);
 void store_add_state(struct store *s, const struct state_row *row);
 void store_add_folded(struct store *s, const struct folded_row *row);
 void store_add_wakeup(struct store *s, const struct wakeup_row *row);
@@ -178,6 +195,8 @@ void store_snapshot(struct store *s, const struct intern *in, int64_t ts);
 void store_sums(struct store *s, struct intern *in, bool all);
 /* Off-CPU time by bucket that was added since the last time. */
 void store_off_cpu(struct store *s);
+/* Names alone: new and renamed symbols, moved frames, lines, and changed binaries. */
+void store_names(struct store *s, struct intern *in, struct binaries *b);
 /* New symbols, frames, callsites, nodes and stacks. */
 void store_identities(struct store *s, struct intern *in);
 

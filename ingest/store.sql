@@ -86,6 +86,28 @@ INSERT INTO loss (ts, cpu, kind, n) VALUES (:ts, :cpu, :kind, :n);
 INSERT INTO symbol (id, kind, name, linkage_name, binary, rel_address, size, source)
 VALUES (:id, :kind, :name, :linkage_name, :binary, :rel_address, :size, :source);
 
+--@ rename_symbol
+-- A better name for what is already there; columns as in symbol
+UPDATE symbol
+   SET kind = :kind, name = :name, linkage_name = :linkage_name, size = :size, source = :source
+ WHERE id = :id;
+
+--@ set_frame_symbol
+UPDATE frame SET symbol = :symbol WHERE id = :id;
+
+--@ put_frame_line
+INSERT INTO frame_line (frame, depth, symbol, file, line)
+VALUES (:frame, :depth, :symbol, :file, :line)
+ON CONFLICT (frame, depth) DO UPDATE
+   SET symbol = excluded.symbol, file = excluded.file, line = excluded.line;
+
+--@ trim_frame_lines
+-- Rows of a frame outside of :depth
+DELETE FROM frame_line WHERE frame = :frame AND depth > :depth;
+
+--@ count_rename
+UPDATE run SET n_renames = n_renames + 1;
+
 --@ insert_frame
 INSERT INTO frame (id, binary, rel_address, symbol) VALUES (:id, :binary, :rel_address, :symbol);
 
@@ -351,13 +373,37 @@ UPDATE run SET raw_from_ts = :ts + 1;
 
 --@ read_run
 -- => columns of run that rebuild needs
-SELECT id, state, start_ts, end_ts, data_ts, raw_from_ts, n_samples, has_off_cpu,
+SELECT id, state, start_ts, start_wall_ns, end_ts, data_ts, raw_from_ts, n_samples, has_off_cpu,
        EXISTS (SELECT 1 FROM folded_state WHERE n_buckets > 1) AS has_wide
   FROM run;
 
 --@ read_symbols
 -- => id, kind, name (of markers)
 SELECT id, kind, iif(kind = 'marker', name, NULL) AS name FROM symbol ORDER BY id;
+
+--@ read_binaries
+-- => id, path, kind, build_id, names_from, has_addresses
+SELECT id, path, kind, build_id, names_from, has_addresses FROM binary ORDER BY id;
+
+--@ read_named_symbols
+-- => id, kind, name, linkage_name, binary, rel_address, is_inlined
+SELECT id, kind, name, linkage_name, ifnull(binary, 0) AS binary,
+       ifnull(rel_address, 0) AS rel_address, source = 'dwarf' AS is_inlined
+  FROM symbol
+ ORDER BY id;
+
+--@ merge_inlined
+-- Functions that are inlined here and called there are one symbol, where the name is no other's
+UPDATE frame_line
+   SET symbol = m.called
+  FROM (SELECT i.id AS inlined, min(c.id) AS called
+          FROM symbol AS i
+          JOIN symbol AS c ON c.binary = i.binary
+               AND ifnull(c.linkage_name, c.name) = ifnull(i.linkage_name, i.name)
+         WHERE i.source = 'dwarf' AND c.source <> 'dwarf' AND c.kind = 'function'
+         GROUP BY i.id
+        HAVING count(*) = 1) AS m
+ WHERE frame_line.symbol = m.inlined;
 
 --@ read_frames
 -- => id, binary, rel_address, symbol
@@ -368,8 +414,16 @@ SELECT id, binary, rel_address, symbol FROM frame ORDER BY id;
 SELECT id, parent, frame, depth FROM callsite ORDER BY id;
 
 --@ read_nodes
--- => id, parent, symbol
-SELECT id, parent, symbol FROM call_tree ORDER BY id;
+-- => id, parent, symbol, is_inlined
+SELECT id, parent, symbol, is_inlined FROM call_tree ORDER BY id;
+
+--@ read_inlined
+-- Functions of the frames that have more than one, outermost first
+-- => frame, symbol
+SELECT frame, symbol
+  FROM frame_line AS l
+ WHERE l.depth > 0 OR EXISTS (SELECT 1 FROM frame_line AS m WHERE m.frame = l.frame AND m.depth = 1)
+ ORDER BY frame, depth DESC;
 
 --@ read_stacks
 -- => id, utid, node
@@ -539,9 +593,19 @@ SELECT utid, sum(c0), sum(c1), sum(c2), sum(c3)
 UPDATE counter SET n_attributed = :n_attributed WHERE slot = :slot;
 
 --@ rebuild_run
--- Counts of run that follow from facts; :n_samples and :on_cpu_ns include dropped rows
+-- Counts of run that follow from facts; :n_samples and :on_cpu_ns include dropped rows;
+-- :is_renamed: 1 after names changed
 UPDATE run
    SET n_samples = :n_samples,
        on_cpu_ns = :on_cpu_ns,
+       n_renames = n_renames + :is_renamed,
+       n_unnamed = CASE :is_renamed
+                       WHEN 0 THEN n_unnamed
+                       ELSE (SELECT ifnull(sum(f.n_samples), 0)
+                               FROM frame_sum AS f
+                               JOIN frame ON frame.id = f.frame
+                               JOIN symbol ON symbol.id = frame.symbol
+                              WHERE symbol.kind = 'unnamed')
+                   END,
        n_pending = CASE raw_from_ts WHEN 0 THEN 0 ELSE n_pending END,
        data_ts = max(data_ts, ifnull((SELECT max(ts) FROM sample), 0));

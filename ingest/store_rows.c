@@ -349,10 +349,76 @@ static void write_stacks(struct store *s, struct intern *in)
     }
 }
 
+static void write_renames(struct store *s, struct intern *in)
+{
+    struct stmt *st = db_stmt(s->db, &sql_rename_symbol);
+    for (size_t i = 0; i < in->n_renames; i++) {
+        struct symbol_text *t = &in->renames[i].text;
+        stmt_bind_int(st, rename_symbol_p_id, in->renames[i].id);
+        stmt_bind_text(st, rename_symbol_p_kind, symbol_kind_text(t->kind));
+        stmt_bind_text(st, rename_symbol_p_name, t->name);
+        stmt_bind_text(st, rename_symbol_p_linkage_name, t->linkage_name);
+        stmt_bind_int(st, rename_symbol_p_size, (int64_t)t->size);
+        stmt_bind_text(st, rename_symbol_p_source, t->source);
+        store_run_row(s, st);
+        free(t->name);
+        free(t->linkage_name);
+    }
+    if (in->n_renames) {
+        store_run_row(s, db_stmt(s->db, &sql_count_rename));
+    }
+    in->n_renames = 0;
+}
+
+static void write_moved_frames(struct store *s, const struct intern *in)
+{
+    struct stmt *st = db_stmt(s->db, &sql_set_frame_symbol);
+    for (size_t i = 0; i < s->n_moved_frames; i++) {
+        stmt_bind_int(st, set_frame_symbol_p_id, s->moved_frames[i]);
+        stmt_bind_int(st, set_frame_symbol_p_symbol, in->frames[s->moved_frames[i] - 1].symbol);
+        store_run_row(s, st);
+    }
+    s->n_moved_frames = 0;
+}
+
+static void write_lines(struct store *s)
+{
+    struct stmt *st = db_stmt(s->db, &sql_put_frame_line);
+    struct stmt *trim = db_stmt(s->db, &sql_trim_frame_lines);
+    for (size_t i = 0; i < s->n_lines; i++) {
+        const struct line_row *row = &s->lines[i];
+        stmt_bind_int(st, put_frame_line_p_frame, row->frame);
+        stmt_bind_int(st, put_frame_line_p_depth, row->depth);
+        stmt_bind_int(st, put_frame_line_p_symbol, row->symbol);
+        stmt_bind_text(st, put_frame_line_p_file, row->file);
+        store_bind_id(st, put_frame_line_p_line, row->line);
+        store_run_row(s, st);
+        free(row->file);
+        if (row->is_last) {
+            stmt_bind_int(trim, trim_frame_lines_p_frame, row->frame);
+            stmt_bind_int(trim, trim_frame_lines_p_depth, row->depth);
+            stmt_run(trim);
+        }
+    }
+    s->n_lines = 0;
+}
+
+void store_names(struct store *s, struct intern *in, struct binaries *b)
+{
+    write_symbols(s, in);
+    write_renames(s, in);
+    write_moved_frames(s, in);
+    write_lines(s);
+    write_binaries(s, b);
+}
+
 void store_identities(struct store *s, struct intern *in)
 {
     write_symbols(s, in);
+    write_renames(s, in);
     write_frames(s, in);
+    write_moved_frames(s, in);
+    write_lines(s);
     write_callsites(s, in);
     store_new_nodes(s, in);
     write_stacks(s, in);

@@ -287,7 +287,7 @@ void store_new_nodes(struct store *s, struct intern *in)
         const struct node *node = &in->nodes[id - 1];
         stmt_bind_int(st, insert_node_p_parent, row->a);
         stmt_bind_int(st, insert_node_p_id, id);
-        stmt_bind_int(st, insert_node_p_symbol, row->b);
+        stmt_bind_int(st, insert_node_p_symbol, node_symbol(row));
         stmt_bind_int(st, insert_node_p_depth, node->depth);
         stmt_bind_int(st, insert_node_p_is_inlined, node->is_inlined);
         stmt_bind_int(st, insert_node_p_is_recursive, node->is_recursive);

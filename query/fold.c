@@ -128,7 +128,7 @@ int fold_prepare(struct fold *f, struct db *db, const struct fold_run *run,
     if (f->tree.n_renames != run->n_renames) {
         symbols_free(&f->symbols);
     }
-    int rc = tree_refresh(&f->tree, db, run->n_renames, e);
+    int rc = tree_refresh(&f->tree, db, run->n_renames, filter->no_inlines, e);
     if (rc == 0) {
         rc = symbols_refresh(&f->symbols, db, e);
     }
@@ -300,10 +300,9 @@ static void add_stack_sums(struct fold *f, struct db *db, int64_t snapshot, uint
         if (id <= 0 || (uint64_t)id >= t->n_stacks) {
             continue; /* no run of ours has it, and it names no thread to count it for */
         }
-        uint32_t node = t->stacks[id].node;
         block.rows[block.n++] = (struct block_row){
             .utid = t->stacks[id].utid,
-            .node = node < t->n_real && tree_has(t, node) ? node : 0,
+            .node = tree_node_of(t, t->stacks[id].node),
             .n = sign * (uint64_t)stmt_int(s, fold_stack_sums_c_n_samples),
             .ns = sign * (uint64_t)stmt_int(s, fold_stack_sums_c_on_cpu_ns),
         };

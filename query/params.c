@@ -157,6 +157,7 @@ static int read_filter(struct filter *f, const json_t *object, struct err *e)
     if (f->has_to && f->from_ns >= f->to_ns) {
         return err_set(e, STAX_EUSAGE, "from_ns must be less than to_ns");
     }
+    f->no_inlines = json_is_true(json_object_get(object, "no_inlines"));
     return read_excluded(f, json_object_get(object, "exclude"), e);
 }
 
@@ -203,7 +204,7 @@ const char *params_text(const struct params *p, const char *key, const char *fal
 
 bool filter_needs_fold(const struct filter *f)
 {
-    return f->has_from || f->has_to || f->n_excluded > 0;
+    return f->has_from || f->has_to || f->n_excluded > 0 || f->no_inlines;
 }
 
 bool filter_is_thread(const struct filter *f)

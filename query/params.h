@@ -17,6 +17,7 @@ enum { MAX_EXCLUDED = 64 };
 /* The filters that every view takes. Times are ns since the start of the run. */
 struct filter {
     bool has_tid, has_pid, has_from, has_to;
+    bool no_inlines; /* inlined functions count as what they are inlined into */
     int64_t tid;
     int64_t pid;
     int64_t from_ns; /* first moment that counts */

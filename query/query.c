@@ -22,6 +22,12 @@
         NULL, NULL, NULL, NULL                                                                     \
     }
 
+#define INLINES_PARAMETER                                                                          \
+    {                                                                                              \
+        "no_inlines", "boolean", "",                                                               \
+            "count inlined functions as the ones they are inlined into (default false)"            \
+    }
+
 /* Of views that add up stacks. */
 #define OFF_CPU_PARAMETERS                                                                         \
     {"off_cpu", "boolean", "", "blocked time instead of CPU time (default false)"},                \
@@ -41,6 +47,7 @@
 static const struct view_parameter top_parameters[] = {
     {"limit", "integer", "", "functions listed, 0 for all (default 20)"},
     {"sort", "string", "", "\"self\" (default) or \"total\""},
+    INLINES_PARAMETER,
     BY_PARAMETER,
     OFF_CPU_PARAMETERS,
     FILTER_PARAMETERS,
@@ -50,6 +57,7 @@ static const struct view_parameter flamegraph_parameters[] = {
     {"max_depth", "integer", "", "levels below the process (default 12)"},
     {"threshold_pct", "number", "%", "leave out what is smaller (default 1.0)"},
     {"max_nodes", "integer", "", "nodes listed, the largest first (default 20000)"},
+    INLINES_PARAMETER,
     BY_PARAMETER,
     OFF_CPU_PARAMETERS,
     FILTER_PARAMETERS,
@@ -69,6 +77,7 @@ static const struct view_parameter timeline_parameters[] = {
 static const struct view_parameter neighbors_parameters[] = {
     {"symbol", "string", "", "name of the function (required)"},
     {"limit", "integer", "", "callers and callees listed, 0 for all (default 20)"},
+    INLINES_PARAMETER,
     FILTER_PARAMETERS,
 };
 
@@ -98,6 +107,11 @@ static const struct view_parameter intervals_parameters[] = {
     {"reason", "string", "",
      "only waits for this reason: idle, lock, sem, ipc, ioR, ioW, ready, sleep, conn or other; or "
      "runnable: waits for a CPU (default: all but runnable)"},
+    FILTER_PARAMETERS,
+};
+
+static const struct view_parameter symbols_parameters[] = {
+    {"limit", "integer", "", "binaries listed, 0 for all (default 20)"},
     FILTER_PARAMETERS,
 };
 
@@ -155,6 +169,10 @@ const struct view query_views[] = {
      samples_parameters},
     {"intervals", "stax.waits/1", "The longest single waits, with their reason and stack.",
      intervals_parameters},
+    {"symbols", "stax.symbols/1",
+     "Binaries by the CPU time in code without a name or with a poor one, why, and what would "
+     "help.",
+     symbols_parameters},
     {"wakers", "stax.wakers/1",
      "Who ended the waits of whom, how often and where; the filters are about the thread that was "
      "woken, excluded functions about the waker's stack.",
@@ -173,9 +191,9 @@ const struct view query_views[] = {
 
 /* In the order of query_views. */
 static view_fn *const functions[] = {
-    view_top,     view_flamegraph, view_threads,   view_timeline,  view_neighbors,
-    view_callers, view_callees,    view_samples,   view_intervals, view_wakers,
-    view_total,   view_profile,    view_annotated, view_cfg,
+    view_top,     view_flamegraph, view_threads, view_timeline,  view_neighbors,
+    view_callers, view_callees,    view_samples, view_intervals, view_symbols,
+    view_wakers,  view_total,      view_profile, view_annotated, view_cfg,
 };
 
 _Static_assert(sizeof(functions) / sizeof(functions[0]) + 1 ==

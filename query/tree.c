@@ -28,8 +28,10 @@ static void clear_nodes(struct tree *t)
 {
     free(t->children);
     free(t->first_child);
+    free(t->alias);
     t->children = NULL;
     t->first_child = NULL;
+    t->alias = NULL;
     t->n_nodes = 0;
     t->n_real = 0;
     t->is_read = false;
@@ -43,6 +45,8 @@ void tree_free(struct tree *t)
     free(t->nodes);
     free(t->callsites);
     free(t->frame_symbols);
+    free(t->inlined);
+    free(t->first_inlined);
     free(t->stacks);
     memset(t, 0, sizeof(*t));
 }
@@ -81,6 +85,49 @@ static void index_children(struct tree *t)
     t->first_child = first;
 }
 
+static bool has_ancestor(const struct tree *t, uint32_t node, uint32_t symbol)
+{
+    for (; node; node = t->nodes[node].parent) {
+        if (t->nodes[node].symbol == symbol) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Key of a child: a function may be called and inlined by the same one. */
+static uint64_t child_key(uint32_t parent, uint32_t symbol, bool is_inlined)
+{
+    return map_pair(parent, symbol | (is_inlined ? UINT32_C(1) << 31 : 0));
+}
+
+/* Folds the nodes of inlined functions into what they are inlined into. */
+static void fold_inlined(struct tree *t)
+{
+    t->alias = mem_new(t->n_real + 1, sizeof(*t->alias));
+    for (size_t id = 1; id < t->n_real; id++) {
+        struct tree_node *node = &t->nodes[id];
+        uint32_t parent = t->alias[node->parent];
+        if (!(node->flags & NODE_KNOWN)) {
+            continue;
+        }
+        uint32_t stands_for = parent;
+        if (!(node->flags & NODE_INLINED) || !parent) {
+            uint32_t *slot = map_put(&t->child_index, child_key(parent, node->symbol, false));
+            *slot = *slot ? *slot : (uint32_t)id;
+            stands_for = *slot;
+        }
+        t->alias[id] = stands_for;
+        if (stands_for == id) {
+            node->parent = parent;
+            node->flags = (uint8_t)(NODE_KNOWN |
+                                    (has_ancestor(t, parent, node->symbol) ? NODE_RECURSIVE : 0));
+        } else {
+            node->flags = 0;
+        }
+    }
+}
+
 /* Rows come by parent, which is nearly by id; a parent not read yet is checked at the end. */
 static int read_nodes(struct tree *t, struct db *db, struct err *e)
 {
@@ -113,6 +160,10 @@ static int read_nodes(struct tree *t, struct db *db, struct err *e)
         if (parent && !(t->nodes[parent].flags & NODE_KNOWN)) {
             return bad_ids("call_tree", e);
         }
+        t->has_inlined |= (t->nodes[id].flags & NODE_INLINED) != 0;
+    }
+    if (t->no_inlines && t->has_inlined) {
+        fold_inlined(t);
     }
     index_children(t);
     t->is_read = true;
@@ -183,7 +234,39 @@ static int read_stacks(struct tree *t, struct db *db, bool *is_behind, struct er
         extend(&t->stacks, &t->n_stacks, &t->cap_stacks, (size_t)id, sizeof(*t->stacks));
         t->stacks[id] = (struct tree_stack){(uint32_t)utid, (uint32_t)node};
         /* A made-up node may sit under that number: only those below n_real count. */
-        *is_behind = *is_behind || node >= (int64_t)t->n_real || !tree_has(t, (uint32_t)node);
+        *is_behind = *is_behind || !tree_node_of(t, (uint32_t)node);
+    }
+    return db_status(db, e);
+}
+
+/* What is inlined at each frame. They are written when the tree has nodes for them, and such a tree
+ * is made when a run has ended: read once. */
+static int read_inlined(struct tree *t, struct db *db, struct err *e)
+{
+    struct stmt *s = db_stmt(db, &sql_tree_inlined);
+    size_t last = 0;
+
+    while (stmt_next(s)) {
+        int64_t frame = stmt_int(s, tree_inlined_c_frame);
+        int64_t symbol = stmt_int(s, tree_inlined_c_symbol);
+        if (frame <= 0 || (uint64_t)frame < last || (uint64_t)frame >= t->n_frames ||
+            !is_u32(symbol)) {
+            stmt_reset(s);
+            return bad_ids("frame_line", e);
+        }
+        if ((uint64_t)frame == last) { /* the first row is the frame's own function */
+            mem_reserve(&t->first_inlined, &t->cap_first_inlined, last + 2,
+                        sizeof(*t->first_inlined));
+            while (t->n_first_inlined <= last) {
+                t->first_inlined[t->n_first_inlined++] = (uint32_t)t->n_inlined;
+            }
+            mem_reserve(&t->inlined, &t->cap_inlined, t->n_inlined + 1, sizeof(*t->inlined));
+            t->inlined[t->n_inlined++] = (uint32_t)symbol;
+        }
+        last = (size_t)frame;
+    }
+    if (t->n_first_inlined) { /* room was made: where the last one's end */
+        t->first_inlined[t->n_first_inlined++] = (uint32_t)t->n_inlined;
     }
     return db_status(db, e);
 }
@@ -193,19 +276,22 @@ static void check_callsites(struct tree *t, size_t first)
 {
     for (size_t id = first; id < t->n_callsites; id++) {
         struct tree_callsite *c = &t->callsites[id];
-        c->is_known = c->node < t->n_real && tree_has(t, c->node);
+        uint32_t node = tree_node_of(t, c->node);
+        c->is_known = node != 0;
+        c->node = node ? node : c->node;
     }
 }
 
-int tree_refresh(struct tree *t, struct db *db, int64_t n_renames, struct err *e)
+int tree_refresh(struct tree *t, struct db *db, int64_t n_renames, bool no_inlines, struct err *e)
 {
     bool is_behind = false;
     size_t n_checked = t->n_callsites;
     int rc;
 
-    if (t->n_renames != n_renames) {
+    if (t->n_renames != n_renames || t->no_inlines != no_inlines) {
         tree_free(t);
         t->n_renames = n_renames;
+        t->no_inlines = no_inlines;
         n_checked = 0;
     }
     rc = read_callsites(t, db, e);
@@ -220,6 +306,9 @@ int tree_refresh(struct tree *t, struct db *db, int64_t n_renames, struct err *e
         rc = read_nodes(t, db, e);
         n_checked = 0;
     }
+    if (rc == 0 && t->has_inlined && !t->n_first_inlined) {
+        rc = read_inlined(t, db, e);
+    }
     check_callsites(t, n_checked);
     if (rc < 0) {
         tree_free(t); /* what was read before a failure may lack its other half */
@@ -227,23 +316,14 @@ int tree_refresh(struct tree *t, struct db *db, int64_t n_renames, struct err *e
     return rc;
 }
 
-static bool has_ancestor(const struct tree *t, uint32_t node, uint32_t symbol)
-{
-    for (; node; node = t->nodes[node].parent) {
-        if (t->nodes[node].symbol == symbol) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static uint32_t find_child(const struct tree *t, uint32_t parent, uint32_t symbol)
+static uint32_t find_child(const struct tree *t, uint32_t parent, uint32_t symbol, bool is_inlined)
 {
     if (parent >= t->n_real) {
         return 0;
     }
     for (uint32_t i = t->first_child[parent]; i < t->first_child[parent + 1]; i++) {
-        if (t->nodes[t->children[i]].symbol == symbol) {
+        const struct tree_node *child = &t->nodes[t->children[i]];
+        if (child->symbol == symbol && !(child->flags & NODE_INLINED) == !is_inlined) {
             return t->children[i];
         }
     }
@@ -251,14 +331,14 @@ static uint32_t find_child(const struct tree *t, uint32_t parent, uint32_t symbo
 }
 
 /* The child of parent (0: a root) with this symbol. */
-static uint32_t child_of(struct tree *t, uint32_t parent, uint32_t symbol)
+static uint32_t child_of(struct tree *t, uint32_t parent, uint32_t symbol, bool is_inlined)
 {
-    uint32_t *slot = map_put(&t->child_index, map_pair(parent, symbol));
+    uint32_t *slot = map_put(&t->child_index, child_key(parent, symbol, is_inlined));
 
     if (*slot) {
         return *slot;
     }
-    *slot = find_child(t, parent, symbol);
+    *slot = find_child(t, parent, symbol, is_inlined);
     if (!*slot) {
         uint32_t id = (uint32_t)t->n_nodes;
         *slot = id;
@@ -266,16 +346,25 @@ static uint32_t child_of(struct tree *t, uint32_t parent, uint32_t symbol)
         t->nodes[id] = (struct tree_node){
             .parent = parent,
             .symbol = symbol,
-            .flags = (uint8_t)(NODE_KNOWN | (has_ancestor(t, parent, symbol) ? NODE_RECURSIVE : 0)),
+            .flags = (uint8_t)(NODE_KNOWN | (is_inlined ? NODE_INLINED : 0) |
+                               (has_ancestor(t, parent, symbol) ? NODE_RECURSIVE : 0)),
         };
         return id;
     }
     return *slot;
 }
 
-static uint32_t symbol_of(const struct tree *t, uint32_t frame)
+/* The node of a frame below parent: its function, then what is inlined there. */
+static uint32_t frame_node(struct tree *t, uint32_t parent, uint32_t frame)
 {
-    return frame < t->n_frames ? t->frame_symbols[frame] : 0;
+    uint32_t symbol = frame < t->n_frames ? t->frame_symbols[frame] : 0;
+    uint32_t node = child_of(t, parent, symbol, false);
+    if (!t->no_inlines && (size_t)frame + 1 < t->n_first_inlined) {
+        for (uint32_t i = t->first_inlined[frame]; i < t->first_inlined[frame + 1]; i++) {
+            node = child_of(t, node, t->inlined[i], true);
+        }
+    }
+    return node;
 }
 
 /* The node of a stack of callers, down from the nearest one that the tree has. */
@@ -295,7 +384,7 @@ static uint32_t callsite_node(struct tree *t, uint32_t callsite)
         missing[n++] = callsite;
     }
     while (n > 0) {
-        node = child_of(t, node, symbol_of(t, t->callsites[missing[--n]].frame));
+        node = frame_node(t, node, t->callsites[missing[--n]].frame);
     }
     return node;
 }
@@ -306,7 +395,7 @@ uint32_t tree_sample_node(struct tree *t, int64_t callsite, int64_t frame)
         (uint64_t)frame >= t->n_frames) {
         return 0;
     }
-    return child_of(t, callsite_node(t, (uint32_t)callsite), t->frame_symbols[frame]);
+    return frame_node(t, callsite_node(t, (uint32_t)callsite), (uint32_t)frame);
 }
 
 void tree_prefetch_callsite(const struct tree *t, int64_t callsite)
@@ -321,7 +410,7 @@ void tree_prefetch_child(const struct tree *t, int64_t callsite, int64_t frame)
     if (callsite >= 0 && (uint64_t)callsite < t->n_callsites && t->callsites[callsite].is_known &&
         frame > 0 && (uint64_t)frame < t->n_frames) {
         map_prefetch(&t->child_index,
-                     map_pair(t->callsites[callsite].node, t->frame_symbols[frame]));
+                     child_key(t->callsites[callsite].node, t->frame_symbols[frame], false));
     }
 }
 
@@ -331,5 +420,5 @@ uint32_t tree_wait_node(struct tree *t, int64_t callsite, uint32_t marker)
         return 0;
     }
     uint32_t node = callsite_node(t, (uint32_t)callsite);
-    return marker ? child_of(t, node, marker) : node;
+    return marker ? child_of(t, node, marker, false) : node;
 }

@@ -5,6 +5,10 @@
  * Nodes are numbered by call_tree.id. Samples may be newer than the tree that was read: nodes they
  * need and it lacks are made up (ids from n_real on) and live until the tree is read again.
  * Always: parent < node. One thread.
+ *
+ * With no_inlines the nodes of inlined functions are not there: what they hold belongs to the
+ * function they are inlined into, and what they call is called by it. Nodes that thereby become the
+ * same have the smallest of their numbers.
  */
 #ifndef STAX_QUERY_TREE_H
 #define STAX_QUERY_TREE_H
@@ -44,6 +48,13 @@ struct tree {
     size_t n_callsites, cap_callsites;
     uint32_t *frame_symbols; /* symbol by frame.id */
     size_t n_frames, cap_frames;
+    uint32_t *inlined; /* symbols inlined at frames, outermost first; see tree_inlined() */
+    size_t n_inlined, cap_inlined;
+    uint32_t *first_inlined; /* by frame.id: index into inlined; one more than frames have any */
+    size_t n_first_inlined, cap_first_inlined;
+    uint32_t *alias;  /* with no_inlines: the node that stands for each one read */
+    bool has_inlined; /* a node that was read is inlined: then frames have them */
+    bool no_inlines;
     struct tree_stack *stacks;
     size_t n_stacks, cap_stacks;
     int64_t n_renames; /* of the names in memory */
@@ -55,7 +66,7 @@ void tree_free(struct tree *t);
 /* Drops what names changed and reads stacks, callsites and frames that are new; the nodes too if
  * they were never read or a stack leads to one that is not there.
  * Errors: STAX_ECORRUPT (ids that no run of ours has), or what the connection says. */
-int tree_refresh(struct tree *t, struct db *db, int64_t n_renames, struct err *e);
+int tree_refresh(struct tree *t, struct db *db, int64_t n_renames, bool no_inlines, struct err *e);
 
 /* The node of a sample; made up if need be. 0: the file contradicts itself. */
 uint32_t tree_sample_node(struct tree *t, int64_t callsite, int64_t frame);
@@ -73,6 +84,15 @@ uint32_t tree_wait_node(struct tree *t, int64_t callsite, uint32_t marker);
 static inline bool tree_has(const struct tree *t, uint32_t node)
 {
     return node > 0 && node < t->n_nodes && (t->nodes[node].flags & NODE_KNOWN);
+}
+
+/* The node that stands for call_tree.id node; 0: it was not read. */
+static inline uint32_t tree_node_of(const struct tree *t, uint32_t node)
+{
+    if (t->alias && node < t->n_real) {
+        return t->alias[node];
+    }
+    return node < t->n_real && tree_has(t, node) ? node : 0;
 }
 
 #endif

@@ -35,6 +35,17 @@ FROM frame
 WHERE id > :after
 ORDER BY id;
 
+--@ tree_inlined
+-- Functions of the frames that have more than one, outermost first.
+-- => frame, symbol
+SELECT
+    frame,
+    symbol
+FROM frame_line AS l
+WHERE depth > 0
+    OR EXISTS (SELECT 1 FROM frame_line AS m WHERE m.frame = l.frame AND m.depth = 1)
+ORDER BY frame, depth DESC;
+
 --@ tree_stacks
 -- Stacks added since.
 -- :after INTEGER  stack.id

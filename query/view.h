@@ -38,7 +38,7 @@ struct query {
 typedef int view_fn(struct query *q, const struct params *p, json_t *data, struct err *e);
 
 view_fn view_top, view_flamegraph, view_threads, view_timeline, view_neighbors, view_callers,
-    view_callees, view_samples, view_intervals, view_wakers, view_total, view_profile,
+    view_callees, view_samples, view_intervals, view_symbols, view_wakers, view_total, view_profile,
     view_annotated, view_cfg;
 
 /* How documents call what they add up: samples and on-CPU time, or waits and off-CPU time. */

@@ -75,8 +75,8 @@ CREATE TABLE binary (
     kind             TEXT    NOT NULL,    -- main, shared, kernel, module, vdso, jit, unknown, marker (process names and other roots)
     build_id         TEXT,                -- GNU build id in hex, NULL if it has none or is unreadable
     has_addresses    INTEGER NOT NULL,    -- 1: frame.rel_address is the ELF virtual address, 0: the file offset
-    names_from       TEXT    NOT NULL,    -- symtab, dynsym, kallsyms, none: best symbol table found
-    note             TEXT                 -- why names are missing: deleted, replaced, unreadable, stripped
+    names_from       TEXT    NOT NULL,    -- best symbol table found, words as symbol.source
+    note             TEXT                 -- why names are missing: deleted, replaced, unreadable, stripped; or why a debug file was refused
 ) STRICT;
 
 CREATE TABLE mapping (
@@ -192,9 +192,9 @@ CREATE TABLE symbol (
     name             TEXT    NOT NULL,    -- demangled, control bytes as \xNN
     linkage_name     TEXT,                -- as the symbol table has it, NULL if equal to name
     binary           INTEGER,             -- binary.id, NULL for process and marker
-    rel_address      INTEGER,             -- start, relative to its binary (frame.rel_address)
+    rel_address      INTEGER,             -- start, relative to its binary (frame.rel_address); source dwarf: 0
     size             INTEGER,             -- bytes, 0 if not known
-    source           TEXT    NOT NULL     -- symtab, dynsym, kallsyms, eh_frame (start only), none
+    source           TEXT    NOT NULL     -- symtab, dynsym (public names only), gnu_debugdata (left in a stripped file), plt (stub, name@plt), debug_file and debuginfod (separate debug file, and where from), dwarf (known as inlined only), kallsyms, eh_frame (start only), none
 ) STRICT;
 
 CREATE TABLE frame (
@@ -207,9 +207,9 @@ CREATE TABLE frame (
 CREATE TABLE frame_line (
     frame            INTEGER NOT NULL,    -- frame.id
     depth            INTEGER NOT NULL,    -- 0: innermost inlined function
-    symbol           INTEGER NOT NULL,    -- symbol.id
-    file             TEXT,                -- source file
-    line             INTEGER,             -- source line, from 1
+    symbol           INTEGER NOT NULL,    -- symbol.id; the largest depth is frame.symbol, the others are inlined there
+    file             TEXT,                -- source file, absolute where the compiler said where it ran
+    line             INTEGER,             -- source line, from 1: of the address, then of each inlined call in its caller
     PRIMARY KEY (frame, depth)
 ) STRICT, WITHOUT ROWID;
 
@@ -243,7 +243,7 @@ CREATE TABLE call_tree (
     id               INTEGER NOT NULL,    -- unique; larger than parent
     symbol           INTEGER NOT NULL,    -- symbol.id; the roots are process names
     depth            INTEGER NOT NULL,    -- 0 at the roots
-    is_inlined       INTEGER NOT NULL,    -- 1: inlined into parent
+    is_inlined       INTEGER NOT NULL,    -- 1: inlined into parent; none before a run has stopped
     is_recursive     INTEGER NOT NULL,    -- 1: symbol also occurs nearer to the root
     n_self_samples   INTEGER NOT NULL,    -- samples with exactly this stack
     self_on_cpu_ns   INTEGER NOT NULL,    -- ... and their weight

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "ingest/debuginfod.h"
 #include "server/docs.h"
 #include "server/transport.h"
 
@@ -187,6 +188,7 @@ int main(int argc, char **argv)
         return 2;
     }
     json_object_seed(0); /* before there are threads */
+    debuginfod_read_urls();
     raise_descriptor_limit();
     block_signals();
     struct program *p = calloc(1, sizeof(*p));

@@ -76,6 +76,13 @@ static const struct parameter save_parameters[] = {
     {.name = NULL},
 };
 
+static const struct parameter symbolize_parameters[] = {
+    RUN_PARAMETER,
+    {"timeout_ms", "integer", "ms", "wait this long for debuginfod servers; default 60000", false,
+     1, 3600000},
+    {.name = NULL},
+};
+
 static const struct parameter open_parameters[] = {
     {"path", "string", "", "absolute path of an archive", true, 0, 0},
     {.name = NULL},
@@ -223,6 +230,18 @@ const struct method method_table[] = {
      .example = "{\"path\": \"/tmp/stax-rpc-example.stax\", \"is_overwrite\": true}",
      .parameters = save_parameters,
      .handler = method_save_current,
+     .lane = LANE_FILE,
+     .is_control = true},
+    {.name = "symbolize",
+     .schema = "stax.symbolize/1",
+     .help =
+         "Looks for the names of a run once more, with what this machine has now. An active run "
+         "does it by itself: is_live, and run.n_renames counts on. An archive is replaced.",
+     .result = "{is_live, is_complete, n_binaries, n_missing, n_symbols_named, n_frames, n_lines, "
+               "elapsed_ms}",
+     .example = "{}",
+     .parameters = symbolize_parameters,
+     .handler = method_symbolize,
      .lane = LANE_FILE,
      .is_control = true},
     {.name = "open_saved",

@@ -130,6 +130,11 @@ void recording_set_paused(struct recording *r, bool is_paused)
     atomic_store(&r->is_paused, is_paused);
 }
 
+void recording_rename(struct recording *r)
+{
+    ingest_rename(r->ingest);
+}
+
 bool recording_is_paused(struct recording *r)
 {
     return atomic_load(&r->is_paused);

@@ -39,6 +39,8 @@ int recording_open(struct recording **out, const struct recording_options *optio
 int recording_start(struct recording *r, struct err *e);
 void recording_stop(struct recording *r, enum event_end_reason reason);
 void recording_set_paused(struct recording *r, bool is_paused);
+/* Has ingest look for names once more. */
+void recording_rename(struct recording *r);
 bool recording_is_paused(struct recording *r);
 void recording_stats(struct recording *r, struct recording_stats *stats);
 /* [{"name","is_available","reason","unlock"}], new reference. */

@@ -411,6 +411,17 @@ int registry_set_paused(struct registry *r, int64_t run, bool is_paused, struct 
     return rc;
 }
 
+int registry_rename(struct registry *r, int64_t run, struct err *e)
+{
+    pthread_mutex_lock(&r->lock);
+    int rc = check_active_locked(r, run, e);
+    if (rc == 0 && r->recording) {
+        recording_rename(r->recording);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return rc;
+}
+
 int registry_is_paused(struct registry *r, int64_t run, bool *is_paused, struct err *e)
 {
     pthread_mutex_lock(&r->lock);

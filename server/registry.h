@@ -64,6 +64,8 @@ int registry_start(struct registry *r, const struct capture_options *capture, co
 /* Asks the active run to end; run 0 or its id. Does not wait. Errors: STAX_ENORUN. */
 int registry_stop(struct registry *r, int64_t run, int64_t *id, struct err *e);
 int registry_set_paused(struct registry *r, int64_t run, bool is_paused, struct err *e);
+/* Has the active run look for its names once more. */
+int registry_rename(struct registry *r, int64_t run, struct err *e);
 int registry_is_paused(struct registry *r, int64_t run, bool *is_paused, struct err *e);
 /* Figures of the active run; false when none is, or it is just being finished. */
 bool registry_stats(struct registry *r, struct recording_stats *stats, int64_t *start_ts);

@@ -8,6 +8,7 @@
 #ifndef STAX_SERVER_SERVER_H
 #define STAX_SERVER_SERVER_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,7 +38,8 @@ struct server {
     struct watch *watch;
     struct outbox *outbox;
     struct server_addresses addresses;
-    int64_t start_ns; /* CLOCK_MONOTONIC */
+    pthread_mutex_t symbolize_lock; /* one run at a time */
+    int64_t start_ns;               /* CLOCK_MONOTONIC */
     struct calls *calls;
 };
 

@@ -17,6 +17,7 @@ if(STAX_TESTS AND NOT STAX_SANITIZE)
     target_link_libraries(workload_${stem} Threads::Threads)
     list(APPEND workload_targets workload_${stem})
   endforeach()
+  target_compile_options(workload_inlines PRIVATE -g)
   # omitted: what programs are usually like. Also linked statically, and without any symbols.
   set_target_properties(workload_omitted PROPERTIES COMPILE_OPTIONS "-Wall;-Wextra;-O2;-fomit-frame-pointer")
   foreach(variant static stripped)

@@ -20,12 +20,15 @@ for e in errors[:5]:
 sys.exit(bool(errors))
 P
 }
-# valid NAME COMMAND [ARGS...]: the document on stdout is valid and says which schema it follows.
+# valid_as SCHEMA NAME COMMAND [ARGS...], valid NAME COMMAND [ARGS...]: the document on stdout is valid and says which schema it follows.
 valid() {
-    local name=$1 command=$2
-    shift 2
-    if ! stax schema "$command" >"$TMP/schema.json" 2>"$TMP/err"; then
-        fail "$name: stax schema $command" "$(cat "$TMP/err")"
+    valid_as "$2" "$@"
+}
+valid_as() {
+    local schema=$1 name=$2 command=$3
+    shift 3
+    if ! stax schema "$schema" >"$TMP/schema.json" 2>"$TMP/err"; then
+        fail "$name: stax schema $schema" "$(cat "$TMP/err")"
         return
     fi
     if ! stax "$command" "$@" --json >"$TMP/doc.json" 2>"$TMP/err"; then
@@ -94,6 +97,9 @@ for when in live stopped archive; do
     valid $when waits "${run[@]}" --reason runnable
     valid $when top "${run[@]}" --sort total --tid "$(stax threads --json | jq '.data.threads[0].tid')"
     valid $when sql "${run[@]}" 'SELECT * FROM sample LIMIT 5'
+    valid_as symbols $when diagnose symbols "${run[@]}"
+    valid $when top "${run[@]}" --no-inlines
+    [[ $when == archive ]] || valid $when symbolize
     if [[ $when == stopped ]]; then
         valid $when save "$TMP/a.stax"
         valid $when select-run "$(stax list --json | jq '.data.runs[0].id')"

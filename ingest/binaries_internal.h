@@ -1,0 +1,22 @@
+/* binaries_internal.h - what the parts of binaries share. */
+#ifndef STAX_INGEST_BINARIES_INTERNAL_H
+#define STAX_INGEST_BINARIES_INTERNAL_H
+
+#include "ingest/binaries.h"
+
+static inline struct binary *binaries_item(const struct binaries *b, uint32_t id)
+{
+    return &b->items[id - 1];
+}
+
+/* The row of a symbol found in a table; base: of addresses that are relative to something. Texts
+ * are the caller's. */
+struct symbol_text binaries_text_of(uint32_t binary, const struct names_symbol *found,
+                                    uint64_t base);
+uint32_t binaries_named_symbol(struct binaries *b, uint32_t binary,
+                               const struct names_symbol *found, uint64_t base);
+/* The symbol of an address in a binary whose tables are names (may be NULL). */
+uint32_t binaries_symbol_at(struct binaries *b, uint32_t binary, const struct names *names,
+                            uint64_t address, uint64_t base);
+
+#endif

@@ -1,0 +1,128 @@
+/* debug_info.c - see debug_info.h. */
+#include "ingest/debug_info.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "ingest/debug_files.h"
+
+void debug_info_init(struct debug_info *d, int fd, const struct names *names, const char *path,
+                     const char *root)
+{
+    uint32_t crc;
+    const char *build_id = names_build_id(names), *link = names_debug_link(names, &crc);
+    *d = (struct debug_info){.fd = fd,
+                             .path = mem_strdup(path),
+                             .root = mem_strdup(root ? root : ""),
+                             .build_id = build_id ? mem_strdup(build_id) : NULL,
+                             .link = link ? mem_strdup(link) : NULL,
+                             .link_crc = crc,
+                             .has_symtab = names_best_source(names) >= NAMES_SYMTAB,
+                             .has_debug_info = names_has_debug_info(names),
+                             .debug_fd = -1};
+}
+
+void debug_info_fini(struct debug_info *d)
+{
+    debug_info_drop_lines(d);
+    fd_close(&d->fd);
+    fd_close(&d->debug_fd);
+    free(d->path);
+    free(d->root);
+    free(d->build_id);
+    free(d->link);
+    free(d->debug_path);
+}
+
+bool debug_info_is_wanting(const struct debug_info *d)
+{
+    return d->debug_fd < 0 && (!d->has_symtab || !d->has_debug_info);
+}
+
+static struct names *better_names(struct debug_info *d, enum names_source source)
+{
+    struct names *names;
+    if (d->has_symtab || names_open_elf_debug(&names, d->fd, d->debug_fd, source, NULL) != 0) {
+        return NULL;
+    }
+    if (names_best_source(names) < source) { /* it has DWARF but no symbols */
+        names_close(names);
+        return NULL;
+    }
+    return names;
+}
+
+struct names *debug_info_search(struct debug_info *d)
+{
+    struct debug_found found;
+    if (!debug_info_is_wanting(d)) {
+        return NULL;
+    }
+    const struct debug_wanted wanted = {.root = d->root,
+                                        .path = d->path,
+                                        .build_id = d->build_id,
+                                        .link = d->link,
+                                        .link_crc = d->link_crc};
+    debug_files_find(&wanted, &found);
+    d->note = found.note;
+    if (found.fd < 0) {
+        return NULL;
+    }
+    d->debug_fd = found.fd;
+    d->debug_path = found.path;
+    d->has_no_lines = false;
+    return better_names(d, NAMES_DEBUG_FILE);
+}
+
+struct names *debug_info_take(struct debug_info *d, int debug_fd, const char *path,
+                              enum names_source source)
+{
+    if (!debug_info_is_wanting(d) || !d->build_id || !debug_files_is_build(debug_fd, d->build_id)) {
+        d->note = debug_info_is_wanting(d) ? "debuginfod answered another build" : d->note;
+        close(debug_fd);
+        return NULL;
+    }
+    d->debug_fd = debug_fd;
+    d->debug_path = mem_strdup(path);
+    d->note = NULL;
+    d->has_no_lines = false;
+    return better_names(d, source);
+}
+
+static void open_lines(struct debug_info *d)
+{
+    bool is_own = d->has_debug_info;
+    int fd = is_own ? d->fd : d->debug_fd;
+    int copy = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
+    struct buf path = {0};
+    buf_addf(&path, "%s%s", is_own ? d->root : "", is_own ? d->path : d->debug_path);
+    if (copy < 0 || lines_open(&d->lines, copy, buf_str(&path), NULL) != 0) {
+        fd_close(&copy);
+        d->has_no_lines = true;
+    }
+    buf_free(&path);
+}
+
+size_t debug_info_find(struct debug_info *d, uint64_t address,
+                       struct lines_row rows[LINES_MAX_DEPTH], struct buf *text)
+{
+    if (!d->lines && !d->has_no_lines) {
+        open_lines(d);
+    }
+    return d->lines ? lines_find(d->lines, address, rows, text) : 0;
+}
+
+size_t debug_info_bytes(const struct debug_info *d)
+{
+    return d->lines ? lines_bytes(d->lines) : 0;
+}
+
+void debug_info_drop_lines(struct debug_info *d)
+{
+    lines_close(d->lines);
+    d->lines = NULL;
+}

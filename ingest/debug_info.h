@@ -1,0 +1,55 @@
+/*
+ * debug_info.h - all that names one mapped file beyond its own symbol table: its separate debug
+ * file, wherever that came from, and its lines.
+ *
+ * Holds descriptors; lines are read when an address asks for them and can be dropped again. One
+ * thread at a time.
+ */
+#ifndef STAX_INGEST_DEBUG_INFO_H
+#define STAX_INGEST_DEBUG_INFO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "ingest/lines.h"
+#include "ingest/names.h"
+
+struct debug_info {
+    int fd;         /* of the mapped file */
+    char *path;     /* as the target sees it */
+    char *root;     /* of the target, or "" */
+    char *build_id; /* or NULL */
+    char *link;     /* .gnu_debuglink, or NULL */
+    uint32_t link_crc;
+    bool has_symtab, has_debug_info; /* of the mapped file */
+
+    int debug_fd; /* the separate file, -1: none */
+    char *debug_path;
+    const char *note; /* why a separate file was refused, or NULL; static */
+    struct lines *lines;
+    bool has_no_lines; /* looked for in vain */
+    uint64_t used;     /* for whoever drops lines: when they were last asked for */
+};
+
+/* Takes fd; names: of that file, borrowed for the call. */
+void debug_info_init(struct debug_info *d, int fd, const struct names *names, const char *path,
+                     const char *root);
+void debug_info_fini(struct debug_info *d);
+
+/* Whether a separate file could add anything. */
+bool debug_info_is_wanting(const struct debug_info *d);
+/* Looks for the separate file on this machine. Returns better names (caller's), or NULL. */
+struct names *debug_info_search(struct debug_info *d);
+/* Takes a separate file found elsewhere (fd, path copied); the same. Refuses another build. */
+struct names *debug_info_take(struct debug_info *d, int debug_fd, const char *path,
+                              enum names_source source);
+
+/* lines_find() of whichever file has DWARF. */
+size_t debug_info_find(struct debug_info *d, uint64_t address,
+                       struct lines_row rows[LINES_MAX_DEPTH], struct buf *text);
+size_t debug_info_bytes(const struct debug_info *d);
+void debug_info_drop_lines(struct debug_info *d);
+
+#endif

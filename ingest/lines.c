@@ -1,0 +1,266 @@
+/* lines.c - see lines.h: opening, and what stands at an address. */
+#include "ingest/lines.h"
+
+#include <dwarf.h>
+#include <elfutils/libdwelf.h>
+#include <errno.h>
+#include <gelf.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "ingest/debug_files.h"
+#include "ingest/lines_internal.h"
+#include "ingest/names.h"
+
+enum { MAX_TEXT_BYTES = 16 << 10, MAX_SECTIONS = 1 << 18 };
+static const uint64_t MAX_DEBUG_BYTES = UINT64_C(2) << 30; /* all sections, unpacked */
+
+/* Bytes that libdw will hold of an ELF file's DWARF; 0: it has none, or too much (*is_large). */
+static uint64_t judge_sections(Elf *elf, bool *is_large)
+{
+    size_t n = 0, names = 0;
+    uint64_t n_bytes = 0;
+    bool has_info = false;
+    if (elf_getshdrnum(elf, &n) != 0 || n > MAX_SECTIONS || elf_getshdrstrndx(elf, &names) != 0) {
+        return 0;
+    }
+    for (size_t i = 1; i < n; i++) {
+        GElf_Shdr s;
+        GElf_Chdr packed;
+        Elf_Scn *scn = elf_getscn(elf, i);
+        if (!scn || !gelf_getshdr(scn, &s) || s.sh_type == SHT_NOBITS) {
+            continue;
+        }
+        const char *name = elf_strptr(elf, names, s.sh_name);
+        if (!name || (strncmp(name, ".debug_", 7) != 0 && strncmp(name, ".zdebug_", 8) != 0)) {
+            continue;
+        }
+        uint64_t size = s.sh_size;
+        if (s.sh_flags & SHF_COMPRESSED) {
+            size = gelf_getchdr(scn, &packed) ? packed.ch_size : UINT64_MAX / 2;
+        } else if (name[1] == 'z') {
+            size = size < UINT64_MAX / 64 ? size * 16 : UINT64_MAX / 2;
+        }
+        n_bytes = size > MAX_DEBUG_BYTES - n_bytes ? MAX_DEBUG_BYTES : n_bytes + size;
+        has_info |= strcmp(name[1] == 'z' ? name + 2 : name + 1, "debug_info") == 0;
+    }
+    *is_large = n_bytes >= MAX_DEBUG_BYTES;
+    return has_info && !*is_large ? n_bytes : 0;
+}
+
+static int open_dwarf(int fd, void **elf, Dwarf **dwarf, size_t *n_bytes, struct err *e)
+{
+    bool is_large = false;
+    int rc = names_check_elf(fd, e);
+    if (rc) {
+        return rc;
+    }
+    elf_version(EV_CURRENT);
+    *elf = elf_begin(fd, ELF_C_READ, NULL);
+    uint64_t size = *elf ? judge_sections(*elf, &is_large) : 0;
+    if (is_large) {
+        return err_set(e, STAX_ELIMIT, "debug information of more than %llu MiB",
+                       (unsigned long long)(MAX_DEBUG_BYTES >> 20));
+    }
+    if (!size) {
+        return err_set(e, STAX_ENOTFOUND, "no debug information");
+    }
+    *dwarf = dwarf_begin_elf(*elf, DWARF_C_READ, NULL);
+    if (!*dwarf) {
+        return err_set(e, STAX_ECORRUPT, "damaged debug information: %s", dwarf_errmsg(-1));
+    }
+    *n_bytes += size;
+    return 0;
+}
+
+static bool try_alt(struct lines *l, const char *path, const char *build_id)
+{
+    int fd = debug_files_open(path);
+    if (fd < 0) {
+        return false;
+    }
+    if (debug_files_is_build(fd, build_id) &&
+        open_dwarf(fd, &l->alt_elf, &l->alt, &l->n_bytes, NULL) == 0) {
+        l->alt_fd = fd;
+        dwarf_setalt(l->dwarf, l->alt);
+        return true;
+    }
+    elf_end(l->alt_elf);
+    l->alt_elf = NULL;
+    close(fd);
+    return false;
+}
+
+/* What dwz moved out of several files into one: named by path, relative to this file, and id. */
+static void open_alt(struct lines *l, const char *path)
+{
+    const char *name;
+    const void *id;
+    ssize_t n = dwelf_dwarf_gnu_debugaltlink(l->dwarf, &name, &id);
+    if (n <= 0 || n > 64) {
+        return;
+    }
+    struct buf hex = {0}, where = {0};
+    for (ssize_t i = 0; i < n; i++) {
+        buf_addf(&hex, "%02x", ((const uint8_t *)id)[i]);
+    }
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    if (name[0] != '/' && slash) {
+        buf_addf(&where, "%.*s/", (int)(slash - path), path);
+    }
+    buf_addstr(&where, name);
+    if (!try_alt(l, buf_str(&where), buf_str(&hex))) {
+        struct debug_found found;
+        debug_files_find(&(struct debug_wanted){.build_id = buf_str(&hex)}, &found);
+        if (found.fd >= 0) {
+            try_alt(l, found.path, buf_str(&hex));
+        }
+        fd_close(&found.fd);
+        free(found.path);
+    }
+    buf_free(&hex);
+    buf_free(&where);
+}
+
+int lines_open(struct lines **out, int fd, const char *path, struct err *e)
+{
+    struct lines *l = mem_new(1, sizeof(*l));
+    l->fd = l->alt_fd = -1;
+    *out = NULL;
+    int rc = open_dwarf(fd, &l->elf, &l->dwarf, &l->n_bytes, e);
+    if (rc) {
+        lines_close(l);
+        return rc;
+    }
+    l->fd = fd;
+    open_alt(l, path);
+    lines_read_units(l);
+    *out = l;
+    return 0;
+}
+
+void lines_close(struct lines *l)
+{
+    if (!l) {
+        return;
+    }
+    lines_free_units(l);
+    if (l->dwarf) {
+        dwarf_end(l->dwarf);
+    }
+    elf_end(l->elf);
+    if (l->alt) {
+        dwarf_end(l->alt);
+    }
+    elf_end(l->alt_elf);
+    fd_close(&l->alt_fd);
+    fd_close(&l->fd);
+    free(l);
+}
+
+size_t lines_bytes(const struct lines *l)
+{
+    return sizeof(*l) + l->n_bytes;
+}
+
+static uint32_t keep(struct buf *text, const char *s)
+{
+    size_t len = s ? strnlen(s, MAX_TEXT_BYTES) : 0;
+    if (!len || len == MAX_TEXT_BYTES) {
+        return 0;
+    }
+    if (text->len == 0) {
+        buf_addch(text, '\0'); /* 0 means none */
+    }
+    uint32_t at = (uint32_t)text->len;
+    buf_add(text, s, len);
+    buf_addch(text, '\0');
+    return at;
+}
+
+/* A file of a unit, made absolute by the directory that the compiler ran in. */
+static uint32_t keep_file(const struct lines_unit *u, struct buf *text, const char *file)
+{
+    Dwarf_Attribute attr;
+    Dwarf_Die die = u->die;
+    const char *directory = NULL;
+    if (file && file[0] != '/' && dwarf_attr(&die, DW_AT_comp_dir, &attr)) {
+        directory = dwarf_formstring(&attr);
+    }
+    if (!directory) {
+        return keep(text, file);
+    }
+    struct buf path = {0};
+    buf_addf(&path, "%s/%s", directory, file);
+    uint32_t at = keep(text, buf_str(&path));
+    buf_free(&path);
+    return at;
+}
+
+static const char *function_name(Dwarf_Die *die)
+{
+    static const unsigned names[] = {DW_AT_linkage_name, DW_AT_MIPS_linkage_name, DW_AT_name};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        Dwarf_Attribute attr;
+        if (dwarf_attr_integrate(die, names[i], &attr)) {
+            const char *name = dwarf_formstring(&attr);
+            if (name && name[0]) {
+                return name;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* Where an inlined call stands in its caller. */
+static void locate_call(const struct lines_unit *u, Dwarf_Die *call, struct lines_row *row,
+                        struct buf *text)
+{
+    Dwarf_Attribute attr;
+    Dwarf_Word number;
+    Dwarf_Files *files;
+    size_t n_files;
+    Dwarf_Die unit = u->inner;
+    if (dwarf_attr(call, DW_AT_call_line, &attr) && dwarf_formudata(&attr, &number) == 0 &&
+        number <= INT32_MAX) {
+        row->line = (uint32_t)number;
+    }
+    if (dwarf_attr(call, DW_AT_call_file, &attr) && dwarf_formudata(&attr, &number) == 0 &&
+        dwarf_getsrcfiles(&unit, &files, &n_files) == 0 && number < n_files) {
+        row->file = keep_file(u, text, dwarf_filesrc(files, number, NULL, NULL));
+    }
+}
+
+size_t lines_find(struct lines *l, uint64_t address, struct lines_row rows[LINES_MAX_DEPTH],
+                  struct buf *text)
+{
+    struct lines_unit *u = lines_find_unit(l, address);
+    if (!u) {
+        return 0;
+    }
+    size_t n = 0;
+    struct lines_row row = {0};
+    Dwarf_Die die = u->die;
+    Dwarf_Line *line = dwarf_getsrc_die(&die, address);
+    int number = 0;
+    if (line) {
+        row.file = keep_file(u, text, dwarf_linesrc(line, NULL, NULL));
+        row.line = dwarf_lineno(line, &number) == 0 && number > 0 ? (uint32_t)number : 0;
+    }
+    struct lines_function *f = lines_find_function(l, u, address);
+    uint32_t call = f ? lines_find_call(l, f, address) : LINES_NO_CALL;
+    while (call != LINES_NO_CALL && n < LINES_MAX_DEPTH - 1) {
+        struct lines_call *c = &f->calls[call];
+        const char *name = function_name(&c->die);
+        row.function = keep(text, name ? name : "(inlined function without a name)");
+        rows[n++] = row;
+        row = (struct lines_row){0};
+        locate_call(u, &c->die, &row, text);
+        call = c->parent;
+    }
+    rows[n++] = row;
+    return n > 1 || row.file ? n : 0;
+}

@@ -1,0 +1,44 @@
+/*
+ * lines.h - source lines and inlined functions of one binary, from its DWARF (4, 5, split, dwz,
+ * compressed).
+ *
+ * DWARF is hostile: it is read into memory (no file is mapped, so one that shrinks raises nothing),
+ * sections are judged before they are unpacked, and every walk has a budget of entries; what lies
+ * beyond it has no lines. Of a unit only the list of functions is kept, of a function the inlined
+ * calls, and only of those that were asked for. One thread at a time.
+ */
+#ifndef STAX_INGEST_LINES_H
+#define STAX_INGEST_LINES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+struct lines;
+
+enum { LINES_MAX_DEPTH = 64 };
+
+/* One function at an address. Texts are offsets into the buffer given to lines_find(). */
+struct lines_row {
+    uint32_t function; /* linkage name, else name; 0: the function that was not inlined */
+    uint32_t file;     /* 0: not known; absolute where the compiler said where it ran */
+    uint32_t line;     /* 0: not known */
+};
+
+/* Takes fd, a file with DWARF, on success. path: of the file, for dwz alternates beside it.
+ * Errors: STAX_ECORRUPT, STAX_ELIMIT (larger than we read), STAX_ENOTFOUND (no DWARF). */
+int lines_open(struct lines **out, int fd, const char *path, struct err *e);
+/* NULL is accepted. */
+void lines_close(struct lines *l);
+
+/* The functions at an ELF virtual address, innermost first, the last one not inlined; texts are
+ * appended to text, each with its NUL. Returns rows, 0 when nothing is known. */
+size_t lines_find(struct lines *l, uint64_t address, struct lines_row rows[LINES_MAX_DEPTH],
+                  struct buf *text);
+
+/* Memory held: sections read and what was built of them. */
+size_t lines_bytes(const struct lines *l);
+
+#endif

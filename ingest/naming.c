@@ -1,0 +1,477 @@
+/*
+ * naming.c - see naming.h.
+ *
+ * One queue of jobs for the worker, one of build ids for the thread that downloads, one list of
+ * results, all under one lock that is never held while a file is touched.
+ */
+#include "ingest/naming.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "ingest/debug_info.h"
+#include "ingest/debuginfod.h"
+
+enum {
+    MAX_WAITING = 1 << 18,       /* addresses asked and not answered yet */
+    MAX_FILES = 4096,            /* files with a descriptor each */
+    MAX_LINES_BYTES = 512 << 20, /* debug information of all files; the last one may exceed it */
+    NICE = 10
+};
+
+enum job_kind { JOB_FILE, JOB_ADDRESSES, JOB_DOWNLOADED, JOB_RETRY };
+
+struct job {
+    enum job_kind kind;
+    uint32_t binary;
+    struct debug_info *file;          /* JOB_FILE: becomes the worker's */
+    struct naming_address *addresses; /* JOB_ADDRESSES */
+    size_t n_addresses;
+    int fd; /* JOB_DOWNLOADED */
+    char *path;
+    struct job *next;
+};
+
+struct jobs {
+    struct job *first, **last;
+};
+
+struct naming {
+    pthread_t worker, downloader;
+    bool has_worker, has_downloader;
+    pthread_mutex_t lock;
+    pthread_cond_t has_job, has_download, is_done;
+    struct jobs jobs, downloads;
+    struct naming_result *results, **last_result;
+    size_t n_waiting;   /* addresses in jobs */
+    size_t n_busy;      /* jobs of the owner that are not finished */
+    size_t n_downloads; /* ... and what servers were asked */
+    size_t n_files;
+    atomic_bool is_stopping;
+    atomic_size_t n_bytes;
+    /* the worker's */
+    struct debug_info **files; /* by binary id */
+    size_t n_slots, cap_slots;
+    uint64_t clock;
+};
+
+static void push(struct jobs *jobs, struct job *job)
+{
+    if (!jobs->last) {
+        jobs->last = &jobs->first;
+    }
+    job->next = NULL;
+    *jobs->last = job;
+    jobs->last = &job->next;
+}
+
+static struct job *pop(struct jobs *jobs)
+{
+    struct job *job = jobs->first;
+    if (job) {
+        jobs->first = job->next;
+        if (!jobs->first) {
+            jobs->last = &jobs->first;
+        }
+    }
+    return job;
+}
+
+static void free_job(struct job *job)
+{
+    if (job->file) {
+        debug_info_fini(job->file);
+        free(job->file);
+    }
+    fd_close(&job->fd);
+    free(job->addresses);
+    free(job->path);
+    free(job);
+}
+
+static struct job *job_new(enum job_kind kind, uint32_t binary)
+{
+    struct job *job = mem_new(1, sizeof(*job));
+    *job = (struct job){.kind = kind, .binary = binary, .fd = -1};
+    return job;
+}
+
+static void give(struct naming *n, struct naming_result *r)
+{
+    pthread_mutex_lock(&n->lock);
+    *n->last_result = r;
+    n->last_result = &r->next;
+    pthread_mutex_unlock(&n->lock);
+}
+
+static struct naming_result *result_new(uint32_t binary)
+{
+    struct naming_result *r = mem_new(1, sizeof(*r));
+    r->binary = binary;
+    return r;
+}
+
+/* ---- the worker ---- */
+
+static struct debug_info *file_of(const struct naming *n, uint32_t binary)
+{
+    return binary < n->n_slots ? n->files[binary] : NULL;
+}
+
+static void ask_server(struct naming *n, uint32_t binary, const struct debug_info *d)
+{
+    if (!n->has_downloader || !d->build_id || !debug_info_is_wanting(d)) {
+        return;
+    }
+    struct job *job = job_new(JOB_DOWNLOADED, binary);
+    job->path = mem_strdup(d->build_id);
+    pthread_mutex_lock(&n->lock);
+    push(&n->downloads, job);
+    n->n_downloads++;
+    pthread_cond_signal(&n->has_download);
+    pthread_mutex_unlock(&n->lock);
+}
+
+static void tell_file(struct naming *n, uint32_t binary, struct names *names,
+                      enum names_source source, bool is_asking_again)
+{
+    const struct debug_info *d = file_of(n, binary);
+    if (!names && !d->note && !is_asking_again) {
+        return;
+    }
+    struct naming_result *r = result_new(binary);
+    r->names = names;
+    r->source = source;
+    r->note = d->note;
+    r->is_asking_again = is_asking_again;
+    give(n, r);
+}
+
+static void look_for(struct naming *n, uint32_t binary, bool is_again)
+{
+    struct debug_info *d = file_of(n, binary);
+    bool was_wanting = debug_info_is_wanting(d);
+    struct names *names = debug_info_search(d);
+    bool is_found = was_wanting && d->debug_fd >= 0;
+    tell_file(n, binary, names, NAMES_DEBUG_FILE, is_again && is_found);
+    ask_server(n, binary, d);
+}
+
+static void do_file(struct naming *n, struct job *job)
+{
+    size_t need = (size_t)job->binary + 1;
+    if (n->n_slots < need) {
+        mem_reserve(&n->files, &n->cap_slots, need, sizeof(struct debug_info *));
+        memset(n->files + n->n_slots, 0, (need - n->n_slots) * sizeof(struct debug_info *));
+        n->n_slots = need;
+    }
+    if (n->files[job->binary]) {
+        return;
+    }
+    n->files[job->binary] = job->file;
+    job->file = NULL;
+    look_for(n, job->binary, false);
+}
+
+/* Drops the lines that were not used for longest until the bound holds; keeps those of d. */
+static void keep_small(struct naming *n, const struct debug_info *d)
+{
+    size_t n_bytes = 0;
+    for (size_t i = 0; i < n->n_slots; i++) {
+        n_bytes += n->files[i] ? debug_info_bytes(n->files[i]) : 0;
+    }
+    while (n_bytes > MAX_LINES_BYTES) {
+        struct debug_info *oldest = NULL;
+        for (size_t i = 0; i < n->n_slots; i++) {
+            struct debug_info *f = n->files[i];
+            if (f && f != d && f->lines && (!oldest || f->used < oldest->used)) {
+                oldest = f;
+            }
+        }
+        if (!oldest) {
+            break;
+        }
+        n_bytes -= debug_info_bytes(oldest);
+        debug_info_drop_lines(oldest);
+    }
+    atomic_store(&n->n_bytes, n_bytes);
+}
+
+static void find_lines(struct debug_info *d, struct naming_result *r,
+                       const struct naming_address *a)
+{
+    struct lines_row rows[LINES_MAX_DEPTH];
+    size_t n = debug_info_find(d, a->address, rows, &r->text);
+    for (size_t i = 0; i < n; i++) {
+        mem_reserve(&r->rows, &r->cap_rows, r->n_rows + 1, sizeof(*r->rows));
+        r->rows[r->n_rows++] = (struct naming_row){.frame = a->frame,
+                                                   .depth = (uint32_t)i,
+                                                   .function = rows[i].function,
+                                                   .file = rows[i].file,
+                                                   .line = rows[i].line};
+    }
+}
+
+static void do_addresses(struct naming *n, const struct job *job)
+{
+    struct debug_info *d = file_of(n, job->binary);
+    if (d && !(d->has_no_lines && !d->lines)) {
+        struct naming_result *r = result_new(job->binary);
+        d->used = ++n->clock;
+        for (size_t i = 0; i < job->n_addresses && !atomic_load(&n->is_stopping); i++) {
+            find_lines(d, r, &job->addresses[i]);
+        }
+        keep_small(n, d);
+        give(n, r);
+    }
+    pthread_mutex_lock(&n->lock);
+    n->n_waiting -= job->n_addresses;
+    pthread_mutex_unlock(&n->lock);
+}
+
+static void do_downloaded(struct naming *n, struct job *job)
+{
+    struct debug_info *d = file_of(n, job->binary);
+    if (d && job->fd >= 0) {
+        int fd = job->fd;
+        job->fd = -1;
+        struct names *names = debug_info_take(d, fd, job->path, NAMES_DEBUGINFOD);
+        tell_file(n, job->binary, names, NAMES_DEBUGINFOD, d->debug_fd >= 0);
+    }
+}
+
+static void do_job(struct naming *n, struct job *job)
+{
+    switch (job->kind) {
+    case JOB_FILE:
+        do_file(n, job);
+        break;
+    case JOB_ADDRESSES:
+        do_addresses(n, job);
+        break;
+    case JOB_DOWNLOADED:
+        do_downloaded(n, job);
+        break;
+    case JOB_RETRY:
+        for (size_t i = 0; i < n->n_slots; i++) {
+            if (n->files[i] && debug_info_is_wanting(n->files[i])) {
+                look_for(n, (uint32_t)i, true);
+            }
+        }
+        break;
+    }
+}
+
+static void *work(void *arg)
+{
+    struct naming *n = arg;
+    pthread_setname_np(pthread_self(), "stax-naming");
+    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid),
+                NICE); /* threads have their own on Linux */
+    pthread_mutex_lock(&n->lock);
+    while (!atomic_load(&n->is_stopping)) {
+        struct job *job = pop(&n->jobs);
+        if (!job) {
+            pthread_cond_wait(&n->has_job, &n->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&n->lock);
+        do_job(n, job);
+        bool is_owners = job->kind != JOB_DOWNLOADED;
+        free_job(job);
+        pthread_mutex_lock(&n->lock);
+        n->n_busy -= is_owners;
+        n->n_downloads -= !is_owners;
+        pthread_cond_broadcast(&n->is_done);
+    }
+    pthread_mutex_unlock(&n->lock);
+    return NULL;
+}
+
+/* ---- the thread that downloads ---- */
+
+static void *download(void *arg)
+{
+    struct naming *n = arg;
+    pthread_setname_np(pthread_self(), "stax-debuginfod");
+    struct debuginfod *d = debuginfod_open(&n->is_stopping);
+    pthread_mutex_lock(&n->lock);
+    while (d && !atomic_load(&n->is_stopping)) {
+        struct job *job = pop(&n->downloads);
+        if (!job) {
+            pthread_cond_wait(&n->has_download, &n->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&n->lock);
+        char *path;
+        job->fd = debuginfod_find(d, job->path, &path);
+        free(job->path);
+        job->path = path;
+        pthread_mutex_lock(&n->lock);
+        push(&n->jobs, job);
+        pthread_cond_signal(&n->has_job);
+    }
+    pthread_mutex_unlock(&n->lock);
+    debuginfod_close(d);
+    return NULL;
+}
+
+/* ---- the owner ---- */
+
+struct naming *naming_new(void)
+{
+    struct naming *n = mem_new(1, sizeof(*n));
+    n->last_result = &n->results;
+    pthread_mutex_init(&n->lock, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&n->has_job, NULL);
+    pthread_cond_init(&n->has_download, NULL);
+    pthread_cond_init(&n->is_done, &attr);
+    pthread_condattr_destroy(&attr);
+    n->has_downloader =
+        debuginfod_has_urls() && pthread_create(&n->downloader, NULL, download, n) == 0;
+    n->has_worker = pthread_create(&n->worker, NULL, work, n) == 0;
+    if (!n->has_worker) {
+        naming_free(n);
+        return NULL;
+    }
+    return n;
+}
+
+void naming_free(struct naming *n)
+{
+    if (!n) {
+        return;
+    }
+    pthread_mutex_lock(&n->lock);
+    atomic_store(&n->is_stopping, true);
+    pthread_cond_broadcast(&n->has_job);
+    pthread_cond_broadcast(&n->has_download);
+    pthread_mutex_unlock(&n->lock);
+    if (n->has_worker) {
+        pthread_join(n->worker, NULL);
+    }
+    if (n->has_downloader) {
+        pthread_join(n->downloader, NULL);
+    }
+    struct job *job;
+    while ((job = pop(&n->jobs)) || (job = pop(&n->downloads))) {
+        free_job(job);
+    }
+    struct naming_result *r;
+    while ((r = naming_take(n))) {
+        naming_free_result(r);
+    }
+    for (size_t i = 0; i < n->n_slots; i++) {
+        if (n->files[i]) {
+            debug_info_fini(n->files[i]);
+            free(n->files[i]);
+        }
+    }
+    free(n->files);
+    pthread_mutex_destroy(&n->lock);
+    pthread_cond_destroy(&n->has_job);
+    pthread_cond_destroy(&n->has_download);
+    pthread_cond_destroy(&n->is_done);
+    free(n);
+}
+
+static void submit(struct naming *n, struct job *job)
+{
+    pthread_mutex_lock(&n->lock);
+    push(&n->jobs, job);
+    n->n_busy++;
+    n->n_waiting += job->n_addresses;
+    pthread_cond_signal(&n->has_job);
+    pthread_mutex_unlock(&n->lock);
+}
+
+void naming_add_file(struct naming *n, uint32_t binary, int fd, const struct names *names,
+                     const char *path, const char *root)
+{
+    if (n->n_files >= MAX_FILES) {
+        close(fd);
+        return;
+    }
+    n->n_files++;
+    struct job *job = job_new(JOB_FILE, binary);
+    job->file = mem_new(1, sizeof(*job->file));
+    debug_info_init(job->file, fd, names, path, root);
+    submit(n, job);
+}
+
+bool naming_ask(struct naming *n, uint32_t binary, const struct naming_address *addresses,
+                size_t n_addresses)
+{
+    pthread_mutex_lock(&n->lock);
+    bool is_full = n->n_waiting + n_addresses > MAX_WAITING;
+    pthread_mutex_unlock(&n->lock);
+    if (is_full) {
+        return false;
+    }
+    struct job *job = job_new(JOB_ADDRESSES, binary);
+    job->addresses = mem_new(n_addresses, sizeof(*addresses));
+    memcpy(job->addresses, addresses, n_addresses * sizeof(*addresses));
+    job->n_addresses = n_addresses;
+    submit(n, job);
+    return true;
+}
+
+void naming_retry(struct naming *n)
+{
+    submit(n, job_new(JOB_RETRY, 0));
+}
+
+struct naming_result *naming_take(struct naming *n)
+{
+    pthread_mutex_lock(&n->lock);
+    struct naming_result *r = n->results;
+    if (r) {
+        n->results = r->next;
+        if (!n->results) {
+            n->last_result = &n->results;
+        }
+    }
+    pthread_mutex_unlock(&n->lock);
+    return r;
+}
+
+void naming_free_result(struct naming_result *r)
+{
+    names_close(r->names);
+    free(r->rows);
+    buf_free(&r->text);
+    free(r);
+}
+
+bool naming_wait(struct naming *n, int timeout_ms, bool with_downloads)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t ns = until.tv_nsec + (int64_t)timeout_ms * 1000000;
+    until.tv_sec += (time_t)(ns / 1000000000);
+    until.tv_nsec = (long)(ns % 1000000000);
+    pthread_mutex_lock(&n->lock);
+    int rc = 0;
+    while ((n->n_busy || (with_downloads && n->n_downloads)) && rc == 0) {
+        rc = pthread_cond_timedwait(&n->is_done, &n->lock, &until);
+    }
+    bool is_idle = !n->n_busy && !(with_downloads && n->n_downloads);
+    pthread_mutex_unlock(&n->lock);
+    return is_idle;
+}
+
+size_t naming_bytes(struct naming *n)
+{
+    return atomic_load(&n->n_bytes);
+}

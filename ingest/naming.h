@@ -1,0 +1,68 @@
+/*
+ * naming.h - the thread that looks for better names while a run is recorded: separate debug files,
+ * lines and inlined functions; and a second one that asks debuginfod.
+ *
+ * Whoever records never waits for it: files and addresses are handed over, results are taken when
+ * there are some. What is asked is bounded; a full queue refuses and is asked again later. All
+ * functions are for one thread, the owner's.
+ */
+#ifndef STAX_INGEST_NAMING_H
+#define STAX_INGEST_NAMING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "ingest/names.h"
+
+struct naming;
+
+struct naming_address {
+    uint32_t frame; /* id, given back with the result */
+    uint64_t address;
+};
+
+/* One function at a frame; texts are offsets into the result's text, 0: none. */
+struct naming_row {
+    uint32_t frame, depth;
+    uint32_t function; /* linkage name; 0: the frame's own function */
+    uint32_t file, line;
+};
+
+struct naming_result {
+    uint32_t binary;
+    struct names *names; /* better symbols, or NULL; the taker's */
+    enum names_source source;
+    const char *note;     /* what was refused, or NULL; static */
+    bool is_asking_again; /* DWARF came late: addresses asked before shall be asked again */
+    struct naming_row *rows;
+    size_t n_rows, cap_rows;
+    struct buf text;
+    struct naming_result *next;
+};
+
+/* NULL: no thread can be started. */
+struct naming *naming_new(void);
+/* Ends what is under way. NULL is accepted. */
+void naming_free(struct naming *n);
+
+/* Takes fd, the mapped file; names: what is known of it, borrowed for the call. binary: id. */
+void naming_add_file(struct naming *n, uint32_t binary, int fd, const struct names *names,
+                     const char *path, const char *root);
+/* Asks for lines at addresses of a file that was added. False: the queue is full. */
+bool naming_ask(struct naming *n, uint32_t binary, const struct naming_address *addresses,
+                size_t n_addresses);
+/* Looks for every file's debug file once more, also for those that were not found. */
+void naming_retry(struct naming *n);
+
+/* The next result, or NULL; free it with naming_free_result(). */
+struct naming_result *naming_take(struct naming *n);
+void naming_free_result(struct naming_result *r);
+/* Waits until everything asked is answered, by servers too with_downloads, or timeout_ms is over.
+ * False: something is still under way. */
+bool naming_wait(struct naming *n, int timeout_ms, bool with_downloads);
+/* Memory of debug information, bytes. */
+size_t naming_bytes(struct naming *n);
+
+#endif

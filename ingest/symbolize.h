@@ -1,0 +1,30 @@
+/*
+ * symbolize.h - names a stopped run once more, with what this machine has now.
+ *
+ * The mapped files are looked for under their paths and taken when they are of the same build;
+ * where one is gone, its debug file by build id does. What was recorded does not change: symbols,
+ * frames' symbols and lines do, and the summaries follow (ingest_rebuild_names()). Any thread.
+ */
+#ifndef STAX_INGEST_SYMBOLIZE_H
+#define STAX_INGEST_SYMBOLIZE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct symbolize_stats {
+    int64_t n_binaries;      /* files with frames */
+    int64_t n_missing;       /* ... of which nothing of the same build is here */
+    int64_t n_symbols_named; /* symbols that were named by what is here now */
+    int64_t n_frames;        /* frames that turned out to belong to another function */
+    int64_t n_lines;         /* rows of frame_line written */
+    bool is_complete;        /* false: time was over before everything was looked at */
+};
+
+/* path: a stopped run file of ours that nobody else writes. Waits for debuginfod servers up to
+ * timeout_ms in all. Errors: STAX_ECORRUPT, STAX_EFULL, STAX_EUSAGE (it is being recorded). */
+int ingest_symbolize(const char *path, int timeout_ms, struct symbolize_stats *stats,
+                     struct err *e);
+
+#endif

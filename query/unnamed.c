@@ -1,0 +1,206 @@
+/* unnamed.c - the view symbols: code without names, why, and what would name it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "query/unnamed.sql.h"
+#include "query/view.h"
+
+/* A binary; texts are owned. */
+struct row {
+    int64_t id;
+    char *binary, *kind, *build_id, *names_from, *note;
+    uint64_t on_cpu_ns, unnamed_ns, poor_ns; /* unsigned: a foreign file may hold any numbers */
+    int64_t n_unnamed;
+};
+
+struct rows {
+    struct row *items;
+    size_t n, cap;
+};
+
+static bool is_any(const char *text, const char *const *words)
+{
+    for (; *words; words++) {
+        if (strcmp(text, *words) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Why, and in *help what would help ("": nothing is known). */
+static const char *why(const struct row *r, const char **help)
+{
+    static const char *const gone[] = {"deleted", "replaced", "unreadable", NULL};
+    static const char *const kernel[] = {"kernel", "module", NULL};
+    *help = "";
+    if (strcmp(r->kind, "jit") == 0) {
+        return "code made at run time: no file has its names";
+    }
+    if (strcmp(r->kind, "unknown") == 0) {
+        return "addresses that no mapping holds";
+    }
+    if (is_any(r->kind, kernel)) {
+        *help = r->note[0] ? "sudo sysctl kernel.kptr_restrict=0, or record as root" : "";
+        return r->note[0] ? r->note : "no symbol of the kernel is there";
+    }
+    if (is_any(r->note, gone)) {
+        *help = "put the same build at its path, or a debug file of its build id, then: stax "
+                "symbolize";
+        return r->note;
+    }
+    if (strstr(r->note, "another build") || strstr(r->note, "checksum")) {
+        *help = "install the debug package of exactly this version, then: stax symbolize";
+        return r->note;
+    }
+    if (!r->build_id[0]) {
+        *help =
+            "keep its symbols (no strip), or link it with -Wl,--build-id and keep its debug file";
+        return r->unnamed_ns ? "stripped, and without a build id to find a debug file by"
+                             : "only public names, and no build id to find a debug file by";
+    }
+    *help = "its debug package (find-dbgsym-packages of debian-goodies names it), or a server for "
+            "stax-server: DEBUGINFOD_URLS=https://debuginfod.debian.net; then: stax symbolize";
+    if (strcmp(r->names_from, "gnu_debugdata") == 0) {
+        return "mini debug info only: names, no lines";
+    }
+    return r->unnamed_ns ? "stripped, and no debug file was found"
+                         : "only public names: local functions count as none or as a neighbour";
+}
+
+static json_t *document_of(const struct row *r, int64_t all_ns)
+{
+    const char *help;
+    json_t *o = json_object();
+    json_object_set_new(o, "binary", json_clean_string(r->binary));
+    json_object_set_new(o, "kind", json_clean_string(r->kind));
+    json_object_set_new(o, "build_id",
+                        r->build_id[0] ? json_clean_string(r->build_id) : json_null());
+    json_object_set_new(o, "names_from", json_clean_string(r->names_from));
+    view_set_int(o, "on_cpu_ns", (int64_t)r->on_cpu_ns);
+    view_set_int(o, "unnamed_ns", (int64_t)r->unnamed_ns);
+    json_object_set_new(o, "unnamed_pct", view_pct((int64_t)r->unnamed_ns, all_ns));
+    view_set_int(o, "poor_ns", (int64_t)r->poor_ns);
+    view_set_int(o, "n_unnamed", r->n_unnamed);
+    json_object_set_new(o, "why", json_clean_string(why(r, &help)));
+    json_object_set_new(o, "help", json_clean_string(help));
+    return o;
+}
+
+static struct row *row_of(struct rows *rows, struct stmt *s)
+{
+    int64_t id = stmt_int(s, unnamed_symbols_c_id);
+    if (rows->n && rows->items[rows->n - 1].id == id) {
+        return &rows->items[rows->n - 1];
+    }
+    mem_reserve(&rows->items, &rows->cap, rows->n + 1, sizeof(*rows->items));
+    rows->items[rows->n] = (struct row){
+        .id = id,
+        .binary = mem_strdup(stmt_text(s, unnamed_symbols_c_binary)),
+        .kind = mem_strdup(stmt_text(s, unnamed_symbols_c_kind)),
+        .build_id = mem_strdup(stmt_text(s, unnamed_symbols_c_build_id)),
+        .names_from = mem_strdup(stmt_text(s, unnamed_symbols_c_names_from)),
+        .note = mem_strdup(stmt_text(s, unnamed_symbols_c_note)),
+    };
+    return &rows->items[rows->n++];
+}
+
+/* Self time by symbol of what a filter lets through (free()); NULL: everything counts. */
+static int filtered_sums(struct query *q, const struct params *p, uint64_t **sums, struct err *e)
+{
+    const struct fold *f = &q->fold;
+    *sums = NULL;
+    if (!filter_is_any(&p->filter)) {
+        return 0;
+    }
+    int rc = view_fold(q, p, true, e);
+    if (rc < 0) {
+        return rc;
+    }
+    *sums = mem_new(f->symbols.n + 1, sizeof(**sums));
+    for (size_t id = 1; id < f->tree.n_nodes; id++) {
+        uint32_t symbol = f->tree.nodes[id].symbol;
+        if (symbol < f->symbols.n) {
+            (*sums)[symbol] += f->nodes[id].self_ns;
+        }
+    }
+    return 0;
+}
+
+static void read_rows(struct query *q, const uint64_t *sums, struct rows *rows)
+{
+    struct stmt *s = db_stmt(q->db, &sql_unnamed_symbols);
+    while (stmt_next(s)) {
+        int64_t symbol = stmt_int(s, unnamed_symbols_c_symbol);
+        uint64_t ns = (uint64_t)stmt_int(s, unnamed_symbols_c_self_on_cpu_ns);
+        if (sums) {
+            ns = symbol > 0 && (uint64_t)symbol < q->fold.symbols.n ? sums[symbol] : 0;
+        }
+        if (ns) {
+            struct row *r = row_of(rows, s);
+            bool is_unnamed = stmt_int(s, unnamed_symbols_c_is_unnamed) != 0;
+            r->on_cpu_ns += ns;
+            r->unnamed_ns += is_unnamed ? ns : 0;
+            r->poor_ns += !is_unnamed && stmt_int(s, unnamed_symbols_c_is_poor) ? ns : 0;
+            r->n_unnamed += is_unnamed;
+        }
+    }
+}
+
+static int by_need(const void *a, const void *b)
+{
+    const struct row *x = a, *y = b;
+    if (x->unnamed_ns != y->unnamed_ns) {
+        return x->unnamed_ns < y->unnamed_ns ? 1 : -1;
+    }
+    if (x->poor_ns != y->poor_ns) {
+        return x->poor_ns < y->poor_ns ? 1 : -1;
+    }
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static void show(struct rows *rows, int64_t limit, int64_t all_ns, json_t *data)
+{
+    uint64_t unnamed_ns = 0, poor_ns = 0;
+    int64_t n = 0;
+    json_t *binaries = json_array();
+    if (rows->n) {
+        qsort(rows->items, rows->n, sizeof(*rows->items), by_need);
+    }
+    for (size_t i = 0; i < rows->n; i++) {
+        const struct row *r = &rows->items[i];
+        unnamed_ns += r->unnamed_ns;
+        poor_ns += r->poor_ns;
+        if ((r->unnamed_ns || r->poor_ns) && (n++ < limit || limit <= 0)) {
+            json_array_append_new(binaries, document_of(r, all_ns));
+        }
+    }
+    view_set_int(data, "on_cpu_ns", all_ns);
+    view_set_int(data, "unnamed_ns", (int64_t)unnamed_ns);
+    view_set_int(data, "poor_ns", (int64_t)poor_ns);
+    view_set_int(data, "n_binaries", n);
+    json_object_set_new(data, "binaries", binaries);
+}
+
+int view_symbols(struct query *q, const struct params *p, json_t *data, struct err *e)
+{
+    struct rows rows = {0};
+    uint64_t *sums;
+    int rc = filtered_sums(q, p, &sums, e);
+    if (rc < 0) {
+        return rc;
+    }
+    read_rows(q, sums, &rows);
+    show(&rows, params_int(p, "limit", 20), sums ? (int64_t)q->fold.ns : q->run.on_cpu_ns, data);
+    for (size_t i = 0; i < rows.n; i++) {
+        free(rows.items[i].binary);
+        free(rows.items[i].kind);
+        free(rows.items[i].build_id);
+        free(rows.items[i].names_from);
+        free(rows.items[i].note);
+    }
+    free(rows.items);
+    free(sums);
+    return db_status(q->db, e);
+}

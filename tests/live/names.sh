@@ -1,0 +1,220 @@
+#!/usr/bin/env bash
+# Names that come from elsewhere while a run is recorded: separate debug files, mini debug info, a
+# debuginfod server; lines and inlined functions compared with eu-addr2line; what is refused is said.
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$(dirname "$0")/lib.sh"
+need_perf
+
+dir=$TMP/program
+mkdir "$dir"
+cat >"$dir/hot.c" <<'C'
+/* hot_inner is local: only .symtab has it. */
+static __attribute__((noinline)) unsigned long hot_inner(unsigned long x)
+{
+    for (int i = 0; i < 4000; i++)
+        x = x * 6364136223846793005ul + 1;
+    return x;
+}
+unsigned long hot_entry(unsigned long x);
+unsigned long hot_entry(unsigned long x)
+{
+    return hot_inner(x) + 1;
+}
+C
+cat >"$dir/main.c" <<'C'
+#include <stdlib.h>
+#include <time.h>
+unsigned long hot_entry(unsigned long x);
+volatile unsigned long sink;
+int main(int argc, char **argv)
+{
+    time_t end = time(NULL) + atoi(argc > 1 ? argv[1] : "2");
+    while (time(NULL) < end)
+        sink += hot_entry(sink);
+    return 0;
+}
+C
+(cd "$dir" && gcc -O2 -g -fno-omit-frame-pointer -shared -fPIC -Wl,--build-id=sha1 -o libhot.full.so hot.c &&
+    gcc -O2 -g -fno-omit-frame-pointer -shared -fPIC -Wl,--build-id=none -o libhot.noid.so hot.c &&
+    cp libhot.full.so libhot.so && gcc -O2 -o main main.c -L. -lhot -Wl,-rpath,"$dir" &&
+    objcopy --only-keep-debug libhot.full.so full.debug && objcopy --only-keep-debug libhot.noid.so noid.debug) ||
+    fail "the program builds"
+id=$(readelf -n "$dir/libhot.full.so" | sed -n 's/.*Build ID: //p')
+
+# strip_as FULL [LINKED DEBUG FILE]: libhot.so without symbols, and a link to a debug file.
+strip_as() {
+    rm -f "$dir/libhot.so"
+    objcopy --strip-all "$dir/$1" "$dir/libhot.so"
+    [[ -z ${2:-} ]] || (cd "$dir" && objcopy --add-gnu-debuglink="$2" libhot.so)
+}
+inner_source() {
+    stax sql "SELECT source FROM symbol WHERE name = 'hot_inner'" --csv 2>/dev/null | tail -n +2
+}
+is_named() {
+    [[ $(inner_source) == "$1" ]]
+}
+top_has() {
+    stax top --json 2>/dev/null | jq -e --arg n "$1" '.data.functions | map(.name) | index($n) != null' >/dev/null
+}
+restart() {
+    local pid
+    pid=$(server_pid)
+    [[ -z $pid ]] || { kill "$pid" && wait_for 5 gone "$pid"; }
+}
+# live NAME SOURCE [ENV...]: a recording in which hot_inner gets its name from SOURCE before it ends.
+live() {
+    local name=$1 source=$2
+    shift 2
+    restart
+    start env "$@" stax record -- "$dir/main" 60 >/dev/null 2>"$TMP/err"
+    local record=$last_pid
+    check "$name: named while the run records" wait_for 20 is_named "$source"
+    check "$name: top has it while the run records" wait_for 5 top_has hot_inner
+    stax sql "SELECT n_renames FROM run" --csv | tail -1 >"$TMP/renames"
+    stax stop >/dev/null
+    # the server is its child, too
+    # shellcheck disable=SC2046
+    kill $(pgrep -P "$record" -x main) 2>/dev/null
+    wait "$record" 2>/dev/null
+    check "$name: and when it has stopped" top_has hot_inner
+    check_json "$name: nothing of it is unnamed" <(stax top --json --sort self) \
+        '[.data.functions[] | select(.name | test("libhot"))] | length == 0'
+    check_json "$name: summaries are those of the names" <(stax sql --json \
+        "SELECT (SELECT sum(self_on_cpu_ns) FROM symbol_sum) = (SELECT on_cpu_ns FROM run) AS is_same") '.data.rows == [[1]]'
+}
+
+strip_as libhot.full.so full.debug
+live ".gnu_debuglink" debug_file
+check_json "lines came with it" <(stax sql --json "SELECT count(*) FROM frame_line WHERE file LIKE '%/hot.c' AND line BETWEEN 3 AND 6") \
+    '.data.rows[0][0] > 0'
+
+mkdir -p "$TMP/debug/.build-id/${id:0:2}"
+cp "$dir/full.debug" "$TMP/debug/.build-id/${id:0:2}/${id:2}.debug"
+strip_as libhot.full.so
+live "build id" debug_file STAX_DEBUG_DIRS="$TMP/debug"
+rm -r "$TMP/debug"
+
+strip_as libhot.noid.so noid.debug
+live ".gnu_debuglink without build id" debug_file
+
+# Another file under the linked name is not believed.
+refused() {
+    restart
+    stax record -- "$dir/main" 2 >/dev/null 2>&1
+    stax sql --json "SELECT note FROM binary WHERE name = 'libhot.so'" >"$TMP/note.json"
+    check_json "$1: refused, and said" "$TMP/note.json" '.data.rows[0][0] | test($w)' --arg w "$2"
+    check "$1: no name of it is used" is_named ""
+}
+printf x >>"$dir/noid.debug"
+refused "wrong checksum" checksum
+(cd "$dir" && sed 's/4000/5000/' hot.c >other.c && gcc -O2 -g -shared -fPIC -Wl,--build-id=sha1 -o other.so other.c &&
+    objcopy --only-keep-debug other.so full.debug)
+objcopy --strip-all "$dir/libhot.full.so" "$dir/libhot.so"
+(cd "$dir" && objcopy --add-gnu-debuglink=full.debug libhot.so)
+refused "debug file of another build" "another build"
+
+# Debug files that come after the run: a stopped run, and an archive without its binary.
+restart
+mkdir -p "$TMP/debug/.build-id/${id:0:2}"
+strip_as libhot.full.so
+export STAX_DEBUG_DIRS=$TMP/debug
+stax record -- "$dir/main" 2 >/dev/null 2>&1
+check_json "diagnose symbols says why and what would help" <(stax diagnose symbols --json) \
+    '.data.unnamed_ns > 0 and (.data.binaries[0] | (.binary | endswith("/libhot.so")) and .unnamed_pct > 50
+     and (.why | test("stripped")) and (.help | test("symbolize")))'
+stax save "$TMP/a.stax" >/dev/null
+objcopy --only-keep-debug "$dir/libhot.full.so" "$TMP/debug/.build-id/${id:0:2}/${id:2}.debug"
+for run in "" "--run $TMP/a.stax"; do
+    name=${run:+archive: }
+    [[ -z $run ]] || rm "$dir/libhot.so"
+    # shellcheck disable=SC2086
+    {
+        check_json "${name}symbolize finds it" <(stax symbolize $run --json) \
+            '.data.n_symbols_named > 0 and .data.n_lines > 0 and .data.is_complete and (.data.is_live | not)'
+        check_json "${name}and top has it" <(stax top $run --json) '.data.functions[0].name == "hot_inner"'
+        check_json "${name}nothing is unnamed any more" <(stax diagnose symbols $run --json) '.data.unnamed_ns == 0'
+        check_json "${name}the whole tree adds up" <(stax sql $run --json "SELECT sum(self_on_cpu_ns) = (SELECT on_cpu_ns FROM run),
+            sum(n_self_samples) = (SELECT n_samples FROM run) FROM call_tree") '.data.rows == [[1, 1]]'
+    }
+done
+check_status "a file that is no archive is refused" 1 "not a stax run|not a database" -- stax symbolize --run "$dir/main"
+unset STAX_DEBUG_DIRS
+
+# What Fedora leaves in a stripped file.
+(cd "$dir" && nm -D --defined-only libhot.full.so --format=posix | cut -d' ' -f1 | sort >dynamic &&
+    nm --defined-only libhot.full.so --format=posix | awk '$2 ~ /[tT]/ {print $1}' | sort >all && comm -13 dynamic all >keep &&
+    objcopy -S --remove-section .gdb_index --remove-section .comment --keep-symbols=keep libhot.full.so mini &&
+    xz -f mini && objcopy --strip-all --add-section .gnu_debugdata=mini.xz libhot.full.so libhot.so)
+restart
+stax record -- "$dir/main" 2 >/dev/null 2>&1
+check "mini debug info names local functions" is_named gnu_debugdata
+
+# A debuginfod server, on loopback.
+if command -v debuginfod >/dev/null; then
+    strip_as libhot.full.so
+    mkdir "$TMP/served"
+    cp "$dir/libhot.full.so" "$TMP/served/"
+    port=$((20000 + ($$ + 7919) % 20000))
+    start env -u DEBUGINFOD_URLS debuginfod -p "$port" -d "$TMP/debuginfod.db" -F "$TMP/served" >"$TMP/debuginfod.log" 2>&1
+    server=$last_pid
+    serves() {
+        curl -sf -o /dev/null "http://127.0.0.1:$port/buildid/$id/debuginfo"
+    }
+    wait_for 20 serves || fail "debuginfod serves" "$(tail -5 "$TMP/debuginfod.log")"
+    live debuginfod debuginfod DEBUGINFOD_URLS="http://127.0.0.1:$port" DEBUGINFOD_CACHE_PATH="$TMP/cache"
+    kill "$server"
+else
+    skip "debuginfod" "not installed"
+fi
+
+# A server that accepts and never answers delays nothing.
+cat >"$TMP/deaf.py" <<'PY'
+import socket, sys, time
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+s.listen(8)
+print(s.getsockname()[1], flush=True)
+kept = []
+while True:
+    kept.append(s.accept())
+PY
+strip_as libhot.full.so
+start "$PYTHON" "$TMP/deaf.py" >"$TMP/port"
+wait_for 5 test -s "$TMP/port"
+restart
+DEBUGINFOD_URLS=http://127.0.0.1:$(<"$TMP/port")
+export DEBUGINFOD_URLS DEBUGINFOD_CACHE_PATH=$TMP/cache2
+begin=$(date +%s%N)
+stax record -- "$dir/main" 2 >/dev/null 2>"$TMP/err"
+took_ms=$((($(date +%s%N) - begin) / 1000000))
+unset DEBUGINFOD_URLS DEBUGINFOD_CACHE_PATH
+check "a deaf server does not hold up the end (${took_ms} ms)" test "$took_ms" -lt 20000
+check_json "a deaf server delays no commit" <(stax diagnose --json) '.data.ingest == null or .data.ingest.max_commit_ns < 2e9'
+
+# Lines and inlined functions of every sampled address, as eu-addr2line gives them.
+restart
+stax record -- "$STAX_WORKLOADS/inlines" 2 >/dev/null 2>&1
+flame=$(stax flame --json --threshold-pct 0)
+check_json "inlined functions stand in the tree" <(echo "$flame") \
+    '[.. | objects | select(.is_inlined? == true) | .name | select(test("middle|step|lambda"))] | length >= 3'
+check_json "--no-inlines folds them away" <(stax flame --json --threshold-pct 0 --no-inlines) \
+    '([.. | objects | select(.is_inlined? == true)] == []) and
+     ([.. | objects | select((.name? // "") | test("outer")) | .self_on_cpu_ns] | add > 0)'
+check_json "--no-inlines moves no time" <(stax flame --json --threshold-pct 0 --no-inlines) \
+    '.data.on_cpu_ns == $f.data.on_cpu_ns and ([.data.roots[].total_on_cpu_ns] | add) == ([$f.data.roots[].total_on_cpu_ns] | add)' \
+    --argjson f "$flame"
+check_json "a time range has them too" <(stax flame --json --threshold-pct 0 --from 0) \
+    '[.. | objects | select(.is_inlined? == true)] | length >= 3'
+stax sql --csv "SELECT printf('0x%x', f.rel_address) AS address, l.depth, l.file, l.line FROM frame_line AS l
+    JOIN frame AS f ON f.id = l.frame JOIN binary AS b ON b.id = f.binary WHERE b.name = 'inlines' ORDER BY f.rel_address, l.depth" |
+    tail -n +2 | tr -d '\r' >"$TMP/ours"
+cut -d, -f1 "$TMP/ours" | uniq | while read -r address; do
+    eu-addr2line -i -e "$STAX_WORKLOADS/inlines" "$address" | sed -E 's/ \(discriminator.*//; s/:([0-9]+):[0-9]+$/:\1/' |
+        awk -v a="$address" '{n = split($0, p, ":"); f = p[1]; for (i = 2; i < n; i++) f = f ":" p[i]; print a "," NR - 1 "," f "," p[n]}'
+done >"$TMP/theirs"
+check "lines of every sampled address as eu-addr2line has them" diff "$TMP/ours" "$TMP/theirs"
+check "... and they are some" test "$(wc -l <"$TMP/ours")" -gt 20
+check_json "nothing changed by adding names" <(stax sql --json \
+    "SELECT (SELECT sum(self_on_cpu_ns) FROM call_tree) = on_cpu_ns AND n_samples = (SELECT count(*) FROM sample) FROM run") \
+    '.data.rows == [[1]]'
+finish

@@ -1,0 +1,308 @@
+/*
+ * test_lines.c - inlined functions and lines, compared with eu-addr2line on every address of a
+ * program built in several ways; and files that lie.
+ */
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "ingest/debug_files.h"
+#include "ingest/lines.h"
+#include "ingest/names.h"
+
+static char folder[] = "/tmp/stax-lines-XXXXXX";
+
+static void sh(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static void sh(const char *fmt, ...)
+{
+    char command[2048];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(command, sizeof(command), fmt, ap);
+    va_end(ap);
+    char *argv[] = {"bash", "-c", command, NULL};
+    pid_t pid = fork();
+    if (pid == 0) {
+        execvp(argv[0], argv);
+        _exit(127);
+    }
+    int status = -1;
+    if (waitpid(pid, &status, 0) != pid || status != 0) {
+        fail_msg("%s", command);
+    }
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    sh("rm -rf %s", folder);
+    return 0;
+}
+
+/* Every address of the functions of file that are ours, one a line. */
+static void list_addresses(const char *file, const char *list)
+{
+    sh("nm -S --defined-only %s | grep -E ' [tTwW] (main|_ZN6shapes|_ZZN6shapes)' | "
+       "while read -r at size rest; do for ((i = 0; i < 16#$size; i++)); do "
+       "printf '0x%%x\\n' $((16#$at + i)); done; done > %s",
+       file, list);
+}
+
+/* Prints what we find the way eu-addr2line -i -f does. */
+static size_t print_ours(const char *file, const char *list, const char *to)
+{
+    struct lines *l;
+    struct err e;
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    int rc = lines_open(&l, fd, file, &e);
+    if (rc) {
+        fail_msg("%s: %s", file, e.msg);
+    }
+    FILE *in = fopen(list, "r");
+    FILE *out = fopen(to, "w");
+    assert_non_null(in);
+    assert_non_null(out);
+    char address[64];
+    size_t n_deep = 0;
+    while (fgets(address, sizeof(address), in)) {
+        struct lines_row rows[LINES_MAX_DEPTH];
+        struct buf text = {0};
+        size_t n = lines_find(l, strtoull(address, NULL, 16), rows, &text);
+        n_deep += n > 2;
+        for (size_t i = 0; i < n; i++) {
+            struct buf name = {0};
+            if (rows[i].function) {
+                names_demangle(&name, text.data + rows[i].function);
+            }
+            fprintf(out, "%s %s:%u\n", i + 1 < n ? buf_str(&name) : "-", text.data + rows[i].file,
+                    rows[i].line);
+            buf_free(&name);
+        }
+        fprintf(out, "\n");
+        buf_free(&text);
+    }
+    assert_true(lines_bytes(l) > 0);
+    fclose(in);
+    fclose(out);
+    lines_close(l);
+    return n_deep;
+}
+
+/* Theirs gives columns and discriminators, which we do not keep. tool: eu-addr2line, or binutils'
+ * own where eu-addr2line does not look for inlined calls (LTO). */
+static void compare(const char *file, const char *tool)
+{
+    char list[256], ours[256], theirs[256];
+    snprintf(list, sizeof(list), "%s/list", folder);
+    snprintf(ours, sizeof(ours), "%s/ours", folder);
+    snprintf(theirs, sizeof(theirs), "%s/theirs", folder);
+    list_addresses(file, list);
+    bool is_limited = strcmp(tool, "addr2line") == 0;
+    if (is_limited) { /* it gives functions of system headers the name of their caller */
+        sh("read -r n sz < <(nm -S %s | awk '$4 == \"main\" {print $1, $2}'); while read -r x; do "
+           "((x < 16#$n || x >= 16#$n + 16#$sz)) && echo $x; done < %s > %s.rest; mv %s.rest %s",
+           file, list, list, list, list);
+    }
+    size_t n_deep = print_ours(file, list, ours);
+    assert_true(n_deep > 20); /* main > outer > middle > ... */
+    sh("while read -r a; do %s -C -i -f -e %s $a | "
+       "sed -E 's/ inlined at .*//; s/ \\(discriminator [0-9]+\\)//; s/:([0-9]+):[0-9]+$/:\\1/' | "
+       "paste -d ' ' - - | awk '{l[NR] = $0} END {for (i = 1; i <= NR; i++) "
+       "{x = l[i]; if (i == NR) sub(/^.* /, \"- \", x); print x}}'; echo; done < %s > %s",
+       tool, file, list, theirs);
+    if (is_limited) { /* and it takes the file for that of another unit */
+        sh("! grep artificial %s && sed -i -E 's#[^ ]*:([0-9]+)$#\\1#' %s %s", ours, ours, theirs);
+    }
+    sh("diff %s %s > %s/diff || { echo '%s:'; head -20 %s/diff; exit 1; }", ours, theirs, folder,
+       file, folder);
+    sh("[ $(wc -l < %s) -gt 150 ]", ours);
+}
+
+static void build(const char *name, const char *options)
+{
+    sh("cp tests/workloads/inlines.cpp %s/ && cd %s && g++ -O2 %s -o %s inlines.cpp", folder,
+       folder, options, name);
+}
+
+static void test_formats(void **state)
+{
+    (void)state;
+    static const char *const ways[][2] = {
+        {"dwarf5", "-gdwarf-5"},         {"dwarf4", "-gdwarf-4"},
+        {"compressed", "-gdwarf-5 -gz"}, {"static", "-gdwarf-5 -static"},
+        {"plain", "-gdwarf-5 -no-pie"},
+    };
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        char file[256];
+        build(ways[i][0], ways[i][1]);
+        snprintf(file, sizeof(file), "%s/%s", folder, ways[i][0]);
+        compare(file, "eu-addr2line");
+    }
+    char file[256];
+    build("lto", "-gdwarf-5 -flto");
+    snprintf(file, sizeof(file), "%s/lto", folder);
+    compare(file, "addr2line");
+}
+
+/* eu-addr2line does not look for them in split units either; the same code with and without must
+ * give the same. */
+static void test_split(void **state)
+{
+    (void)state;
+    static const char *const formats[] = {"4", "5"};
+    for (size_t i = 0; i < 2; i++) {
+        char options[64], file[256], list[256], to[256];
+        for (int is_split = 0; is_split < 2; is_split++) {
+            snprintf(options, sizeof(options), "-gdwarf-%s%s", formats[i],
+                     is_split ? " -gsplit-dwarf" : "");
+            build("program", options);
+            snprintf(file, sizeof(file), "%s/program", folder);
+            snprintf(list, sizeof(list), "%s/list", folder);
+            snprintf(to, sizeof(to), "%s/split%d", folder, is_split);
+            list_addresses(file, list);
+            assert_true(print_ours(file, list, to) > 20);
+        }
+        sh("readelf -S %s/program | grep -q gnu_addr_base || readelf -S %s/program | "
+           "grep -q debug_addr",
+           folder, folder);
+        sh("cmp %s/split0 %s/split1", folder, folder);
+    }
+}
+
+static void test_dwz(void **state)
+{
+    (void)state;
+    char file[256];
+    build("one", "-gdwarf-4");
+    build("two", "-gdwarf-4 -DTWO");
+    sh("cd %s && mkdir -p .dwz && dwz -m .dwz/common -M .dwz/common one two 2>/dev/null && "
+       "readelf -p .gnu_debugaltlink one | grep -q common",
+       folder);
+    snprintf(file, sizeof(file), "%s/one", folder);
+    compare(file, "eu-addr2line");
+}
+
+static void try_damaged(const char *file)
+{
+    struct lines *l;
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    if (lines_open(&l, fd, file, NULL) != 0) {
+        close(fd);
+        return;
+    }
+    for (uint64_t address = 0x1000; address < 0x1800; address += 5) {
+        struct lines_row rows[LINES_MAX_DEPTH];
+        struct buf text = {0};
+        assert_true(lines_find(l, address, rows, &text) <= LINES_MAX_DEPTH);
+        buf_free(&text);
+    }
+    lines_close(l);
+}
+
+/* Bytes changed all over, and the file cut off, also while it is open. */
+static void test_damaged(void **state)
+{
+    (void)state;
+    char good[256], bad[256];
+    build("victim", "-gdwarf-5");
+    snprintf(good, sizeof(good), "%s/victim", folder);
+    snprintf(bad, sizeof(bad), "%s/damaged", folder);
+    struct buf bytes = {0};
+    FILE *in = fopen(good, "r");
+    int c;
+    while ((c = fgetc(in)) != EOF) {
+        buf_addch(&bytes, (char)c);
+    }
+    fclose(in);
+    srand(7);
+    for (int round = 0; round < 400; round++) {
+        FILE *out = fopen(bad, "w");
+        char *copy = mem_new(bytes.len, 1);
+        memcpy(copy, bytes.data, bytes.len);
+        for (int i = 0; i < 1 + rand() % 60; i++) {
+            copy[0x3000 + (size_t)rand() % (bytes.len - 0x3000)] = (char)rand();
+        }
+        size_t n = round % 4 ? bytes.len : (size_t)rand() % bytes.len;
+        fwrite(copy, 1, n, out);
+        fclose(out);
+        free(copy);
+        try_damaged(bad);
+    }
+    buf_free(&bytes);
+}
+
+/* Stubs are named as objdump names them, with and without IBT, lazy or not. */
+static void test_plt(void **state)
+{
+    (void)state;
+    static const char *const ways[] = {"-fcf-protection=full -Wl,-z,lazy", "-fcf-protection=none",
+                                       "-Wl,-z,now -fcf-protection=none -Wl,-z,lazy", "-no-pie"};
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        char file[256], list[256], line[512], name[256];
+        unsigned long long address;
+        struct names *n;
+        size_t n_stubs = 0;
+        build("stubs", ways[i]);
+        snprintf(file, sizeof(file), "%s/stubs", folder);
+        snprintf(list, sizeof(list), "%s/stubs.list", folder);
+        sh("objdump -d -j .plt -j .plt.sec -j .plt.got %s 2>/dev/null | "
+           "sed -nE 's/^([0-9a-f]+) <(.*@plt)>:$/\\1 \\2/p' | grep -v '\\*ABS\\*' > %s",
+           file, list);
+        int fd = open(file, O_RDONLY | O_CLOEXEC);
+        assert_int_equal(names_open_elf(&n, fd, NULL), 0);
+        close(fd);
+        FILE *in = fopen(list, "r");
+        assert_non_null(in);
+        while (fgets(line, sizeof(line), in)) {
+            struct names_symbol found;
+            assert_int_equal(sscanf(line, "%llx %255s", &address, name), 2);
+            assert_true(names_find(n, address + 2, &found));
+            assert_string_equal(found.linkage_name, name);
+            assert_int_equal(found.source, NAMES_PLT);
+            n_stubs++;
+        }
+        fclose(in);
+        names_close(n);
+        assert_true(n_stubs >= 3);
+    }
+}
+
+static void test_none(void **state)
+{
+    (void)state;
+    struct lines *l;
+    struct err e;
+    char file[256];
+    snprintf(file, sizeof(file), "%s/bare", folder);
+    build("bare", "-s");
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(lines_open(&l, fd, file, &e), STAX_ENOTFOUND);
+    close(fd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_formats), cmocka_unit_test(test_split), cmocka_unit_test(test_dwz),
+        cmocka_unit_test(test_damaged), cmocka_unit_test(test_plt),   cmocka_unit_test(test_none),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
