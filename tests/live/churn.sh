@@ -8,15 +8,15 @@ now() {
     "$PYTHON" -c 'import time; print(time.monotonic_ns())'
 }
 mkfifo "$TMP/stdin"
-"$STAX_WORKLOADS/churn" --threads 1500 --life-ms 2000 --seconds 280 <"$TMP/stdin" >"$TMP/truth.json" &
+"$STAX_WORKLOADS/churn" --threads 1500 --life-ms 2000 --seconds 280 <"$TMP/stdin" >"$TMP/truth.json" 9>&- &
 target=$!
-exec {stdin}>"$TMP/stdin"
+exec 9>"$TMP/stdin" # held by this shell alone, so that closing it ends the target
 crowded() {
     local tasks=(/proc/"$target"/task/*)
     ((${#tasks[@]} > 1400))
 }
 wait_for 20 crowded || fail "the target starts"
-server_start
+server_start 9>&-
 server=$(server_pid)
 no_events() {
     (($(find "/proc/$server/fd" -lname '*perf_event*' | wc -l) == 0))
@@ -25,7 +25,7 @@ has_events() {
     ! no_events
 }
 for round in first second; do
-    start stax record --pid "$target" >/dev/null 2>"$TMP/$round.err"
+    start stax record --pid "$target" >/dev/null 2>"$TMP/$round.err" 9>&-
     record=$last_pid
     wait_for 30 is_active || fail "$round attach" "$(cat "$TMP/$round.err")"
     from=$(now)
@@ -41,7 +41,7 @@ for round in first second; do
 done
 after=$(now)
 sleep 1
-exec {stdin}>&-
+exec 9>&-
 status=0
 wait "$target" || status=$?
 check "the target ends as it would have" test $status = 0

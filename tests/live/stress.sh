@@ -41,7 +41,7 @@ check_json "2,000 threads: attach finds every one, once" "$TMP/threads.json" \
     '[.data.threads[] | select(.name | startswith("crowd-")) | .tid] | (length == 2000) and (unique | length == 2000)'
 kill -KILL "$target"
 
-stax record -F 10000 -- "$STAX_WORKLOADS/forks" --count 5000 >"$TMP/forks.json" 2>"$TMP/err" ||
+stax record -F 20000 -- "$STAX_WORKLOADS/forks" --count 5000 >"$TMP/forks.json" 2>"$TMP/err" ||
     fail "forks: record" "$(tail -3 "$TMP/err")"
 path=$(stax sql --path)
 db() {
