@@ -328,9 +328,12 @@ static void test_launched(void **state)
 static void test_launched_never_runs(void **state)
 {
     (void)state;
-    struct recording *r = start_recording(
+    struct recording *r = open_recording(
         "idle", (struct capture_options){.is_launched = true, .with_children = true});
-    kill(r->pid, SIGKILL);
+    struct err e = {0};
+    assert_int_equal(capture_start(r->capture, &e), 0);
+    kill(r->pid, SIGKILL); /* still held */
+    fd_close(&r->hold_fd);
     take_events(r->queue, &r->seen, true);
     assert_int_equal(r->seen.end_reason, EVENT_END_TARGET_EXITED);
     assert_int_equal(r->seen.n_samples, 0);
@@ -342,8 +345,15 @@ static void test_attached_threads(void **state)
     (void)state;
     struct recording *r =
         start_recording("threads", (struct capture_options){.with_children = true});
-    int64_t used = wait_for_cpu_time(r->pid);
+    int64_t begun = cpu_time_ns(r->pid);
+    struct capture_stats stats = {0};
+    for (int i = 0; stats.n_samples == 0 && i < 1000; i++) {
+        usleep(10000); /* the kernel's names are read first; then a stop takes no time */
+        capture_stats(r->capture, &stats);
+    }
+    wait_for_cpu_time(r->pid);
     capture_stop(r->capture, EVENT_END_STOPPED);
+    int64_t used = cpu_time_ns(r->pid) - begun;
     take_events(r->queue, &r->seen, true);
     struct seen *seen = &r->seen;
     assert_int_equal(seen->end_reason, EVENT_END_STOPPED);
@@ -436,8 +446,11 @@ static void test_paused(void **state)
     (void)state;
     struct recording *r =
         start_recording("threads", (struct capture_options){.with_children = true});
-    struct capture_stats stats, later;
-    usleep(200000);
+    struct capture_stats stats = {0}, later;
+    for (int i = 0; stats.n_samples == 0 && i < 1000; i++) {
+        usleep(10000);
+        capture_stats(r->capture, &stats);
+    }
     capture_set_paused(r->capture, true);
     usleep(300000);
     capture_stats(r->capture, &stats);
