@@ -97,12 +97,18 @@ static void tell(struct pass *p, pid_t pid, pid_t tid, pid_t source)
     follow_adopt_thread(a->follow, pid, tid, source, a->ts, clock_monotonic_ns());
 }
 
+static bool needs_arming(const struct pass *p, pid_t tid)
+{
+    const struct attach *a = p->a;
+    return !follow_has_thread(a->follow, tid) && !map_get(&p->failed, (uint32_t)tid) &&
+           !is_armed(a, tid);
+}
+
 /* Arms one thread if it needs it. Returns an error only when nothing could be armed before. */
 static int arm_thread(struct pass *p, pid_t pid, pid_t tid, struct err *e)
 {
     struct attach *a = p->a;
-    if (follow_has_thread(a->follow, tid) || map_get(&p->failed, (uint32_t)tid) ||
-        is_armed(a, tid)) {
+    if (!needs_arming(p, tid)) {
         return 0;
     }
     int rc = STAX_ELIMIT;
@@ -172,7 +178,11 @@ static int arm_once(struct pass *p, struct err *e)
         }
     }
     drain(p); /* who of these inherited events */
-    if (!events_have_room(a->events, n)) {
+    size_t n_new = 0;
+    for (size_t i = 0; i < n; i++) {
+        n_new += needs_arming(p, list[i].tid);
+    }
+    if (!events_have_room(a->events, n_new)) {
         sort_by_cpu_time(p, list, n);
     }
     for (size_t i = 0; i < n && rc == 0; i++) {

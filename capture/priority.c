@@ -24,6 +24,9 @@ void priority_raise(struct slice_attributes *before)
 void priority_restore(const struct slice_attributes *before)
 {
     if (before->size) {
-        (void)syscall(SYS_sched_setattr, 0, before, 0);
+        /* What keeps children from inheriting it can be taken back by root only. */
+        struct slice_attributes kept = *before;
+        kept.flags |= 1; /* SCHED_FLAG_RESET_ON_FORK */
+        (void)syscall(SYS_sched_setattr, 0, &kept, 0);
     }
 }

@@ -11,6 +11,9 @@ enum { MAX_STACK_BYTES = 64 << 20, MAX_GUESS_WORDS = 64, WORD = 8 };
 /* What steps return instead of an end: there is a caller. */
 enum { GO_ON = UNWIND_N_ENDS };
 
+/* PLT stubs, signal frames and some assembly have one each. */
+enum { MAX_EXPRESSIONS = 512 };
+
 struct walk {
     const struct unwind_input *in;
     struct unwind_stack *out;
@@ -20,6 +23,7 @@ struct walk {
     uint32_t n_sound;        /* frames before one was guessed; 0: none was */
     bool is_live;            /* memory outside the copy may be read */
     uint8_t flags;           /* how the next frame was found */
+    uint32_t n_expressions;  /* evaluated; each may take long, so they are few in all */
 };
 
 const char *unwind_end_name(enum unwind_end end)
@@ -96,6 +100,9 @@ static unsigned eval(struct walk *w, int32_t expression, const uint64_t *cfa, ui
         .arch = w->in->arch, .regs = &w->regs, .read = read_memory, .ctx = w};
     if (!bytes) {
         return UNWIND_NO_CFI;
+    }
+    if (++w->n_expressions > MAX_EXPRESSIONS) {
+        return UNWIND_BAD_CFA;
     }
     switch (cfi_expression_eval(&context, bytes, n, cfa, value)) {
     case CFI_VALUE_OK:

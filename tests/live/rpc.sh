@@ -39,7 +39,7 @@ n=$(stax status --json | jq '.data.active.n_samples')
 sleep 0.6
 check "a paused run takes no samples" test $(($(stax status --json | jq '.data.active.n_samples') - n)) -lt 300
 check_json "set_paused off" <(rpc set_paused '{"is_paused":false}') 'has("result")'
-check "a resumed run does" wait_for 5 has_samples $((n + 500))
+check "a resumed run does" wait_for 30 has_samples $((n + 500))
 
 head -c 100000000 /dev/zero | tr '\0' ' ' >"$TMP/huge"
 check "a body of 100 MB: 413" test "$(post -o /dev/null -w '%{http_code}' -H 'Expect:' --data-binary @"$TMP/huge")" = 413

@@ -105,7 +105,7 @@ at_least "... below main or a worker" "$(below "'main', '(anonymous namespace)::
 
 record -- "$omitted" --seconds 2 --signals
 are_whole "interrupted by signals" 3
-at_least "... the handler" "$(below "'(anonymous namespace)::handler(int)'")" 5
+at_least "... the handler" "$(below "'(anonymous namespace)::handler(int)'")" 3
 at_least "... stands below main" "$(share "round(100.0 * (SELECT sum(n) FROM leaf
         WHERE cs IN (SELECT cs FROM stack WHERE name LIKE '%::handler(int)') AND cs IN (SELECT cs FROM stack WHERE name = 'main'))
     / (SELECT sum(n) FROM leaf WHERE cs IN (SELECT cs FROM stack WHERE name LIKE '%::handler(int)')), 2)")" 99

@@ -2,7 +2,7 @@
 # Who wakes whom: a chain of three threads in known counts, alone, beside another program, and beside a
 # storm of wakeups in the target itself; and what is said where the host gives no wakeups.
 # shellcheck source-path=SCRIPTDIR source=lib.sh
-if ((EUID == 0)) && [[ ! ${WAKERS_INSIDE:-} && ! -e /sys/kernel/tracing/events ]]; then
+if ((EUID == 0)) && [[ ! ${WAKERS_INSIDE:-} && ! -e /sys/kernel/tracing/events ]] && unshare -m true 2>/dev/null; then
     # tracefs is mounted for this test alone; where that is forbidden the first part goes without.
     WAKERS_INSIDE=1 exec unshare -m -- bash -c 'mount -t tracefs nodev /sys/kernel/tracing; exec "$0"' "$0"
 fi
