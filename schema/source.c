@@ -67,6 +67,25 @@ static void split_lines(struct source_reader *r)
     }
 }
 
+/* Whether a file is one of source text by its name. Debug information names files as it likes, and
+ * their text travels in archives: a key or a password file must not. */
+static bool is_source(const char *file)
+{
+    static const char *const suffixes[] = {
+        "c",   "h",   "cc",  "hh", "cpp", "hpp", "cxx", "hxx",  "c++",   "h++", "inc", "inl",
+        "ipp", "tcc", "def", "i",  "ii",  "y",   "l",   "rs",   "go",    "s",   "S",   "asm",
+        "d",   "f",   "f90", "F",  "m",   "mm",  "cu",  "zig",  "swift", "ml",  "nim", "pas",
+        "adb", "ads", "py",  "js", "mjs", "ts",  "cr",  "java", "kt",    "lua", "pl",  "rb"};
+    static const char headers[] = "/usr/include/"; /* of C++ have no suffix */
+    const char *name = strrchr(file, '/'), *dot = name ? strrchr(name, '.') : NULL;
+    for (size_t i = 0; dot && i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+        if (strcmp(dot + 1, suffixes[i]) == 0) {
+            return true;
+        }
+    }
+    return strncmp(file, headers, sizeof(headers) - 1) == 0 && !strstr(file, "/../");
+}
+
 /* Reads a file into r->text; leaves it empty if that is not to be. */
 static void read_file(struct source_reader *r, const char *file)
 {
@@ -76,7 +95,8 @@ static void read_file(struct source_reader *r, const char *file)
     r->file = mem_strdup(file);
     buf_clear(&r->text);
     r->n_lines = 0;
-    int fd = file[0] == '/' ? open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) : -1;
+    bool is_wanted = file[0] == '/' && is_source(file);
+    int fd = is_wanted ? open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) : -1;
     if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= SOURCE_FILE_MAX &&
         fd_read_all(fd, SOURCE_FILE_MAX, &r->text) == 0) {
         int64_t written_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
