@@ -30,8 +30,9 @@ for name in $(jq -r '.threads[].name' "$TMP/truth.json"); do
          .want = $t.wait_ns + (if $t.reason == "lock" then $t.barrier_ns else 0 end)' "$TMP/sums.json" >"$TMP/one.json"
     check_json "$name: on-CPU time within 2 % or 15 ms" "$TMP/one.json" \
         '(.got.on_cpu_ns - .truth.cpu_ns | fabs) <= ([0.02 * .truth.cpu_ns, 15000000] | max)'
-    check_json "$name: its reason within 3 % or 20 ms" "$TMP/one.json" \
-        '([0.03 * .want, 20000000] | max) as $near | .got.reasons[.truth.reason] as $got |
+    # One wait (of 60 ms) may be taken for one of another kind where all that is seen is a futex.
+    check_json "$name: its reason within 3 % or 80 ms" "$TMP/one.json" \
+        '([0.03 * .want, 80000000] | max) as $near | .got.reasons[.truth.reason] as $got |
          $got <= .want + $near and $got >= .want - .truth.delay_ns - $near'
 done
 check_json "no time is unknown" "$TMP/sums.json" 'all(.[]; .unknown_ns == 0)'
