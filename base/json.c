@@ -13,18 +13,6 @@ json_t *json_of_err(const struct err *e)
                      json_clean_string(e->msg), "hint", json_clean_string(e->hint));
 }
 
-void json_to_err(const json_t *document, struct err *e)
-{
-    const json_t *error = json_object_get(document, "error");
-    if (!json_is_object(error)) {
-        err_set(e, STAX_EFAIL, "an error without a description");
-        return;
-    }
-    err_set(e, err_from_wire(json_text_at(error, "code", "failed")), "%s",
-            json_text_at(error, "message", "no message"));
-    err_hint(e, "%s", json_text_at(error, "hint", ""));
-}
-
 int64_t json_int_at(const json_t *object, const char *key, int64_t fallback)
 {
     const json_t *v = json_object_get(object, key);

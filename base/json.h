@@ -9,9 +9,6 @@
 /* {"error":{"code","message","hint"}} of an error. New reference. */
 json_t *json_of_err(const struct err *e);
 
-/* Fills *e from such a document; leaves a generic error when it has another shape. */
-void json_to_err(const json_t *document, struct err *e);
-
 /* Member of an object as a number or text, or fallback when absent or of another type. */
 int64_t json_int_at(const json_t *object, const char *key, int64_t fallback);
 double json_real_at(const json_t *object, const char *key, double fallback);

@@ -62,7 +62,6 @@ struct ingest {
     struct queue *queue;
     pthread_t thread;
     bool has_thread;
-    atomic_bool is_done;
     pthread_mutex_t stats_lock;
     struct ingest_stats stats;
 };
@@ -491,7 +490,6 @@ int ingest_finish(struct ingest *in, const char *stop_reason, int64_t end_ts, st
         }
     }
     unlink(in->reserve_path);
-    atomic_store(&in->is_done, true);
     if (in->committed) {
         in->committed(in->ctx, true);
     }
@@ -541,11 +539,6 @@ int ingest_start(struct ingest *in, struct queue *queue, struct err *e)
 void ingest_rename(struct ingest *in)
 {
     atomic_store(&in->is_renaming, true);
-}
-
-bool ingest_is_done(struct ingest *in)
-{
-    return atomic_load(&in->is_done);
 }
 
 void ingest_close(struct ingest *in)

@@ -89,7 +89,6 @@ int ingest_finish(struct ingest *in, const char *stop_reason, int64_t end_ts, st
 int ingest_start(struct ingest *in, struct queue *queue, struct err *e);
 /* Asks for names to be looked for once more, debug files that were not there too. Any thread. */
 void ingest_rename(struct ingest *in);
-bool ingest_is_done(struct ingest *in);
 /* Joins the thread if any and closes the file. NULL is accepted. */
 void ingest_close(struct ingest *in);
 

@@ -539,11 +539,6 @@ void registry_space(struct registry *r, int64_t *used_bytes, int64_t *max_bytes,
     pthread_mutex_unlock(&r->lock);
 }
 
-const struct datadir *registry_datadir(const struct registry *r)
-{
-    return r->options.datadir;
-}
-
 /* The oldest run that may go, or NULL. The newest one never goes: somebody has just recorded it. */
 static struct run *oldest_removable(struct registry *r)
 {

@@ -87,7 +87,6 @@ json_t *registry_list(struct registry *r);
 /* Bytes of all runs, the bound over them, and how many were removed to keep it. */
 void registry_space(struct registry *r, int64_t *used_bytes, int64_t *max_bytes,
                     int64_t *n_removed);
-const struct datadir *registry_datadir(const struct registry *r);
 
 /* Asks for a look at the size bound in the background; about once a second while recording. */
 void registry_tick(struct registry *r);
