@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/fd.h"
 #include "base/text.h"
+#include "capture/counter_pmu.h"
 
 const char counter_default_list[] = "cycles,instructions,L1-dcache-load-misses,branch-misses";
 
@@ -215,24 +216,37 @@ static bool is_word(const char *text, size_t len)
     return len > 0;
 }
 
+static int refuse_modifiers(const struct counter_event *event, struct err *e)
+{
+    err_set(e, STAX_EUSAGE, "%s: the modifiers of a counter are u, k, h, G, H and p", event->name);
+    err_hint(e, ":u counts in user code only, :k in the kernel only");
+    return STAX_EUSAGE;
+}
+
 static int parse_modifiers(const char *text, size_t len, struct counter_event *out, struct err *e)
 {
-    bool has_user = false, has_kernel = false;
+    static const char letters[] = "ukhGHpP";
+    size_t n[sizeof(letters)] = {0};
+    enum { USER, KERNEL, HYPERVISOR, GUEST, HOST, PRECISE };
     for (size_t i = 0; i < len; i++) {
-        has_user |= text[i] == 'u';
-        has_kernel |= text[i] == 'k';
-        if (text[i] != 'u' && text[i] != 'k') {
-            err_set(e, STAX_EUSAGE, "%s: the modifiers of a counter are u and k", out->name);
-            err_hint(e, ":u counts in user code only, :k in the kernel only");
-            return STAX_EUSAGE;
+        const char *letter = text[i] ? strchr(letters, text[i]) : NULL;
+        if (!letter) {
+            return refuse_modifiers(out, e);
         }
+        n[letter - letters]++;
     }
     if (len == 0) {
         return err_set(e, STAX_EUSAGE, "%s: no modifier after the colon", out->name);
     }
-    out->has_modifiers = true;
-    out->exclude_kernel = !has_kernel;
-    out->exclude_user = !has_user;
+    if (n[PRECISE] > 3) {
+        return refuse_modifiers(out, e);
+    }
+    out->has_modifiers = n[USER] || n[KERNEL] || n[HYPERVISOR];
+    out->exclude_user = out->has_modifiers && !n[USER];
+    out->exclude_kernel = out->has_modifiers && !n[KERNEL];
+    out->exclude_hv = out->has_modifiers && !n[HYPERVISOR];
+    out->exclude_guest = n[HOST] && !n[GUEST];
+    out->exclude_host = n[GUEST] && !n[HOST];
     return 0;
 }
 
@@ -297,14 +311,52 @@ static int refuse_unknown(const char *text, struct err *e)
         buf_free(&list);
     } else {
         err_hint(e, "counters are events of perf list: cycles, LLC-load-misses, page-faults, r1a8, "
-                    "sched:sched_switch");
+                    "sched:sched_switch, cpu/event=0x3c/");
     }
     return STAX_EUSAGE;
 }
 
 /* ---- parsing ---- */
 
-int counter_event_parse(const char *text, size_t len, struct counter_event *out, struct err *e)
+static bool are_modifiers(const char *text, size_t len)
+{
+    return len <= 4 && strspn(text, "ukhGHpP") >= len;
+}
+
+/* SUBSYSTEM:NAME[:MODIFIERS]; colon: the first of them. */
+static int parse_tracepoint(const char *text, const char *colon, const char *end,
+                            struct counter_event *out, struct err *e)
+{
+    const char *name = colon + 1, *second = memchr(name, ':', (size_t)(end - name));
+    size_t n_first = (size_t)(colon - text), n_name = (size_t)((second ? second : end) - name);
+    if (!is_word(text, n_first) || !is_word(name, n_name) || are_modifiers(name, n_name)) {
+        char first[COUNTER_NAME_BYTES];
+        snprintf(first, sizeof(first), "%.*s", (int)strcspn(out->name, ":"), out->name);
+        return refuse_unknown(first, e);
+    }
+    out->type = PERF_TYPE_TRACEPOINT;
+    out->is_kernel_only = true;
+    return second ? parse_modifiers(second + 1, (size_t)(end - second - 1), out, e) : 0;
+}
+
+/* PMU/TERMS/[MODIFIERS] */
+static int parse_pmu(const char *pmus, const char *text, size_t len, struct counter_event *out,
+                     struct err *e)
+{
+    size_t n = len;
+    while (text[n - 1] != '/') {
+        n--;
+    }
+    int rc = counter_pmu_parse(pmus, text, n, out, e);
+    if (rc || n == len) {
+        return rc;
+    }
+    n += text[n] == ':';
+    return parse_modifiers(text + n, len - n, out, e);
+}
+
+int counter_event_parse(const char *pmus, const char *text, size_t len, struct counter_event *out,
+                        struct err *e)
 {
     *out = (struct counter_event){.unit = "event"};
     struct buf clean = {0};
@@ -319,32 +371,33 @@ int counter_event_parse(const char *text, size_t len, struct counter_event *out,
                        out->name);
     }
     if (memchr(text, '/', len)) {
-        err_set(e, STAX_EUSAGE, "'%s': events of a PMU by its fields are not supported", out->name);
-        err_hint(e, "give the raw number as rNNN");
-        return STAX_EUSAGE;
+        return parse_pmu(pmus, text, len, out, e);
     }
     const char *colon = memchr(text, ':', len), *end = text + len;
     size_t n_first = colon ? (size_t)(colon - text) : len;
+    bool is_named = !colon || are_modifiers(colon + 1, (size_t)(end - colon - 1));
     if (parse_known(text, n_first, out)) {
         return colon ? parse_modifiers(colon + 1, (size_t)(end - colon - 1), out, e) : 0;
     }
-    if (!colon) {
-        return refuse_unknown(out->name, e);
+    if (is_named && counter_pmu_find(pmus, text, n_first, out, e)) {
+        int rc = out->type ? 0 : STAX_EUSAGE;
+        return colon && !rc ? parse_modifiers(colon + 1, (size_t)(end - colon - 1), out, e) : rc;
     }
-    const char *name = colon + 1, *second = memchr(name, ':', (size_t)(end - name));
-    size_t n_name = (size_t)((second ? second : end) - name);
-    bool is_modifier = n_name <= 2 && strspn(name, "uk") >= n_name;
-    if (!is_word(text, n_first) || !is_word(name, n_name) || is_modifier) {
-        char first[COUNTER_NAME_BYTES];
-        snprintf(first, sizeof(first), "%.*s", (int)strcspn(out->name, ":"), out->name);
-        return refuse_unknown(first, e);
-    }
-    out->type = PERF_TYPE_TRACEPOINT;
-    out->is_kernel_only = true;
-    return second ? parse_modifiers(second + 1, (size_t)(end - second - 1), out, e) : 0;
+    return colon ? parse_tracepoint(text, colon, end, out, e) : refuse_unknown(out->name, e);
 }
 
-int counter_list_parse(const char *text, struct counter_list *out, struct err *e)
+/* Up to the comma that ends an event: those between two slashes separate its terms. */
+static size_t event_length(const char *at)
+{
+    bool is_inside = false;
+    size_t n = 0;
+    for (; at[n] && (is_inside || at[n] != ','); n++) {
+        is_inside ^= at[n] == '/';
+    }
+    return n;
+}
+
+int counter_list_parse(const char *pmus, const char *text, struct counter_list *out, struct err *e)
 {
     *out = (struct counter_list){0};
     if (strnlen(text, COUNTER_LIST_BYTES) == COUNTER_LIST_BYTES) {
@@ -352,12 +405,12 @@ int counter_list_parse(const char *text, struct counter_list *out, struct err *e
                        COUNTER_LIST_BYTES - 1);
     }
     for (const char *at = text;; at++) {
-        size_t len = strcspn(at, ",");
+        size_t len = event_length(at);
         if (out->n == EVENT_COUNTERS_MAX) {
             return err_set(e, STAX_EUSAGE, "more than %d counters", EVENT_COUNTERS_MAX);
         }
         struct counter_event *event = &out->items[out->n];
-        int rc = counter_event_parse(at, len, event, e);
+        int rc = counter_event_parse(pmus, at, len, event, e);
         if (rc) {
             return rc;
         }

@@ -2,9 +2,13 @@
  * counter_event.h - which event a name means: the words of `perf list` and of --counters.
  *
  * Hardware and software events, caches (L1-dcache-load-misses, LLC-loads, ... in every spelling of
- * perf), raw rNNN, tracepoints (SUBSYSTEM:NAME), each with the modifiers :u (user code only) and :k
- * (kernel only). Text is foreign: every length is bounded. Pure functions, any thread, except
- * counter_event_find_tracepoint(), which reads tracefs.
+ * perf), raw rNNN, tracepoints (SUBSYSTEM:NAME), events of a PMU by its fields
+ * (cpu/event=0x3c,umask=0x0/) or by the name that its driver gives them (counter_pmu.h). Modifiers
+ * after a colon, or after the last slash: u (user code only), k (kernel only), h (hypervisor only),
+ * several of them for several; G, H (in guests of this host only, outside of them only); p to ppp
+ * and P say how exactly perf is to find the sampled instruction, which is nothing to a count, and
+ * change nothing. Text is foreign: every length is bounded. No state, any thread; sysfs and tracefs
+ * are read.
  */
 #ifndef STAX_CAPTURE_COUNTER_EVENT_H
 #define STAX_CAPTURE_COUNTER_EVENT_H
@@ -26,8 +30,10 @@ struct counter_event {
     const char *unit;              /* what one count is, singular; "ns" for clocks. Static */
     uint32_t type;                 /* perf_event_attr.type */
     uint64_t config;               /* perf_event_attr.config; tracepoints: 0 until it is found */
-    bool exclude_user, exclude_kernel;
-    bool has_modifiers;  /* the two above were asked for */
+    uint64_t config1, config2;
+    bool exclude_user, exclude_kernel, exclude_hv;
+    bool has_modifiers;               /* the three above were asked for */
+    bool exclude_guest, exclude_host; /* of virtual machines that this host runs */
     bool is_kernel_only; /* what it counts happens in the kernel: nothing is left without it */
 };
 
@@ -36,12 +42,13 @@ struct counter_list {
     size_t n;
 };
 
-/* One event. STAX_EUSAGE: no such name (the hint has the nearest ones), or a modifier that means
- * nothing here. */
-int counter_event_parse(const char *text, size_t len, struct counter_event *out, struct err *e);
+/* One event. pmus: where PMUs are described, COUNTER_PMU_ROOT. STAX_EUSAGE: no such name (the hint
+ * has the nearest ones), or a modifier that means nothing here. */
+int counter_event_parse(const char *pmus, const char *text, size_t len, struct counter_event *out,
+                        struct err *e);
 
-/* One to four events, separated by commas, none of them twice. */
-int counter_list_parse(const char *text, struct counter_list *out, struct err *e);
+/* One to four events, separated by commas (those between slashes apart), none of them twice. */
+int counter_list_parse(const char *pmus, const char *text, struct counter_list *out, struct err *e);
 
 /* What is counted unless something else was asked for, where the CPU has a PMU. */
 extern const char counter_default_list[];

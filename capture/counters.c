@@ -9,6 +9,7 @@
 #include <linux/perf_event.h>
 
 #include "base/fd.h"
+#include "capture/counter_pmu.h"
 
 enum { WORDS_MAX = 3 + 2 * (1 + EVENT_COUNTERS_MAX), PROBE_PERIOD_NS = 1000000000 };
 
@@ -43,7 +44,8 @@ int counters_read_names(struct counters *c, const char *wanted, struct err *e)
     if (wanted && !c->is_asked_for) {
         return 0;
     }
-    int rc = counter_list_parse(wanted ? wanted : counter_default_list, &c->list, e);
+    int rc =
+        counter_list_parse(COUNTER_PMU_ROOT, wanted ? wanted : counter_default_list, &c->list, e);
     c->list.n = rc ? 0 : c->list.n;
     return rc;
 }
@@ -77,7 +79,7 @@ static int try_group(const struct probe *p, const struct counter_list *list, boo
 static bool is_hardware(const struct counter_event *event)
 {
     return event->type == PERF_TYPE_HARDWARE || event->type == PERF_TYPE_HW_CACHE ||
-           event->type == PERF_TYPE_RAW;
+           event->type == PERF_TYPE_RAW || event->type >= PERF_TYPE_MAX;
 }
 
 /* Whether the kernel takes a group with counters at all: all kernels have the event that counts
@@ -150,7 +152,11 @@ static int explain(const struct probe *p, const struct counter_event *event, int
             err_hint(e, "ask for fewer counters");
             return STAX_ELIMIT;
         }
-        return err_set(e, STAX_EUSAGE, "%s cannot be counted", event->name);
+        err_set(e, STAX_EUSAGE, "%s cannot be counted", event->name);
+        if (event->type >= PERF_TYPE_MAX) {
+            err_hint(e, "its PMU refuses threads, or to leave the kernel's part out");
+        }
+        return STAX_EUSAGE;
     default:
         return err_set_errno(e, os_errno, "cannot count %s", event->name);
     }

@@ -60,7 +60,8 @@ static enum broker_counter broker_counter_of(const struct counter_event *event)
         BROKER_COUNTERS(X)
 #undef X
     };
-    for (int i = BROKER_NO_COUNTER + 1; i < BROKER_COUNTERS_END && !event->has_modifiers; i++) {
+    bool is_plain = !event->has_modifiers && !event->exclude_guest && !event->exclude_host;
+    for (int i = BROKER_NO_COUNTER + 1; i < BROKER_COUNTERS_END && is_plain; i++) {
         if (known[i].type == event->type && known[i].config == event->config) {
             return (enum broker_counter)i;
         }
@@ -85,9 +86,16 @@ static void set_counter(const struct counter_event *event, struct perf_event_att
 {
     attr->type = event->type;
     attr->config = event->config;
+    attr->config1 = event->config1;
+    attr->config2 = event->config2;
+    /* A PMU that cannot leave parts out refuses to, even one that is not there. */
+    attr->exclude_hv = event->type < PERF_TYPE_MAX;
+    attr->exclude_guest = event->exclude_guest;
+    attr->exclude_host = event->exclude_host;
     if (event->has_modifiers) {
         attr->exclude_user = event->exclude_user;
         attr->exclude_kernel = event->exclude_kernel;
+        attr->exclude_hv = event->exclude_hv;
     }
 }
 

@@ -103,6 +103,19 @@ kill "$target"
 check_json "attached: counts of threads that were there" <(stax threads --json) \
     '[.data.threads[] | select(.counters."minor-faults" > 100)] | length == 2'
 
+# Events of a PMU: the one that most machines have counts the CPU's own clock, whatever runs.
+if sees_kernel && [[ ! $STAX_DAEMON_SOCKET && -r /sys/bus/event_source/devices/msr/events/tsc ]]; then
+    stax record --counters 'msr/tsc/,msr/event=0x0/,tsc,task-clock' -- "$STAX_WORKLOADS/fixed_work" --units 3000 --threads 1 \
+        >"$TMP/truth.json" 2>"$TMP/err" || fail "record events of a PMU" "$(cat "$TMP/err")"
+    check_json "events of a PMU by fields, by event and by name alone count the same" \
+        <(stax sql --json "SELECT name, n_counted FROM counter ORDER BY slot") \
+        '[.data.rows[][1]] | (.[0] / .[3]) as $ghz | $ghz > 0.5 and $ghz < 10
+         and (.[0] / .[1] - 1 | fabs) < 0.01 and (.[0] / .[2] - 1 | fabs) < 0.01'
+    check_status "top by an event of a PMU" 0 'by msr/tsc/' -- stax top --by msr/tsc/
+else
+    skip "events of a PMU" "no msr PMU that this user may count"
+fi
+
 # What cannot be counted.
 refused() {
     local name=$1 status=$2 pattern=$3
@@ -114,7 +127,7 @@ refused() {
 refused "an unknown event: the nearest names" 2 'did you mean .*page-faults' page-fault
 refused "five events" 2 'more than 4' cycles,instructions,cs,faults,migrations
 refused "an empty name" 2 'empty' cycles,
-refused "a modifier that means nothing" 2 ':u counts in user code' cycles:p
+refused "a modifier that means nothing" 2 ':u counts in user code' cycles:x
 if [[ -r /sys/kernel/tracing/events/sched ]]; then
     refused "a tracepoint that does not exist" 1 'no tracepoint nothing:at_all' nothing:at_all
 else

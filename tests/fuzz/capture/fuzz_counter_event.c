@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "capture/counter_event.h"
+#include "capture/counter_pmu.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *text = malloc(size + 1);
     memcpy(text, data, size);
     text[size] = '\0';
-    int rc = counter_list_parse(text, &list, &e);
+    int rc = counter_list_parse(COUNTER_PMU_ROOT, text, &list, &e);
     free(text);
     if (rc != 0) {
         if (rc != STAX_EUSAGE || !e.msg[0]) {
@@ -25,8 +25,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     for (size_t i = 0; i < list.n; i++) {
-        if (counter_list_parse(list.items[i].name, &again, &e) != 0 || again.n != 1 ||
-            again.items[0].config != list.items[i].config ||
+        if (counter_list_parse(COUNTER_PMU_ROOT, list.items[i].name, &again, &e) != 0 ||
+            again.n != 1 || again.items[0].config != list.items[i].config ||
             again.items[0].type != list.items[i].type || !list.items[i].unit) {
             abort();
         }

@@ -15,6 +15,7 @@
 #include <linux/perf_event.h>
 
 #include "capture/counter_event.h"
+#include "capture/counter_pmu.h"
 
 #define CACHE(cache, op, result)                                                                   \
     (PERF_COUNT_HW_CACHE_##cache | PERF_COUNT_HW_CACHE_OP_##op << 8 |                              \
@@ -74,15 +75,18 @@ static const struct {
     {"LLC-loads-loads", "no event", ""},
     {"r", "no event", ""},
     {"r12345678901234567", "no event", ""},
-    {"cpu/event=1/", "PMU", "rNNN"},
+    {"no_such_pmu/event=1/", "no PMU 'no_such_pmu'", "it has"},
+    {"cpu/event=1", "PMU/FIELD=NUMBER", "cpu/event=0x3c"},
     {"cycles:", "no modifier", ""},
-    {"cycles:p", "modifiers", ":u counts in user code"},
+    {"cycles:x", "modifiers", ":u counts in user code"},
+    {"cycles:pppp", "modifiers", ""},
     {"cycles:u:k", "modifiers", ""},
     {"sched:sched_switch:x", "modifiers", ""},
     {"nothing:u", "no event is called 'nothing'", ""},
     {"sched:", "no event is called 'sched'", ""},
     {"a b:c", "no event", ""},
-    {"../../etc:passwd", "PMU", "rNNN"},
+    {"../../etc:passwd", "PMU", "cpu/event=0x3c"},
+    {"../event=1/", "PMU", "cpu/event=0x3c"},
     {"sched:..", "no event", ""},
     {"\x1b[31m", "\\x1b", ""},
     {"a-name-that-is-far-too-long-a-name-that-is-far-too-long-a-name-that-is-far-too-long-and-on-"
@@ -96,7 +100,8 @@ static void names_that_mean_something(void **state)
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         struct counter_event event;
         struct err e = {0};
-        if (counter_event_parse(good[i].text, strlen(good[i].text), &event, &e) != 0) {
+        if (counter_event_parse(COUNTER_PMU_ROOT, good[i].text, strlen(good[i].text), &event, &e) !=
+            0) {
             fail_msg("%s: %s", good[i].text, e.msg);
         }
         if (event.type != good[i].type || event.config != good[i].config) {
@@ -115,8 +120,9 @@ static void names_that_mean_nothing(void **state)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct counter_event event;
         struct err e = {0};
-        assert_int_equal(counter_event_parse(bad[i].text, strlen(bad[i].text), &event, &e),
-                         STAX_EUSAGE);
+        assert_int_equal(
+            counter_event_parse(COUNTER_PMU_ROOT, bad[i].text, strlen(bad[i].text), &event, &e),
+            STAX_EUSAGE);
         if (!strstr(e.msg, bad[i].message) || !strstr(e.hint, bad[i].hint)) {
             fail_msg("'%s': '%s', '%s'", bad[i].text, e.msg, e.hint);
         }
@@ -137,7 +143,9 @@ static void modifiers(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct counter_event event;
         struct err e = {0};
-        assert_int_equal(counter_event_parse(cases[i].text, strlen(cases[i].text), &event, &e), 0);
+        assert_int_equal(
+            counter_event_parse(COUNTER_PMU_ROOT, cases[i].text, strlen(cases[i].text), &event, &e),
+            0);
         assert_true(event.has_modifiers);
         assert_int_equal(event.exclude_user, cases[i].exclude_user);
         assert_int_equal(event.exclude_kernel, cases[i].exclude_kernel);
@@ -146,15 +154,42 @@ static void modifiers(void **state)
     }
 }
 
+/* Of guests, and how exactly perf is to find the sampled instruction. */
+static void other_modifiers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool has_modifiers, exclude_user, exclude_hv, exclude_guest, exclude_host;
+    } cases[] = {{"cycles:p", 0, 0, 0, 0, 0},   {"cycles:ppp", 0, 0, 0, 0, 0},
+                 {"cycles:P", 0, 0, 0, 0, 0},   {"cycles:upp", 1, 0, 1, 0, 0},
+                 {"cycles:kh", 1, 1, 0, 0, 0},  {"cycles:G", 0, 0, 0, 0, 1},
+                 {"cycles:ukH", 1, 0, 1, 1, 0}, {"cycles:GH", 0, 0, 0, 0, 0}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct counter_event event;
+        struct err e = {0};
+        assert_int_equal(
+            counter_event_parse(COUNTER_PMU_ROOT, cases[i].text, strlen(cases[i].text), &event, &e),
+            0);
+        if (event.has_modifiers != cases[i].has_modifiers ||
+            event.exclude_user != cases[i].exclude_user ||
+            event.exclude_hv != cases[i].exclude_hv ||
+            event.exclude_guest != cases[i].exclude_guest ||
+            event.exclude_host != cases[i].exclude_host) {
+            fail_msg("%s", cases[i].text);
+        }
+    }
+}
+
 static void lists(void **state)
 {
     (void)state;
     struct counter_list list;
     struct err e = {0};
-    assert_int_equal(counter_list_parse(counter_default_list, &list, &e), 0);
+    assert_int_equal(counter_list_parse(COUNTER_PMU_ROOT, counter_default_list, &list, &e), 0);
     assert_int_equal(list.n, 4);
     assert_string_equal(list.items[2].name, "L1-dcache-load-misses");
-    assert_int_equal(counter_list_parse("page-faults", &list, &e), 0);
+    assert_int_equal(counter_list_parse(COUNTER_PMU_ROOT, "page-faults", &list, &e), 0);
     assert_int_equal(list.n, 1);
     static const struct {
         const char *text, *message;
@@ -165,7 +200,8 @@ static void lists(void **state)
                  {"cycles,instructions,cs,faults,migrations", "more than 4"},
                  {"cycles,nonsense", "nonsense"}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        assert_int_equal(counter_list_parse(cases[i].text, &list, &e), STAX_EUSAGE);
+        assert_int_equal(counter_list_parse(COUNTER_PMU_ROOT, cases[i].text, &list, &e),
+                         STAX_EUSAGE);
         if (!strstr(e.msg, cases[i].message)) {
             fail_msg("'%s': %s", cases[i].text, e.msg);
         }
@@ -173,7 +209,7 @@ static void lists(void **state)
     char *endless = malloc(100001);
     memset(endless, 'a', 100000);
     endless[100000] = '\0';
-    assert_int_equal(counter_list_parse(endless, &list, &e), STAX_EUSAGE);
+    assert_int_equal(counter_list_parse(COUNTER_PMU_ROOT, endless, &list, &e), STAX_EUSAGE);
     free(endless);
 }
 
@@ -186,7 +222,8 @@ static void tracepoints(void **state)
     struct counter_event event;
     struct err e = {0};
     assert_non_null(mkdtemp(root));
-    assert_int_equal(counter_event_parse("sched:sched_switch:k", 20, &event, &e), 0);
+    assert_int_equal(counter_event_parse(COUNTER_PMU_ROOT, "sched:sched_switch:k", 20, &event, &e),
+                     0);
     assert_int_equal(counter_event_find_tracepoint(&event, root, &e), STAX_EPERMISSION);
     assert_non_null(strstr(e.hint, "mount -t tracefs"));
     for (size_t i = 0; i < 3; i++) {
@@ -208,7 +245,7 @@ static void tracepoints(void **state)
     }
     rmdir(root);
     /* Others have their number. */
-    assert_int_equal(counter_event_parse("cycles", 6, &event, &e), 0);
+    assert_int_equal(counter_event_parse(COUNTER_PMU_ROOT, "cycles", 6, &event, &e), 0);
     assert_int_equal(counter_event_find_tracepoint(&event, root, &e), 0);
 }
 
@@ -232,11 +269,13 @@ static void any_bytes(void **state)
         size_t len = strlen(text);
         char *exact = malloc(len + 1); /* a sanitizer sees any byte read beyond */
         memcpy(exact, text, len);
-        int rc = counter_event_parse(exact, len, &event, &e);
+        int rc = counter_event_parse(COUNTER_PMU_ROOT, exact, len, &event, &e);
         free(exact);
         if (rc == 0) {
             n_good++;
-            assert_int_equal(counter_event_parse(event.name, strlen(event.name), &again, &e), 0);
+            assert_int_equal(
+                counter_event_parse(COUNTER_PMU_ROOT, event.name, strlen(event.name), &again, &e),
+                0);
             assert_int_equal(again.config, event.config);
         } else {
             assert_int_equal(rc, STAX_EUSAGE);
@@ -252,6 +291,7 @@ int main(void)
         cmocka_unit_test(names_that_mean_something),
         cmocka_unit_test(names_that_mean_nothing),
         cmocka_unit_test(modifiers),
+        cmocka_unit_test(other_modifiers),
         cmocka_unit_test(lists),
         cmocka_unit_test(tracepoints),
         cmocka_unit_test(any_bytes),
