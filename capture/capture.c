@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include "base/fd.h"
@@ -48,7 +49,6 @@ enum {
     NO_REASON = -1,
     FULL_BYTES = 256, /* a ring with no more room than this may have lost records */
     FIRST_RING_FD = 3,
-    LEARN_MS = 5,
     STACKS_HZ = 2000,     /* stacks of context switches, in the long run */
     STACKS_AT_ONCE = 800, /* ... and in a burst */
     WAKINGS_HZ = 4000,    /* the same for wakeups */
@@ -85,7 +85,7 @@ struct capture {
     struct unwinder *unwinder; /* NULL: stacks are as the kernel gives them */
     struct capture_ability abilities[ABILITIES_MAX];
     size_t n_abilities;
-    int kallsyms[2];              /* for us, and for whoever takes it; -1: none */
+    int kallsyms;                 /* a copy, for whoever takes it; -1: none */
     struct counter_list counters; /* what is counted; events forget it at the end */
     int64_t period_ns;
     int wake_fd; /* eventfd: stop */
@@ -103,7 +103,6 @@ struct capture {
     struct watch watch;
     uint64_t n_watched; /* records for it, in this drain */
     uint64_t n_stacks_lost, n_stacks_lost_told;
-    atomic_bool has_read_kernel;
     bool is_ending;             /* the last drain */
     int64_t sampled_ns;         /* that samples stood for, those left out later included */
     uint64_t n_ring_lost;       /* records that the rings said they lost */
@@ -437,41 +436,6 @@ static int step(struct capture *c)
     return c->deadline_ns && now >= c->deadline_ns ? EVENT_END_TIME_LIMIT : NO_REASON;
 }
 
-/* What the functions on the stacks of waits are called. */
-static void *read_kernel(void *ctx)
-{
-    struct capture *c = ctx;
-    struct buf text = {0};
-    if (fd_read_all(c->kallsyms[0], KALLSYMS_BYTES_MAX, &text) == 0) {
-        follow_read_kernel(c->follow, buf_str(&text), text.len);
-    }
-    buf_free(&text);
-    atomic_store(&c->has_read_kernel, true);
-    return NULL;
-}
-
-/* That takes a tenth of a second, in which rings would run over: they are drained meanwhile, and
- * nothing is told before. */
-static void learn_kernel(struct capture *c)
-{
-    pthread_t reader;
-    if (c->kallsyms[0] >= 0 && c->events.has_kernel && c->events.has_stacks) {
-        bool is_apart = pthread_create(&reader, NULL, read_kernel, c) == 0;
-        while (is_apart && !atomic_load(&c->has_read_kernel)) {
-            poll(c->fds + FIRST_RING_FD, c->n_fds - FIRST_RING_FD, LEARN_MS);
-            drain(c);
-            keep_bound(c, &c->stacks, clock_monotonic_ns());
-            keep_bound(c, &c->wakings, clock_monotonic_ns());
-        }
-        if (is_apart) {
-            pthread_join(reader, NULL);
-        } else {
-            read_kernel(c);
-        }
-    }
-    fd_close(&c->kallsyms[0]);
-}
-
 static void *run(void *ctx)
 {
     struct capture *c = ctx;
@@ -488,7 +452,6 @@ static void *run(void *ctx)
                                 .kind = EVENTS_WAKING,
                                 .hz = WAKINGS_HZ,
                                 .at_once = WAKINGS_AT_ONCE};
-    learn_kernel(c);
     while (reason == NO_REASON) {
         reason = step(c);
     }
@@ -607,6 +570,33 @@ static void prepare_poll(struct capture *c)
     }
 }
 
+/* A file in memory with a text, read from its start; -1: there is no room for it. */
+static int memory_file(const struct buf *text)
+{
+    int fd = memfd_create("kallsyms", MFD_CLOEXEC);
+    if (fd >= 0 &&
+        (fd_write_all(fd, buf_str(text), text->len) != 0 || lseek(fd, 0, SEEK_SET) != 0)) {
+        fd_close(&fd);
+    }
+    return fd;
+}
+
+/* What the kernel's functions are called: on the stacks of waits, and for whoever names its code,
+ * who gets a copy. The kernel takes tens of milliseconds to make that text, which a target that
+ * keeps all CPUs busy would pay for: it is made once, and before anything is recorded. */
+static void learn_kernel(struct capture *c)
+{
+    struct buf text = {0};
+    int fd = opener_kallsyms(&c->events.opener);
+    fd = fd >= 0 ? fd : -1;
+    if (fd >= 0 && fd_read_all(fd, KALLSYMS_BYTES_MAX, &text) == 0) {
+        follow_read_kernel(c->follow, buf_str(&text), text.len);
+        c->kallsyms = memory_file(&text);
+    }
+    fd_close(&fd);
+    buf_free(&text);
+}
+
 int capture_open(struct capture **out_capture, const struct capture_options *options,
                  struct queue *out, struct err *e)
 {
@@ -621,7 +611,7 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
     c->period_ns = 1000000000LL / options->frequency_hz;
     atomic_init(&c->stop_reason, NO_REASON);
     pthread_mutex_init(&c->lock, NULL);
-    c->wake_fd = c->pid_fd = c->kallsyms[0] = c->kallsyms[1] = -1;
+    c->wake_fd = c->pid_fd = c->kallsyms = -1;
     rc = open_unwinder(c, e);
     if (rc != 0) {
         goto out;
@@ -641,13 +631,10 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
     if (rc == 0) {
         rc = events_open(&c->events, ring_size(ring_wanted(c)), e);
     }
-    /* First: a broker that is gone half way has given the names of what it did give. */
-    for (int i = 0; i < 2 && rc == 0; i++) {
-        int fd = opener_kallsyms(&c->events.opener);
-        c->kallsyms[i] = fd >= 0 ? fd : -1;
-    }
     if (rc == 0) {
         c->follow = new_follow(c, out);
+        /* First: a broker that is gone half way has given the names of what it did give. */
+        learn_kernel(c);
         rc = arm_with_priority(c, e);
     }
     if (rc != 0) {
@@ -655,7 +642,7 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
     }
     events_end_opening(&c->events);
     prepare_poll(c);
-    struct ability_facts facts = {.has_names = c->kallsyms[0] >= 0,
+    struct ability_facts facts = {.has_names = c->kallsyms >= 0,
                                   .unwinds = c->unwinder != NULL,
                                   .reads_memory = wait_probe_is_allowed(options->pid)};
     c->n_abilities = ability_all(c->abilities, &c->events, &facts);
@@ -718,8 +705,7 @@ void capture_close(struct capture *c)
     unwinder_free(c->unwinder);
     fd_close(&c->wake_fd);
     fd_close(&c->pid_fd);
-    fd_close(&c->kallsyms[0]);
-    fd_close(&c->kallsyms[1]);
+    fd_close(&c->kallsyms);
     free(c->fds);
     pthread_mutex_destroy(&c->lock);
     free(c);
@@ -745,8 +731,8 @@ const struct counter_list *capture_counters(const struct capture *c)
 
 int capture_take_kallsyms(struct capture *c)
 {
-    int fd = c->kallsyms[1];
-    c->kallsyms[1] = -1;
+    int fd = c->kallsyms;
+    c->kallsyms = -1;
     return fd;
 }
 

@@ -380,13 +380,22 @@ static int by_start(const void *a, const void *b)
     return x->start < y->start ? -1 : x->start > y->start;
 }
 
+/* The kernel itself comes in order; modules and their like need not. */
+static void sort_by_start(struct wait_kernel *k)
+{
+    for (size_t i = 1; i < k->n; i++) {
+        if (k->ranges[i].start < k->ranges[i - 1].start) {
+            qsort(k->ranges, k->n, sizeof(*k->ranges), by_start);
+            return;
+        }
+    }
+}
+
 /* Keeps what has a row; end is where the next symbol begins. */
 static void keep_known(struct wait_kernel *k)
 {
     size_t n = 0;
-    if (k->n) {
-        qsort(k->ranges, k->n, sizeof(*k->ranges), by_start);
-    }
+    sort_by_start(k);
     for (size_t i = 0; i < k->n; i++) {
         size_t next = i + 1;
         while (next < k->n && k->ranges[next].start == k->ranges[i].start) {
