@@ -230,6 +230,18 @@ static pid_t server_pid(struct record *r)
     return pid;
 }
 
+/* The command did not come to be: the run that was to record it holds nothing and goes. */
+static void discard_run(struct record *r)
+{
+    static const char *const methods[] = {"stop_active", "remove_run"};
+    struct err ignored;
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+        json_t *parameters = json_object();
+        json_object_set_new(parameters, "run", json_integer(r->run));
+        client_call(r->client, methods[i], parameters, STOP_TIMEOUT_MS, NULL, &ignored);
+    }
+}
+
 static int begin(struct record *r, struct err *e)
 {
     json_t *document = NULL;
@@ -249,16 +261,21 @@ static int begin(struct record *r, struct err *e)
     if (rc == 0) {
         rc = client_call(r->client, "start_attach", start_parameters(r), 0, &document, e);
     }
-    if (rc == 0) {
+    if (rc) {
+        launch_abort(&r->launch);
+    } else {
         note_start(r, document);
-        select_run(r);
     }
     json_decref(document);
     if (rc == 0 && r->args->target) {
         rc = launch_release(&r->launch, r->args->target[0], e);
         r->cannot_run = rc != 0;
-    } else if (rc) {
-        launch_abort(&r->launch);
+        if (rc) {
+            discard_run(r);
+        }
+    }
+    if (rc == 0) {
+        select_run(r);
     }
     return rc;
 }
