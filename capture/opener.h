@@ -46,7 +46,8 @@ void opener_init(struct opener *o, const char *path);
 
 /* Opens the events on all these CPUs: fds has room for cpus->n * (1 + counters->n), those of a CPU
  * together, the leader first, -1 where a CPU is offline. 0, or -errno with nothing open; -EACCES
- * or -EPERM: the host forbids it, and the broker did not help (o->refusal). */
+ * or -EPERM: the host forbids it, and the broker did not help (o->refusal). Where no broker
+ * answers it is what the kernel said to us, such as -ENOENT without tracefs. */
 int opener_open(struct opener *o, const struct opener_want *want, const struct pid_list *cpus,
                 int *fds);
 

@@ -128,6 +128,7 @@ static int open_signals(struct record *r, struct err *e)
     sigaddset(&wanted, SIGINT);
     sigaddset(&wanted, SIGTERM);
     sigaddset(&wanted, SIGCHLD);
+    sigaddset(&wanted, SIGTSTP);
     sigprocmask(SIG_BLOCK, &wanted, &r->old_mask);
     r->signals = signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
     return r->signals < 0 ? err_set_errno(e, errno, "signalfd") : 0;
@@ -230,6 +231,18 @@ static pid_t server_pid(struct record *r)
     return pid;
 }
 
+/* The command did not come to be: the run that was to record it holds nothing and goes. */
+static void discard_run(struct record *r)
+{
+    static const char *const methods[] = {"stop_active", "remove_run"};
+    struct err ignored;
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+        json_t *parameters = json_object();
+        json_object_set_new(parameters, "run", json_integer(r->run));
+        client_call(r->client, methods[i], parameters, STOP_TIMEOUT_MS, NULL, &ignored);
+    }
+}
+
 static int begin(struct record *r, struct err *e)
 {
     json_t *document = NULL;
@@ -249,16 +262,24 @@ static int begin(struct record *r, struct err *e)
     if (rc == 0) {
         rc = client_call(r->client, "start_attach", start_parameters(r), 0, &document, e);
     }
-    if (rc == 0) {
+    if (rc) {
+        launch_abort(&r->launch);
+    } else {
         note_start(r, document);
-        select_run(r);
     }
     json_decref(document);
+    if (rc == 0) {
+        progress_open(&r->progress, &r->cli->err);
+    }
     if (rc == 0 && r->args->target) {
         rc = launch_release(&r->launch, r->args->target[0], e);
         r->cannot_run = rc != 0;
-    } else if (rc) {
-        launch_abort(&r->launch);
+        if (rc) {
+            discard_run(r);
+        }
+    }
+    if (rc == 0) {
+        select_run(r);
     }
     return rc;
 }
@@ -279,6 +300,7 @@ static void tell_rest(struct record *r, const json_t *active)
              "the command ended with %d; still recording %" PRId64
              " descendant%s; Ctrl-C or stax stop ends that",
              launch_exit_code(&r->launch), n, n == 1 ? "" : "s");
+    progress_settle(&r->progress);
 }
 
 /* Whether the run still records; its summary goes to the progress line. */
@@ -298,11 +320,25 @@ static int look(struct record *r, bool *is_active, struct err *e)
     return rc;
 }
 
+/* Ctrl-Z: as if we had not held the signal back, but with the terminal as it was. */
+static void suspend(struct record *r)
+{
+    sigset_t stop;
+    progress_clear(&r->progress, &r->cli->err);
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGTSTP);
+    raise(SIGTSTP);
+    sigprocmask(SIG_UNBLOCK, &stop, NULL); /* here we stand until we are continued */
+    sigprocmask(SIG_BLOCK, &stop, NULL);
+}
+
 static void take_signals(struct record *r)
 {
     struct signalfd_siginfo info;
     while (read(r->signals, &info, sizeof info) == sizeof info) {
-        if (info.ssi_signo != SIGCHLD) {
+        if (info.ssi_signo == SIGTSTP) {
+            suspend(r);
+        } else if (info.ssi_signo != SIGCHLD) {
             r->is_interrupted = true;
         }
     }
@@ -311,8 +347,10 @@ static void take_signals(struct record *r)
 
 static void wait_signals(struct record *r, int timeout_ms)
 {
-    struct pollfd p = {.fd = r->signals, .events = POLLIN};
-    poll(&p, 1, timeout_ms);
+    struct pollfd p[2] = {{.fd = r->signals, .events = POLLIN},
+                          {.fd = progress_watch(&r->progress), .events = POLLIN}};
+    poll(p, 2, timeout_ms);
+    progress_check(&r->progress, &r->cli->err);
     take_signals(r);
 }
 
@@ -323,7 +361,8 @@ static int stay(struct record *r, struct err *e)
     bool is_active = true;
     int rc = 0;
     while (rc == 0 && is_active && !r->is_interrupted) {
-        int timeout_ms = progress_is_shown(&r->cli->err) ? SHOWN_POLL_MS : HIDDEN_POLL_MS;
+        int timeout_ms =
+            progress_is_shown(&r->progress, &r->cli->err) ? SHOWN_POLL_MS : HIDDEN_POLL_MS;
         if (r->launch.is_ended && after_end_ms < timeout_ms) {
             timeout_ms = after_end_ms;
             after_end_ms *= 2;
@@ -438,6 +477,7 @@ static int run(struct cli *cli, const struct args *args)
     if (has_begun && r.launch.is_ended) {
         code = launch_exit_code(&r.launch);
     }
+    progress_close(&r.progress);
     fd_close(&r.signals);
     client_close(r.client);
     return code;
@@ -454,6 +494,9 @@ const struct command command_record = {
         "Ctrl-C stops the recording and keeps what was recorded. The run belongs to stax-server, "
         "which is started when none answers: it goes on when this command is killed, and stax stop "
         "ends it. A program whose recording is stopped or reaches its time limit keeps running.\n\n"
+        "On a terminal that the program does not use, the last row shows how the recording goes. "
+        "As soon as the program writes to that terminal or reads from it, the row is the program's "
+        "again and stays so.\n\n"
         "The exit status is that of the command, or 128 plus the signal that ended it; 127 when "
         "there "
         "is no such command and 126 when it cannot be run. The summary "

@@ -12,6 +12,8 @@
 
 #include "base/fd.h"
 
+enum { INTERPRETER_BYTES = 255 }; /* as much as the kernel looks at */
+
 /* 0 when path is a file that may be executed, else errno. */
 static int check_file(const char *path)
 {
@@ -101,6 +103,47 @@ static void become(char *const *argv, const sigset_t *mask, pid_t reader, int re
     _exit(127);
 }
 
+/* The interpreter of a script, "" when the file is none: the first word after #!. */
+static void read_interpreter(const char *path, struct buf *name)
+{
+    char line[INTERPRETER_BYTES + 1];
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    ssize_t n = fd < 0 ? -1 : read(fd, line, INTERPRETER_BYTES);
+    fd_close(&fd);
+    if (n < 3 || line[0] != '#' || line[1] != '!') {
+        return;
+    }
+    line[n] = '\0';
+    const char *word = line + 2 + strspn(line + 2, " \t");
+    buf_add(name, word, strcspn(word, " \t\r\n"));
+}
+
+int launch_explain(const char *command, int why, struct err *e)
+{
+    struct buf path = {0}, interpreter = {0};
+    int rc = err_set_errno(e, why, "cannot run '%s'", command);
+    if (launch_find(command, &path, NULL) == 0) {
+        read_interpreter(buf_str(&path), &interpreter);
+    }
+    if (why == ENOENT && interpreter.len) {
+        rc = err_set(e, STAX_ENOTFOUND, "cannot run '%s': its interpreter %s is not there", command,
+                     buf_str(&interpreter));
+        err_hint(e, "install it, mend the first line of %s, or give another interpreter first",
+                 buf_str(&path));
+    } else if (why == ENOENT && path.len) {
+        rc =
+            err_set(e, STAX_ENOTFOUND, "cannot run '%s': its dynamic loader is not there", command);
+        err_hint(e, "it was made for another system: readelf -l '%s' names the loader it wants",
+                 buf_str(&path));
+    } else if (why == ENOEXEC) {
+        rc = err_set(e, STAX_EPERMISSION, "cannot run '%s': it is no program for this machine",
+                     command);
+    }
+    buf_free(&interpreter);
+    buf_free(&path);
+    return rc;
+}
+
 int launch_hold(struct launch *l, char *const *argv, const sigset_t *mask, pid_t reader,
                 struct err *e)
 {
@@ -149,7 +192,7 @@ int launch_release(struct launch *l, const char *command, struct err *e)
         return 0;
     }
     launch_reap(l, true);
-    return err_set_errno(e, why, "cannot run '%s'", command);
+    return launch_explain(command, why, e);
 }
 
 void launch_abort(struct launch *l)

@@ -25,6 +25,10 @@ struct launch {
 /* What execvp() would run: STAX_ENOTFOUND or STAX_EPERMISSION say why it cannot. */
 int launch_find(const char *command, struct buf *path, struct err *e);
 
+/* Why an exec failed after launch_find() had found the command, and what to do: why is an errno.
+ * STAX_ENOTFOUND: what should run it is missing. */
+int launch_explain(const char *command, int why, struct err *e);
+
 /* Forks the child that will become argv; mask is the signal mask it gets. reader: a process that
  * may read its memory where Yama (kernel.yama.ptrace_scope 1) reserves that for its parents; 0:
  * none. */

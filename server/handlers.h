@@ -10,7 +10,7 @@
 
 method_handler method_status, method_list_runs, method_start_attach, method_stop_active,
     method_wait_active, method_save_current, method_symbolize, method_open_saved, method_select_run,
-    method_set_paused, method_is_paused;
+    method_remove_run, method_set_paused, method_is_paused;
 method_handler method_diagnose_host;
 method_handler method_diagnostics, method_sql, method_compare, method_subscribe, method_unsubscribe;
 

@@ -326,6 +326,18 @@ int method_select_run(struct call *c, struct readers *readers, json_t **document
     return rc;
 }
 
+int method_remove_run(struct call *c, struct readers *readers, json_t **document, struct err *e)
+{
+    int64_t run = json_int_at(c->parameters, "run", 0);
+    int rc = registry_remove(c->server->registry, run, e);
+    if (rc == 0) {
+        readers_refresh(readers);
+        *document = document_new(c->method->schema, NULL,
+                                 json_pack("{s:I}", "run", (json_int_t)run), NULL, NULL);
+    }
+    return rc;
+}
+
 static json_t *paused_document(struct call *c, bool is_paused)
 {
     return document_new(c->method->schema, NULL, json_pack("{s:b}", "is_paused", is_paused), NULL,

@@ -94,6 +94,11 @@ static const struct parameter select_parameters[] = {
     {.name = NULL},
 };
 
+static const struct parameter remove_parameters[] = {
+    {"run", "integer", "", "number of a run that has stopped", true, 1, INT64_MAX},
+    {.name = NULL},
+};
+
 static const struct parameter pause_parameters[] = {
     ACTIVE_RUN_PARAMETER,
     {"is_paused", "boolean", "", "true stops sampling, false resumes it; default true", false, 0,
@@ -260,6 +265,14 @@ const struct method method_table[] = {
      .example = "{\"run\": 1}",
      .parameters = select_parameters,
      .handler = method_select_run,
+     .is_control = true},
+    {.name = "remove_run",
+     .schema = "stax.remove-run/1",
+     .help = "Removes a run that has stopped, with its file; of an opened archive only the entry.",
+     .result = "{run}",
+     .example = "{\"run\": 1}",
+     .parameters = remove_parameters,
+     .handler = method_remove_run,
      .is_control = true},
     {.name = "sql",
      .schema = "stax.sql/1",

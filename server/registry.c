@@ -507,6 +507,43 @@ void registry_hold(struct registry *r, int64_t run, int by)
     pthread_mutex_unlock(&r->lock);
 }
 
+/* Takes a run out of the table, and its file unless somebody else's. */
+static void remove_locked(struct registry *r, const struct run *run)
+{
+    if (!run->is_archive) {
+        run_unlink(run->path);
+    }
+    if (r->selected == run->id) {
+        r->selected = 0;
+    }
+    runs_remove(&r->runs, run->id);
+}
+
+int registry_remove(struct registry *r, int64_t run, struct err *e)
+{
+    int rc = 0;
+    pthread_mutex_lock(&r->lock);
+    const struct run *found = runs_find(&r->runs, run);
+    if (!found) {
+        rc = no_run(r, run, e);
+    } else if (run == r->active) {
+        rc = err_set(e, STAX_EBUSY, "run %" PRId64 " is being recorded", run);
+        err_hint(e, "stax stop ends it");
+    } else if (found->n_holds > 0 || found->state == RUN_INTERRUPTED) {
+        rc = err_set(e, STAX_EBUSY, "run %" PRId64 " is being %s", run,
+                     found->n_holds > 0 ? "copied" : "repaired");
+        err_hint(e, "ask again in a moment");
+    } else {
+        remove_locked(r, found);
+    }
+    pthread_mutex_unlock(&r->lock);
+    if (rc == 0) {
+        r->options.refresh(r->options.ctx);
+        changed(r);
+    }
+    return rc;
+}
+
 json_t *registry_list(struct registry *r)
 {
     json_t *list = json_array();
@@ -576,11 +613,7 @@ static void keep_bound(void *ctx, struct readers *readers)
                 " KiB) to stay within %" PRId64 " MiB\n",
                 run->id, json_text_at(run->summary, "command", "?"), bytes / 1024,
                 r->max_bytes >> 20);
-        run_unlink(run->path);
-        if (r->selected == run->id) {
-            r->selected = 0;
-        }
-        runs_remove(&r->runs, run->id);
+        remove_locked(r, run);
         r->n_removed++;
         used -= bytes;
         room += bytes;

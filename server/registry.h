@@ -63,6 +63,9 @@ int registry_start(struct registry *r, const struct capture_options *capture, co
                    int64_t *id, json_t **notes, struct err *e);
 /* Asks the active run to end; run 0 or its id. Does not wait. Errors: STAX_ENORUN. */
 int registry_stop(struct registry *r, int64_t run, int64_t *id, struct err *e);
+/* Removes a stopped run and its file; of an opened archive only the entry. Errors: STAX_ENORUN,
+ * STAX_EBUSY (it is being recorded, repaired or copied). */
+int registry_remove(struct registry *r, int64_t run, struct err *e);
 int registry_set_paused(struct registry *r, int64_t run, bool is_paused, struct err *e);
 /* Has the active run look for its names once more. */
 int registry_rename(struct registry *r, int64_t run, struct err *e);

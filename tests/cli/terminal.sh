@@ -57,11 +57,46 @@ spin='import time
 end = time.time() + 25
 while time.time() < end: pass'
 tty 80 '[("samples", ""), (" 1.", "\x03")]' stax record -- "$PYTHON" -c "$spin" >"$TMP/record"
-shows "the progress line counts" "$TMP/record" $'\r\e\\[Krun 1  [0-9.]+ s  [0-9]+ samples  1 threads  0 lost'
+shows "the progress line counts" "$TMP/record" $'\e\\[999;1Hrun 1  [0-9.]+ s  [0-9]+ samples  1 thread  0 lost'
 shows "Ctrl-C ends the run with a summary" "$TMP/record" 'run 1.* after [0-9.]+ s, [0-9]+ samples'
 shows "the summary says what to try" "$TMP/record" 'try: stax top'
 shows "the status is that of the interrupted target" "$TMP/record" 'STATUS (130|1)$'
 check_json "the run is there" <(stax top --json) '.run.state == "stopped" and .data.n_samples > 300'
+
+# The target's own terminal: what it writes there stays as it is. The screen is looked at, not the bytes.
+screen() {
+    "$PYTHON" "$(dirname "$0")/screen.py" 24 80 "$1" >"$1.screen"
+}
+drawn=$'\e\\[999;1Hrun [0-9]+  [0-9.]+ s '
+prompting='import time
+end = time.time() + 1.6
+while time.time() < end: pass
+print("one\ntwo\nthree", flush=True)
+input("Password: ")
+time.sleep(1.5)'
+tty 80 '[("Password: ", "se"), ("se", "cret\n")]' stax record -- "$PYTHON" -c "$prompting" >"$TMP/prompt"
+screen "$TMP/prompt"
+shows "a target that is silent at first has the line" "$TMP/prompt" "$drawn"
+check "its text, its prompt and what was typed stay whole" test "$(sed -n '/^one/,/^Password/p' "$TMP/prompt.screen")" = \
+    $'one|\ntwo|\nthree|\nPassword: secret|'
+lacks "no line is drawn once the target has used the terminal" <(sed -n '/Password/,$p' "$TMP/prompt") "$drawn"
+lacks "... and nothing of it is left" "$TMP/prompt.screen" 'samples  1 thread'
+talking='import time
+end = time.time() + 3
+while time.time() < end: print("working", round(end - time.time(), 1), flush=True) or time.sleep(0.2)'
+tty 80 '[]' stax record -- "$PYTHON" -c "$talking" >"$TMP/talk"
+lacks "a target that talks is not talked over" "$TMP/talk" "$drawn"
+shows "... and has its summary" "$TMP/talk" 'try: stax top'
+TERM=dumb tty 80 '[]' stax record -- sleep 1.5 >"$TMP/dumb"
+lacks "a dumb terminal gets no line" "$TMP/dumb" $'\e'
+# Ctrl-Z of a shell's job, and its return.
+tty 80 '[("ready", "stax record -- '"$STAX_WORKLOADS"'/cpu_shares --seconds 20 >/dev/null\n"), (" samples ", "\x1a"),
+ ("Stopped", "echo stop\"ped\"\n"), ("stopped", "fg\n"), ("cpu_shares", "\x03"), ("try:", "exit\n")]' \
+    env PS1='ready ' bash --norc --noprofile --noediting -i >"$TMP/job"
+screen "$TMP/job"
+shows "Ctrl-Z stops it" "$TMP/job" 'Stopped.*stax record'
+check "... with the line gone" test "$(sed -n '/Stopped/,/^stopped/p' "$TMP/job.screen" | grep -c ' samples ')" = 0
+shows "... and fg brings it back to end by Ctrl-C" "$TMP/job" 'stopped by request'
 
 tty 60 '[]' stax top >"$TMP/top"
 shows "colour on a terminal" "$TMP/top" $'\e\\[1mself ms'
@@ -100,11 +135,12 @@ check "statements from standard input" test "$(printf 'SELECT 1 AS a;\n-- ;\nSEL
 # Examples of every command's help are run as they are printed, where they need no other program.
 stax record --counters page-faults -- "$STAX_WORKLOADS/cpu_shares" --seconds 1 >/dev/null 2>&1
 stax save "$TMP/profile.stax" >/dev/null
+run=$(stax list --json | jq '.data.runs[0].id')
 cd "$TMP" && cp profile.stax run.stax && cp profile.stax colleague.stax
 cp profile.stax before.stax && cp profile.stax after.stax
 # The functions and runs that examples name are those of this recording.
 known=$(stax top -n 1000 --json | jq -r '[.data.functions[].name | select(test("^[A-Za-z_0-9]+$"))][0]')
-here_named="s/memcpy|malloc|pthread_mutex_lock|handle_request|parse_expr|parse/$known/; s/callees main/callees $known/; s/compare 3 4/compare 2 2/; s/after.stax 7/after.stax 2/; s/--list str/--list burn/"
+here_named="s/memcpy|malloc|pthread_mutex_lock|handle_request|parse_expr|parse/$known/; s/callees main/callees $known/; s/compare 3 4/compare $run $run/; s/after.stax 7/after.stax $run/; s/--list str/--list burn/"
 address=$(stax annotate "$known" --json | jq -r '.data.function | "\(.binary)+\(.rel_address)"')
 printf -v address '%s+0x%x' "${address%+*}" "${address##*+}"
 here_named="$here_named; s/libc.so.6\\+0x[0-9a-f]+/$address/"

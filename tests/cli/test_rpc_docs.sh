@@ -53,7 +53,7 @@ awk -v dir="$tmp" '
     /^```$/ { inside = 0; print n, method, schema[method] > (dir "/list") }
     inside { print > (dir "/example-" n) }
 ' docs/rpc.md
-ended=" stop_active save_current open_saved select_run "
+ended=" stop_active save_current open_saved select_run remove_run "
 while read -r n method schema; do
     late=0
     case "$ended" in *" $method "*) late=1 ;; esac
@@ -73,7 +73,7 @@ run_example() {
 while read -r _ n method schema; do
     run_example "$n" "$method" "$schema"
 done <"$tmp/order"
-[ "$(wc -l <"$tmp/order")" -ge 18 ]
+[ "$(wc -l <"$tmp/order")" -ge 19 ]
 report $? "every method has its example" "$tmp/order"
 rm -f /tmp/stax-rpc-example.stax
 [ "$n_failed" = 0 ]

@@ -58,6 +58,26 @@ else
     check_status "the view says so" 0 'kernel' -- stax top
 fi
 
+# Without tracefs the answer is what is missing, not whose it is; also where no staxd answers.
+without_tracefs='umount -l /sys/kernel/tracing /sys/kernel/debug/tracing /sys/kernel/debug 2>/dev/null
+    [ ! -e /sys/kernel/tracing/events ] && [ ! -e /sys/kernel/debug/tracing/events ] && exec "$@"'
+kill -TERM "$(server_pid)" && wait_for 5 gone "$(server_pid)"
+if is_root && unshare -m sh -c "$without_tracefs" sh true 2>/dev/null; then
+    server_start unshare -m sh -c "$without_tracefs" sh
+    wakeups='.data.abilities[] | select(.name == "wakeups") | (.is_available | not) and
+        (.reason | test("tracefs is not mounted")) and (.unlock | test("mount -t tracefs"))'
+    for socket in "" "$TMP/no/staxd.sock"; do
+        stax record --daemon-socket "$socket" -- sleep 0.2 2>/dev/null
+        check_json "no tracefs, staxd at '${socket#"$TMP"}': the run says so" <(stax diagnose --json) "$wakeups"
+        check_json "... as does diagnose host" <(stax diagnose host --daemon-socket "$socket" --json) "$wakeups"
+        check_status "... and wakers" 0 'tracefs is not mounted' -- stax wakers
+    done
+    kill -TERM "$(server_pid)" && wait_for 5 gone "$(server_pid)"
+    server_start
+else
+    skip "no tracefs" "hiding it needs root and a mount namespace"
+fi
+
 # Locked memory: two servers of one user share the kernel's allowance; the second has to do with less.
 if is_root; then
     skip "locked memory runs short" "root is not limited"

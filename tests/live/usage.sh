@@ -43,6 +43,23 @@ check_json "errors with --json are JSON" <(stax record --json --pid 4194000 2>&1
 check_json "no run yet: JSON" <(stax top --json 2>&1 >/dev/null) '.error.code == "no_such_run"'
 check_status "no run yet" 3 'stax record' -- stax top
 
+# What only the exec itself finds out: no run stays active, listed or selected.
+stax record -- "$STAX_WORKLOADS/cpu_shares" --seconds 0.3 --threads 1 >/dev/null 2>&1
+before=$(stax list --json | jq -c '.data.runs | map(del(.size_bytes))')
+printf '#!/no/such/interpreter -x\necho\n' >"$TMP/no_interpreter"
+head -c 4096 "$STAX_WORKLOADS/cpu_shares" | sed 's,/lib64/ld-linux-x86-64.so.2,/lib64/no-linux-x86-64.so.2,' >"$TMP/no_loader"
+chmod +x "$TMP/no_interpreter" "$TMP/no_loader"
+check_status "a script whose interpreter is missing" 127 "its interpreter /no/such/interpreter is not there" -- stax record -- "$TMP/no_interpreter"
+check_status "... and the way out" 127 "first line of $TMP/no_interpreter" -- stax record -- "$TMP/no_interpreter"
+check_status "... and no run is active, at once" 0 -- is_idle
+check "... nor listed or selected" test "$(stax list --json | jq -c '.data.runs | map(del(.size_bytes))')" = "$before"
+if [[ $(uname -m) == x86_64 ]] && grep -q no-linux-x86-64 "$TMP/no_loader"; then
+    check_status "a program whose loader is missing" 127 'its dynamic loader is not there' -- stax record -- "$TMP/no_loader"
+else
+    skip "a program whose loader is missing" "not an x86-64 program with a loader"
+fi
+check_status "... and the next record is not refused" 0 -- stax record -- true
+
 # A server that cannot start: its own words, its way out and its exit status.
 other=(env STAX_SERVER_SOCKET="$TMP/other.sock")
 mkdir -m 755 "$TMP/open"

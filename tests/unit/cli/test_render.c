@@ -537,6 +537,10 @@ static void test_progress_line(void **state)
     struct buf line = {0};
     progress_line(&line, active, 80);
     assert_string_equal(buf_str(&line), "run 3  2.5 s  2250 samples  4 threads  0 lost");
+    json_object_set_new(active, "n_threads", json_integer(1));
+    buf_clear(&line);
+    progress_line(&line, active, 80);
+    assert_string_equal(buf_str(&line), "run 3  2.5 s  2250 samples  1 thread  0 lost");
     buf_clear(&line);
     progress_line(&line, active, 20);
     assert_int_equal(text_width(buf_str(&line)), 20);
