@@ -23,6 +23,8 @@
 
 enum {
     MAPS_BYTES_MAX = 1 << 24,
+    BINARIES_MIN = 1024, /* that are remembered; more only while they are mapped */
+    UNUSED_MAX = 512,    /* tables that nobody maps, kept for who may */
     STUCK_S = 5, /* a file whose opening hangs (a dead network mount) does not hold up the end */
 };
 /* A binary mapped again so soon after it was looked at is the same file. */
@@ -34,6 +36,7 @@ struct generation {
 };
 
 struct cfi_binary {
+    uint64_t identity[2]; /* device and inode */
     size_t n_refs, n_jobs;
     struct cfi_table *table;
     size_t n_bytes;
@@ -62,6 +65,7 @@ struct cfi_cache {
     struct strmap by_identity;    /* device and inode -> index + 1 */
     struct cfi_binary **binaries; /* by index */
     size_t n_binaries, cap_binaries;
+    size_t sweep_at; /* so many are looked through for those that may be forgotten */
     struct cfi_binary vdso;
     struct cfi_cache_stats stats;
     int fd; /* eventfd: there is something in done */
@@ -97,8 +101,8 @@ static void free_jobs(struct job *list)
  * stat(2) does not. */
 static int open_same(const char *path, uint64_t inode, struct stat *st)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd >= 0 && (fstat(fd, st) != 0 || !S_ISREG(st->st_mode) || st->st_ino != inode)) {
+    int fd = fd_open_regular(path, st);
+    if (fd >= 0 && st->st_ino != inode) {
         fd_close(&fd);
     }
     return fd;
@@ -307,6 +311,7 @@ int cfi_cache_new(struct cfi_cache **cache, const struct unwind_arch *arch, size
     struct cfi_cache *c = mem_new(1, sizeof(*c));
     c->arch = arch;
     c->max_bytes = max_bytes;
+    c->sweep_at = BINARIES_MIN;
     c->last_urgent = &c->urgent;
     c->last_todo = &c->todo;
     pthread_mutex_init(&c->lock, NULL);
@@ -332,25 +337,75 @@ void cfi_cache_free(struct cfi_cache *c)
     pthread_cond_signal(&c->has_work);
     pthread_mutex_unlock(&c->lock);
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += STUCK_S;
-    if (pthread_timedjoin_np(c->thread, NULL, &until) != 0) {
+    if (pthread_clockjoin_np(c->thread, NULL, CLOCK_MONOTONIC, &until) != 0) {
         pthread_detach(c->thread); /* it keeps what it uses, which is lost with it */
         return;
     }
     free_owned(c);
 }
 
+static bool is_used(const struct cfi_binary *b)
+{
+    return b->n_refs || b->n_jobs;
+}
+
+/* Those in use, then tables that are not, those asked for last before others; then the rest. */
+static int compare_worth(const void *left, const void *right)
+{
+    const struct cfi_binary *a = *(struct cfi_binary *const *)left;
+    const struct cfi_binary *b = *(struct cfi_binary *const *)right;
+    int worth_a = is_used(a) ? 2 : a->table != NULL;
+    int worth_b = is_used(b) ? 2 : b->table != NULL;
+    if (worth_a != worth_b) {
+        return worth_a > worth_b ? -1 : 1;
+    }
+    return (a->seen_ts < b->seen_ts) - (a->seen_ts > b->seen_ts);
+}
+
+static void index_binary(struct cfi_cache *c, size_t i)
+{
+    const struct cfi_binary *b = c->binaries[i];
+    *strmap_put(&c->by_identity, b->identity, sizeof(b->identity)) = (uint32_t)i + 1;
+}
+
+/* A target that maps ever new files: what nobody maps any more is forgotten. */
+static void sweep(struct cfi_cache *c)
+{
+    size_t n_kept = 0, n_unused = 0;
+    qsort(c->binaries, c->n_binaries, sizeof(*c->binaries), compare_worth);
+    strmap_free(&c->by_identity);
+    for (size_t i = 0; i < c->n_binaries; i++) {
+        struct cfi_binary *b = c->binaries[i];
+        if (is_used(b) || (b->table && n_unused++ < UNUSED_MAX)) {
+            c->binaries[n_kept] = b;
+            index_binary(c, n_kept++);
+        } else {
+            set_table(c, b, NULL);
+            free(b);
+        }
+    }
+    c->n_binaries = n_kept;
+    c->sweep_at = BINARIES_MIN + 2 * n_kept;
+}
+
 static struct cfi_binary *find_binary(struct cfi_cache *c, uint64_t device, uint64_t inode)
 {
     const uint64_t identity[] = {device, inode};
-    uint32_t *index = strmap_put(&c->by_identity, identity, sizeof(identity));
-    if (!*index) {
-        mem_reserve(&c->binaries, &c->cap_binaries, c->n_binaries + 1, sizeof(*c->binaries));
-        c->binaries[c->n_binaries++] = mem_new(1, sizeof(**c->binaries));
-        *index = (uint32_t)c->n_binaries;
+    uint32_t index = strmap_get(&c->by_identity, identity, sizeof(identity));
+    if (index) {
+        return c->binaries[index - 1];
     }
-    return c->binaries[*index - 1];
+    if (c->n_binaries >= c->sweep_at) {
+        sweep(c);
+    }
+    mem_reserve(&c->binaries, &c->cap_binaries, c->n_binaries + 1, sizeof(*c->binaries));
+    struct cfi_binary *b = mem_new(1, sizeof(*b));
+    memcpy(b->identity, identity, sizeof(identity));
+    c->binaries[c->n_binaries] = b;
+    index_binary(c, c->n_binaries++);
+    return b;
 }
 
 /* Maps files name what was deleted since. */
@@ -475,4 +530,5 @@ int cfi_cache_fd(const struct cfi_cache *c)
 void cfi_cache_get_stats(const struct cfi_cache *c, struct cfi_cache_stats *stats)
 {
     *stats = c->stats;
+    stats->n_known = c->n_binaries;
 }

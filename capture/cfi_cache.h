@@ -8,7 +8,7 @@
  * and its table made anew when size or times have changed.
  *
  * Memory is bounded: tables that no process maps go first, oldest use first; a table that finds no
- * room is dropped and counted.
+ * room is dropped and counted. Binaries that nobody maps any more are forgotten in the end.
  * All functions are for the one thread that owns the cache, which alone changes it; the cache's
  * thread only gets files to read and hands back tables. Tables are borrowed until the next
  * cfi_cache_get() or cfi_cache_collect().
@@ -40,6 +40,7 @@ struct cfi_file {
 struct cfi_cache_stats {
     size_t n_binaries; /* with a table */
     size_t n_bytes;    /* of all tables */
+    size_t n_known;    /* binaries, with a table or not */
     size_t n_pending;
     uint64_t n_made;     /* tables, ever */
     uint64_t n_unread;   /* files that could not be read or are no ELF files, ever */

@@ -279,6 +279,33 @@ static void test_in_an_address_space(void **state)
     address_space_unref(s);
 }
 
+/* A target that maps ever new files: those in use stay known, the others are forgotten. */
+static void test_ever_new_files(void **state)
+{
+    struct fixture *f = *state;
+    enum { N = 8000, BOUND = 2500 };
+    char path[128];
+    size_t most = 0;
+    path_in(f, "program", path);
+    write_file(path, f->program.data, f->program.len);
+    struct cfi_binary *kept = get_file(f, path, clock_monotonic_ns());
+    wait_for(f, kept);
+    for (ino_t i = 0; i < N; i++) {
+        struct cfi_binary *b = get(f, "/there/is/no/such/file", 1000000 + i, clock_monotonic_ns());
+        if (i % 100 == 0) {
+            wait_for(f, b); /* and those before it */
+        }
+        cfi_binary_unref(b);
+        most = stats_of(f).n_known > most ? stats_of(f).n_known : most;
+    }
+    assert_in_range(most, 100, BOUND);
+    assert_non_null(cfi_binary_table(kept));
+    assert_ptr_equal(get_file(f, path, clock_monotonic_ns()), kept);
+    assert_int_equal(stats_of(f).n_made, 1);
+    cfi_binary_unref(kept);
+    cfi_binary_unref(kept);
+}
+
 /* The end does not wait for what nobody needs any more. */
 static void test_end_with_work_left(void **state)
 {
@@ -302,6 +329,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_deleted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_bound, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_in_an_address_space, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_ever_new_files, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_end_with_work_left, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
