@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -49,6 +50,26 @@ int fd_read_file(const char *path, size_t limit, struct buf *out)
     }
     int rc = fd_read_all(fd, limit, out);
     close(fd);
+    return rc;
+}
+
+int fd_open_regular(const char *path, struct stat *st)
+{
+    char self[32];
+    int rc = -EINVAL;
+    int at = open(path, O_PATH | O_CLOEXEC);
+    if (at < 0) {
+        return -errno;
+    }
+    if (fstat(at, st) != 0) {
+        rc = -errno;
+    } else if (S_ISREG(st->st_mode)) {
+        /* The kernel's link leads to the very file that was looked at. */
+        snprintf(self, sizeof(self), "/proc/self/fd/%d", at);
+        rc = open(self, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        rc = rc < 0 ? -errno : rc;
+    }
+    close(at);
     return rc;
 }
 

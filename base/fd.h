@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "base/buf.h"
 
@@ -17,6 +18,11 @@ void fd_close(int *fd);
  * then holds the first limit bytes). Works for /proc files, whose size is not known before. */
 int fd_read_file(const char *path, size_t limit, struct buf *out);
 int fd_read_all(int fd, size_t limit, struct buf *out);
+
+/* Opens a regular file to be read, whatever its path may turn out to be: of anything else (a FIFO,
+ * a device) nothing is opened, as opening alone may have effects or wait. What it is in *st.
+ * Returns the descriptor, -errno, or -EINVAL: not a regular file. Any /proc/PID path will do. */
+int fd_open_regular(const char *path, struct stat *st);
 
 /* Reads a decimal integer from a small file such as a sysctl. Returns 0 or -errno. */
 int fd_read_int(const char *path, int64_t *value);

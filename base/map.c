@@ -80,6 +80,30 @@ void map_prefetch(const struct map *m, uint64_t key)
     }
 }
 
+void map_remove(struct map *m, uint64_t key)
+{
+    if (!m->n_slots) {
+        return;
+    }
+    size_t mask = m->n_slots - 1, hole = mix(key) & mask;
+    while (m->slots[hole].id && m->slots[hole].key != key) {
+        hole = (hole + 1) & mask;
+    }
+    if (!m->slots[hole].id) {
+        return;
+    }
+    /* What follows without a gap moves up if its probe run began at or before the hole. */
+    for (size_t i = (hole + 1) & mask; m->slots[i].id; i = (i + 1) & mask) {
+        size_t home = mix(m->slots[i].key) & mask;
+        if (((i - home) & mask) >= ((i - hole) & mask)) {
+            m->slots[hole] = m->slots[i];
+            hole = i;
+        }
+    }
+    m->slots[hole] = (struct map_slot){0};
+    m->n_used--;
+}
+
 void map_clear(struct map *m)
 {
     if (m->n_slots) {

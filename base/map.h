@@ -29,6 +29,8 @@ uint32_t map_get(const struct map *m, uint64_t key);
 uint32_t *map_put(struct map *m, uint64_t key);
 /* Asks for the memory that looking key up will read. */
 void map_prefetch(const struct map *m, uint64_t key);
+/* Forgets a key; absent is fine. */
+void map_remove(struct map *m, uint64_t key);
 void map_clear(struct map *m);
 void map_free(struct map *m);
 size_t map_bytes(const struct map *m);

@@ -49,6 +49,7 @@ enum {
     NO_REASON = -1,
     FULL_BYTES = 256, /* a ring with no more room than this may have lost records */
     FIRST_RING_FD = 3,
+    LOOK_EVERY = 16,      /* records told, between two looks at the clock */
     STACKS_HZ = 2000,     /* stacks of context switches, in the long run */
     STACKS_AT_ONCE = 800, /* ... and in a burst */
     WAKINGS_HZ = 4000,    /* the same for wakeups */
@@ -59,6 +60,8 @@ static const int64_t SLACK_NS = 10000000;
 /* With a table that is being made: half a second for the largest, and a busy host may keep the
  * thread that makes it off its CPU for seconds. */
 static const int64_t PATIENCE_NS = 3000000000;
+/* Telling a backlog may take seconds: rings are drained in between. */
+static const int64_t TELL_NS = 5000000;
 static const int64_t VERIFY_NS = 500000000;
 static const int64_t FUTURE_NS = 1000000000;      /* a stamp further ahead is no time at all */
 static const int64_t LINGER_NS = 100000000;       /* descendants that outlive the main process */
@@ -246,12 +249,25 @@ static bool may_wait(const struct capture *c, int64_t ts, int64_t now)
     return c->unwinder && now - ts < PATIENCE_NS && order_bytes(&c->order) < WAITING_BYTES_MAX;
 }
 
+/* Drains the rings, as telling has taken long; not at the end, when all was drained. */
+static int64_t drain_meanwhile(struct capture *c, int64_t drained_ts)
+{
+    int64_t now = clock_monotonic_ns();
+    if (c->is_ending || now - drained_ts < TELL_NS) {
+        return drained_ts;
+    }
+    drain(c);
+    keep_bound(c, &c->stacks, now);
+    keep_bound(c, &c->wakings, now);
+    return now;
+}
+
 /* Tells everything older than limit_ts, in order. Returns up to when that was possible: a stack
  * whose table is being made holds up what comes after it. */
 static int64_t tell(struct capture *c, int64_t limit_ts)
 {
     int64_t ts, now = clock_monotonic_ns();
-    size_t size;
+    size_t size, n_told = 0;
     if (c->unwinder) {
         unwinder_collect(c->unwinder);
     }
@@ -262,6 +278,9 @@ static int64_t tell(struct capture *c, int64_t limit_ts)
             !follow_record(c->follow, &r, ts, may_wait(c, ts, now))) {
             order_hand_back(&c->order);
             return ts;
+        }
+        if (++n_told % LOOK_EVERY == 0) {
+            now = drain_meanwhile(c, now);
         }
     }
     return limit_ts;

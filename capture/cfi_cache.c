@@ -23,8 +23,17 @@
 
 enum {
     MAPS_BYTES_MAX = 1 << 24,
-    STUCK_S = 5, /* a file whose opening hangs (a dead network mount) does not hold up the end */
+    BINARIES_MIN = 1024, /* that are remembered; more only while they are mapped */
+    UNUSED_MAX = 512,    /* tables that nobody maps, kept for who may */
+    STUCK_S = 5,         /* for what is under way at the end */
+    STUCK_MS = 100,      /* ... if it has hung before */
+    WORKERS_MAX = 4,
 };
+/* Opening a file takes no time; one that takes so long hangs (a dead network mount). Reading one
+ * may take longer on a busy host, but others need not wait for it. */
+static const int64_t HANGS_NS = 1000000000;
+/* From when a table was asked for until stacks go without it. */
+static const int64_t PATIENCE_NS = 3000000000;
 /* A binary mapped again so soon after it was looked at is the same file. */
 static const int64_t SEEN_NS = 100000000;
 
@@ -34,7 +43,9 @@ struct generation {
 };
 
 struct cfi_binary {
+    uint64_t identity[2]; /* device and inode */
     size_t n_refs, n_jobs;
+    size_t n_slow; /* jobs that nobody waits for any more */
     struct cfi_table *table;
     size_t n_bytes;
     struct generation generation;
@@ -49,11 +60,22 @@ struct job {
     int32_t pid;
     uint64_t start, end, inode;
     char *path;
+    int64_t asked_ts;
+    bool is_slow;   /* of the owner: nobody waits for it any more */
     bool has_table; /* of this generation: only look whether it is still that */
     struct generation generation;
     bool is_same, is_unread;
     struct cfi_table *table;
     int64_t took_ns;
+};
+
+/* One thread; more are started while others hang. */
+struct worker {
+    struct cfi_cache *cache;
+    pthread_t thread;
+    struct job *job; /* under way, NULL: none */
+    int64_t began_ts;
+    bool is_opening; /* the file of job */
 };
 
 struct cfi_cache {
@@ -62,17 +84,20 @@ struct cfi_cache {
     struct strmap by_identity;    /* device and inode -> index + 1 */
     struct cfi_binary **binaries; /* by index */
     size_t n_binaries, cap_binaries;
+    size_t sweep_at; /* so many are looked through for those that may be forgotten */
     struct cfi_binary vdso;
     struct cfi_cache_stats stats;
     int fd; /* eventfd: there is something in done */
-    pthread_t thread;
+    size_t n_workers;
 
     pthread_mutex_t lock; /* of what follows */
+    struct worker workers[WORKERS_MAX];
     pthread_cond_t has_work;
     struct job *urgent, **last_urgent; /* those that have a table to be checked: quickly done */
     struct job *todo, **last_todo;
     struct job *done;
     bool is_stopping;
+    size_t n_holders; /* its owner and its threads: the last one frees it */
 };
 
 static void free_job(struct job *j)
@@ -91,14 +116,42 @@ static void free_jobs(struct job *list)
     }
 }
 
-/* ---- the thread ---- */
+static void free_owned(struct cfi_cache *c)
+{
+    for (size_t i = 0; i < c->n_binaries; i++) {
+        cfi_table_free(c->binaries[i]->table);
+        free(c->binaries[i]);
+    }
+    free(c->binaries);
+    cfi_table_free(c->vdso.table);
+    strmap_free(&c->by_identity);
+    free_jobs(c->urgent);
+    free_jobs(c->todo);
+    free_jobs(c->done);
+    fd_close(&c->fd);
+    pthread_cond_destroy(&c->has_work);
+    pthread_mutex_destroy(&c->lock);
+    free(c);
+}
+
+static void release(struct cfi_cache *c)
+{
+    pthread_mutex_lock(&c->lock);
+    bool is_last = --c->n_holders == 0;
+    pthread_mutex_unlock(&c->lock);
+    if (is_last) {
+        free_owned(c);
+    }
+}
+
+/* ---- the threads ---- */
 
 /* Opens path if it is the mapped file. Inodes decide: overlay and btrfs mounts report devices that
  * stat(2) does not. */
 static int open_same(const char *path, uint64_t inode, struct stat *st)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd >= 0 && (fstat(fd, st) != 0 || !S_ISREG(st->st_mode) || st->st_ino != inode)) {
+    int fd = fd_open_regular(path, st);
+    if (fd >= 0 && st->st_ino != inode) {
         fd_close(&fd);
     }
     return fd;
@@ -146,12 +199,15 @@ static bool is_same_generation(const struct generation *a, const struct generati
     return a->size == b->size && a->mtime_ns == b->mtime_ns && a->ctime_ns == b->ctime_ns;
 }
 
-static void do_job(const struct unwind_arch *arch, struct job *j)
+static void do_job(struct worker *w, struct job *j)
 {
-    int64_t began = clock_monotonic_ns();
+    struct cfi_cache *c = w->cache;
     struct stat st;
     struct err ignored;
     int fd = open_mapped(j, &st);
+    pthread_mutex_lock(&c->lock);
+    w->is_opening = false;
+    pthread_mutex_unlock(&c->lock);
     if (fd < 0) {
         /* What cannot be looked at any more is taken for what it was. */
         j->is_same = j->has_table;
@@ -161,12 +217,12 @@ static void do_job(const struct unwind_arch *arch, struct job *j)
         j->is_same = j->has_table && is_same_generation(&now, &j->generation);
         j->generation = now;
         if (!j->is_same) {
-            j->table = cfi_table_open(arch, fd, &ignored);
+            j->table = cfi_table_open(c->arch, fd, &ignored);
             j->is_unread = !j->table;
         }
     }
     fd_close(&fd);
-    j->took_ns = clock_monotonic_ns() - began;
+    j->took_ns = clock_monotonic_ns() - w->began_ts;
 }
 
 static struct job *take_job(struct cfi_cache *c)
@@ -186,7 +242,8 @@ static struct job *take_job(struct cfi_cache *c)
 
 static void *work(void *ctx)
 {
-    struct cfi_cache *c = ctx;
+    struct worker *w = ctx;
+    struct cfi_cache *c = w->cache;
     pthread_mutex_lock(&c->lock);
     while (!c->is_stopping) {
         struct job *j = take_job(c);
@@ -194,9 +251,13 @@ static void *work(void *ctx)
             pthread_cond_wait(&c->has_work, &c->lock);
             continue;
         }
+        w->job = j;
+        w->began_ts = clock_monotonic_ns();
+        w->is_opening = true;
         pthread_mutex_unlock(&c->lock);
-        do_job(c->arch, j);
+        do_job(w, j);
         pthread_mutex_lock(&c->lock);
+        w->job = NULL;
         j->next = c->done;
         c->done = j;
         uint64_t one = 1;
@@ -205,6 +266,7 @@ static void *work(void *ctx)
         (void)n;
     }
     pthread_mutex_unlock(&c->lock);
+    release(c);
     return NULL;
 }
 
@@ -274,31 +336,18 @@ static int start_thread(struct cfi_cache *c, struct err *e)
     /* Signals are the business of the threads that were there before. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    int rc = pthread_create(&c->thread, NULL, work, c);
+    struct worker *w = &c->workers[c->n_workers];
+    w->cache = c;
+    c->n_holders++;
+    int rc = pthread_create(&w->thread, NULL, work, w);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (rc != 0) {
+        c->n_holders--;
         return err_set_errno(e, rc, "cannot start the thread for unwind tables");
     }
-    pthread_setname_np(c->thread, "stax-tables");
+    pthread_setname_np(w->thread, "stax-tables");
+    c->n_workers++;
     return 0;
-}
-
-static void free_owned(struct cfi_cache *c)
-{
-    for (size_t i = 0; i < c->n_binaries; i++) {
-        cfi_table_free(c->binaries[i]->table);
-        free(c->binaries[i]);
-    }
-    free(c->binaries);
-    cfi_table_free(c->vdso.table);
-    strmap_free(&c->by_identity);
-    free_jobs(c->urgent);
-    free_jobs(c->todo);
-    free_jobs(c->done);
-    fd_close(&c->fd);
-    pthread_cond_destroy(&c->has_work);
-    pthread_mutex_destroy(&c->lock);
-    free(c);
 }
 
 int cfi_cache_new(struct cfi_cache **cache, const struct unwind_arch *arch, size_t max_bytes,
@@ -307,6 +356,8 @@ int cfi_cache_new(struct cfi_cache **cache, const struct unwind_arch *arch, size
     struct cfi_cache *c = mem_new(1, sizeof(*c));
     c->arch = arch;
     c->max_bytes = max_bytes;
+    c->n_holders = 1;
+    c->sweep_at = BINARIES_MIN;
     c->last_urgent = &c->urgent;
     c->last_todo = &c->todo;
     pthread_mutex_init(&c->lock, NULL);
@@ -322,6 +373,19 @@ int cfi_cache_new(struct cfi_cache **cache, const struct unwind_arch *arch, size
     return 0;
 }
 
+/* Waits for what it does to end; if that hangs, it frees the cache when it comes back. */
+static void join(struct cfi_cache *c, struct worker *w, int64_t now)
+{
+    pthread_mutex_lock(&c->lock);
+    bool hangs = w->job && now - w->began_ts >= HANGS_NS;
+    pthread_mutex_unlock(&c->lock);
+    int64_t until_ns = now + (hangs ? STUCK_MS * 1000000LL : STUCK_S * 1000000000LL);
+    struct timespec until = {until_ns / 1000000000, until_ns % 1000000000};
+    if (pthread_clockjoin_np(w->thread, NULL, CLOCK_MONOTONIC, &until) != 0) {
+        pthread_detach(w->thread);
+    }
+}
+
 void cfi_cache_free(struct cfi_cache *c)
 {
     if (!c) {
@@ -329,28 +393,75 @@ void cfi_cache_free(struct cfi_cache *c)
     }
     pthread_mutex_lock(&c->lock);
     c->is_stopping = true;
-    pthread_cond_signal(&c->has_work);
+    pthread_cond_broadcast(&c->has_work);
     pthread_mutex_unlock(&c->lock);
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += STUCK_S;
-    if (pthread_timedjoin_np(c->thread, NULL, &until) != 0) {
-        pthread_detach(c->thread); /* it keeps what it uses, which is lost with it */
-        return;
+    int64_t now = clock_monotonic_ns();
+    for (size_t i = 0; i < c->n_workers; i++) {
+        join(c, &c->workers[i], now);
     }
-    free_owned(c);
+    release(c);
+}
+
+static bool is_used(const struct cfi_binary *b)
+{
+    return b->n_refs || b->n_jobs;
+}
+
+/* Those in use, then tables that are not, those asked for last before others; then the rest. */
+static int compare_worth(const void *left, const void *right)
+{
+    const struct cfi_binary *a = *(struct cfi_binary *const *)left;
+    const struct cfi_binary *b = *(struct cfi_binary *const *)right;
+    int worth_a = is_used(a) ? 2 : a->table != NULL;
+    int worth_b = is_used(b) ? 2 : b->table != NULL;
+    if (worth_a != worth_b) {
+        return worth_a > worth_b ? -1 : 1;
+    }
+    return (a->seen_ts < b->seen_ts) - (a->seen_ts > b->seen_ts);
+}
+
+static void index_binary(struct cfi_cache *c, size_t i)
+{
+    const struct cfi_binary *b = c->binaries[i];
+    *strmap_put(&c->by_identity, b->identity, sizeof(b->identity)) = (uint32_t)i + 1;
+}
+
+/* A target that maps ever new files: what nobody maps any more is forgotten. */
+static void sweep(struct cfi_cache *c)
+{
+    size_t n_kept = 0, n_unused = 0;
+    qsort(c->binaries, c->n_binaries, sizeof(*c->binaries), compare_worth);
+    strmap_free(&c->by_identity);
+    for (size_t i = 0; i < c->n_binaries; i++) {
+        struct cfi_binary *b = c->binaries[i];
+        if (is_used(b) || (b->table && n_unused++ < UNUSED_MAX)) {
+            c->binaries[n_kept] = b;
+            index_binary(c, n_kept++);
+        } else {
+            set_table(c, b, NULL);
+            free(b);
+        }
+    }
+    c->n_binaries = n_kept;
+    c->sweep_at = BINARIES_MIN + 2 * n_kept;
 }
 
 static struct cfi_binary *find_binary(struct cfi_cache *c, uint64_t device, uint64_t inode)
 {
     const uint64_t identity[] = {device, inode};
-    uint32_t *index = strmap_put(&c->by_identity, identity, sizeof(identity));
-    if (!*index) {
-        mem_reserve(&c->binaries, &c->cap_binaries, c->n_binaries + 1, sizeof(*c->binaries));
-        c->binaries[c->n_binaries++] = mem_new(1, sizeof(**c->binaries));
-        *index = (uint32_t)c->n_binaries;
+    uint32_t index = strmap_get(&c->by_identity, identity, sizeof(identity));
+    if (index) {
+        return c->binaries[index - 1];
     }
-    return c->binaries[*index - 1];
+    if (c->n_binaries >= c->sweep_at) {
+        sweep(c);
+    }
+    mem_reserve(&c->binaries, &c->cap_binaries, c->n_binaries + 1, sizeof(*c->binaries));
+    struct cfi_binary *b = mem_new(1, sizeof(*b));
+    memcpy(b->identity, identity, sizeof(identity));
+    c->binaries[c->n_binaries] = b;
+    index_binary(c, c->n_binaries++);
+    return b;
 }
 
 /* Maps files name what was deleted since. */
@@ -375,6 +486,7 @@ static void ask(struct cfi_cache *c, struct cfi_binary *b, const struct cfi_file
     j->path = path_of(file);
     j->has_table = b->table != NULL;
     j->generation = b->generation;
+    j->asked_ts = clock_monotonic_ns();
     b->n_jobs++;
     c->stats.n_pending++;
     pthread_mutex_lock(&c->lock);
@@ -419,7 +531,7 @@ void cfi_binary_unref(struct cfi_binary *b)
 
 bool cfi_binary_is_pending(const struct cfi_binary *b)
 {
-    return b->n_jobs > 0;
+    return b->n_jobs > b->n_slow;
 }
 
 const struct cfi_table *cfi_binary_table(const struct cfi_binary *b)
@@ -431,6 +543,7 @@ static void collect(struct cfi_cache *c, struct job *j)
 {
     struct cfi_binary *b = j->binary;
     b->n_jobs--;
+    b->n_slow -= j->is_slow;
     c->stats.n_pending--;
     c->stats.n_unread += j->is_unread;
     if (j->is_same) {
@@ -449,6 +562,46 @@ static void collect(struct cfi_cache *c, struct job *j)
     j->table = NULL;
 }
 
+static void give_up(struct job *j)
+{
+    j->binary->n_slow += !j->is_slow;
+    j->is_slow = true;
+}
+
+/* Queues are in the order in which their jobs were asked for. */
+static void give_up_old(struct job *queue, int64_t asked_before)
+{
+    for (struct job *j = queue; j && j->asked_ts < asked_before; j = j->next) {
+        give_up(j);
+    }
+}
+
+/* With the lock: sees to it that a file that hangs holds up neither stacks nor other files. */
+static void look_for_hangs(struct cfi_cache *c)
+{
+    int64_t now = clock_monotonic_ns();
+    size_t n_held = 0, n_hanging = 0;
+    for (size_t i = 0; i < c->n_workers; i++) {
+        const struct worker *w = &c->workers[i];
+        if (!w->job || now - w->began_ts < HANGS_NS) {
+            continue;
+        }
+        n_held++;
+        n_hanging += w->is_opening;
+        if (w->is_opening || now - w->job->asked_ts >= PATIENCE_NS) {
+            give_up(w->job);
+        }
+    }
+    /* With all threads gone that way nothing can be expected for the rest. */
+    bool is_stuck = n_hanging == WORKERS_MAX;
+    give_up_old(c->urgent, is_stuck ? INT64_MAX : now - PATIENCE_NS);
+    give_up_old(c->todo, is_stuck ? INT64_MAX : now - PATIENCE_NS);
+    if (n_held == c->n_workers && n_held < WORKERS_MAX && (c->urgent || c->todo)) {
+        struct err ignored;
+        (void)start_thread(c, &ignored); /* the others may still come back */
+    }
+}
+
 void cfi_cache_collect(struct cfi_cache *c)
 {
     if (!c->stats.n_pending) {
@@ -460,6 +613,7 @@ void cfi_cache_collect(struct cfi_cache *c)
     (void)n_read; /* EAGAIN: nothing is done yet */
     struct job *done = c->done;
     c->done = NULL;
+    look_for_hangs(c);
     pthread_mutex_unlock(&c->lock);
     for (struct job *j = done; j; j = j->next) {
         collect(c, j);
@@ -475,4 +629,5 @@ int cfi_cache_fd(const struct cfi_cache *c)
 void cfi_cache_get_stats(const struct cfi_cache *c, struct cfi_cache_stats *stats)
 {
     *stats = c->stats;
+    stats->n_known = c->n_binaries;
 }

@@ -2,15 +2,16 @@
  * cfi_cache.h - the unwind tables of the binaries a target maps, made once and shared.
  *
  * A binary is known by device and inode. Its table is compiled on a thread of the cache, since that
- * takes up to half a second; until then it is pending. A file is opened through the root of a
- * process that maps it, and taken only if it is a regular file with the mapped inode. An inode can
- * be given to another file once nobody maps it, so a binary that is mapped anew is looked at again,
- * and its table made anew when size or times have changed.
+ * takes up to half a second; until then it is pending, but never for longer than some seconds: of a
+ * file that hangs (a dead network mount) stacks go without, and other files get another thread. A
+ * file is opened through the root of a process that maps it, and taken only if it is a regular file
+ * with the mapped inode. An inode can be given to another file once nobody maps it, so a binary
+ * that is mapped anew is looked at again, and its table made anew when size or times have changed.
  *
  * Memory is bounded: tables that no process maps go first, oldest use first; a table that finds no
- * room is dropped and counted.
+ * room is dropped and counted. Binaries that nobody maps any more are forgotten in the end.
  * All functions are for the one thread that owns the cache, which alone changes it; the cache's
- * thread only gets files to read and hands back tables. Tables are borrowed until the next
+ * threads only get files to read and hand back tables. Tables are borrowed until the next
  * cfi_cache_get() or cfi_cache_collect().
  */
 #ifndef STAX_CAPTURE_CFI_CACHE_H
@@ -40,6 +41,7 @@ struct cfi_file {
 struct cfi_cache_stats {
     size_t n_binaries; /* with a table */
     size_t n_bytes;    /* of all tables */
+    size_t n_known;    /* binaries, with a table or not */
     size_t n_pending;
     uint64_t n_made;     /* tables, ever */
     uint64_t n_unread;   /* files that could not be read or are no ELF files, ever */

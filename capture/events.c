@@ -30,6 +30,7 @@ enum {
     CPU_LIST_BYTES_MAX = 65536,
     PATH_BYTES = 64,
     FORMAT_BYTES_MAX = 16384,
+    WATCHES_KEPT = 64, /* lists change ten times a second at most, records wait for seconds */
 };
 
 /* The descriptors this process may hold, as many as the host allows at all. */
@@ -439,6 +440,24 @@ static void end_watch(struct events *ev)
     ev->watch_fds = NULL;
 }
 
+/* Lists come and go all through a recording, and the ids of each are new: those of lists so long
+ * ago that no record of theirs can be under way are forgotten. */
+static void note_watch(struct events *ev, uint64_t id)
+{
+    size_t n_kept = WATCHES_KEPT * ev->cpus.n;
+    if (ev->n_watch_ids >= 2 * n_kept) {
+        size_t n_old = ev->n_watch_ids - n_kept;
+        for (size_t i = 0; i < n_old; i++) {
+            map_remove(&ev->sources, ev->watch_ids[i]);
+        }
+        memmove(ev->watch_ids, ev->watch_ids + n_old, n_kept * sizeof(*ev->watch_ids));
+        ev->n_watch_ids = n_kept;
+    }
+    mem_reserve(&ev->watch_ids, &ev->cap_watch_ids, ev->n_watch_ids + 1, sizeof(*ev->watch_ids));
+    ev->watch_ids[ev->n_watch_ids++] = id;
+    *map_put(&ev->sources, id) = EVENTS_WATCH;
+}
+
 /* Filters, directs and starts the events that were opened. A filter cannot be changed later. */
 static int start_watch(struct events *ev, const int *fds, const char *filter)
 {
@@ -452,7 +471,7 @@ static int start_watch(struct events *ev, const int *fds, const char *filter)
             ioctl(fds[i], PERF_EVENT_IOC_ID, &id) != 0) {
             return -errno;
         }
-        *map_put(&ev->sources, id) = EVENTS_WATCH;
+        note_watch(ev, id);
         if (ioctl(fds[i], PERF_EVENT_IOC_ENABLE, 0) != 0) {
             return -errno;
         }
@@ -569,6 +588,7 @@ void events_close(struct events *ev)
     free(ev->rings);
     free(ev->stack_anchors);
     free(ev->stack_rings);
+    free(ev->watch_ids);
     map_free(&ev->sources);
     pid_list_free(&ev->cpus);
     *ev = (struct events){0};

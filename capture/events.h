@@ -82,6 +82,9 @@ struct events {
     struct err wakings_refusal; /* ... and what the broker said, code 0: it was not asked */
     size_t waking_pid_offset;   /* waking.h */
     int *watch_fds;             /* per CPU, -1: none; NULL: nobody is watched */
+    uint64_t *watch_ids;        /* of the lists before, too, oldest first, while records of theirs
+                                   may be on their way */
+    size_t n_watch_ids, cap_watch_ids;
 };
 
 /* The source of events that were given up half way. */

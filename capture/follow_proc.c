@@ -137,8 +137,8 @@ void follow_main_gone(struct follow *f, int64_t now_ts)
 }
 
 /* Threads that /proc no longer has, after records were lost. Their own last records may still wait
- * to be put in order, so a thread must be missed twice. */
-static void verify_threads(struct follow *f, struct target_process *p)
+ * to be put in order, or for a table: such a thread ends when all of its time has been told. */
+static void verify_threads(struct follow *f, struct target_process *p, int64_t now_ts)
 {
     struct pid_list list = {0};
     struct map alive = {0};
@@ -148,9 +148,9 @@ static void verify_threads(struct follow *f, struct target_process *p)
     }
     for (struct target_thread *t = p->threads, *next; is_known && t; t = next) {
         next = t->next;
-        bool was_missed = t->is_missed;
-        t->is_missed = !map_get(&alive, (uint32_t)t->tid);
-        if (t->is_missed && was_missed && p->n_threads > 1) {
+        bool is_missed = !map_get(&alive, (uint32_t)t->tid);
+        t->missed_ts = !is_missed ? 0 : t->missed_ts ? t->missed_ts : now_ts;
+        if (is_missed && f->ts > t->missed_ts && p->n_threads > 1) {
             follow_end_thread(f, t, f->ts);
         }
     }
@@ -193,7 +193,7 @@ void follow_verify(struct follow *f, int64_t now_ts)
             mark_gone(f, p, now_ts);
         } else if (needs_thread_check(f, p, now_ts)) {
             p->threads_ts = now_ts;
-            verify_threads(f, p);
+            verify_threads(f, p, now_ts);
         }
     }
 }

@@ -2,6 +2,7 @@
 #include "capture/order.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,24 +35,24 @@ static int compare(const void *left, const void *right)
     return a->seq < b->seq ? -1 : a->seq > b->seq;
 }
 
-/* Forgets what was released. What stays moves into the other arena when less than half of this one
- * is left, so that memory follows the records that are kept, not those of the run. */
+/* Forgets what was released. What stays moves to the front, and into the other arena, when less
+ * than half is left, so that memory follows the records that are kept, not those of the run. */
 static void compact(struct order *o)
 {
-    if (!o->n_released) {
-        return;
+    for (; o->n_forgotten < o->n_released; o->n_forgotten++) {
+        o->n_dead_bytes += o->entries[o->n_forgotten].size;
     }
-    for (size_t i = 0; i < o->n_released; i++) {
-        o->n_dead_bytes += o->entries[i].size;
+    if (o->n_released && o->n_released >= o->n_entries / 2) {
+        o->n_entries -= o->n_released;
+        o->n_sorted -= o->n_released;
+        memmove(o->entries, o->entries + o->n_released, o->n_entries * sizeof(*o->entries));
+        o->n_released = o->n_forgotten = 0;
     }
-    o->n_entries -= o->n_released;
-    memmove(o->entries, o->entries + o->n_released, o->n_entries * sizeof(*o->entries));
-    o->n_released = 0;
-    if (o->n_dead_bytes < o->arena.len / 2) {
+    if (!o->n_dead_bytes || o->n_dead_bytes < o->arena.len / 2) {
         return;
     }
     buf_clear(&o->spare);
-    for (size_t i = 0; i < o->n_entries; i++) {
+    for (size_t i = o->n_released; i < o->n_entries; i++) {
         size_t at = o->spare.len;
         buf_add(&o->spare, o->arena.data + o->entries[i].at, o->entries[i].size);
         o->entries[i].at = at;
@@ -62,13 +63,28 @@ static void compact(struct order *o)
     o->n_dead_bytes = 0;
 }
 
+/* Puts what is new in its place. Most of it belongs at the end, so it is merged from there. */
+static void sort(struct order *o)
+{
+    size_t n = o->n_entries - o->n_sorted, left = o->n_sorted, at = o->n_entries;
+    if (!n) {
+        return;
+    }
+    mem_reserve(&o->tail, &o->cap_tail, n, sizeof(*o->tail));
+    memcpy(o->tail, o->entries + o->n_sorted, n * sizeof(*o->tail));
+    qsort(o->tail, n, sizeof(*o->tail), compare);
+    while (n) {
+        bool is_old = left > o->n_released && compare(&o->entries[left - 1], &o->tail[n - 1]) > 0;
+        o->entries[--at] = is_old ? o->entries[--left] : o->tail[--n];
+    }
+    o->n_sorted = o->n_entries;
+}
+
 void order_release(struct order *o, int64_t limit_ts)
 {
     compact(o);
-    if (o->n_entries) {
-        qsort(o->entries, o->n_entries, sizeof(*o->entries), compare);
-    }
-    o->n_due = 0;
+    sort(o);
+    o->n_due = o->n_released;
     while (o->n_due < o->n_entries && o->entries[o->n_due].ts < limit_ts) {
         o->n_due++;
     }
@@ -90,7 +106,7 @@ const void *order_next(struct order *o, int64_t *ts, size_t *size)
 
 void order_hand_back(struct order *o)
 {
-    assert(o->n_released > 0);
+    assert(o->n_released > o->n_forgotten);
     o->n_released--;
     o->n_due = o->n_released; /* nothing more before the next release */
 }
@@ -105,5 +121,6 @@ void order_free(struct order *o)
     buf_free(&o->arena);
     buf_free(&o->spare);
     free(o->entries);
+    free(o->tail);
     *o = (struct order){0};
 }

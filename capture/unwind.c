@@ -288,6 +288,23 @@ static bool guess_frame(struct walk *w)
     return false;
 }
 
+/* Whether the registers that the kernel would have saved at `at` are those of a program: code is
+ * read from the target only then, as most code without CFI is a JIT's. */
+static bool is_signal_context(struct walk *w, uint64_t at)
+{
+    enum { RSP_INDEX = 15, RIP_INDEX = 16, ADDRESS_BITS = 56 };
+    uint64_t sp;
+    uint64_t pc;
+    struct unwind_code here = w->code;
+    uint8_t flags = w->flags;
+    bool is_good = read_memory(w, at + RSP_INDEX * WORD, WORD, &sp) &&
+                   read_memory(w, at + RIP_INDEX * WORD, WORD, &pc) && sp != 0 &&
+                   sp >> ADDRESS_BITS == 0 && find_code(w, pc) != UNWIND_NOT_CODE;
+    w->code = here;
+    w->flags = flags;
+    return is_good;
+}
+
 /* Return from a signal where the C library has no CFI for it (musl, Go): mov $15,%rax; syscall.
  * At SP lies the frame that the kernel made, with the registers in the order of its sigcontext. */
 static bool return_from_signal(struct walk *w)
@@ -297,13 +314,13 @@ static bool return_from_signal(struct walk *w)
     enum { GREGS_OFFSET = 40 };
     const struct unwind_arch *arch = w->in->arch;
     uint8_t bytes[sizeof(code)];
-    if (arch != &unwind_x86_64 || !w->in->read ||
+    uint64_t at = w->regs.value[arch->sp] + GREGS_OFFSET;
+    if (arch != &unwind_x86_64 || !w->in->read || !is_signal_context(w, at) ||
         !w->in->read(w->in->ctx, w->regs.value[arch->pc], bytes, sizeof(bytes)) ||
         memcmp(bytes, code, sizeof(code)) != 0) {
         return false;
     }
     struct unwind_regs caller = {0};
-    uint64_t at = w->regs.value[arch->sp] + GREGS_OFFSET;
     for (size_t i = 0; i < sizeof(order); i++, at += WORD) {
         uint64_t value;
         if (!read_memory(w, at, WORD, &value)) {

@@ -56,18 +56,44 @@ static int64_t change_ns(const struct watch *w)
     return ns < CHANGE_MAX_NS ? ns : CHANGE_MAX_NS;
 }
 
+/* How many records may still come. Below 0 nobody is watched until half of what may come at once is
+ * saved up, which a burst of any size delays by no more than its clamp. */
+static void keep_bound(struct watch *w, int64_t now, uint64_t n_records)
+{
+    int64_t more = w->left_ts ? (now - w->left_ts) * RECORDS_HZ / 1000000000 : RECORDS_AT_ONCE;
+    if (more > 0) {
+        w->left_ts = now;
+        w->left += more;
+        w->left = w->left < RECORDS_AT_ONCE ? w->left : RECORDS_AT_ONCE;
+    }
+    int64_t n = n_records < 2 * RECORDS_AT_ONCE ? (int64_t)n_records : 2 * RECORDS_AT_ONCE;
+    w->left -= n;
+    w->left = w->left > -RECORDS_AT_ONCE ? w->left : -RECORDS_AT_ONCE;
+    w->is_over = w->left < (w->is_over ? RECORDS_AT_ONCE / 2 : 0);
+}
+
+static void change(struct watch *w, struct events *ev, const int32_t *tids, size_t n, int64_t now)
+{
+    w->is_refused = !counts_as_the_host() || events_watch(ev, tids, n) != 0;
+    w->n_tids = w->is_refused ? 0 : n;
+    memcpy(w->tids, tids, w->n_tids * sizeof(*tids));
+    w->n_changes++;
+    w->ts = now;
+}
+
 void watch_tick(struct watch *w, struct events *ev, const struct follow *f, int64_t now,
                 bool is_storm, uint64_t n_records)
 {
-    int32_t tids[FOLLOW_WATCH_MAX];
-    int64_t more = w->left_ts ? (now - w->left_ts) * RECORDS_HZ / 1000000000 : RECORDS_AT_ONCE;
-    w->left_ts = now;
-    w->left += more - (int64_t)n_records;
-    w->left = w->left < RECORDS_AT_ONCE ? w->left : RECORDS_AT_ONCE;
-    bool is_over = w->left < 0 && w->n_tids;
-    w->storm_ts = is_storm || is_over ? now : w->storm_ts;
-    if (w->is_refused || !ev->has_wakings || !ev->waking_pid_offset ||
-        (!is_over && w->ts && now - w->ts < change_ns(w))) {
+    int32_t tids[FOLLOW_WATCH_MAX] = {0};
+    keep_bound(w, now, n_records);
+    w->storm_ts = is_storm || w->is_over ? now : w->storm_ts;
+    if (w->is_refused || !ev->has_wakings || !ev->waking_pid_offset) {
+        return;
+    }
+    if (w->is_over && w->n_tids) {
+        change(w, ev, tids, 0, now);
+    }
+    if (w->is_over || (w->ts && now - w->ts < change_ns(w))) {
         return;
     }
     bool is_calm = !w->storm_ts || now - w->storm_ts > STORM_NS;
@@ -75,13 +101,7 @@ void watch_tick(struct watch *w, struct events *ev, const struct follow *f, int6
     follow_stats(f, &stats);
     is_calm = is_calm && stats.n_threads <= FOLLOW_WATCH_MAX;
     size_t n = follow_watch_list(f, is_calm ? 0 : LONG_NS, now, tids, FOLLOW_WATCH_MAX);
-    if (is_watched(w, tids, n) && !is_over) {
-        return;
+    if (!is_watched(w, tids, n)) {
+        change(w, ev, tids, add_watched(w, tids, n), now);
     }
-    n = is_over ? n : add_watched(w, tids, n);
-    w->is_refused = !counts_as_the_host() || events_watch(ev, tids, n) != 0;
-    w->n_tids = w->is_refused ? 0 : n;
-    memcpy(w->tids, tids, n * sizeof(*tids));
-    w->n_changes++;
-    w->ts = now;
 }

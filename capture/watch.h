@@ -24,7 +24,8 @@ struct watch {
     int64_t ts;       /* ns, of the last change */
     int64_t storm_ts; /* ns, when wakeups came too fast last; 0: never */
     int64_t left_ts;
-    int64_t left;    /* records that may still come; below 0 the list is made anew */
+    int64_t left;    /* records that may still come */
+    bool is_over;    /* too many came: nobody is watched until half of them may come again */
     bool is_refused; /* the kernel does not let us */
 };
 

@@ -101,16 +101,13 @@ uint32_t binaries_unknown(struct binaries *b)
  * overlay and btrfs mounts report devices that stat(2) does not. */
 static int open_same(const char *path, uint64_t inode, const char **note)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat st;
+    int fd = fd_open_regular(path, &st);
     if (fd < 0) {
-        *note = errno == EACCES || errno == EPERM ? "unreadable" : "deleted";
+        *note = fd == -EACCES || fd == -EPERM || fd == -EINVAL ? "unreadable" : "deleted";
         return -1;
     }
-    struct stat st;
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-        *note = "unreadable";
-        fd_close(&fd);
-    } else if (inode && st.st_ino != inode) {
+    if (inode && st.st_ino != inode) {
         *note = "replaced";
         fd_close(&fd);
     }

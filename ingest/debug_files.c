@@ -23,11 +23,8 @@ static const int64_t MAX_CRC_FILE_BYTES = INT64_C(8) << 30;
 int debug_files_open(const char *path)
 {
     struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd >= 0 && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))) {
-        fd_close(&fd);
-    }
-    return fd;
+    int fd = fd_open_regular(path, &st);
+    return fd < 0 ? -1 : fd;
 }
 
 bool debug_files_is_build(int fd, const char *build_id)

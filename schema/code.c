@@ -108,17 +108,11 @@ static int read_function(struct code_reader *r, int64_t symbol, struct function 
 /* ---- files ---- */
 
 /* Takes fd. Whether it is what was mapped: by build id, else by being older than the mapping. */
-static int open_checked(struct elf_code **out, int fd, const struct function *f,
-                        int64_t first_wall_ns, struct err *e)
+static int open_checked(struct elf_code **out, int fd, const struct stat *st,
+                        const struct function *f, int64_t first_wall_ns, struct err *e)
 {
     struct elf_code *elf = NULL;
-    struct stat st;
-
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-        fd_close(&fd);
-        return err_set(e, STAX_ENOTFOUND, "%s is not a regular file", f->path);
-    }
-    int64_t changed_ns = (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec;
+    int64_t changed_ns = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
     int rc = elf_code_open(&elf, fd, 0, e);
     if (rc < 0) {
         return rc;
@@ -135,10 +129,14 @@ static int open_checked(struct elf_code **out, int fd, const struct function *f,
 static int open_path(struct elf_code **out, const char *path, const struct function *f,
                      int64_t first_wall_ns, struct err *e)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat st;
+    int fd = fd_open_regular(path, &st);
 
-    return fd < 0 ? err_set_errno(e, errno, "cannot read %s", f->path)
-                  : open_checked(out, fd, f, first_wall_ns, e);
+    if (fd == -EINVAL) {
+        return err_set(e, STAX_ENOTFOUND, "%s is not a regular file", f->path);
+    }
+    return fd < 0 ? err_set_errno(e, -fd, "cannot read %s", f->path)
+                  : open_checked(out, fd, &st, f, first_wall_ns, e);
 }
 
 /* The roots of the processes that mapped it, then the plain path. */

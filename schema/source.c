@@ -96,8 +96,9 @@ static void read_file(struct source_reader *r, const char *file)
     buf_clear(&r->text);
     r->n_lines = 0;
     bool is_wanted = file[0] == '/' && is_source(file);
-    int fd = is_wanted ? open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) : -1;
-    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= SOURCE_FILE_MAX &&
+    int fd = is_wanted ? fd_open_regular(file, &st) : -1;
+    fd = fd < 0 ? -1 : fd;
+    if (fd >= 0 && st.st_size <= SOURCE_FILE_MAX &&
         fd_read_all(fd, SOURCE_FILE_MAX, &r->text) == 0) {
         int64_t written_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
         r->is_newer |= written_ns > r->start_wall_ns;

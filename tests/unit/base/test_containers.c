@@ -56,6 +56,30 @@ static void map_keeps_every_key(void **state)
     map_free(&m);
 }
 
+static void map_forgets_keys(void **state)
+{
+    (void)state;
+    struct map m = {0};
+    enum { N = 20000 };
+    map_remove(&m, 7);
+    for (uint32_t i = 1; i <= N; i++) {
+        *map_put(&m, i) = i;
+        if (i % 3 == 0) { /* an older one, so that every state of the runs comes about */
+            map_remove(&m, i / 3);
+            map_remove(&m, i / 3);
+        }
+    }
+    for (uint32_t i = 1; i <= N; i++) {
+        assert_int_equal(map_get(&m, i), i <= N / 3 ? 0 : i);
+    }
+    assert_int_equal(m.n_used, N - N / 3);
+    for (uint32_t i = 1; i <= N; i++) {
+        map_remove(&m, i);
+    }
+    assert_int_equal(m.n_used, 0);
+    map_free(&m);
+}
+
 static void strmap_compares_bytes(void **state)
 {
     (void)state;
@@ -127,11 +151,9 @@ static void queue_keeps_order_between_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(buffer_grows),
-        cmocka_unit_test(map_keeps_every_key),
-        cmocka_unit_test(strmap_compares_bytes),
-        cmocka_unit_test(queue_is_bounded),
-        cmocka_unit_test(queue_keeps_order_between_threads),
+        cmocka_unit_test(buffer_grows),     cmocka_unit_test(map_keeps_every_key),
+        cmocka_unit_test(map_forgets_keys), cmocka_unit_test(strmap_compares_bytes),
+        cmocka_unit_test(queue_is_bounded), cmocka_unit_test(queue_keeps_order_between_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,6 +18,7 @@
 #include "base/fd.h"
 #include "capture/address_space.h"
 #include "capture/cfi_cache.h"
+#include "capture/hanging_mount.h"
 
 enum { ROOM = 64 << 20, PATIENCE_MS = 10000 };
 static const int64_t LATER_NS = 1000000000; /* long enough for a file to be looked at again */
@@ -279,6 +280,114 @@ static void test_in_an_address_space(void **state)
     address_space_unref(s);
 }
 
+/* A target that maps ever new files: those in use stay known, the others are forgotten. */
+static void test_ever_new_files(void **state)
+{
+    struct fixture *f = *state;
+    enum { N = 8000, BOUND = 2500 };
+    char path[128];
+    size_t most = 0;
+    path_in(f, "program", path);
+    write_file(path, f->program.data, f->program.len);
+    struct cfi_binary *kept = get_file(f, path, clock_monotonic_ns());
+    wait_for(f, kept);
+    for (ino_t i = 0; i < N; i++) {
+        struct cfi_binary *b = get(f, "/there/is/no/such/file", 1000000 + i, clock_monotonic_ns());
+        if (i % 100 == 0) {
+            wait_for(f, b); /* and those before it */
+        }
+        cfi_binary_unref(b);
+        most = stats_of(f).n_known > most ? stats_of(f).n_known : most;
+    }
+    assert_in_range(most, 100, BOUND);
+    assert_non_null(cfi_binary_table(kept));
+    assert_ptr_equal(get_file(f, path, clock_monotonic_ns()), kept);
+    assert_int_equal(stats_of(f).n_made, 1);
+    cfi_binary_unref(kept);
+    cfi_binary_unref(kept);
+}
+
+/* Files that hang when they are opened: nothing waits for them for long, others get their tables
+ * meanwhile. When they come back all goes on. */
+static void test_hanging_files(void **state)
+{
+    struct fixture *f = *state;
+    enum { N = 6 };
+    static const int64_t SECOND_NS = 1000000000;
+    struct hanging_mount mount;
+    struct cfi_binary *hanging[N];
+    char dead[128], path[128], other[128], file[160];
+    path_in(f, "dead", dead);
+    path_in(f, "program", path);
+    path_in(f, "other", other);
+    assert_int_equal(mkdir(dead, 0700), 0);
+    write_file(path, f->program.data, f->program.len);
+    write_file(other, f->program.data, f->program.len);
+    if (!hanging_mount_open(&mount, dead)) {
+        print_message("skip - files that hang: this user may not mount\n");
+        skip();
+    }
+    snprintf(file, sizeof(file), "%s/library.so", dead);
+    int64_t began = clock_monotonic_ns();
+    hanging[0] = get(f, file, 7, began);
+    struct cfi_binary *good = get_file(f, path, began);
+    wait_for(f, good);
+    assert_non_null(cfi_binary_table(good));
+    wait_for(f, hanging[0]);
+    assert_null(cfi_binary_table(hanging[0]));
+    assert_true(clock_monotonic_ns() - began < 3 * SECOND_NS);
+    for (ino_t i = 1; i < N; i++) {
+        hanging[i] = get(f, file, 7 + i, clock_monotonic_ns());
+    }
+    for (int i = 1; i < N; i++) {
+        wait_for(f, hanging[i]);
+    }
+    assert_true(clock_monotonic_ns() - began < 8 * SECOND_NS);
+    assert_int_equal(stats_of(f).n_pending, N);
+    /* With every thread hanging nothing is waited for at all. */
+    struct cfi_binary *late = get_file(f, other, clock_monotonic_ns());
+    cfi_cache_collect(f->cache);
+    assert_false(cfi_binary_is_pending(late));
+    hanging_mount_close(&mount);
+    for (int i = 0; i < 1000 && stats_of(f).n_pending; i++) {
+        usleep(10000);
+        cfi_cache_collect(f->cache);
+    }
+    assert_int_equal(stats_of(f).n_pending, 0);
+    assert_non_null(cfi_binary_table(late));
+    for (int i = 0; i < N; i++) {
+        cfi_binary_unref(hanging[i]);
+    }
+    cfi_binary_unref(good);
+    cfi_binary_unref(late);
+}
+
+static void test_end_while_hanging(void **state)
+{
+    struct fixture *f = *state;
+    struct hanging_mount mount;
+    struct cfi_cache *own = f->cache, *cache;
+    struct err e;
+    char dead[128], file[160];
+    path_in(f, "dead", dead);
+    assert_int_equal(mkdir(dead, 0700), 0);
+    if (!hanging_mount_open(&mount, dead)) {
+        print_message("skip - the end while files hang: this user may not mount\n");
+        skip();
+    }
+    snprintf(file, sizeof(file), "%s/library.so", dead);
+    assert_int_equal(cfi_cache_new(&cache, &unwind_x86_64, ROOM, &e), 0);
+    f->cache = cache;
+    struct cfi_binary *b = get(f, file, 7, clock_monotonic_ns());
+    wait_for(f, b);
+    cfi_binary_unref(b);
+    int64_t began = clock_monotonic_ns();
+    cfi_cache_free(cache);
+    assert_true(clock_monotonic_ns() - began < 2000000000);
+    f->cache = own;
+    hanging_mount_close(&mount);
+}
+
 /* The end does not wait for what nobody needs any more. */
 static void test_end_with_work_left(void **state)
 {
@@ -302,6 +411,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_deleted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_bound, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_in_an_address_space, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_ever_new_files, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_hanging_files, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_end_while_hanging, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_end_with_work_left, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

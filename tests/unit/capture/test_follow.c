@@ -470,6 +470,36 @@ static void test_reused_pid(void **state)
     free_fixture(f);
 }
 
+/* After a loss /proc no longer has a thread, whose records still wait for a table: it ends when its
+ * time has been told, however often it is missed before. */
+static void test_missed_thread(void **state)
+{
+    (void)state;
+    enum { GHOST = (1 << 24) - 2 }; /* above any tid of this host, pid_max is 1 << 22 */
+    struct fixture *f = new_fixture(true, QUEUE_BYTES);
+    struct follow_options options = {.pid = getpid(),
+                                     .has_proc = true,
+                                     .max_stack = 4,
+                                     .period_ns = 1000,
+                                     .out = f->queue,
+                                     .sources = &f->sources};
+    follow_free(f->follow);
+    f->follow = follow_new(&options);
+    int64_t now = clock_monotonic_ns();
+    follow_adopt_process(f->follow, getpid(), 0, false, now);
+    follow_adopt_thread(f->follow, getpid(), getpid(), 0, now, now); /* has no events */
+    follow_adopt_thread(f->follow, getpid(), GHOST, GHOST, now, now);
+    for (int i = 1; i <= 5; i++) {
+        follow_verify(f->follow, now + i * INT64_C(500000000));
+        assert_true(follow_has_thread(f->follow, GHOST));
+    }
+    follow_tick(f->follow, now + INT64_C(500000000) + 1); /* told up to when it was missed */
+    follow_verify(f->follow, now + INT64_C(3000000000));
+    assert_false(follow_has_thread(f->follow, GHOST));
+    assert_true(follow_has_thread(f->follow, getpid()));
+    free_fixture(f);
+}
+
 /* 20,000 short processes leave nothing behind. */
 static void test_many_forks(void **state)
 {
@@ -555,7 +585,7 @@ int main(void)
         cmocka_unit_test(test_queue_full),     cmocka_unit_test(test_queue_far_too_full),
         cmocka_unit_test(test_paused),         cmocka_unit_test(test_paused_twice),
         cmocka_unit_test(test_reused_pid),     cmocka_unit_test(test_main_gone),
-        cmocka_unit_test(test_many_forks),
+        cmocka_unit_test(test_missed_thread),  cmocka_unit_test(test_many_forks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -185,6 +186,62 @@ static void test_random_hand_back(void **state)
     order_free(&o);
 }
 
+/* Records that come while others are handed out: the next release puts them in their place. */
+static void test_added_meanwhile(void **state)
+{
+    (void)state;
+    enum { N = 30000 };
+    struct order o = {0};
+    unsigned seed = 3;
+    int64_t ts, last = 0, clock = 100;
+    size_t size, n_in = 0, n_out = 0;
+    while (n_out < N) {
+        for (; n_in < N && rand_r(&seed) % 20; n_in++) {
+            add(&o, ++clock - rand_r(&seed) % 50, n_in);
+        }
+        order_release(&o, n_in < N ? clock - 50 : INT64_MAX);
+        while (order_next(&o, &ts, &size)) {
+            n_out++;
+            assert_true(ts >= last);
+            last = ts;
+            if (n_in < N && rand_r(&seed) % 3 == 0) {
+                add(&o, ++clock - rand_r(&seed) % 50, n_in++);
+            }
+        }
+    }
+    assert_int_equal(n_in, N);
+    assert_int_equal(o.n_late, 0);
+    order_free(&o);
+}
+
+/* A backlog that cannot be released yet costs nothing each time that a little is added. */
+static void test_long_backlog(void **state)
+{
+    (void)state;
+    enum { N = 300000, N_RELEASES = 500 };
+    struct order o = {0};
+    int64_t ts;
+    size_t size;
+    for (int64_t i = 1; i <= N; i++) {
+        add(&o, 1000 + i, (uint64_t)i);
+    }
+    clock_t start = clock();
+    for (int64_t i = 1; i <= N_RELEASES; i++) {
+        order_release(&o, 1002);
+        assert_non_null(order_next(&o, &ts, &size));
+        order_hand_back(&o);
+        add(&o, 1000 + N + i, (uint64_t)(N + i));
+    }
+    assert_true(clock() - start <
+                CLOCKS_PER_SEC); /* sorting it all each time takes ten times that */
+    order_release(&o, INT64_MAX);
+    for (uint64_t i = 1; i <= N + N_RELEASES; i++) {
+        assert_int_equal(*(const uint64_t *)order_next(&o, &ts, &size), i);
+    }
+    assert_null(order_next(&o, &ts, &size));
+    order_free(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +252,8 @@ int main(void)
         cmocka_unit_test(test_random),
         cmocka_unit_test(test_hand_back),
         cmocka_unit_test(test_random_hand_back),
+        cmocka_unit_test(test_added_meanwhile),
+        cmocka_unit_test(test_long_backlog),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,6 +50,8 @@ struct fixture {
     uint64_t stack[MAX_WORDS];
     uint64_t more[MAX_WORDS]; /* what lies beyond the copy */
     bool is_more_readable;
+    uint64_t sigreturn; /* where the code that returns from a signal is; 0: nowhere */
+    size_t n_code_reads;
     struct unwind_input in;
     struct unwind_stack out;
 };
@@ -70,8 +72,14 @@ static enum unwind_found find_code(void *ctx, uint64_t pc, struct unwind_code *c
 
 static bool read_more(void *ctx, uint64_t address, void *to, size_t n)
 {
-    const struct fixture *f = ctx;
+    static const uint8_t code[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};
+    struct fixture *f = ctx;
     uint64_t start = SP + f->in.n_stack_bytes;
+    f->n_code_reads += address >= LEAF && address < CODE_END;
+    if (f->sigreturn && address == f->sigreturn && n <= sizeof(code)) {
+        memcpy(to, code, n);
+        return true;
+    }
     if (address < start || address + n > start + sizeof(f->more)) {
         return false;
     }
@@ -325,6 +333,42 @@ static struct unwind_stack handler_stack;
 static struct trace handler_trace;
 static struct space own_space;
 
+/* A C library without CFI for it (musl, Go) returns from a signal: known by its code, which is read
+ * only where the stack holds what the kernel would have put there. */
+static void test_return_from_signal(void **state)
+{
+    struct fixture *f = *state;
+    enum { RESTORER = JIT + 0x40, CONTEXT = 6, INTERRUPTED_SP = SP + 30 * 8 };
+    uint64_t words[40] = {RESTORER};
+    words[CONTEXT + 15] = INTERRUPTED_SP;
+    words[CONTEXT + 16] = CALLER + 0x10;
+    words[31] = ROOT + 0x10;
+    f->is_more_readable = true;
+    f->sigreturn = RESTORER;
+    run(f, LEAF + 0x10, words, 40);
+    expect(f, UNWIND_ROOT, WORDS(LEAF + 0x10, RESTORER, CALLER + 0x10, ROOT + 0x10));
+    assert_int_equal(f->out.flags[2], UNWIND_IS_EXACT);
+    /* The same code over what no program's registers can be. */
+    words[CONTEXT + 16] = PENDING - 0x10000000;
+    run(f, LEAF + 0x10, words, 40);
+    assert_int_not_equal(f->out.end, UNWIND_ROOT);
+    words[CONTEXT + 16] = CALLER + 0x10;
+    words[CONTEXT + 15] = UINT64_MAX - 7;
+    run(f, LEAF + 0x10, words, 40);
+    assert_int_not_equal(f->out.end, UNWIND_ROOT);
+}
+
+/* The frames of a JIT, which has no CFI, cost no read of the target's memory each. */
+static void test_jit_reads_nothing(void **state)
+{
+    struct fixture *f = *state;
+    f->is_more_readable = true;
+    unwind_regs_set(&f->in.regs, RBP, SP + 16);
+    run(f, JIT + 0x10, WORDS(1, 2, SP + 40, JIT + 0x20, 7, 0, JIT + 0x30, 8, 9, 10, 11, 12, 13));
+    expect(f, UNWIND_ROOT, WORDS(JIT + 0x10, JIT + 0x20, JIT + 0x30));
+    assert_int_equal(f->n_code_reads, 0);
+}
+
 static void on_signal(int number)
 {
     (void)number;
@@ -489,6 +533,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_without_cfi, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_chain, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_live_memory, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_return_from_signal, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_jit_reads_nothing, set_up, tear_down),
         cmocka_unit_test(test_signal_on_another_stack),
         cmocka_unit_test(test_parked_thread),
         cmocka_unit_test(test_perf_registers),
