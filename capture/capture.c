@@ -58,6 +58,8 @@ enum {
 };
 /* A record is stamped before it is written; this long at most, a stolen CPU apart. */
 static const int64_t SLACK_NS = 10000000;
+/* Without stacks of switches, threads are looked at soon for so long after the last one. */
+static const int64_t RESTLESS_NS = 200000000;
 /* With a table that is being made: half a second for the largest, and a busy host may keep the
  * thread that makes it off its CPU for seconds. */
 static const int64_t PATIENCE_NS = 3000000000;
@@ -100,6 +102,7 @@ struct capture {
     int64_t deadline_ns;     /* CLOCK_MONOTONIC, 0: none */
     int64_t main_gone_ts;    /* ns, when the main process was seen to be gone; 0: it is there */
     int64_t verified_ts, ticked_ts;
+    int64_t left_ts; /* ns, when a thread was last seen to leave its CPU by itself */
     uint64_t n_late_told, n_malformed;
     struct bound stacks, wakings;
     struct watch watch;
@@ -155,7 +158,9 @@ static bool is_good(struct capture *c, const void *bytes, size_t size, int64_t n
 static void keep(struct capture *c, const struct record *r, size_t size)
 {
     size_t n = record_trimmed_size(r, size);
-    if (r->kind == RECORD_SAMPLE) {
+    if (r->kind == RECORD_SWITCH && r->task_switch.is_out && !r->task_switch.is_preempted) {
+        c->left_ts = r->ts;
+    } else if (r->kind == RECORD_SAMPLE) {
         uint32_t source = map_get(&c->events.sources, r->id);
         c->stacks.left -= (source & EVENTS_SWITCH_STACK) != 0;
         c->wakings.left -= source & EVENTS_WAKING && source != EVENTS_WATCH;
@@ -377,7 +382,9 @@ static bool wait_for_work(struct capture *c)
 {
     int64_t now = clock_monotonic_ns();
     bool is_ending = c->main_gone_ts && now - c->main_gone_ts < LINGER_NS;
-    bool is_look = !is_ending && follow_is_blind(c->follow);
+    bool is_blind =
+        follow_is_blind(c->follow) || (!c->events.has_stacks && now - c->left_ts < RESTLESS_NS);
+    bool is_look = is_blind && !is_ending;
     int64_t timeout_ms = is_ending ? END_MS : is_look ? LOOK_MS : DRAIN_MS;
     if (c->deadline_ns) {
         int64_t left_ms = (c->deadline_ns - now) / 1000000 + 1;

@@ -96,7 +96,7 @@ static struct wait_mark mark_of(const struct thread_waits *w, int64_t start_ts, 
         mark = w->seen;
     }
     if (!mark.is_known && w->last.is_known) {
-        mark = w->last;
+        mark = w->after[w->previous].is_known ? w->after[w->previous] : w->last;
         mark.from = EVENT_FROM_EARLIER;
     }
     if (is_seen && mark.is_vague && w->seen.reason != EVENT_REASON_OTHER) {
@@ -276,6 +276,10 @@ static void end_interval(struct follow *f, struct target_thread *t,
     if (interval->state == EVENT_STATE_BLOCKED) {
         c.mark = mark_of(&t->waits, interval->start_ts, interval->end_ts);
         learn(&t->waits, &c.mark);
+        if (c.mark.is_known && c.mark.from != EVENT_FROM_EARLIER) {
+            t->waits.after[t->waits.previous] = c.mark;
+        }
+        t->waits.previous = c.mark.reason;
     }
     /* Some of the short ones with a stack of their own show where the folded ones wait. */
     bool is_shown = t->waits.has_stack && interval->state == EVENT_STATE_BLOCKED &&

@@ -62,6 +62,10 @@ struct thread_waits {
     struct wait_mark seen;     /* what /proc said last, at seen_ts */
     int64_t seen_ts;
     struct wait_mark last, last_futex; /* what is known of its waits so far */
+    /* What followed on a wait for that reason, the last time that both were known: most threads do
+     * the same things in turns. */
+    struct wait_mark after[EVENT_N_REASONS];
+    uint8_t previous; /* the reason of its last wait */
     struct {
         uint64_t n;
         int64_t dur_ns;
