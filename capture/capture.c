@@ -3,7 +3,8 @@
  *
  * The drain: wait for a ring to fill or 40 ms to pass; move every ring's records into the order
  * buffer; tell those that are old enough that nothing older can still come; look whether the target
- * is gone. The thread never waits for anything else.
+ * is gone. In between, where only /proc can say why a thread waits, it is asked every 12 ms. The
+ * thread never waits for anything else.
  */
 #include "capture/capture.h"
 
@@ -43,6 +44,7 @@ enum {
     WAITING_BYTES_MAX = 64 << 20, /* of records, for the tables that unwind them */
     TABLES_BYTES_MAX = 512 << 20,
     DRAIN_MS = 40,
+    LOOK_MS = 12,
     END_MS = 12, /* the last drains: as soon as the slack has passed */
     MAX_STACK = 127,
     KALLSYMS_BYTES_MAX = 128 << 20,
@@ -57,6 +59,8 @@ enum {
 };
 /* A record is stamped before it is written; this long at most, a stolen CPU apart. */
 static const int64_t SLACK_NS = 10000000;
+/* Without stacks of switches, threads are looked at soon for so long after the last one. */
+static const int64_t RESTLESS_NS = 200000000;
 /* With a table that is being made: half a second for the largest, and a busy host may keep the
  * thread that makes it off its CPU for seconds. */
 static const int64_t PATIENCE_NS = 3000000000;
@@ -100,7 +104,8 @@ struct capture {
     _Atomic int stop_reason; /* enum event_end_reason or NO_REASON; the first one wins */
     int64_t deadline_ns;     /* CLOCK_MONOTONIC, 0: none */
     int64_t main_gone_ts;    /* ns, when the main process was seen to be gone; 0: it is there */
-    int64_t verified_ts;
+    int64_t verified_ts, ticked_ts;
+    int64_t left_ts; /* ns, when a thread was last seen to leave its CPU by itself */
     uint64_t n_late_told, n_malformed;
     struct bound stacks, wakings;
     struct watch watch;
@@ -155,7 +160,9 @@ static bool is_good(struct capture *c, const void *bytes, size_t size, int64_t n
 static void keep(struct capture *c, const struct record *r, size_t size)
 {
     size_t n = record_trimmed_size(r, size);
-    if (r->kind == RECORD_SAMPLE) {
+    if (r->kind == RECORD_SWITCH && r->task_switch.is_out && !r->task_switch.is_preempted) {
+        c->left_ts = r->ts;
+    } else if (r->kind == RECORD_SAMPLE) {
         uint32_t source = map_get(&c->events.sources, r->id);
         c->stacks.left -= (source & EVENTS_SWITCH_STACK) != 0;
         c->wakings.left -= source & EVENTS_WAKING && source != EVENTS_WATCH;
@@ -387,12 +394,16 @@ static void update_stats(struct capture *c)
     pthread_mutex_unlock(&c->lock);
 }
 
-/* fds: the wake-up, the main process, tables that were made, then the rings. */
-static void wait_for_work(struct capture *c)
+/* Returns whether it is time for a whole drain, not for a look only. fds: the wake-up, the main
+ * process, tables that were made, then the rings. */
+static bool wait_for_work(struct capture *c)
 {
     int64_t now = clock_monotonic_ns();
     bool is_ending = c->main_gone_ts && now - c->main_gone_ts < LINGER_NS;
-    int64_t timeout_ms = is_ending ? END_MS : DRAIN_MS;
+    bool is_blind =
+        follow_is_blind(c->follow) || (!c->events.has_stacks && now - c->left_ts < RESTLESS_NS);
+    bool is_look = is_blind && !is_ending;
+    int64_t timeout_ms = is_ending ? END_MS : is_look ? LOOK_MS : DRAIN_MS;
     if (c->deadline_ns) {
         int64_t left_ms = (c->deadline_ns - now) / 1000000 + 1;
         timeout_ms = left_ms < 0 ? 0 : left_ms < timeout_ms ? left_ms : timeout_ms;
@@ -400,13 +411,16 @@ static void wait_for_work(struct capture *c)
     c->fds[0] = (struct pollfd){.fd = c->wake_fd, .events = POLLIN};
     c->fds[1] = (struct pollfd){.fd = c->pid_fd, .events = POLLIN};
     if (poll(c->fds, c->n_fds, (int)timeout_ms) <= 0) {
-        return;
+        now = clock_monotonic_ns();
+        return !is_look || now - c->ticked_ts >= (DRAIN_MS - LOOK_MS / 2) * INT64_C(1000000) ||
+               (c->deadline_ns && now >= c->deadline_ns);
     }
     for (size_t i = FIRST_RING_FD; i < c->n_fds; i++) {
         if (c->fds[i].revents & (POLLERR | POLLHUP | POLLNVAL)) {
             c->fds[i].fd = -1; /* it would wake us for ever; the timeout still drains it */
         }
     }
+    return true;
 }
 
 static void look_for_end(struct capture *c, int64_t now)
@@ -429,7 +443,7 @@ static void look_for_end(struct capture *c, int64_t now)
 /* One drain. Returns why the run is over, or NO_REASON. */
 static int step(struct capture *c)
 {
-    wait_for_work(c);
+    bool is_whole = wait_for_work(c);
     int64_t now = clock_monotonic_ns();
     int64_t limit_ts = now - SLACK_NS;
     drain(c);
@@ -438,6 +452,11 @@ static int step(struct capture *c)
     watch_tick(&c->watch, &c->events, c->follow, now, c->wakings.is_off, c->n_watched);
     c->n_watched = 0;
     limit_ts = tell(c, limit_ts);
+    if (!is_whole) {
+        follow_look(c->follow);
+        return NO_REASON;
+    }
+    c->ticked_ts = now;
     tell_losses(c, limit_ts);
     look_for_end(c, now);
     follow_tick(c->follow, limit_ts);

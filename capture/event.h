@@ -190,8 +190,8 @@ enum event_stack_source {
         EVENT_N_STACK_SOURCES
 };
 
-/* The evidence says no more than that a futex was waited for: a library function on the stack may
- * know better. */
+/* It is known that a futex was waited for; of what kind is a guess, or not known (the reason is
+ * EVENT_REASON_OTHER): a library function on the stack may know better. */
 #define EVENT_F_WAIT_IS_VAGUE 0x1u
 
 /* head.ts: when it was told, soon after its end. Addresses as in a sample, n_addresses may be 0. */
@@ -283,7 +283,7 @@ struct event_thread_time {
     uint64_t n_switches; /* times it left a CPU */
     int64_t open_ts;     /* ns, since when it is in its state; not in the sums */
     uint8_t open_state;  /* enum event_state */
-    uint8_t open_reason; /* enum event_reason, if blocked */
+    uint8_t open_reason; /* enum event_reason, if blocked; EVENT_F_WAIT_IS_VAGUE is about it */
     uint8_t is_end;      /* it ended at open_ts: there is no open state */
     uint8_t pad[5];
 };

@@ -81,6 +81,12 @@ enum { FOLLOW_WATCH_MAX = 32 };
 size_t follow_watch_list(const struct follow *f, int64_t longer_ns, int64_t now, int32_t *tids,
                          size_t max);
 
+/* Whether threads are blocked of which only /proc can say why, while they still are: it should be
+ * looked soon. */
+bool follow_is_blind(const struct follow *f);
+/* Looks at some of them; part of follow_tick() too. */
+void follow_look(struct follow *f);
+
 /* After a drain: everything before limit_ts has been told. Ends what was found gone before that. */
 void follow_tick(struct follow *f, int64_t limit_ts);
 /* The target's main process was reaped or turned zombie at now_ts. */

@@ -27,7 +27,7 @@ static const int64_t DRAIN_MAX_NS = 1000000000; /* that allows for more interval
 static const int64_t LONG_NS = 10000000;
 static const int64_t STEP_NS = 100000; /* from a wakeup to the CPU: a shorter time is summed up */
 static const int64_t STACK_AGE_NS = 1000000; /* between a switch's stack and the switch */
-static const int64_t YOUNG_NS = 40000000;    /* a wait that may end before it is looked at */
+static const int64_t YOUNG_NS = 10000000;    /* a wait that may end before it is looked at */
 static const int64_t FRESH_NS = 250000000;   /* what /proc said need not be asked again */
 
 void follow_read_kernel(struct follow *f, const char *kallsyms, size_t len)
@@ -96,20 +96,29 @@ static struct wait_mark mark_of(const struct thread_waits *w, int64_t start_ts, 
         mark = w->seen;
     }
     if (!mark.is_known && w->last.is_known) {
-        mark = w->last;
+        mark = w->after[w->previous].is_known ? w->after[w->previous] : w->last;
         mark.from = EVENT_FROM_EARLIER;
     }
-    if (mark.is_vague && w->last_futex.is_known) {
-        mark.reason = w->last_futex.reason; /* still vague: its stack may know better */
-        mark.from = EVENT_FROM_EARLIER;
+    if (is_seen && mark.is_vague && w->seen.reason != EVENT_REASON_OTHER) {
+        mark = w->seen; /* a better guess: the memory around the futex was read for it */
+    }
+    if (mark.is_vague && mark.reason == EVENT_REASON_OTHER) {
+        /* Still vague: its stack may know better. */
+        bool has_earlier = w->last_futex.is_known;
+        mark.reason = has_earlier ? w->last_futex.reason : EVENT_REASON_OTHER;
+        mark.from = has_earlier ? EVENT_FROM_EARLIER : EVENT_FROM_NONE;
     }
     return mark;
 }
 
 static void learn(struct thread_waits *w, const struct wait_mark *mark)
 {
-    if (mark->is_known && mark->from != EVENT_FROM_EARLIER) {
-        w->last = *mark;
+    if (!mark->is_known || mark->from == EVENT_FROM_EARLIER || mark->from == EVENT_FROM_NONE) {
+        return;
+    }
+    w->last = *mark;
+    if (mark->is_vague) {
+        w->last_futex = *mark;
     }
 }
 
@@ -164,8 +173,10 @@ static void fold(struct follow *f, const struct wait_candidate *c)
     struct target_thread *t = target_thread(&f->target, c->tid);
     int64_t dur_ns = c->interval.end_ts - c->interval.start_ts;
     size_t at = c->interval.state == EVENT_STATE_RUNNABLE ? FOLDED_RUNNABLE
-                : c->mark.is_vague                        ? FOLDED_VAGUE
                                                           : FOLDED_REASONS + c->mark.reason;
+    if (c->interval.state == EVENT_STATE_BLOCKED && c->mark.is_vague) {
+        at = FOLDED_VAGUE + c->mark.reason;
+    }
     if (t && t->process->pid == c->pid) {
         t->waits.folded[at].n++;
         t->waits.folded[at].dur_ns += dur_ns;
@@ -265,6 +276,10 @@ static void end_interval(struct follow *f, struct target_thread *t,
     if (interval->state == EVENT_STATE_BLOCKED) {
         c.mark = mark_of(&t->waits, interval->start_ts, interval->end_ts);
         learn(&t->waits, &c.mark);
+        if (c.mark.is_known && c.mark.from != EVENT_FROM_EARLIER) {
+            t->waits.after[t->waits.previous] = c.mark;
+        }
+        t->waits.previous = c.mark.reason;
     }
     /* Some of the short ones with a stack of their own show where the folded ones wait. */
     bool is_shown = t->waits.has_stack && interval->state == EVENT_STATE_BLOCKED &&
@@ -318,21 +333,19 @@ static void tell_folded(struct follow *f, struct target_thread *t, int64_t ts)
         if (!t->waits.folded[i].n) {
             continue;
         }
+        bool is_vague = i >= FOLDED_VAGUE && i < FOLDED_REASONS;
         struct event_off_cpu_folded body = {
             .head.ts = ts,
-            .head.flags = i == FOLDED_VAGUE ? EVENT_F_WAIT_IS_VAGUE : 0,
+            .head.flags = is_vague ? EVENT_F_WAIT_IS_VAGUE : 0,
             .pid = t->process->pid,
             .tid = t->tid,
             .state = i == FOLDED_RUNNABLE ? EVENT_STATE_RUNNABLE : EVENT_STATE_BLOCKED,
-            .reason = i == FOLDED_VAGUE     ? EVENT_REASON_LOCK
-                      : i >= FOLDED_REASONS ? (uint8_t)(i - FOLDED_REASONS)
-                                            : EVENT_REASON_OTHER,
+            .reason = i >= FOLDED_REASONS ? (uint8_t)(i - FOLDED_REASONS)
+                      : is_vague          ? (uint8_t)(i - FOLDED_VAGUE)
+                                          : EVENT_REASON_OTHER,
             .n_intervals = t->waits.folded[i].n,
             .dur_ns = t->waits.folded[i].dur_ns,
         };
-        if (i == FOLDED_VAGUE && t->waits.last_futex.is_known) {
-            body.reason = t->waits.last_futex.reason;
-        }
         event_add_off_cpu_folded(&f->batch, &body);
     }
     memset(t->waits.folded, 0, sizeof(t->waits.folded));
@@ -358,7 +371,9 @@ static void tell_time(struct follow *f, struct target_thread *t, int64_t ts, boo
         .is_end = is_end,
     };
     if (l->state == EVENT_STATE_BLOCKED) {
-        body.open_reason = mark_of(&t->waits, l->since_ts, INT64_MAX).reason;
+        struct wait_mark mark = mark_of(&t->waits, l->since_ts, INT64_MAX);
+        body.open_reason = mark.reason;
+        body.head.flags = mark.is_vague ? EVENT_F_WAIT_IS_VAGUE : 0;
     }
     event_add_thread_time(&f->batch, &body);
 }
@@ -406,6 +421,13 @@ void follow_waits_exec(struct follow *f, struct target_thread *t, int64_t ts)
     note_change(f, t);
 }
 
+/* Whether nothing is known of a wait but that it is one. */
+static bool is_blind(const struct thread_waits *w)
+{
+    return !w->has_stack || !w->at_stack.is_known ||
+           (w->at_stack.is_vague && w->at_stack.reason == EVENT_REASON_OTHER);
+}
+
 static void begin_wait(struct follow *f, struct target_thread *t, int64_t ts)
 {
     struct thread_waits *w = &t->waits;
@@ -413,8 +435,9 @@ static void begin_wait(struct follow *f, struct target_thread *t, int64_t ts)
     w->stack.ts = 0;
     bool is_clear =
         w->has_stack && !w->stack.is_chain && w->at_stack.is_known && !w->at_stack.is_vague;
-    if (!is_clear && !w->wanting_at && f->options.has_proc) {
-        w->wanting_at = list_add(&f->waits.wanting, t);
+    if (!is_clear && f->options.has_proc) {
+        w->wanting_at = w->wanting_at ? w->wanting_at : list_add(&f->waits.wanting, t);
+        f->waits.is_blind |= is_blind(w);
     }
 }
 
@@ -456,6 +479,33 @@ void follow_waits_woken(struct follow *f, struct target_thread *t, int64_t ts,
     note_change(f, t);
 }
 
+/* What the registers of a thread that is in futex(2) say: they still are the call's arguments. */
+static void read_arguments(struct follow *f, const struct target_thread *t, const struct record *r,
+                           struct wait_mark *mark)
+{
+    const struct unwind_arch *arch = unwind_arch_of_host();
+    const struct target_process *p = t->process;
+    struct unwind_regs regs;
+    if (!arch || r->sample.is_32_bit ||
+        !unwind_regs_from_perf(arch, r->sample.user_regs, r->sample.n_user_regs, &regs)) {
+        return;
+    }
+    struct wait_futex futex = {.address = regs.value[arch->arguments[0]],
+                               .operation = (uint32_t)regs.value[arch->arguments[1]],
+                               .value = (uint32_t)regs.value[arch->arguments[2]],
+                               .sp = regs.value[arch->sp]};
+    if (wait_futex_may_be_join(&futex)) {
+        const struct target_thread *joined = target_thread(&f->target, (int32_t)futex.value);
+        futex.is_tid = (joined && joined->process == p) ||
+                       (follow_may_read_proc(f) && wait_probe_is_thread(p->pid, futex.value));
+    }
+    enum event_reason reason;
+    enum wait_certainty certainty = wait_futex_reason(&futex, &reason);
+    if (certainty != WAIT_UNKNOWN) {
+        *mark = known(reason, EVENT_FROM_SYSCALL, certainty == WAIT_GUESS);
+    }
+}
+
 bool follow_waits_stack(struct follow *f, struct target_thread *t, const struct record *r,
                         int64_t ts, bool may_wait)
 {
@@ -471,6 +521,10 @@ bool follow_waits_stack(struct follow *f, struct target_thread *t, const struct 
     const struct wait_row *row = wait_kernel_row(&f->waits.kernel, s->addresses, s->n_kernel);
     w->at_stack =
         row ? known(row->reason, EVENT_FROM_KERNEL_STACK, row->is_vague) : (struct wait_mark){0};
+    if (w->at_stack.is_vague &&
+        wait_kernel_is_futex_call(&f->waits.kernel, s->addresses, s->n_kernel)) {
+        read_arguments(f, t, r, &w->at_stack);
+    }
     if (f->options.without_kernel) {
         s->n = follow_drop_kernel(s->addresses, s->n, &s->n_kernel);
     }
@@ -569,9 +623,8 @@ static void probe(struct follow *f, struct target_thread *t)
         return;
     }
     w->seen = known(seen.reason, seen.from, seen.is_vague);
-    w->last = w->seen;
-    if (seen.is_futex && !seen.is_vague) {
-        w->last_futex = w->seen;
+    if (!w->seen.is_vague || w->seen.reason != EVENT_REASON_OTHER) {
+        learn(w, &w->seen);
     }
     note_change(f, t);
 }
@@ -581,6 +634,7 @@ static void probe_some(struct follow *f)
     struct thread_list *list = &f->waits.wanting;
     int64_t now = clock_monotonic_ns();
     size_t n_kept = 0, n_probes = 0;
+    f->waits.is_blind = false;
     for (size_t i = 0; i < list->n; i++) {
         struct target_thread *t = list->items[i];
         bool is_done = false;
@@ -597,6 +651,7 @@ static void probe_some(struct follow *f)
         if (is_done) {
             t->waits.wanting_at = 0;
         } else {
+            f->waits.is_blind |= is_blind(&t->waits);
             list->items[n_kept++] = t;
             t->waits.wanting_at = n_kept;
         }
@@ -624,6 +679,18 @@ static void tell_changed(struct follow *f, int64_t ts)
         }
     }
     list->n = n_kept;
+}
+
+bool follow_is_blind(const struct follow *f)
+{
+    return f->options.has_proc && f->waits.is_blind;
+}
+
+void follow_look(struct follow *f)
+{
+    if (f->options.has_switches && f->options.has_proc) {
+        probe_some(f);
+    }
 }
 
 void follow_waits_tick(struct follow *f, int64_t limit_ts)

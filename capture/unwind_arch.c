@@ -16,6 +16,7 @@ const struct unwind_arch unwind_x86_64 = {
     .call_bytes = 8,
     .perf_mask = 0xff01ff,
     .perf_order = {0, 3, 2, 1, 4, 5, 6, 7, 16, 8, 9, 10, 11, 12, 13, 14, 15},
+    .arguments = {5, 4, 1, 10, 8, 9}, /* rdi rsi rdx r10 r8 r9: syscall(2) */
 };
 
 const struct unwind_arch *unwind_arch_of_host(void)

@@ -23,6 +23,7 @@ struct unwind_arch {
     uint8_t call_bytes;     /* what a call pushes: how far SP lies below the CFA on entry */
     uint64_t perf_mask;     /* perf_event_attr.sample_regs_user */
     uint8_t perf_order[32]; /* DWARF number of each register of a sample, in perf's order */
+    uint8_t arguments[6];   /* of a system call under way, DWARF numbers */
 };
 
 extern const struct unwind_arch unwind_x86_64;

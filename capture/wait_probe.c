@@ -1,6 +1,7 @@
 /* wait_probe.c - see wait_probe.h. */
 #include "capture/wait_probe.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,9 +14,15 @@
 
 #include "base/buf.h"
 #include "base/fd.h"
+#include "capture/proc.h"
 #include "capture/wait_reason.h"
 
-enum { PATH_BYTES = 64, FILE_BYTES_MAX = 1024 };
+enum {
+    PATH_BYTES = 64,
+    FILE_BYTES_MAX = 1024,
+    STATUS_BYTES_MAX = 8192,
+    INNER_THREADS_MAX = 256, /* whose ids are looked up for one wait */
+};
 
 static bool take_hex(char **at, uint64_t *value)
 {
@@ -41,11 +48,16 @@ bool wait_parse_syscall(const char *text, struct wait_place *place)
     return take_hex(&at, &place->sp) && take_hex(&at, &place->pc);
 }
 
-static bool read_file(pid_t pid, pid_t tid, const char *name, struct buf *text)
+static bool read_limited(pid_t pid, pid_t tid, const char *name, size_t limit, struct buf *text)
 {
     char path[PATH_BYTES];
     snprintf(path, sizeof(path), "/proc/%d/task/%d/%s", pid, tid, name);
-    return fd_read_file(path, FILE_BYTES_MAX, text) == 0 && text->len > 0;
+    return fd_read_file(path, limit, text) == 0 && text->len > 0;
+}
+
+static bool read_file(pid_t pid, pid_t tid, const char *name, struct buf *text)
+{
+    return read_limited(pid, tid, name, FILE_BYTES_MAX, text);
 }
 
 static bool read_memory(pid_t pid, uint64_t address, void *bytes, size_t n)
@@ -54,27 +66,71 @@ static bool read_memory(pid_t pid, uint64_t address, void *bytes, size_t n)
     return process_vm_readv(pid, &to, 1, &from, 1, 0) == (ssize_t)n;
 }
 
-/* Whether a number is the id of a thread of the process. */
-static bool is_thread(pid_t pid, uint32_t number)
+/* Whether the process counts its threads in another pid namespace than we do. */
+static bool is_elsewhere(pid_t pid)
+{
+    char path[PATH_BYTES], own[PATH_BYTES] = "", its[PATH_BYTES] = "";
+    snprintf(path, sizeof(path), "/proc/%d/ns/pid", pid);
+    return readlink("/proc/self/ns/pid", own, sizeof(own) - 1) > 0 &&
+           readlink(path, its, sizeof(its) - 1) > 0 && strcmp(own, its) != 0;
+}
+
+/* The id of a thread in its innermost namespace: the last number of NSpid. */
+static uint32_t inner_tid(pid_t pid, pid_t tid)
+{
+    static const char label[] = "\nNSpid:";
+    struct buf text = {0};
+    unsigned long number = 0;
+    if (read_limited(pid, tid, "status", STATUS_BYTES_MAX, &text)) {
+        char *at = strstr(buf_str(&text), label);
+        for (at = at ? at + sizeof(label) - 1 : NULL; at && *at == '\t';) {
+            number = strtoul(at, &at, 10);
+        }
+    }
+    buf_free(&text);
+    return (uint32_t)number;
+}
+
+static bool is_inner_thread(pid_t pid, uint32_t number)
+{
+    struct pid_list threads = {0};
+    bool is_found = false;
+    if (is_elsewhere(pid) && proc_list_threads(pid, &threads) == 0) {
+        for (size_t i = 0; i < threads.n && i < INNER_THREADS_MAX && !is_found; i++) {
+            is_found = inner_tid(pid, threads.pids[i]) == number;
+        }
+    }
+    pid_list_free(&threads);
+    return is_found;
+}
+
+bool wait_probe_is_thread(pid_t pid, uint32_t number)
 {
     char path[PATH_BYTES];
     struct stat st;
     snprintf(path, sizeof(path), "/proc/%d/task/%" PRIu32, pid, number);
-    return number && number <= INT32_MAX && stat(path, &st) == 0;
+    return number && number <= INT32_MAX && (stat(path, &st) == 0 || is_inner_thread(pid, number));
 }
 
-static void refine_futex(pid_t pid, const struct wait_call *call, struct wait_seen *seen)
+static void refine_futex(pid_t pid, const struct wait_place *place, struct wait_seen *seen)
 {
     uint8_t words[WAIT_FUTEX_BYTES];
-    uint64_t address = call->arguments[0];
-    uint32_t operation = (uint32_t)call->arguments[1], value = (uint32_t)call->arguments[2];
-    bool is_there = address >= WAIT_FUTEX_BEFORE &&
-                    read_memory(pid, address - WAIT_FUTEX_BEFORE, words, sizeof(words));
-    seen->is_vague = !wait_futex_reason(operation, value, address, is_there ? words : NULL,
-                                        is_thread(pid, value), &seen->reason);
+    const uint64_t *arguments = place->call.arguments;
+    struct wait_futex futex = {.address = arguments[0],
+                               .operation = (uint32_t)arguments[1],
+                               .value = (uint32_t)arguments[2],
+                               .sp = place->sp};
+    if (futex.address >= WAIT_FUTEX_BEFORE &&
+        read_memory(pid, futex.address - WAIT_FUTEX_BEFORE, words, sizeof(words))) {
+        futex.words = words;
+    }
+    futex.is_tid = wait_futex_may_be_join(&futex) && wait_probe_is_thread(pid, futex.value);
+    seen->is_vague = wait_futex_reason(&futex, &seen->reason) != WAIT_CERTAIN;
 }
 
-/* read and write say nothing of what is at the other end: its link in /proc/PID/fd does. */
+/* read and write say nothing of what is at the other end: its link in /proc/PID/fd does. Only the
+ * link of a file that may be a fifo is followed, and its file system not asked: it may be a network
+ * that does not answer. */
 static enum event_reason file_reason(pid_t pid, uint64_t fd, enum event_reason fallback)
 {
     static const struct {
@@ -87,22 +143,25 @@ static enum event_reason file_reason(pid_t pid, uint64_t fd, enum event_reason f
                  {"anon_inode:inotify", EVENT_REASON_IDLE},
                  {"anon_inode:[fanotify]", EVENT_REASON_IDLE}};
     char path[PATH_BYTES], target[PATH_BYTES] = "";
-    struct stat st;
+    struct statx file = {0};
     snprintf(path, sizeof(path), "/proc/%d/fd/%" PRIu64, pid, fd);
-    if (stat(path, &st) == 0 && S_ISFIFO(st.st_mode)) {
-        return EVENT_REASON_IPC;
-    }
     ssize_t n = readlink(path, target, sizeof(target) - 1);
     for (size_t i = 0; n > 0 && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         if (strncmp(target, kinds[i].kind, strlen(kinds[i].kind)) == 0) {
             return kinds[i].reason;
         }
     }
+    if (n > 0 && target[0] == '/' &&
+        statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_TYPE, &file) == 0 &&
+        S_ISFIFO(file.stx_mode)) {
+        return EVENT_REASON_IPC;
+    }
     return fallback;
 }
 
-static bool by_syscall(pid_t pid, const struct wait_call *call, struct wait_seen *seen)
+static bool by_syscall(pid_t pid, const struct wait_place *place, struct wait_seen *seen)
 {
+    const struct wait_call *call = &place->call;
     const char *name = call->number >= 0 ? wait_syscall_name(call->number) : NULL;
     const struct wait_row *row = name ? wait_row_of(WAIT_SYSCALL, name) : NULL;
     if (!row) {
@@ -110,9 +169,8 @@ static bool by_syscall(pid_t pid, const struct wait_call *call, struct wait_seen
     }
     *seen = (struct wait_seen){
         .reason = row->reason, .from = EVENT_FROM_SYSCALL, .is_vague = row->is_vague};
-    seen->is_futex = row->is_vague;
     if (call->number == SYS_futex) {
-        refine_futex(pid, call, seen);
+        refine_futex(pid, place, seen);
     } else if (call->number == SYS_read || call->number == SYS_write || call->number == SYS_readv ||
                call->number == SYS_writev) {
         seen->reason = file_reason(pid, call->arguments[0], seen->reason);
@@ -120,7 +178,8 @@ static bool by_syscall(pid_t pid, const struct wait_call *call, struct wait_seen
     return true;
 }
 
-static bool by_function(const char *name, struct wait_seen *seen)
+/* *is_inner: what is around that function says it better. */
+static bool by_function(const char *name, struct wait_seen *seen, bool *is_inner)
 {
     const struct wait_row *row = wait_row_of(WAIT_KERNEL_FUNCTION, name);
     if (!row) {
@@ -128,6 +187,7 @@ static bool by_function(const char *name, struct wait_seen *seen)
     }
     *seen = (struct wait_seen){
         .reason = row->reason, .from = EVENT_FROM_WCHAN, .is_vague = row->is_vague};
+    *is_inner = row->is_inner;
     return true;
 }
 
@@ -161,14 +221,16 @@ bool wait_probe(pid_t pid, pid_t tid, struct wait_seen *seen)
     struct buf syscall_text = {0}, wchan = {0};
     struct wait_place place = {.call.number = -1};
     struct wait_seen by_call;
+    bool is_inner = false;
     bool has_call = read_file(pid, tid, "syscall", &syscall_text);
     bool is_blocked = !has_call || wait_parse_syscall(buf_str(&syscall_text), &place);
     bool has_function = is_blocked && read_file(pid, tid, "wchan", &wchan) &&
-                        strcmp(buf_str(&wchan), "0") != 0 && by_function(buf_str(&wchan), seen);
-    bool has_reason = is_blocked && by_syscall(pid, &place.call, &by_call);
-    /* A futex shows the same function whatever it is part of; the arguments know more. Waiting for
-     * a page or a lock of the kernel shows in the function, within any call. */
-    if (has_reason && (!has_function || seen->is_vague)) {
+                        strcmp(buf_str(&wchan), "0") != 0 &&
+                        by_function(buf_str(&wchan), seen, &is_inner);
+    bool has_reason = is_blocked && by_syscall(pid, &place, &by_call);
+    /* A futex shows the same function whatever it is part of, and so does a page; the call knows
+     * more. Waiting for a lock of the kernel shows in the function, within any call. */
+    if (has_reason && (!has_function || seen->is_vague || is_inner)) {
         *seen = by_call;
     }
     buf_free(&syscall_text);

@@ -24,8 +24,7 @@ struct wait_call {
 struct wait_seen {
     enum event_reason reason;
     enum event_reason_source from; /* EVENT_FROM_SYSCALL or EVENT_FROM_WCHAN */
-    bool is_futex;                 /* a futex */
-    bool is_vague;                 /* ... and nothing more is known */
+    bool is_vague; /* a futex; its reason is a guess, EVENT_REASON_OTHER: not even that */
 };
 
 /* False: the thread runs, is gone, or nothing is known. */
@@ -39,6 +38,9 @@ struct wait_place {
 };
 /* False: it runs, is gone, or may not be read. */
 bool wait_probe_place(pid_t pid, pid_t tid, struct wait_place *place);
+
+/* Whether a number is the id that a living thread of the process has in its own pid namespace. */
+bool wait_probe_is_thread(pid_t pid, uint32_t number);
 
 /* Whether the host lets us look into a process; pid 0: into one that is not ours. */
 bool wait_probe_is_allowed(pid_t pid);

@@ -5,7 +5,7 @@
  * with /proc/TID/stack of programs blocked in each call (tests/workloads/waits.c); system calls
  * from their manual pages; futex arguments from glibc 2.31 to 2.41 (nptl/,
  * sysdeps/nptl/futex-internal.h), musl 1.2 (src/thread), Go 1.22 (runtime/lock_futex.go) and
- * Rust 1.80 std (sys/sync).
+ * Rust 1.80 std (sys/sync, sys/pal/unix/futex.rs).
  */
 #include "capture/wait_reason.h"
 
@@ -21,110 +21,119 @@
 
 static const struct wait_row rows[] = {
     /* The kernel, innermost functions that say it all. */
-    {WAIT_KERNEL_FUNCTION, R(LOCK), true,
+    {WAIT_KERNEL_FUNCTION, R(OTHER), true, false,
      "futex_do_wait futex_wait_queue futex_wait_queue_me futex_wait __futex_wait "
      "futex_wait_multiple futex_wait_requeue_pi do_futex",
      "futex: mutex, rwlock, semaphore, condition variable, join"},
-    {WAIT_KERNEL_FUNCTION, R(LOCK), false, "futex_lock_pi rt_mutex_wait_proxy_lock",
+    {WAIT_KERNEL_FUNCTION, R(LOCK), false, false, "futex_lock_pi rt_mutex_wait_proxy_lock",
      "priority inheriting mutex"},
-    {WAIT_KERNEL_FUNCTION, R(SLEEP), false,
+    {WAIT_KERNEL_FUNCTION, R(SLEEP), false, false,
      "hrtimer_nanosleep do_nanosleep common_nsleep common_nsleep_timens "
      "__x64_sys_nanosleep timerfd_read timerfd_read_iter",
      "nanosleep, clock_nanosleep, reading a timer"},
-    {WAIT_KERNEL_FUNCTION, R(READY), false,
+    {WAIT_KERNEL_FUNCTION, R(READY), false, false,
      "poll_schedule_timeout do_poll do_sys_poll do_select core_sys_select ep_poll do_epoll_wait "
      "io_cqring_wait io_cqring_wait_schedule __io_cqring_wait_schedule",
      "poll, select, epoll, waiting for io_uring completions"},
-    {WAIT_KERNEL_FUNCTION, R(IPC), false,
+    {WAIT_KERNEL_FUNCTION, R(IPC), false, false,
      "pipe_read anon_pipe_read fifo_pipe_read pipe_write anon_pipe_write fifo_pipe_write "
      "pipe_wait pipe_wait_readable pipe_wait_writable wait_for_space ipipe_prep opipe_prep",
      "pipes and fifos, either end"},
-    {WAIT_KERNEL_FUNCTION, R(IPC), false,
+    {WAIT_KERNEL_FUNCTION, R(IPC), false, false,
      "wq_sleep do_mq_timedreceive do_mq_timedsend do_msgrcv do_msgsnd",
      "POSIX and System V message queues"},
-    {WAIT_KERNEL_FUNCTION, R(IPC), false,
+    {WAIT_KERNEL_FUNCTION, R(IPC), false, false,
      "do_wait __do_wait kernel_wait4 kernel_waitid wait_for_vfork_done",
      "the end of a child, a vfork"},
-    {WAIT_KERNEL_FUNCTION, R(IPC), false, "eventfd_read eventfd_write", "eventfd"},
-    {WAIT_KERNEL_FUNCTION, R(SEM), false, "do_semtimedop __do_semtimedop", "System V semaphores"},
-    {WAIT_KERNEL_FUNCTION, R(CONN), false,
+    {WAIT_KERNEL_FUNCTION, R(IPC), false, false, "eventfd_read eventfd_write", "eventfd"},
+    {WAIT_KERNEL_FUNCTION, R(SEM), false, false, "do_semtimedop __do_semtimedop",
+     "System V semaphores"},
+    {WAIT_KERNEL_FUNCTION, R(CONN), false, false,
      "inet_csk_accept inet_csk_wait_for_connect unix_accept vsock_accept do_accept "
      "__sys_accept4 inet_wait_for_connect __inet_stream_connect inet_stream_connect "
      "unix_stream_connect unix_wait_for_peer __sys_connect wait_for_partner fifo_open",
      "accept, connect, opening a fifo"},
-    {WAIT_KERNEL_FUNCTION, R(IO_R), false,
+    {WAIT_KERNEL_FUNCTION, R(IO_R), false, false,
      "unix_stream_data_wait unix_stream_read_generic unix_dgram_recvmsg __unix_dgram_recvmsg "
      "udp_recvmsg udpv6_recvmsg packet_recvmsg tcp_recvmsg tcp_recvmsg_locked "
      "sock_recvmsg sock_read_iter __sys_recvfrom netlink_recvmsg",
      "reading from a socket"},
-    {WAIT_KERNEL_FUNCTION, R(IO_W), false,
+    {WAIT_KERNEL_FUNCTION, R(IO_W), false, false,
      "sk_stream_wait_memory sock_alloc_send_pskb sock_wait_for_wmem tcp_sendmsg "
      "tcp_sendmsg_locked unix_stream_sendmsg sock_sendmsg sock_write_iter __sys_sendto",
      "writing to a socket"},
-    {WAIT_KERNEL_FUNCTION, R(IDLE), false,
+    {WAIT_KERNEL_FUNCTION, R(IDLE), false, false,
      "do_sigtimedwait sigsuspend __do_sys_pause __x64_sys_pause signalfd_read "
      "signalfd_read_iter inotify_read fanotify_read",
      "waiting for signals, reading signalfd, inotify, fanotify"},
-    {WAIT_KERNEL_FUNCTION, R(LOCK), false,
+    {WAIT_KERNEL_FUNCTION, R(LOCK), false, false,
      "rwsem_down_read_slowpath rwsem_down_write_slowpath __mutex_lock_slowpath "
      "mutex_lock __mutex_lock __mutex_lock.constprop.0 down_read down_write "
      "fcntl_setlk flock_lock_inode_wait locks_lock_inode_wait posix_lock_inode_wait",
      "locks of the kernel, file locks"},
-    {WAIT_KERNEL_FUNCTION, R(IO_W), false,
+    {WAIT_KERNEL_FUNCTION, R(IO_W), false, false,
      "vfs_fsync_range vfs_fsync do_fsync ksys_sync ksys_sync_helper sync_filesystem "
      "balance_dirty_pages balance_dirty_pages_ratelimited_flags file_write_and_wait_range "
      "folio_wait_writeback generic_perform_write iomap_file_buffered_write vfs_write "
      "ksys_write ksys_pwrite64 do_writev vfs_fallocate do_truncate vfs_unlink do_unlinkat "
      "do_renameat2",
      "writing files, syncing them, removing and renaming"},
-    {WAIT_KERNEL_FUNCTION, R(CONN), false, "path_openat do_filp_open do_sys_openat2",
+    {WAIT_KERNEL_FUNCTION, R(CONN), false, false, "path_openat do_filp_open do_sys_openat2",
      "opening a file"},
-    {WAIT_KERNEL_FUNCTION, R(IO_R), false,
+    {WAIT_KERNEL_FUNCTION, R(IO_R), false, false,
      "filemap_fault do_swap_page filemap_read filemap_get_pages n_tty_read tty_read "
      "wait_for_random_bytes vfs_read ksys_read ksys_pread64 do_readv iterate_dir vfs_statx "
-     "user_path_at_empty folio_wait_bit_common wait_on_page_bit_common do_user_addr_fault",
+     "user_path_at_empty do_user_addr_fault",
      "reading files, terminals, directories, pages from disk or swap"},
+    /* A page that is read, or one that is written back: what is around it knows. */
+    {WAIT_KERNEL_FUNCTION, R(IO_R), false, true,
+     "folio_wait_bit_common folio_wait_bit folio_wait_bit_killable __folio_lock "
+     "__folio_lock_killable __folio_lock_or_retry folio_put_wait_locked wait_on_page_bit_common "
+     "wait_on_page_bit wait_on_page_bit_killable __lock_page __lock_page_killable "
+     "__lock_page_or_retry put_and_wait_on_page_locked",
+     "a page, where nothing around it says what for"},
     /* System calls, where the kernel function is not seen or says nothing. */
-    {WAIT_SYSCALL, R(LOCK), true, "futex futex_waitv futex_wait", "see the futex arguments"},
-    {WAIT_SYSCALL, R(SLEEP), false, "nanosleep clock_nanosleep", "sleep"},
-    {WAIT_SYSCALL, R(READY), false,
+    {WAIT_SYSCALL, R(OTHER), true, false, "futex futex_waitv futex_wait",
+     "see the futex arguments"},
+    {WAIT_SYSCALL, R(SLEEP), false, false, "nanosleep clock_nanosleep", "sleep"},
+    {WAIT_SYSCALL, R(READY), false, false,
      "poll ppoll select pselect6 epoll_wait epoll_pwait epoll_pwait2 io_uring_enter io_getevents",
      "readiness, completions"},
-    {WAIT_SYSCALL, R(IPC), false, "wait4 waitid mq_timedreceive mq_timedsend msgrcv msgsnd vfork",
-     "children, message queues"},
-    {WAIT_SYSCALL, R(SEM), false, "semop semtimedop", "System V semaphores"},
-    {WAIT_SYSCALL, R(CONN), false, "connect accept accept4 open openat openat2 creat",
+    {WAIT_SYSCALL, R(IPC), false, false,
+     "wait4 waitid mq_timedreceive mq_timedsend msgrcv msgsnd vfork", "children, message queues"},
+    {WAIT_SYSCALL, R(SEM), false, false, "semop semtimedop", "System V semaphores"},
+    {WAIT_SYSCALL, R(CONN), false, false, "connect accept accept4 open openat openat2 creat",
      "connections, opening files"},
-    {WAIT_SYSCALL, R(IO_R), false,
+    {WAIT_SYSCALL, R(IO_R), false, false,
      "read readv pread64 preadv preadv2 recvfrom recvmsg recvmmsg getdents64 getrandom stat "
      "newfstatat statx readahead",
      "reading"},
-    {WAIT_SYSCALL, R(IO_W), false,
+    {WAIT_SYSCALL, R(IO_W), false, false,
      "write writev pwrite64 pwritev pwritev2 sendto sendmsg sendmmsg sendfile splice tee fsync "
      "fdatasync sync syncfs sync_file_range msync fallocate ftruncate truncate unlink unlinkat "
      "rename renameat renameat2",
      "writing, syncing"},
-    {WAIT_SYSCALL, R(LOCK), false, "flock fcntl", "file locks"},
-    {WAIT_SYSCALL, R(IDLE), false, "pause rt_sigsuspend rt_sigtimedwait", "signals"},
+    {WAIT_SYSCALL, R(LOCK), false, false, "flock fcntl", "file locks"},
+    {WAIT_SYSCALL, R(IDLE), false, false, "pause rt_sigsuspend rt_sigtimedwait", "signals"},
     /* Functions of libc, libstdc++ and std on the user stack. */
-    {WAIT_USER_FUNCTION, R(IDLE), false,
+    {WAIT_USER_FUNCTION, R(IDLE), false, false,
      "pthread_cond_wait pthread_cond_timedwait pthread_cond_clockwait ___pthread_cond_* "
      "__pthread_cond_* cnd_wait cnd_timedwait std::condition_variable* "
      "std::_V2::condition_variable* std::thread::park* std::sys::sync::condvar* "
      "std::sync::condvar::Condvar::wait* runtime.notesleep runtime.notetsleep* runtime.stopm",
      "condition variables, parked threads"},
-    {WAIT_USER_FUNCTION, R(SEM), false,
+    {WAIT_USER_FUNCTION, R(SEM), false, false,
      "sem_wait sem_timedwait sem_clockwait __new_sem_wait* __sem_wait* __sem_timedwait* "
      "do_futex_wait*",
      "POSIX semaphores"},
-    {WAIT_USER_FUNCTION, R(LOCK), false,
+    {WAIT_USER_FUNCTION, R(LOCK), false, false,
      "pthread_mutex_lock pthread_mutex_timedlock pthread_mutex_clocklock ___pthread_mutex_* "
      "__pthread_mutex_* __lll_lock_wait* lll_lock_wait* pthread_rwlock_* ___pthread_rwlock_* "
      "__pthread_rwlock_* pthread_barrier_wait __pthread_barrier_* mtx_lock mtx_timedlock "
      "__cxa_guard_acquire pthread_once __pthread_once* std::sys::sync::mutex* "
      "std::sys::sync::rwlock* runtime.lock*",
      "mutexes, rwlocks, barriers"},
-    {WAIT_USER_FUNCTION, R(IPC), false,
+    {WAIT_USER_FUNCTION, R(IPC), false, false,
      "pthread_join pthread_timedjoin_np pthread_clockjoin_np __pthread_clockjoin_ex "
      "__pthread_join* thrd_join std::thread::join*",
      "the end of another thread"},
@@ -293,77 +302,118 @@ enum {
     OP_WAIT_REQUEUE_PI = 11,
     OP_LOCK_PI2 = 13,
     OP_PRIVATE = 0x80,
+    OP_REALTIME = 0x100,
     OP_COMMAND = 0x7f,
 };
 
-static uint32_t word_at(const uint8_t *words, int offset)
+enum {
+    TID_LEAST = 4,                 /* smaller values are states of shared rwlocks */
+    OWN_STACK_BYTES = 512,         /* from the stack pointer to pthread_cond_wait's own frame */
+    RUST_RWLOCK_WAITING = 1 << 30, /* READERS_WAITING, and the lock itself below */
+};
+static const uint32_t MUSL_SEM_WAITED = 0x80000000;
+
+static uint32_t word_at(const struct wait_futex *f, int offset)
 {
     uint32_t word;
-    memcpy(&word, words + WAIT_FUTEX_BEFORE + offset, sizeof(word));
+    memcpy(&word, f->words + WAIT_FUTEX_BEFORE + offset, sizeof(word));
     return word;
 }
 
 /* Whether the futex is a signal word of a glibc pthread_cond_t (struct __pthread_cond_s): group g
  * at offset 40 + 4 g; before it two reference counts at 16, two sizes at 24, waiters * 8 + flags at
  * 36. The waiting thread itself is in the counts. */
-static bool is_condition(uint64_t address, const uint8_t *words)
+static bool is_condition(const struct wait_futex *f)
 {
-    int base = address % 8 == 0 ? -40 : -44;
-    uint32_t g = address % 8 == 0 ? 0 : 1;
-    uint32_t refs = word_at(words, base + 16 + 4 * (int)g);
-    uint32_t waiters = word_at(words, base + 36) >> 3;
-    uint32_t sequence = word_at(words, base) >> 1;
+    if (!f->words || f->address % 4 != 0) {
+        return false;
+    }
+    int base = f->address % 8 == 0 ? -40 : -44;
+    uint32_t g = f->address % 8 == 0 ? 0 : 1;
+    uint32_t refs = word_at(f, base + 16 + 4 * (int)g);
+    uint32_t waiters = word_at(f, base + 36) >> 3;
+    uint32_t sequence = word_at(f, base) >> 1;
     return refs >> 1 >= 1 && refs >> 1 <= waiters && waiters <= 1 << 22 && sequence >= 1;
 }
 
 /* Whether it is the value of a glibc sem_t (struct new_sem): 0, with waiters in the high word. */
-static bool is_semaphore(uint64_t address, const uint8_t *words)
+static bool is_semaphore(const struct wait_futex *f)
 {
-    uint32_t waiters = word_at(words, 4);
-    uint32_t is_private = word_at(words, 8);
-    return address % 8 == 0 && word_at(words, 0) == 0 && waiters >= 1 && waiters <= 1 << 22 &&
+    if (!f->words || f->address % 8 != 0) {
+        return false;
+    }
+    uint32_t waiters = word_at(f, 4);
+    uint32_t is_private = word_at(f, 8);
+    return word_at(f, 0) == 0 && waiters >= 1 && waiters <= 1 << 22 &&
            (is_private == 0 || is_private == OP_PRIVATE);
 }
 
-bool wait_futex_reason(uint32_t operation, uint32_t value, uint64_t address, const uint8_t *words,
-                       bool is_tid, enum event_reason *reason)
+/* FUTEX_WAIT_BITSET: what glibc and Rust's std wait with. glibc sets the real-time clock, even
+ * without a timeout, wherever a caller has not asked for the other one; Rust never does. */
+static enum wait_certainty bitset_reason(const struct wait_futex *f, enum event_reason *reason)
 {
-    uint32_t command = operation & OP_COMMAND;
-    bool is_private = operation & OP_PRIVATE;
-    *reason = EVENT_REASON_LOCK;
+    bool is_glibc = f->operation & OP_REALTIME;
+    if (is_condition(f)) {
+        *reason = EVENT_REASON_IDLE;
+    } else if (f->value == 0 && (is_semaphore(f) || (is_glibc && !f->words))) {
+        *reason = EVENT_REASON_SEM; /* or a condition variable, whose function has a name */
+    } else if (f->value == 0 && is_glibc) {
+        return WAIT_UNKNOWN;
+    } else if (is_glibc && !(f->operation & OP_PRIVATE) && f->value >= TID_LEAST) {
+        *reason = EVENT_REASON_IPC; /* pthread_join, of a thread that has not been seen */
+    } else if (is_glibc || f->value == 2) {
+        *reason = EVENT_REASON_LOCK; /* glibc's rwlock, Rust's mutex */
+    } else if (f->value >= RUST_RWLOCK_WAITING && f->value != UINT32_MAX) {
+        *reason = EVENT_REASON_LOCK;
+    } else {
+        *reason = EVENT_REASON_IDLE; /* Rust: thread::park, Condvar */
+    }
+    return WAIT_GUESS;
+}
+
+/* FUTEX_WAIT: glibc's mutexes and barriers, musl, Go. */
+static enum wait_certainty wait_reason(const struct wait_futex *f, enum event_reason *reason)
+{
+    bool is_own_stack = f->sp && f->address - f->sp < OWN_STACK_BYTES;
+    *reason = EVENT_REASON_LOCK; /* contended mutex of glibc, Go, musl; barriers */
+    if (f->value == 0 && is_semaphore(f)) {
+        *reason = EVENT_REASON_SEM;
+    } else if (f->value == 0 && f->operation & OP_PRIVATE) {
+        *reason = EVENT_REASON_IDLE; /* Go: notesleep of an idle worker */
+    } else if (f->value == UINT32_MAX || f->value == MUSL_SEM_WAITED) {
+        *reason = EVENT_REASON_SEM; /* musl: sem_wait, before 1.2.4 and since */
+    } else if (f->value == 2 && is_own_stack) {
+        *reason = EVENT_REASON_IDLE; /* musl: pthread_cond_wait, at a node on its own stack */
+    }
+    return WAIT_GUESS;
+}
+
+bool wait_futex_may_be_join(const struct wait_futex *f)
+{
+    uint32_t command = f->operation & OP_COMMAND;
+    return (command == OP_WAIT || command == OP_WAIT_BITSET) && !(f->operation & OP_PRIVATE) &&
+           f->value != 0 && f->value <= INT32_MAX;
+}
+
+enum wait_certainty wait_futex_reason(const struct wait_futex *f, enum event_reason *reason)
+{
+    uint32_t command = f->operation & OP_COMMAND;
+    *reason = EVENT_REASON_OTHER;
     if (command == OP_LOCK_PI || command == OP_LOCK_PI2) {
-        return true;
+        *reason = EVENT_REASON_LOCK;
+        return WAIT_CERTAIN;
     }
     if (command == OP_WAIT_REQUEUE_PI) {
         *reason = EVENT_REASON_IDLE; /* a condition variable with a PI mutex */
-        return true;
+        return WAIT_CERTAIN;
     }
-    if (command != OP_WAIT && command != OP_WAIT_BITSET) {
-        return false;
-    }
-    if (!is_private && is_tid) {
+    if (f->is_tid && wait_futex_may_be_join(f)) {
         *reason = EVENT_REASON_IPC; /* pthread_join: the kernel clears the id at the end */
-        return true;
+        return WAIT_CERTAIN;
     }
-    if (command == OP_WAIT_BITSET && address % 4 == 0 && words && is_condition(address, words)) {
-        *reason = EVENT_REASON_IDLE;
-        return true;
-    }
-    if (value == 0 && words && is_semaphore(address, words)) {
-        *reason = EVENT_REASON_SEM;
-        return true;
-    }
-    if (value == UINT32_MAX) {
-        /* Rust's thread::park waits with a bitset, musl's sem_wait without. */
-        *reason = command == OP_WAIT_BITSET ? EVENT_REASON_IDLE : EVENT_REASON_SEM;
-        return true;
-    }
-    if (command == OP_WAIT && value == 0 && is_private) {
-        *reason = EVENT_REASON_IDLE; /* Go: notesleep of an idle worker */
-        return true;
-    }
-    return value == 2 ||
-           command == OP_WAIT; /* contended mutex of glibc, Go, Rust; musl, barriers */
+    return command == OP_WAIT_BITSET ? bitset_reason(f, reason)
+           : command == OP_WAIT      ? wait_reason(f, reason)
+                                     : WAIT_UNKNOWN;
 }
 
 /* ---- kernel addresses ---- */
@@ -401,7 +451,7 @@ static void keep_known(struct wait_kernel *k)
         while (next < k->n && k->ranges[next].start == k->ranges[i].start) {
             next++;
         }
-        if (k->ranges[i].row || k->ranges[i].is_soft_irq_call) {
+        if (k->ranges[i].row || k->ranges[i].is_soft_irq_call || k->ranges[i].is_futex_call) {
             struct wait_range range = k->ranges[i];
             range.end = next < k->n ? k->ranges[next].start : range.start + 4096;
             k->ranges[n++] = range;
@@ -433,16 +483,9 @@ static const struct wait_row *row_of_line(const struct strmap *names, const char
 
 /* kernel/softirq.c: both ways lead to handle_softirqs() or __do_softirq(), as irq_exit_rcu() does.
  */
-static bool is_soft_irq_call(const char *name, size_t len)
-{
-    static const char *const names[] = {"do_softirq", "__local_bh_enable_ip"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
+static const char soft_irq_calls[] = "do_softirq __local_bh_enable_ip";
+/* futex_wait(2) and futex_waitv(2) have other arguments, and do not go through do_futex(). */
+static const char futex_calls[] = "do_futex __x64_sys_futex __arm64_sys_futex";
 
 void wait_kernel_read(struct wait_kernel *k, const char *text, size_t len)
 {
@@ -460,9 +503,11 @@ void wait_kernel_read(struct wait_kernel *k, const char *text, size_t len)
             const char *tab = memchr(name, '\t', (size_t)(eol - name));
             size_t n = (size_t)((tab ? tab : eol) - name);
             mem_reserve(&k->ranges, &k->cap, k->n + 1, sizeof(*k->ranges));
-            k->ranges[k->n++] = (struct wait_range){.start = address,
-                                                    .row = row_of_line(&names, name, n),
-                                                    .is_soft_irq_call = is_soft_irq_call(name, n)};
+            k->ranges[k->n++] =
+                (struct wait_range){.start = address,
+                                    .row = row_of_line(&names, name, n),
+                                    .is_soft_irq_call = has_name(soft_irq_calls, name, n),
+                                    .is_futex_call = has_name(futex_calls, name, n)};
         }
         at = eol + 1;
     }
@@ -496,14 +541,27 @@ bool wait_kernel_is_soft_irq_call(const struct wait_kernel *k, const uint64_t *a
     return false;
 }
 
-const struct wait_row *wait_kernel_row(const struct wait_kernel *k, const uint64_t *addresses,
-                                       size_t n)
+bool wait_kernel_is_futex_call(const struct wait_kernel *k, const uint64_t *addresses, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         const struct wait_range *range = range_of(k, addresses[i]);
-        if (range && range->row) {
-            return range->row;
+        if (range && range->is_futex_call) {
+            return true;
         }
     }
-    return NULL;
+    return false;
+}
+
+const struct wait_row *wait_kernel_row(const struct wait_kernel *k, const uint64_t *addresses,
+                                       size_t n)
+{
+    const struct wait_row *inner = NULL;
+    for (size_t i = 0; i < n; i++) {
+        const struct wait_range *range = range_of(k, addresses[i]);
+        if (range && range->row && !range->row->is_inner) {
+            return range->row;
+        }
+        inner = range && range->row && !inner ? range->row : inner;
+    }
+    return inner;
 }

@@ -26,7 +26,9 @@ enum wait_evidence {
 struct wait_row {
     enum wait_evidence evidence;
     enum event_reason reason;
-    bool is_vague; /* a futex, whatever it is part of */
+    bool is_vague; /* a futex, whatever it is part of; the reason is EVENT_REASON_OTHER */
+    bool is_inner; /* waiting for a page, whatever for: a function or call around it says it better
+                    */
     const char *names;
     const char *what; /* for people */
 };
@@ -41,18 +43,29 @@ const struct wait_row *wait_row_of(enum wait_evidence evidence, const char *name
 /* The name of a system call of this machine, NULL if the table knows none by that number. */
 const char *wait_syscall_name(long number);
 
-/* A futex wait by its arguments, as far as they say what it is part of (glibc, musl, Go, Rust):
- * operation and expected value. words: the 72 bytes around the futex, WAIT_FUTEX_BEFORE of them
- * before it, NULL if unreadable. is_tid: value is the id of a living thread. False: they do not. */
+/* The arguments of a futex wait, and what lies around the futex. */
 enum { WAIT_FUTEX_BEFORE = 48, WAIT_FUTEX_BYTES = 72 };
-bool wait_futex_reason(uint32_t operation, uint32_t value, uint64_t address, const uint8_t *words,
-                       bool is_tid, enum event_reason *reason);
+struct wait_futex {
+    uint32_t operation, value; /* value: that the futex was expected to have */
+    uint64_t address, sp;      /* sp: of the waiting thread */
+    const uint8_t
+        *words;  /* WAIT_FUTEX_BYTES, WAIT_FUTEX_BEFORE of them before it; NULL: not known */
+    bool is_tid; /* value is the id of a living thread of the process */
+};
+/* Whether a value that is a thread's id would say that this is the wait for that thread's end. */
+bool wait_futex_may_be_join(const struct wait_futex *futex);
+
+/* What a futex wait is part of (glibc, musl, Go, Rust), as far as its arguments say. A guess is
+ * what no other evidence must contradict: the same call may be part of something else. */
+enum wait_certainty { WAIT_UNKNOWN, WAIT_GUESS, WAIT_CERTAIN };
+enum wait_certainty wait_futex_reason(const struct wait_futex *futex, enum event_reason *reason);
 
 /* The kernel functions of the table by address. A zeroed struct knows none. */
 struct wait_range {
     uint64_t start, end;
     const struct wait_row *row; /* NULL: none of ours begins here */
     bool is_soft_irq_call;      /* by which a thread itself runs the soft interrupts that are due */
+    bool is_futex_call;         /* the system call futex, and not one of its younger siblings */
 };
 struct wait_kernel {
     struct wait_range *ranges;
@@ -65,7 +78,10 @@ void wait_kernel_free(struct wait_kernel *k);
 /* Whether the thread of this kernel stack runs soft interrupts by its own call, as sending to the
  * machine itself does, and not because an interrupt came upon it. */
 bool wait_kernel_is_soft_irq_call(const struct wait_kernel *k, const uint64_t *addresses, size_t n);
-/* The row of the innermost function of a kernel stack (callee first) that has one; NULL: none. */
+/* Whether the kernel stack is that of futex(2): the registers of its caller are its arguments. */
+bool wait_kernel_is_futex_call(const struct wait_kernel *k, const uint64_t *addresses, size_t n);
+/* The row of the innermost function of a kernel stack (callee first) that has one; one that is
+ * is_inner counts if there is no other. NULL: none. */
 const struct wait_row *wait_kernel_row(const struct wait_kernel *k, const uint64_t *addresses,
                                        size_t n);
 

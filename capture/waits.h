@@ -20,14 +20,14 @@ struct target_thread;
 /* Why a thread waits, as far as known. */
 struct wait_mark {
     bool is_known;
-    bool is_vague; /* a futex, of whatever it is part */
+    bool is_vague; /* a futex; reason is a guess, EVENT_REASON_OTHER: not even that */
     uint8_t reason, from;
 };
 
 enum {
     FOLDED_RUNNABLE,
-    FOLDED_VAGUE,
-    FOLDED_REASONS,
+    FOLDED_VAGUE, /* by what the guess is */
+    FOLDED_REASONS = FOLDED_VAGUE + EVENT_N_REASONS,
     N_FOLDED = FOLDED_REASONS + EVENT_N_REASONS,
 };
 
@@ -62,6 +62,10 @@ struct thread_waits {
     struct wait_mark seen;     /* what /proc said last, at seen_ts */
     int64_t seen_ts;
     struct wait_mark last, last_futex; /* what is known of its waits so far */
+    /* What followed on a wait for that reason, the last time that both were known: most threads do
+     * the same things in turns. */
+    struct wait_mark after[EVENT_N_REASONS];
+    uint8_t previous; /* the reason of its last wait */
     struct {
         uint64_t n;
         int64_t dur_ns;
@@ -109,6 +113,7 @@ struct waits {
     size_t n_cpus, cap_cpus;
     struct thread_list changed; /* threads whose ledger changed in this drain */
     struct thread_list wanting; /* blocked, and /proc may know why */
+    bool is_blind;              /* of some of those it is all that can be known */
     struct wait_candidate candidates[CANDIDATES_MAX]; /* a heap, the shortest on top */
     size_t n_candidates, n_candidates_max;
     size_t n_long;  /* intervals that are told whatever the rate, in this drain */

@@ -78,9 +78,10 @@ struct thread {
     struct thread_time time;
     uint32_t wait_callsites[EVENT_N_REASONS]; /* where it last waited with a stack, 0: nowhere */
     struct last_wakeup wakeup;                /* ended the wait that is told next */
-    uint8_t futex_reason; /* what its last futex was part of + 1, 0: not known */
-    bool is_changed;      /* name, start or end */
-    bool has_new_sums;    /* stands in tasks.touched */
+    /* What the function on its stack said of its last futex, + 1, by the guess: 0: nothing yet. */
+    uint8_t futex_reasons[EVENT_N_REASONS];
+    bool is_changed;   /* name, start or end */
+    bool has_new_sums; /* stands in tasks.touched */
 };
 
 struct tasks {

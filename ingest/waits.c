@@ -60,8 +60,14 @@ static uint32_t wait_callsite(struct waits *w, struct thread *th, const struct e
     return stacks_process_root(w->binaries, p);
 }
 
-/* Why it waited: a futex is what a function on its own stack, or on that of an earlier wait, says.
- */
+/* What a futex is where no function says it: what functions said of the last one about which there
+ * was the same guess, else the guess. */
+static uint8_t guessed_reason(const struct thread *th, uint8_t guess)
+{
+    return th->futex_reasons[guess] ? (uint8_t)(th->futex_reasons[guess] - 1) : guess;
+}
+
+/* Why it waited: a futex is what a function on its own stack says, else what is guessed. */
 static void refine(struct waits *w, struct thread *th, const struct event_off_cpu *o,
                    struct state_row *row)
 {
@@ -70,13 +76,15 @@ static void refine(struct waits *w, struct thread *th, const struct event_off_cp
     }
     uint8_t reason = o->n_addresses ? futex_reason(w->binaries->intern, row->callsite) : 0;
     if (reason) {
-        th->futex_reason = reason;
+        row->reason = (uint8_t)(reason - 1);
         row->reason_from = EVENT_FROM_USER_FUNCTION;
-    } else if (th->futex_reason && o->reason_from != EVENT_FROM_EARLIER) {
+        if (o->reason_from != EVENT_FROM_EARLIER) {
+            th->futex_reasons[o->reason] = reason;
+        }
+    } else if (th->futex_reasons[o->reason]) {
+        row->reason = guessed_reason(th, o->reason);
         row->reason_from = EVENT_FROM_EARLIER;
-        reason = th->futex_reason;
     }
-    row->reason = reason ? (uint8_t)(reason - 1) : row->reason;
 }
 
 /* The wakeup that ended this interval, if it was told. */
@@ -130,8 +138,8 @@ void waits_take_folded(struct waits *w, const struct event_off_cpu_folded *o)
                              .n = o->n_intervals,
                              .dur_ns = o->dur_ns};
     if (o->state == EVENT_STATE_BLOCKED) {
-        if ((o->head.flags & EVENT_F_WAIT_IS_VAGUE) && th->futex_reason) {
-            row.reason = (uint8_t)(th->futex_reason - 1);
+        if (o->head.flags & EVENT_F_WAIT_IS_VAGUE) {
+            row.reason = guessed_reason(th, o->reason);
         }
         row.callsite = th->wait_callsites[row.reason];
         if (!row.callsite) {
@@ -203,7 +211,8 @@ void waits_take_time(struct waits *w, const struct event_thread_time *t)
     th->time.n_switches = t->n_switches;
     th->time.open_ts = t->open_ts;
     th->time.open_state = t->open_state;
-    th->time.open_reason = t->open_reason;
+    bool is_vague = t->head.flags & EVENT_F_WAIT_IS_VAGUE;
+    th->time.open_reason = is_vague ? guessed_reason(th, t->open_reason) : t->open_reason;
     th->time.has_ended = t->is_end;
     if (t->start_ts > th->start_ts) {
         tasks_start_later(w->tasks, utid, t->start_ts); /* its time is accounted for from there */

@@ -90,36 +90,86 @@ static void test_syscalls(void **state)
     assert_false(wait_parse_syscall("202 0x7f01 0x189 0x0 0x0 0x0 0xffffffff 0x7f", &place));
 }
 
-enum { WAIT_PRIVATE = 0x80, BITSET_PRIVATE = 0x189, BITSET_SHARED = 0x109 };
+enum { WAIT_SHARED = 0, WAIT_PRIVATE = 0x80, BITSET_PRIVATE = 0x89 };
+enum { BITSET_REALTIME = 0x189, BITSET_REALTIME_SHARED = 0x109 }; /* as glibc waits */
 
 static void put(uint8_t *words, int offset, uint32_t value)
 {
     memcpy(words + WAIT_FUTEX_BEFORE + offset, &value, sizeof(value));
 }
 
-static int futex(uint32_t operation, uint32_t value, uint64_t address, const uint8_t *words,
-                 bool is_tid)
+static void assert_futex(const struct wait_futex *futex, enum wait_certainty certainty,
+                         enum event_reason expected)
 {
     enum event_reason reason;
-    return wait_futex_reason(operation, value, address, words, is_tid, &reason) ? (int)reason : -1;
+    enum wait_certainty got = wait_futex_reason(futex, &reason);
+    if (got != certainty || reason != expected) {
+        fail_msg("operation %#x value %#x: reason %d certainty %d, expected %d %d",
+                 futex->operation, futex->value, (int)reason, (int)got, (int)expected,
+                 (int)certainty);
+    }
 }
 
-static void test_futexes(void **state)
+static void assert_guess(uint32_t operation, uint32_t value, enum event_reason expected)
+{
+    assert_futex(&(struct wait_futex){operation, value, 0x1000, 0x9000, NULL, false}, WAIT_GUESS,
+                 expected);
+}
+
+/* What the arguments alone say. A named function knows better, so none of it is certain. */
+static void test_futex_guesses(void **state)
+{
+    (void)state;
+    assert_guess(WAIT_PRIVATE, 2, EVENT_REASON_LOCK);          /* glibc, Go: a mutex */
+    assert_guess(WAIT_PRIVATE, 0x80000010, EVENT_REASON_LOCK); /* musl: a mutex */
+    assert_guess(WAIT_PRIVATE, 17, EVENT_REASON_LOCK);         /* glibc: a barrier's round */
+    assert_guess(WAIT_PRIVATE, 0, EVENT_REASON_IDLE);          /* Go: notesleep */
+    assert_guess(WAIT_PRIVATE, UINT32_MAX, EVENT_REASON_SEM);  /* musl: sem_wait */
+    assert_guess(WAIT_PRIVATE, 0x80000000, EVENT_REASON_SEM);  /* ... since 1.2.4 */
+    assert_guess(BITSET_REALTIME, 0, EVENT_REASON_SEM);        /* glibc: sem_wait */
+    assert_guess(BITSET_REALTIME, 3, EVENT_REASON_LOCK);       /* glibc: an rwlock */
+    assert_guess(BITSET_REALTIME_SHARED, 4711, EVENT_REASON_IPC);
+    assert_guess(BITSET_REALTIME_SHARED, 2, EVENT_REASON_LOCK);
+    assert_guess(BITSET_PRIVATE, 2, EVENT_REASON_LOCK);          /* Rust: a mutex */
+    assert_guess(BITSET_PRIVATE, 0xffffffff, EVENT_REASON_IDLE); /* ... thread::park */
+    assert_guess(BITSET_PRIVATE, 7, EVENT_REASON_IDLE);          /* ... Condvar */
+    assert_guess(BITSET_PRIVATE, 0x7fffffff, EVENT_REASON_LOCK); /* ... RwLock */
+    /* musl: pthread_cond_wait, at a node in its own frame. */
+    assert_futex(&(struct wait_futex){WAIT_PRIVATE, 2, 0x9080, 0x9000, NULL, false}, WAIT_GUESS,
+                 EVENT_REASON_IDLE);
+}
+
+static void test_futex_certain(void **state)
+{
+    (void)state;
+    enum { LOCK_PI = 6, WAIT_REQUEUE_PI = 11, WAKE = 1 };
+    assert_futex(&(struct wait_futex){.operation = LOCK_PI}, WAIT_CERTAIN, EVENT_REASON_LOCK);
+    assert_futex(&(struct wait_futex){.operation = WAIT_REQUEUE_PI}, WAIT_CERTAIN,
+                 EVENT_REASON_IDLE);
+    assert_futex(&(struct wait_futex){.operation = WAKE}, WAIT_UNKNOWN, EVENT_REASON_OTHER);
+    /* The end of a thread, that the kernel tells whoever waits at its id. */
+    struct wait_futex join = {BITSET_REALTIME_SHARED, 4711, 0x1000, 0, NULL, true};
+    assert_futex(&join, WAIT_CERTAIN, EVENT_REASON_IPC);
+    join.operation = WAIT_SHARED;
+    assert_futex(&join, WAIT_CERTAIN, EVENT_REASON_IPC);
+    join.operation = BITSET_REALTIME; /* the kernel's wakeup would not come there */
+    assert_false(wait_futex_may_be_join(&join));
+    assert_futex(&join, WAIT_GUESS, EVENT_REASON_LOCK);
+    join = (struct wait_futex){.operation = WAIT_SHARED, .value = 0, .is_tid = true};
+    assert_false(wait_futex_may_be_join(&join));
+}
+
+/* What the memory around a futex says. */
+static void test_futex_words(void **state)
 {
     (void)state;
     uint8_t nothing[WAIT_FUTEX_BYTES] = {0}, words[WAIT_FUTEX_BYTES] = {0};
-    assert_int_equal(futex(WAIT_PRIVATE, 2, 0x1000, nothing, false), EVENT_REASON_LOCK);
-    assert_int_equal(futex(BITSET_SHARED, 4711, 0x1000, nothing, true), EVENT_REASON_IPC);
-    assert_int_equal(futex(BITSET_PRIVATE, UINT32_MAX, 0x1000, nothing, false), EVENT_REASON_IDLE);
-    assert_int_equal(futex(WAIT_PRIVATE, 0, 0x1000, NULL, false), EVENT_REASON_IDLE);
-    assert_int_equal(futex(6, 0, 0x1000, NULL, false), EVENT_REASON_LOCK);
-    assert_int_equal(futex(BITSET_PRIVATE, 7, 0x1000, nothing, false), -1);
-    assert_int_equal(futex(1, 7, 0x1000, nothing, false), -1);
-    /* sem_t: value 0, one waiter. */
-    put(words, 4, 1);
+    struct wait_futex futex = {BITSET_REALTIME, 0, 0x1000, 0, words, false};
+    put(words, 4, 1); /* sem_t: value 0, one waiter */
     put(words, 8, 0);
-    assert_int_equal(futex(BITSET_PRIVATE, 0, 0x1000, words, false), EVENT_REASON_SEM);
-    assert_int_equal(futex(BITSET_PRIVATE, 0, 0x1000, NULL, false), -1);
+    assert_futex(&futex, WAIT_GUESS, EVENT_REASON_SEM);
+    futex.operation = BITSET_PRIVATE;
+    assert_futex(&futex, WAIT_GUESS, EVENT_REASON_SEM);
     /* pthread_cond_t, both groups: sequence, references of the group, waiters * 8. */
     for (int g = 0; g < 2; g++) {
         int base = -40 - 4 * g;
@@ -127,9 +177,12 @@ static void test_futexes(void **state)
         put(words, base, 6);
         put(words, base + 16 + 4 * g, 2);
         put(words, base + 36, 8);
-        assert_int_equal(futex(BITSET_PRIVATE, 0, 0x1000 + 4 * (unsigned)g, words, false),
-                         EVENT_REASON_IDLE);
+        futex = (struct wait_futex){BITSET_REALTIME, 0, 0x1000 + 4 * (unsigned)g, 0, words, false};
+        assert_futex(&futex, WAIT_GUESS, EVENT_REASON_IDLE);
     }
+    /* Neither: it must have been one of them, but not any more. */
+    futex = (struct wait_futex){BITSET_REALTIME, 0, 0x1000, 0, nothing, false};
+    assert_futex(&futex, WAIT_UNKNOWN, EVENT_REASON_OTHER);
 }
 
 static void test_kernel(void **state)
@@ -170,12 +223,43 @@ static void test_kernel(void **state)
     wait_kernel_free(&kernel);
 }
 
+/* A page is waited for by reads, faults and syncs alike: the function around it decides. */
+static void test_kernel_pages(void **state)
+{
+    (void)state;
+    static const char text[] = "ffffffff81000000 T folio_wait_bit_common\n"
+                               "ffffffff81001000 T folio_wait_writeback\n"
+                               "ffffffff81002000 T vfs_fsync_range\n"
+                               "ffffffff81003000 T filemap_get_pages\n"
+                               "ffffffff81004000 T do_exit\n"
+                               "ffffffff81005000 T __x64_sys_futex\n"
+                               "ffffffff81006000 T __x64_sys_futex_wait\n"
+                               "ffffffff81007000 T _etext\n";
+    struct wait_kernel kernel = {0};
+    wait_kernel_read(&kernel, text, sizeof(text) - 1);
+    const uint64_t sync[] = {0xffffffff81000010, 0xffffffff81004010, 0xffffffff81002010};
+    const uint64_t writeback[] = {0xffffffff81000010, 0xffffffff81001010};
+    const uint64_t read[] = {0xffffffff81000010, 0xffffffff81003010};
+    const uint64_t alone[] = {0xffffffff81000010, 0xffffffff81004010};
+    assert_int_equal(wait_kernel_row(&kernel, sync, 3)->reason, EVENT_REASON_IO_W);
+    assert_int_equal(wait_kernel_row(&kernel, writeback, 2)->reason, EVENT_REASON_IO_W);
+    assert_int_equal(wait_kernel_row(&kernel, read, 2)->reason, EVENT_REASON_IO_R);
+    assert_int_equal(wait_kernel_row(&kernel, alone, 2)->reason, EVENT_REASON_IO_R);
+    /* Whose registers are the arguments of futex(2). */
+    const uint64_t futex[] = {0xffffffff81004010, 0xffffffff81005010};
+    const uint64_t other_futex[] = {0xffffffff81004010, 0xffffffff81006010};
+    assert_true(wait_kernel_is_futex_call(&kernel, futex, 2));
+    assert_false(wait_kernel_is_futex_call(&kernel, other_futex, 2));
+    wait_kernel_free(&kernel);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),    cmocka_unit_test(test_table),
-        cmocka_unit_test(test_syscalls), cmocka_unit_test(test_futexes),
-        cmocka_unit_test(test_kernel),
+        cmocka_unit_test(test_names),         cmocka_unit_test(test_table),
+        cmocka_unit_test(test_syscalls),      cmocka_unit_test(test_futex_guesses),
+        cmocka_unit_test(test_futex_certain), cmocka_unit_test(test_futex_words),
+        cmocka_unit_test(test_kernel),        cmocka_unit_test(test_kernel_pages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
