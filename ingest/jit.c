@@ -34,7 +34,7 @@ struct jit_source {
 };
 
 struct code_line {
-    uint32_t delta, file, line; /* file: index + 1 */
+    uint32_t delta, file, line; /* file: index + 1, 0: the one that the name tells */
 };
 
 /* A frame of [anon], which waits for a load. */
@@ -225,9 +225,8 @@ static void add_line(struct jit *j, struct jit_space *s, const struct jit_load *
             best = line;
         }
     }
-    if (best) {
+    if (best && best->file) {
         row.file = mem_strdup(j->file_names[best->file - 1]);
-        row.line = best->line;
     } else {
         struct buf name = {0}, file = {0};
         jit_names_read(s->names.data + origin->name, &name, &file, &row.line);
@@ -235,6 +234,7 @@ static void add_line(struct jit *j, struct jit_space *s, const struct jit_load *
         buf_free(&name);
         buf_free(&file);
     }
+    row.line = best ? best->line : row.line;
     if (row.file) {
         store_add_line(j->store, &row);
     }
@@ -396,10 +396,16 @@ void jit_take_mapping(struct jit *j, struct process *p, const struct event_mappi
     }
 }
 
+/* 0: no name of a file. V8 20 writes what it has freed already where a script's name is no plain
+ * string; control bytes give that away, and the function's own name tells the script. */
 static uint32_t file_of(struct jit *j, const char *raw)
 {
     struct buf clean = {0};
     text_clean(&clean, raw, strlen(raw));
+    if (strcmp(buf_str(&clean), raw) != 0) {
+        buf_free(&clean);
+        return 0;
+    }
     uint32_t *id = strmap_put(&j->files, buf_str(&clean), clean.len);
     if (!*id) {
         mem_reserve(&j->file_names, &j->cap_files, j->n_files + 1, sizeof(char *));
