@@ -10,6 +10,7 @@
 #include <sys/auxv.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/fd.h"
@@ -89,6 +90,20 @@ static uint32_t special_binary(struct binaries *b, const char *name, const char 
     return id;
 }
 
+uint32_t binaries_of_process(struct binaries *b, uint32_t upid, const char *path)
+{
+    struct buf identity = {0};
+    bool is_new;
+    buf_addf(&identity, "process %u:%s", upid, path);
+    uint32_t id = binary_id(b, identity.data, identity.len, path, strlen(path), "jit", &is_new);
+    buf_free(&identity);
+    if (is_new) {
+        binaries_item(b, id)->is_loaded = true;
+        binaries_item(b, id)->is_memory = true;
+    }
+    return id;
+}
+
 uint32_t binaries_unknown(struct binaries *b)
 {
     if (!b->unknown) {
@@ -161,11 +176,42 @@ static void open_now(struct binaries *b, struct binary *bin, const struct event_
     }
 }
 
+static bool begins_with(const struct event_mapping *m, const char *text)
+{
+    size_t len = strlen(text);
+    return m->path_len >= len && memcmp(m->path, text, len) == 0;
+}
+
+/* Without a file, also where it was given a name ([anon:v8]). */
 static bool is_anonymous(const struct event_mapping *m)
 {
-    static const char anon[] = "[anon]";
-    return m->path_len == 0 || (m->path_len >= 2 && memcmp(m->path, "//", 2) == 0) ||
-           (m->path_len == sizeof(anon) - 1 && memcmp(m->path, anon, sizeof(anon) - 1) == 0);
+    return m->path_len == 0 || begins_with(m, "//") || begins_with(m, "[anon]") ||
+           begins_with(m, "[anon:");
+}
+
+/* Memory with a file name: code is put there at run time, unless it turns out to be a program. */
+static bool is_shared_memory(const struct event_mapping *m)
+{
+    return begins_with(m, "/memfd:") || begins_with(m, "/dev/zero") || begins_with(m, "/SYSV");
+}
+
+static bool is_elf(int fd)
+{
+    char magic[4];
+    return fd >= 0 && pread(fd, magic, sizeof(magic), 0) == sizeof(magic) &&
+           memcmp(magic, "\177ELF", sizeof(magic)) == 0;
+}
+
+/* jit-PID.dump: a runtime maps it executable so that profilers find it. */
+static bool is_dump_marker(const struct event_mapping *m)
+{
+    static const char suffix[] = ".dump";
+    size_t n = m->path_len, n_suffix = sizeof(suffix) - 1;
+    const char *slash = memrchr(m->path, '/', n);
+    const char *name = slash ? slash + 1 : m->path;
+    n -= (size_t)(name - m->path);
+    return m->inode && n >= 4 + n_suffix && memcmp(name, "jit-", 4) == 0 &&
+           memcmp(name + n - n_suffix, suffix, n_suffix) == 0;
 }
 
 /* What tells a file from another that got the same inode or was written over it: its size and
@@ -188,14 +234,38 @@ static void add_generation(struct buf *identity, const struct event_mapping *m)
     buf_free(&path);
 }
 
-uint32_t binaries_of_mapping(struct binaries *b, const struct event_mapping *m, bool is_main)
+/* What a new file is beyond its name. */
+static void look_at_file(struct binaries *b, struct binary *bin, const struct event_mapping *m)
+{
+    if (b->without_files) {
+        bin->is_loaded = true;
+    } else {
+        open_now(b, bin, m);
+    }
+    if (is_dump_marker(m)) {
+        bin->kind = "jit";
+        bin->is_dump = true;
+        bin->is_loaded = true;
+        bin->note = bin->fd < 0 ? bin->note : NULL;
+    } else if (is_shared_memory(m) && !b->without_files && !is_elf(bin->fd)) {
+        bin->kind = "jit";
+        bin->is_memory = true;
+        bin->is_loaded = true;
+        bin->note = NULL;
+        b->n_fds -= bin->fd >= 0;
+        fd_close(&bin->fd);
+    }
+}
+
+uint32_t binaries_of_mapping(struct binaries *b, const struct event_mapping *m, uint32_t upid,
+                             bool is_main)
 {
     if (m->path_len >= 6 && memcmp(m->path, "[vdso]", 6) == 0) {
         bool is_vdso_new;
         return binary_id(b, "[vdso]", 6, "[vdso]", 6, "vdso", &is_vdso_new);
     }
     if (is_anonymous(m)) {
-        return special_binary(b, "[anon]", "jit");
+        return binaries_of_process(b, upid, "[anon]");
     }
     if (m->inode == 0 && m->path[0] == '[') {
         char name[64];
@@ -216,10 +286,8 @@ uint32_t binaries_of_mapping(struct binaries *b, const struct event_mapping *m, 
     uint32_t id = binary_id(b, identity.data, identity.len, m->path, m->path_len,
                             is_main ? "main" : "shared", &is_new);
     buf_free(&identity);
-    if (is_new && b->without_files) {
-        binaries_item(b, id)->is_loaded = true;
-    } else if (is_new) {
-        open_now(b, binaries_item(b, id), m);
+    if (is_new) {
+        look_at_file(b, binaries_item(b, id), m);
     }
     return id;
 }
@@ -274,6 +342,9 @@ int binaries_open_code(const struct binaries *b, uint32_t binary)
 {
     struct stat st;
     const struct binary *bin = binary && binary <= b->n_items ? binaries_item(b, binary) : NULL;
+    if (bin && bin->is_dump && bin->fd >= 0) {
+        return fcntl(bin->fd, F_DUPFD_CLOEXEC, 3);
+    }
     if (!bin || bin->fd < 0 || !bin->is_loaded || fstat(bin->fd, &st) != 0 ||
         st.st_size != bin->code_bytes ||
         (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec != bin->code_mtime_ns) {

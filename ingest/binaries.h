@@ -26,6 +26,8 @@ struct binary {
     const char *names_from; /* static */
     const char *note;       /* static, or NULL */
     bool is_changed;        /* differs from its row */
+    bool is_memory;         /* not a file: code made at run time may be there (jit.h) */
+    bool is_dump;           /* a jitdump: code lies at file offsets */
 
     char *open_path; /* how the file is opened again, NULL: not a file */
     uint64_t device, inode;
@@ -44,6 +46,7 @@ struct binary {
 
 struct binaries {
     struct intern *intern;
+    struct jit *jit;       /* code made at run time; NULL: nobody knows; borrowed */
     struct naming *naming; /* looks for better names than the files have; NULL: nobody; borrowed */
     struct binary *items;  /* id is index + 1 */
     size_t n_items, n_written, cap_items;
@@ -65,9 +68,12 @@ void binaries_init(struct binaries *b, struct intern *intern, const char *kallsy
                    bool without_files);
 void binaries_fini(struct binaries *b);
 
-/* The binary of a mapping, registered when new. is_main: the first file of a fresh address space.
- */
-uint32_t binaries_of_mapping(struct binaries *b, const struct event_mapping *m, bool is_main);
+/* The binary of a mapping of process upid, registered when new. is_main: the first file of a fresh
+ * address space. */
+uint32_t binaries_of_mapping(struct binaries *b, const struct event_mapping *m, uint32_t upid,
+                             bool is_main);
+/* What stands for code that a process made at run time: [anon], or the file that tells of it. */
+uint32_t binaries_of_process(struct binaries *b, uint32_t upid, const char *path);
 /* The binary of addresses that no mapping holds. */
 uint32_t binaries_unknown(struct binaries *b);
 
@@ -95,8 +101,7 @@ uint32_t binaries_symbol(struct binaries *b, const struct frame *frame);
 /* The symbol of a function that is inlined somewhere in a binary. */
 uint32_t binaries_inlined(struct binaries *b, uint32_t binary, const char *linkage_name);
 /* A new descriptor of the file whose tables were read, -1 if it is not open or was written to
- * since.
- */
+ * since; of a jitdump also while it grows. */
 int binaries_open_code(const struct binaries *b, uint32_t binary);
 /* Gives the function that begins at an ELF virtual address a symbol, if one does. */
 void binaries_name_start(struct binaries *b, uint32_t binary, uint64_t address);

@@ -21,6 +21,7 @@
 #include "ingest/binaries.h"
 #include "ingest/code.h"
 #include "ingest/intern.h"
+#include "ingest/jit.h"
 #include "ingest/late_names.h"
 #include "ingest/naming.h"
 #include "ingest/stacks.h"
@@ -48,6 +49,7 @@ struct ingest {
     struct store store;
     struct waits waits;
     struct late_names late_names;
+    struct jit jit;
     atomic_bool is_renaming; /* names shall be looked for once more */
     char *path, *reserve_path;
     int64_t start_ts, last_ts, max_bytes, max_folded;
@@ -98,6 +100,7 @@ int ingest_open(struct ingest **out, const struct ingest_options *options,
     if (options->with_debug_info && !options->without_files) {
         late_names_init(&in->late_names, &in->binaries, &in->store);
     }
+    jit_init(&in->jit, &in->binaries, &in->store, run->start_ts, !options->without_files);
     in->binaries.kallsyms_fd = options->kallsyms_fd > 0 ? options->kallsyms_fd : -1;
     in->path = mem_strdup(options->path);
     struct buf reserve = {0};
@@ -120,8 +123,9 @@ static void take_mapping(struct ingest *in, const struct event_mapping *m)
 {
     struct process *p = tasks_process(&in->tasks, tasks_upid(&in->tasks, m->head.ts, m->pid));
     bool is_file = m->inode != 0;
-    uint32_t binary = binaries_of_mapping(&in->binaries, m, is_file && !p->has_file);
+    uint32_t binary = binaries_of_mapping(&in->binaries, m, p->upid, is_file && !p->has_file);
     p->has_file |= is_file;
+    jit_take_mapping(&in->jit, p, m, binary);
     uint64_t end;
     if (__builtin_add_overflow(m->start, m->size, &end)) {
         return;
@@ -131,12 +135,11 @@ static void take_mapping(struct ingest *in, const struct event_mapping *m)
     p->version++;
     p->space = p->space ? p->space : space_new();
     if (space_map(&p->space, &mapping) == 0) {
-        uint32_t upid = (uint32_t)(p - in->tasks.processes) + 1;
         store_add_mapping(&in->store, &(struct mapping_row){.ts = m->head.ts,
                                                             .start = m->start,
                                                             .size = m->size,
                                                             .file_offset = m->file_offset,
-                                                            .upid = upid,
+                                                            .upid = p->upid,
                                                             .binary = binary});
     }
 }
@@ -208,9 +211,9 @@ static void take_sample(struct ingest *in, const struct event_sample *s)
     p->space = p->space ? p->space : space_new();
     bool is_truncated = s->stack_end != EVENT_STACK_END_ROOT;
     const struct stack_text text = {s->addresses, s->n_kernel, s->n_addresses};
-    uint32_t callsite = stacks_callers(&in->binaries, th, p, &is_truncated, &text);
+    uint32_t callsite = stacks_callers(&in->binaries, th, p, ts, &is_truncated, &text);
     store_count_stack(&in->store, stacks_end(s->stack_end, is_truncated), s->is_guessed, false);
-    uint32_t frame = stacks_leaf(&in->binaries, p->space, &text);
+    uint32_t frame = stacks_leaf(&in->binaries, p, &text);
     th->sample_callsite = callsite;
     th->sample_frame = frame;
     const uint64_t *counters = counters_of(in, utid, s);
@@ -362,7 +365,8 @@ static void note_commit(struct ingest *in, int64_t began)
     int64_t took = clock_monotonic_ns() - began;
     struct timespec cpu;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
-    uint64_t memory = intern_bytes(&in->intern) + binaries_bytes(&in->binaries);
+    uint64_t memory =
+        intern_bytes(&in->intern) + binaries_bytes(&in->binaries) + jit_bytes(&in->jit);
     memory += in->late_names.naming ? naming_bytes(in->late_names.naming) : 0;
     pthread_mutex_lock(&in->stats_lock);
     struct ingest_stats *st = &in->stats;
@@ -452,7 +456,8 @@ int ingest_commit(struct ingest *in, struct err *e)
  * complete, but inlined functions count as the ones they are inlined into. */
 static void make_tree_anew(struct ingest *in)
 {
-    if (in->late_names.has_new_tree && in->intern.n_samples <= NEW_TREE_SAMPLES) {
+    if ((in->late_names.has_new_tree || in->jit.has_moved) &&
+        in->intern.n_samples <= NEW_TREE_SAMPLES) {
         struct err ignored;
         store_close(&in->store);
         ingest_rebuild_names(in->path, &ignored);
@@ -470,6 +475,7 @@ int ingest_finish(struct ingest *in, const char *stop_reason, int64_t end_ts, st
     int rc = 0;
     if (!in->has_failed) {
         int64_t began = clock_monotonic_ns();
+        jit_finish(&in->jit, NAMES_END_MS);
         late_names_finish(&in->late_names, NAMES_END_MS, false);
         rc = store_commit(&in->store, &in->intern, &in->binaries, &in->tasks, true, e);
         if (rc == 0) {
@@ -515,6 +521,7 @@ static void *loop(void *arg)
                 late_names_retry(&in->late_names);
             }
             in->has_data |= late_names_step(&in->late_names);
+            in->has_data |= jit_step(&in->jit);
             if (in->has_data) {
                 ingest_commit(in, NULL);
             }
@@ -550,6 +557,7 @@ void ingest_close(struct ingest *in)
         pthread_join(in->thread, NULL);
     }
     late_names_fini(&in->late_names);
+    jit_fini(&in->jit);
     store_fini(&in->store);
     binaries_fini(&in->binaries);
     tasks_free(&in->tasks);

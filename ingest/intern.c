@@ -391,6 +391,17 @@ void intern_settle(struct intern *in)
     in->n_batch = 0;
 }
 
+uint64_t intern_n_unnamed(const struct intern *in)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < in->frame_sums.n_rows; i++) {
+        const struct lazy_row *row = &in->frame_sums.rows[i];
+        uint32_t symbol = in->frames[row->a - 1].symbol;
+        n += in->symbol_kinds[symbol - 1] == SYMBOL_UNNAMED ? row->sums.n_self : 0;
+    }
+    return n;
+}
+
 uint64_t intern_n_pending(const struct intern *in)
 {
     const struct lazy_table *tables[] = {&in->tree, &in->symbol_sums, &in->thread_sums,

@@ -159,6 +159,8 @@ void intern_waits(struct intern *in, uint32_t callsite, uint32_t marker, uint64_
 /* Carries what the stacks gained since the last call into the summary tables. */
 void intern_settle(struct intern *in);
 
+/* Samples whose pc has no name, of those that were settled. */
+uint64_t intern_n_unnamed(const struct intern *in);
 /* Samples that slow summaries may still lack. */
 uint64_t intern_n_pending(const struct intern *in);
 size_t intern_bytes(const struct intern *in);

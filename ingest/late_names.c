@@ -130,19 +130,6 @@ static void take(struct late_names *l, struct naming_result *r)
     take_rows(l, r);
 }
 
-/* Samples whose pc has no name, after some got one. */
-static void count_unnamed(struct late_names *l)
-{
-    const struct intern *in = l->binaries->intern;
-    uint64_t n = 0;
-    for (size_t i = 0; i < in->frame_sums.n_rows; i++) {
-        const struct lazy_row *row = &in->frame_sums.rows[i];
-        uint32_t symbol = in->frames[row->a - 1].symbol;
-        n += in->symbol_kinds[symbol - 1] == SYMBOL_UNNAMED ? row->sums.n_self : 0;
-    }
-    l->store->counts.n_unnamed = n;
-}
-
 static bool take_all(struct late_names *l)
 {
     bool has_any = false, has_names = false;
@@ -154,7 +141,7 @@ static bool take_all(struct late_names *l)
         naming_free_result(r);
     }
     if (has_names) {
-        count_unnamed(l);
+        l->store->counts.n_unnamed = intern_n_unnamed(l->binaries->intern);
     }
     return has_any;
 }

@@ -28,6 +28,8 @@ struct names;
     X(DEBUG_FILE, "debug_file")                                                                    \
     X(DEBUGINFOD, "debuginfod")                                                                    \
     X(DWARF, "dwarf")                                                                              \
+    X(PERF_MAP, "perf_map")                                                                        \
+    X(JITDUMP, "jitdump")                                                                          \
     X(KALLSYMS, "kallsyms")
 enum names_source {
 #define X(name, text) NAMES_##name,

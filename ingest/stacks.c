@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "ingest/jit.h"
 
 enum {
     SHORT_WALK = 4,      /* levels that are looked up as fast as the whole stack is hashed */
@@ -18,9 +19,9 @@ static const uint64_t HASH_B = 0xa54ff53a5f1d36f1ULL;
 
 /* The frame of a user address; is_return: a return address, whose call lies one byte before it. 0:
  * a return address that no mapping holds, which is none. */
-static uint32_t user_frame(struct binaries *b, struct space *space, uint64_t address,
-                           bool is_return)
+static uint32_t user_frame(struct binaries *b, struct process *p, uint64_t address, bool is_return)
 {
+    struct space *space = p->space;
     struct map *known = is_return ? &space->returns : &space->pcs;
     uint32_t id = map_get(known, address);
     if (id) {
@@ -28,6 +29,13 @@ static uint32_t user_frame(struct binaries *b, struct space *space, uint64_t add
     }
     uint64_t at = address - is_return;
     const struct space_mapping *m = space_find(space, at);
+    bool is_memory = m && b->items[m->binary - 1].is_memory;
+    if (b->jit && (is_memory || (!m && p->jit.space))) {
+        id = jit_frame(b->jit, p, at, is_return, is_memory);
+        if (id) { /* not remembered here: another time, another code */
+            return id;
+        }
+    }
     if (!m && is_return) {
         return 0;
     }
@@ -44,13 +52,13 @@ static uint32_t user_frame(struct binaries *b, struct space *space, uint64_t add
 
 /* Caller number i of a sample (leaf first): what kind of address it is follows from where it
  * stands: the innermost user address below kernel frames is where the kernel was entered, a pc. */
-static uint32_t caller_frame(struct binaries *b, struct space *space, const struct stack_text *s,
+static uint32_t caller_frame(struct binaries *b, struct process *p, const struct stack_text *s,
                              size_t i)
 {
     if (i < s->n_kernel) {
         return binaries_kernel_frame(b, s->addresses[i], true);
     }
-    return user_frame(b, space, s->addresses[i], i != s->n_kernel);
+    return user_frame(b, p, s->addresses[i], i != s->n_kernel);
 }
 
 uint32_t stacks_process_root(struct binaries *b, struct process *p)
@@ -159,7 +167,7 @@ static uint32_t walk_callers(struct binaries *b, struct thread *th, struct proce
     uint32_t callsite = i ? last->callsites[i - 1] : root;
     for (; i < n; i++) {
         size_t at = s->n_addresses - 1u - i;
-        uint32_t frame = caller_frame(b, p->space, s, at);
+        uint32_t frame = caller_frame(b, p, s, at);
         if (!frame) {
             callsite = *is_cut ? root : cut_root(b, root);
             last->n_cut = i + 1;
@@ -177,9 +185,12 @@ static uint32_t walk_callers(struct binaries *b, struct thread *th, struct proce
     return callsite;
 }
 
-uint32_t stacks_callers(struct binaries *b, struct thread *th, struct process *p, bool *is_cut,
-                        const struct stack_text *s)
+uint32_t stacks_callers(struct binaries *b, struct thread *th, struct process *p, int64_t ts,
+                        bool *is_cut, const struct stack_text *s)
 {
+    if (b->jit) {
+        jit_enter(b->jit, p, ts);
+    }
     uint32_t root = stacks_process_root(b, p);
     root = *is_cut ? cut_root(b, root) : root;
     p->space = p->space ? p->space : space_new(); /* it has ended */
@@ -203,8 +214,8 @@ unsigned stacks_end(unsigned end, bool is_cut)
     return is_cut && end == EVENT_STACK_END_ROOT ? EVENT_STACK_END_NO_MAPPING : end;
 }
 
-uint32_t stacks_leaf(struct binaries *b, struct space *space, const struct stack_text *s)
+uint32_t stacks_leaf(struct binaries *b, struct process *p, const struct stack_text *s)
 {
     return s->n_kernel ? binaries_kernel_frame(b, s->addresses[0], false)
-                       : user_frame(b, space, s->addresses[0], false);
+                       : user_frame(b, p, s->addresses[0], false);
 }

@@ -160,7 +160,7 @@ void store_add_bucket(struct store *s, uint32_t utid, const struct bucket *sums)
 
 /* Takes file. */
 void store_add_line(struct store *s, const struct line_row *row);
-/* frame.symbol of a row that may be written already is now what in->frames says. */
+/* A frame whose row may be written already is now what in->frames says. */
 void store_move_frame(struct store *s, uint32_t frame);
 void store_add_state(struct store *s, const struct state_row *row);
 void store_add_folded(struct store *s, const struct folded_row *row);

@@ -92,8 +92,10 @@ UPDATE symbol
    SET kind = :kind, name = :name, linkage_name = :linkage_name, size = :size, source = :source
  WHERE id = :id;
 
---@ set_frame_symbol
-UPDATE frame SET symbol = :symbol WHERE id = :id;
+--@ set_frame
+UPDATE frame
+   SET binary = :binary, rel_address = :rel_address, symbol = :symbol
+ WHERE id = :id;
 
 --@ put_frame_line
 INSERT INTO frame_line (frame, depth, symbol, file, line)

@@ -372,10 +372,13 @@ static void write_renames(struct store *s, struct intern *in)
 
 static void write_moved_frames(struct store *s, const struct intern *in)
 {
-    struct stmt *st = db_stmt(s->db, &sql_set_frame_symbol);
+    struct stmt *st = db_stmt(s->db, &sql_set_frame);
     for (size_t i = 0; i < s->n_moved_frames; i++) {
-        stmt_bind_int(st, set_frame_symbol_p_id, s->moved_frames[i]);
-        stmt_bind_int(st, set_frame_symbol_p_symbol, in->frames[s->moved_frames[i] - 1].symbol);
+        const struct frame *f = &in->frames[s->moved_frames[i] - 1];
+        stmt_bind_int(st, set_frame_p_id, s->moved_frames[i]);
+        stmt_bind_int(st, set_frame_p_binary, f->binary);
+        stmt_bind_int(st, set_frame_p_rel_address, (int64_t)f->rel_address);
+        stmt_bind_int(st, set_frame_p_symbol, f->symbol);
         store_run_row(s, st);
     }
     s->n_moved_frames = 0;

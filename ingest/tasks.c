@@ -111,13 +111,15 @@ uint32_t tasks_start_process(struct tasks *t, int64_t ts, int32_t pid, int32_t p
     uint32_t parent = parent_pid ? map_get(&t->by_pid, (uint64_t)(uint32_t)parent_pid) : 0;
     mem_reserve(&t->processes, &t->cap_processes, t->n_processes + 1, sizeof(*t->processes));
     struct process *p = &t->processes[t->n_processes];
-    *p = (struct process){.pid = pid, .parent_upid = parent, .start_ts = ts};
+    *p = (struct process){
+        .upid = (uint32_t)t->n_processes + 1, .pid = pid, .parent_upid = parent, .start_ts = ts};
     const struct process *from = parent ? tasks_process(t, parent) : NULL;
     p->name = name_len || !from ? clean(name, name_len) : mem_strdup(from->name);
     p->cmdline = cmdline_len || !from || !from->cmdline ? clean_cmdline(cmdline, cmdline_len)
                                                         : mem_strdup(from->cmdline);
     p->space = from && from->space ? space_ref(from->space) : space_new();
     p->has_file = from && from->has_file;
+    p->jit = (struct process_jit){.space = from ? from->jit.space : NULL, .fork_ts = ts};
     uint32_t upid = (uint32_t)++t->n_processes;
     *map_put(&t->by_pid, (uint64_t)(uint32_t)pid) = upid;
     return upid;
@@ -151,6 +153,7 @@ void tasks_exec(struct tasks *t, int64_t ts, int32_t pid, const char *name, size
     set_text(&p->cmdline, clean_cmdline(cmdline, cmdline_len));
     space_unref(p->space);
     p->space = space_new();
+    p->jit = (struct process_jit){0};
     p->version++;
     p->root = 0;
     p->has_file = false;

@@ -13,7 +13,19 @@
 #include "capture/event.h"
 #include "ingest/space.h"
 
+struct jit_space;
+
+/* Code that it made at run time (jit.h). */
+struct process_jit {
+    struct jit_space *space; /* its own, or its parent's at the fork; NULL: none is known */
+    int64_t fork_ts;         /* from then on the parent's code is no longer this one's */
+    int64_t ts;              /* of the stack that is looked at */
+    int64_t from_ts, to_ts;  /* addresses mean the same in [from, to) */
+    uint32_t version;        /* ... as of this version of space */
+};
+
 struct process {
+    uint32_t upid;
     int32_t pid;
     uint32_t parent_upid;     /* 0: none */
     char *name;               /* clean text */
@@ -22,7 +34,8 @@ struct process {
     struct space *space;      /* NULL after its end */
     uint32_t version; /* of its mappings: raised whenever an address may mean something else */
     uint32_t root;    /* callsite of the process's name, 0: not made since the last exec */
-    bool has_file;    /* a file was mapped since the last exec */
+    struct process_jit jit;
+    bool has_file; /* a file was mapped since the last exec */
     bool is_changed;
 };
 

@@ -47,10 +47,9 @@ static uint32_t wait_callsite(struct waits *w, struct thread *th, const struct e
     *from = o->stack_from;
     if (text.n_addresses) {
         bool is_truncated = o->stack_end != EVENT_STACK_END_ROOT;
-        uint32_t callsite = stacks_callers(w->binaries, th, p, &is_truncated, &text);
+        uint32_t callsite = stacks_callers(w->binaries, th, p, o->head.ts, &is_truncated, &text);
         store_count_stack(w->store, stacks_end(o->stack_end, is_truncated), o->is_guessed, true);
-        return intern_callsite(w->binaries->intern, callsite,
-                               stacks_leaf(w->binaries, p->space, &text));
+        return intern_callsite(w->binaries->intern, callsite, stacks_leaf(w->binaries, p, &text));
     }
     if (th->sample_callsite) {
         *from = EVENT_STACK_LAST_SAMPLE;
@@ -170,9 +169,8 @@ static uint32_t waker_callsite(struct waits *w, uint32_t utid, const struct even
     struct thread *th = tasks_thread(w->tasks, utid);
     struct process *p = tasks_process(w->tasks, th->upid);
     bool is_truncated = o->stack_end != EVENT_STACK_END_ROOT;
-    uint32_t callsite = stacks_callers(w->binaries, th, p, &is_truncated, &text);
-    return intern_callsite(w->binaries->intern, callsite,
-                           stacks_leaf(w->binaries, p->space, &text));
+    uint32_t callsite = stacks_callers(w->binaries, th, p, o->wake_ts, &is_truncated, &text);
+    return intern_callsite(w->binaries->intern, callsite, stacks_leaf(w->binaries, p, &text));
 }
 
 void waits_take_wakeup(struct waits *w, const struct event_wakeup *o)

@@ -138,7 +138,8 @@ WHERE s.ts > :after
     AND f.symbol = :symbol;
 
 --@ symbols_of_binary
--- Where the named functions of a file are.
+-- Where the named functions of a file are. Code made at run time calls by where it lay in memory,
+-- which its place in a jitdump does not tell.
 -- :binary INTEGER  binary.id
 -- => symbol, rel_address, size (bytes)
 SELECT
@@ -149,6 +150,7 @@ FROM symbol
 WHERE binary = :binary
     AND kind = 'function'
     AND rel_address IS NOT NULL
+    AND source NOT IN ('jitdump', 'perf_map')
 ORDER BY rel_address;
 
 --@ annotate_frame_lines

@@ -35,8 +35,14 @@ static const char *why(const struct row *r, const char **help)
     static const char *const gone[] = {"deleted", "replaced", "unreadable", NULL};
     static const char *const kernel[] = {"kernel", "module", NULL};
     *help = "";
+    if (strcmp(r->kind, "jit") == 0 && strcmp(r->binary, "[anon]") == 0) {
+        *help = "let the runtime tell: node --perf-prof (lines and code, too) or "
+                "--perf-basic-prof, java -XX:+DumpPerfMapAtExit or perf-map-agent, "
+                "DOTNET_PerfMapEnabled=1, python3 -X perf";
+        return "JIT without a map: code made at run time that no jitdump or perf map names";
+    }
     if (strcmp(r->kind, "jit") == 0) {
-        return "code made at run time: no file has its names";
+        return r->note[0] ? r->note : "code made at run time: no file has its names";
     }
     if (strcmp(r->kind, "unknown") == 0) {
         return "addresses that no mapping holds";

@@ -12,6 +12,7 @@
 #include "base/elf_code.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "schema/code.sql.h"
 
 enum {
@@ -21,8 +22,11 @@ enum {
 
 struct code_file {
     int64_t binary;       /* 0: none */
-    struct elf_code *elf; /* NULL: cannot be had */
-    struct err why;       /* then */
+    struct elf_code *elf; /* NULL: cannot be had, or is_dump */
+    bool is_dump;         /* a jitdump: code lies at file offsets of fd */
+    bool is_found;        /* ... by its path: it may be another's */
+    int fd;               /* of is_dump only */
+    struct err why;       /* why there is neither */
     int64_t used;         /* the larger, the later */
 };
 
@@ -38,8 +42,9 @@ struct code_reader {
 struct function {
     int64_t symbol, binary;
     uint64_t rel_address, size;
-    char *name, *path, *kind, *build_id;
+    char *name, *linkage_name, *path, *kind, *build_id;
     bool has_addresses;
+    bool is_dumped; /* made at run time, its code is in a jitdump */
 };
 
 struct code_reader *code_reader_new(struct db *db, code_opener *opener, void *ctx)
@@ -52,13 +57,22 @@ struct code_reader *code_reader_new(struct db *db, code_opener *opener, void *ct
     return r;
 }
 
+static void file_close(struct code_file *file)
+{
+    elf_code_close(file->elf);
+    if (file->is_dump) {
+        fd_close(&file->fd);
+    }
+    *file = (struct code_file){0};
+}
+
 void code_reader_free(struct code_reader *r)
 {
     if (!r) {
         return;
     }
     for (size_t i = 0; i < MAX_FILES; i++) {
-        elf_code_close(r->files[i].elf);
+        file_close(&r->files[i]);
     }
     free(r);
 }
@@ -66,6 +80,7 @@ void code_reader_free(struct code_reader *r)
 static void function_fini(struct function *f)
 {
     free(f->name);
+    free(f->linkage_name);
     free(f->path);
     free(f->kind);
     free(f->build_id);
@@ -96,6 +111,8 @@ static int read_function(struct code_reader *r, int64_t symbol, struct function 
     f->rel_address = (uint64_t)stmt_int(s, code_function_c_rel_address);
     int64_t size = stmt_int(s, code_function_c_size);
     f->name = mem_strdup(stmt_text(s, code_function_c_name));
+    f->linkage_name = mem_strdup(stmt_text(s, code_function_c_linkage_name));
+    f->is_dumped = strcmp(stmt_text(s, code_function_c_source), "jitdump") == 0;
     f->path = mem_strdup(stmt_text(s, code_function_c_path));
     f->kind = mem_strdup(stmt_text(s, code_function_c_kind));
     f->build_id = mem_strdup(stmt_text(s, code_function_c_build_id));
@@ -107,11 +124,18 @@ static int read_function(struct code_reader *r, int64_t symbol, struct function 
 
 /* ---- files ---- */
 
-/* Takes fd. Whether it is what was mapped: by build id, else by being older than the mapping. */
-static int open_checked(struct elf_code **out, int fd, const struct stat *st,
+/* Takes fd. Whether it is what was mapped: by build id, else by being older than the mapping; a
+ * jitdump grows, see is_in_dump(). */
+static int open_checked(struct code_file *out, int fd, const struct stat *st,
                         const struct function *f, int64_t first_wall_ns, struct err *e)
 {
     struct elf_code *elf = NULL;
+
+    if (f->is_dumped) {
+        out->is_dump = out->is_found = true;
+        out->fd = fd;
+        return 0;
+    }
     int64_t changed_ns = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
     int rc = elf_code_open(&elf, fd, 0, e);
     if (rc < 0) {
@@ -122,11 +146,11 @@ static int open_checked(struct elf_code **out, int fd, const struct stat *st,
         elf_code_close(elf);
         return err_set(e, STAX_ENOTFOUND, "%s is not the file that was recorded any more", f->path);
     }
-    *out = elf;
+    out->elf = elf;
     return 0;
 }
 
-static int open_path(struct elf_code **out, const char *path, const struct function *f,
+static int open_path(struct code_file *out, const char *path, const struct function *f,
                      int64_t first_wall_ns, struct err *e)
 {
     struct stat st;
@@ -140,7 +164,7 @@ static int open_path(struct elf_code **out, const char *path, const struct funct
 }
 
 /* The roots of the processes that mapped it, then the plain path. */
-static int find_file(struct code_reader *r, struct elf_code **out, const struct function *f,
+static int find_file(struct code_reader *r, struct code_file *out, const struct function *f,
                      struct err *e)
 {
     struct stmt *s = db_stmt(r->db, &sql_code_mapped);
@@ -166,7 +190,7 @@ static int find_file(struct code_reader *r, struct elf_code **out, const struct 
 }
 
 /* Every process of a kernel maps the same vDSO: ours is read, if it is the recorded one. */
-static int open_vdso(struct elf_code **out, const struct function *f, struct err *e)
+static int open_vdso(struct code_file *out, const struct function *f, struct err *e)
 {
     struct elf_code *elf = NULL;
     int fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
@@ -177,11 +201,11 @@ static int open_vdso(struct elf_code **out, const struct function *f, struct err
         elf_code_close(elf);
         return err_set(e, STAX_ENOTFOUND, "the vDSO of this kernel is not the recorded one");
     }
-    *out = elf;
+    out->elf = elf;
     return rc;
 }
 
-static int open_file(struct code_reader *r, struct elf_code **out, const struct function *f,
+static int open_file(struct code_reader *r, struct code_file *out, const struct function *f,
                      struct err *e)
 {
     if (strcmp(f->kind, "vdso") == 0) {
@@ -190,11 +214,16 @@ static int open_file(struct code_reader *r, struct elf_code **out, const struct 
     if (strcmp(f->kind, "kernel") == 0 || strcmp(f->kind, "module") == 0) {
         return err_set(e, STAX_ENOTFOUND, "the kernel's code is not read");
     }
-    if (strcmp(f->kind, "main") != 0 && strcmp(f->kind, "shared") != 0) {
+    if (!f->is_dumped && strcmp(f->kind, "main") != 0 && strcmp(f->kind, "shared") != 0) {
         return err_set(e, STAX_ENOTFOUND, "code that is in no file (%s) was not recorded", f->path);
     }
     int fd = r->opener ? r->opener(r->ctx, f->binary) : -1;
-    return fd >= 0 ? elf_code_open(out, fd, 0, e) : find_file(r, out, f, e);
+    if (fd >= 0 && f->is_dumped) {
+        out->is_dump = true;
+        out->fd = fd;
+        return 0;
+    }
+    return fd >= 0 ? elf_code_open(&out->elf, fd, 0, e) : find_file(r, out, f, e);
 }
 
 /* The file of a binary, opened at most once; owned by r. */
@@ -210,12 +239,47 @@ static struct code_file *file_of(struct code_reader *r, const struct function *f
         }
         oldest = file->used < oldest->used ? file : oldest;
     }
-    elf_code_close(oldest->elf);
+    file_close(oldest);
     *oldest = (struct code_file){.binary = f->binary, .used = ++r->clock};
-    if (open_file(r, &oldest->elf, f, &oldest->why) < 0) {
+    if (open_file(r, oldest, f, &oldest->why) < 0) {
         oldest->elf = NULL;
     }
     return oldest;
+}
+
+/* In a jitdump a function's name stands before its code, with a NUL at its end. */
+static bool is_in_dump(int fd, const struct function *f)
+{
+    size_t n = strlen(f->linkage_name) + 1, first;
+    struct buf text = {0}, clean = {0};
+    bool is_same = false;
+
+    /* as it was written it is no longer than cleaned */
+    if (n <= f->rel_address && n <= CODE_FUNCTION_MAX &&
+        pread(fd, buf_room(&text, n), n, (off_t)(f->rel_address - n)) == (ssize_t)n) {
+        buf_advance(&text, n);
+        for (first = n - 1; first > 0 && text.data[first - 1]; first--) {
+        }
+        text_clean(&clean, text.data + first, n - 1 - first);
+        is_same = !text.data[n - 1] && strcmp(buf_str(&clean), f->linkage_name) == 0;
+    }
+    buf_free(&text);
+    buf_free(&clean);
+    return is_same;
+}
+
+static int read_from_dump(const struct code_file *file, const struct function *f, size_t n,
+                          struct code *code, struct err *e)
+{
+    if (file->is_found && !is_in_dump(file->fd, f)) {
+        return err_set(e, STAX_ENOTFOUND, "%s is not the file that was recorded any more", f->path);
+    }
+    ssize_t got = pread(file->fd, buf_room(&code->bytes, n), n, (off_t)f->rel_address);
+    if (got <= 0) {
+        return err_set(e, STAX_ENOTFOUND, "%s does not hold the code yet", f->path);
+    }
+    buf_advance(&code->bytes, (size_t)got);
+    return 0;
 }
 
 static int read_from_file(struct code_reader *r, const struct function *f, struct code *code,
@@ -224,6 +288,11 @@ static int read_from_file(struct code_reader *r, const struct function *f, struc
     struct code_file *file = file_of(r, f);
     uint64_t address = f->rel_address;
 
+    code->is_cut = f->size > CODE_FUNCTION_MAX;
+    size_t n = code->is_cut ? CODE_FUNCTION_MAX : (size_t)f->size;
+    if (file->is_dump && f->is_dumped) {
+        return read_from_dump(file, f, n, code, e);
+    }
     if (!file->elf) {
         return err_set(e, file->why.code ? (enum stax_err)file->why.code : STAX_ENOTFOUND, "%s",
                        file->why.msg);
@@ -232,8 +301,6 @@ static int read_from_file(struct code_reader *r, const struct function *f, struc
         return err_set(e, STAX_ENOTFOUND, "%s has no code at 0x%llx", f->path,
                        (unsigned long long)f->rel_address);
     }
-    code->is_cut = f->size > CODE_FUNCTION_MAX;
-    size_t n = code->is_cut ? CODE_FUNCTION_MAX : (size_t)f->size;
     return elf_code_read(file->elf, address, n, &code->bytes, e);
 }
 

@@ -3,9 +3,11 @@
 --@ code_function
 -- A function and the file it is from.
 -- :symbol INTEGER  symbol.id
--- => name, rel_address (NULL: none), size (bytes), binary (binary.id), path, kind, build_id, has_addresses
+-- => name, linkage_name, source, rel_address (NULL: none), size (bytes), binary (binary.id), path, kind, build_id, has_addresses
 SELECT
     s.name AS name,
+    coalesce(s.linkage_name, s.name) AS linkage_name,
+    s.source AS source,
     s.rel_address AS rel_address,
     coalesce(s.size, 0) AS size,
     coalesce(b.id, 0) AS binary,
@@ -66,7 +68,7 @@ FROM frame_sum AS t
 JOIN frame AS f ON f.id = t.frame
 JOIN symbol AS s ON s.id = f.symbol
 JOIN binary AS b ON b.id = s.binary
-WHERE b.kind IN ('main', 'shared', 'vdso')
+WHERE (b.kind IN ('main', 'shared', 'vdso') OR s.source = 'jitdump')
     AND s.id NOT IN (SELECT symbol FROM code)
 GROUP BY s.id
 ORDER BY sum(t.on_cpu_ns) DESC, s.id;

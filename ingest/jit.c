@@ -1,0 +1,582 @@
+/*
+ * jit.c - see jit.h.
+ *
+ * Reading order: a space is what is known of one process; frames of known code; frames of [anon];
+ * what files tell (jit_take_batch()); and where known code takes over frames of [anon] (resolve()).
+ */
+#include "ingest/jit.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "ingest/binaries_internal.h"
+#include "ingest/jit_follow.h"
+#include "ingest/jit_names.h"
+#include "ingest/jit_table.h"
+
+enum {
+    PERIOD_NS_LOG = 10, /* seconds, see jit.h */
+    STEP_BATCHES = 4,   /* taken before a commit */
+    FORKS_MAX = 8,      /* processes whose code is looked through */
+    UPPER_SHIFT = 48,
+    UPPER_MAX = 0x7fff,
+    TEXT_MAX = 128 << 20 /* bytes of names and lines */
+};
+static const int64_t PERIOD_NS = INT64_C(1000000000) * PERIOD_NS_LOG;
+
+struct jit_source {
+    struct jit_space *space;
+    uint32_t binary; /* 0: not opened yet */
+    bool is_map;
+};
+
+struct code_line {
+    uint32_t delta, file, line; /* file: index + 1, 0: the one that the name tells */
+};
+
+/* A frame of [anon], which waits for a load. */
+struct waiting {
+    uint64_t address;
+    int64_t first_ts, last_ts; /* of the stacks it was in */
+    uint32_t frame;            /* 0: it waits no more */
+    uint32_t next;             /* in its page (index + 1) */
+    bool is_caller;            /* stacks that are remembered do not move last_ts */
+};
+
+struct jit_space {
+    uint32_t upid;
+    struct jit_space *parent; /* it was forked with the code of this one; NULL: none */
+    int64_t fork_ts;
+    bool has_source, has_map;
+    struct jit_table table;
+    struct buf names;
+    struct code_line *lines;
+    size_t n_lines, cap_lines;
+    uint32_t anon; /* binary */
+    struct waiting *waiting;
+    size_t n_waiting, cap_waiting;
+    struct map waiting_at, waiting_pages; /* period and address, page -> waiting (index + 1) */
+};
+
+void jit_init(struct jit *j, struct binaries *b, struct store *s, int64_t start_ts, bool with_files)
+{
+    *j = (struct jit){.binaries = b, .store = s, .start_ts = start_ts};
+    j->follow = with_files ? jit_follow_new() : NULL;
+    b->jit = j;
+}
+
+static void space_free(struct jit_space *s)
+{
+    jit_table_fini(&s->table);
+    buf_free(&s->names);
+    free(s->lines);
+    free(s->waiting);
+    map_free(&s->waiting_at);
+    map_free(&s->waiting_pages);
+    free(s);
+}
+
+void jit_fini(struct jit *j)
+{
+    jit_follow_free(j->follow);
+    for (size_t i = 0; i < j->n_spaces; i++) {
+        space_free(j->spaces[i]);
+    }
+    for (size_t i = 0; i < j->n_files; i++) {
+        free(j->file_names[i]);
+    }
+    free(j->spaces);
+    free(j->sources);
+    free(j->file_names);
+    strmap_free(&j->files);
+    *j = (struct jit){0};
+}
+
+/* ---- spaces ---- */
+
+/* The process's own, made when it has none. */
+static struct jit_space *space_of(struct jit *j, struct process *p)
+{
+    struct jit_space *s = p->jit.space;
+    if (s && s->upid == p->upid) {
+        return s;
+    }
+    struct jit_space *own = mem_new(1, sizeof(*own));
+    own->upid = p->upid;
+    own->parent = s;
+    own->fork_ts = p->jit.fork_ts;
+    own->has_source = s && s->has_source;
+    own->anon = binaries_of_process(j->binaries, p->upid, "[anon]");
+    mem_reserve(&j->spaces, &j->cap_spaces, j->n_spaces + 1, sizeof(struct jit_space *));
+    j->spaces[j->n_spaces++] = own;
+    p->jit.space = own;
+    p->jit.to_ts = p->jit.from_ts;
+    return own;
+}
+
+/* What lay at an address, in the process or when it was forked. *owner: whose table has it. */
+static struct jit_load *find(struct jit_space *s, uint64_t address, int64_t ts,
+                             struct jit_space **owner)
+{
+    for (int i = 0; s && i < FORKS_MAX; i++) {
+        struct jit_load *l = jit_table_find(&s->table, address, ts);
+        if (l) {
+            *owner = s;
+            return l;
+        }
+        ts = ts < s->fork_ts ? ts : s->fork_ts;
+        s = s->parent;
+    }
+    return NULL;
+}
+
+/* The period of a time, as rel_address has it: 0 where no file tells of code. */
+static uint64_t period_of(const struct jit *j, const struct jit_space *s, int64_t ts)
+{
+    int64_t n = s->has_source && ts > j->start_ts ? 1 + (ts - j->start_ts) / PERIOD_NS : 0;
+    return n < UPPER_MAX ? (uint64_t)n : UPPER_MAX;
+}
+
+static uint32_t version_of(const struct jit_space *s)
+{
+    uint32_t version = 0;
+    for (int i = 0; s && i < FORKS_MAX; i++, s = s->parent) {
+        version += s->table.version + 1;
+    }
+    return version;
+}
+
+static void set_segment(const struct jit *j, struct process_jit *pj)
+{
+    const struct jit_space *s = pj->space;
+    int64_t period = (pj->ts - j->start_ts) / PERIOD_NS, ts = pj->ts;
+    pj->version = version_of(s);
+    pj->from_ts = pj->ts > j->start_ts ? j->start_ts + period * PERIOD_NS : INT64_MIN;
+    pj->to_ts = pj->ts > j->start_ts ? j->start_ts + (period + 1) * PERIOD_NS : j->start_ts + 1;
+    for (int i = 0; s && i < FORKS_MAX; i++, s = s->parent) {
+        jit_table_segment(&s->table, ts, &pj->from_ts, &pj->to_ts);
+        ts = ts < s->fork_ts ? ts : s->fork_ts;
+    }
+}
+
+void jit_enter(struct jit *j, struct process *p, int64_t ts)
+{
+    struct process_jit *pj = &p->jit;
+    pj->ts = ts;
+    j->last_ts = ts > j->last_ts ? ts : j->last_ts;
+    if (!pj->space ||
+        (ts >= pj->from_ts && ts < pj->to_ts && pj->version == version_of(pj->space))) {
+        return;
+    }
+    set_segment(j, pj);
+    p->version++;
+}
+
+/* ---- frames of known code ---- */
+
+static uint32_t make_symbol(struct jit *j, struct jit_space *s, const struct jit_load *l,
+                            struct buf *file, uint32_t *line)
+{
+    const char *raw = s->names.data + l->name;
+    bool is_map = j->sources[l->source - 1].is_map;
+    struct buf name = {0}, linkage = {0};
+    jit_names_read(raw, &name, file, line);
+    text_clean(&linkage, raw, strlen(raw));
+    struct symbol_text text = {
+        .kind = SYMBOL_FUNCTION,
+        .binary = j->sources[l->source - 1].binary,
+        .rel_address = l->rel_address,
+        .size = l->size,
+        .source = names_source_text(is_map ? NAMES_PERF_MAP : NAMES_JITDUMP),
+    };
+    if (strcmp(buf_str(&name), buf_str(&linkage)) != 0) {
+        text.linkage_name = buf_take(&linkage);
+    }
+    text.name = buf_take(&name);
+    buf_free(&linkage);
+    return intern_symbol(j->binaries->intern, &text);
+}
+
+static uint32_t symbol_of(struct jit *j, struct jit_space *s, struct jit_load *l)
+{
+    struct jit_load *origin = &s->table.loads[l->origin - 1];
+    if (!origin->symbol) {
+        struct buf file = {0};
+        uint32_t line;
+        origin->symbol = make_symbol(j, s, origin, &file, &line);
+        buf_free(&file);
+    }
+    return origin->symbol;
+}
+
+/* The line that a place in a load is of; without debug info the one its name tells. */
+static void add_line(struct jit *j, struct jit_space *s, const struct jit_load *l, uint32_t frame,
+                     uint64_t delta)
+{
+    const struct jit_load *origin = &s->table.loads[l->origin - 1];
+    const struct code_line *best = NULL;
+    struct line_row row = {.frame = frame, .symbol = origin->symbol, .is_last = true};
+    for (size_t i = 0; i < origin->n_lines; i++) {
+        const struct code_line *line = &s->lines[origin->first_line + i];
+        if (line->delta <= delta && (!best || line->delta >= best->delta)) {
+            best = line;
+        }
+    }
+    if (best && best->file) {
+        row.file = mem_strdup(j->file_names[best->file - 1]);
+    } else {
+        struct buf name = {0}, file = {0};
+        jit_names_read(s->names.data + origin->name, &name, &file, &row.line);
+        row.file = file.len ? buf_take(&file) : NULL;
+        buf_free(&name);
+        buf_free(&file);
+    }
+    row.line = best ? best->line : row.line;
+    if (row.file) {
+        store_add_line(j->store, &row);
+    }
+}
+
+static uint32_t frame_of_load(struct jit *j, struct jit_space *s, struct jit_load *l,
+                              uint64_t address)
+{
+    uint32_t binary = j->sources[l->source - 1].binary;
+    uint64_t delta = address - l->start, rel = l->rel_address + delta;
+    uint32_t id = map_get(&binaries_item(j->binaries, binary)->frames, rel);
+    if (!id) {
+        uint32_t symbol = symbol_of(j, s, l);
+        id = intern_frame(j->binaries->intern, binary, rel, symbol);
+        *map_put(&binaries_item(j->binaries, binary)->frames, rel) = id;
+        add_line(j, s, l, id, delta);
+    }
+    return id;
+}
+
+/* ---- frames of [anon] ---- */
+
+static uint32_t wait_for_load(struct jit *j, struct jit_space *s, uint64_t address, int64_t ts,
+                              bool is_caller)
+{
+    enum { PAGE_SHIFT = 12 };
+    uint64_t rel = address | period_of(j, s, ts) << UPPER_SHIFT;
+    uint32_t *at = map_put(&s->waiting_at, rel);
+    if (*at && s->waiting[*at - 1].frame) {
+        struct waiting *w = &s->waiting[*at - 1];
+        w->first_ts = ts < w->first_ts ? ts : w->first_ts;
+        w->last_ts = ts > w->last_ts ? ts : w->last_ts;
+        w->is_caller |= is_caller;
+        return w->frame;
+    }
+    uint32_t symbol = binaries_symbol_at(j->binaries, s->anon, NULL, address, 0);
+    uint32_t *first = map_put(&s->waiting_pages, address >> PAGE_SHIFT);
+    mem_reserve(&s->waiting, &s->cap_waiting, s->n_waiting + 1, sizeof(*s->waiting));
+    struct waiting *w = &s->waiting[s->n_waiting++];
+    *w = (struct waiting){.address = address,
+                          .first_ts = ts,
+                          .last_ts = ts,
+                          .frame = intern_frame(j->binaries->intern, s->anon, rel, symbol),
+                          .next = *first,
+                          .is_caller = is_caller};
+    *first = *at = (uint32_t)s->n_waiting;
+    return w->frame;
+}
+
+uint32_t jit_frame(struct jit *j, struct process *p, uint64_t address, bool is_caller,
+                   bool is_mapped)
+{
+    struct jit_space *s = is_mapped ? space_of(j, p) : p->jit.space, *owner;
+    struct jit_load *l = find(s, address, p->jit.ts, &owner);
+    if (l) {
+        return frame_of_load(j, owner, l, address);
+    }
+    return is_mapped ? wait_for_load(j, s, address, p->jit.ts, is_caller) : 0;
+}
+
+/* The one place where a frame becomes another's: the row is written by the next commit. */
+static void move_frame(struct jit *j, struct jit_space *owner, struct jit_load *l,
+                       struct waiting *w)
+{
+    uint32_t symbol = symbol_of(j, owner, l), binary = j->sources[l->source - 1].binary;
+    uint64_t delta = w->address - l->start;
+    struct frame *f = &j->binaries->intern->frames[w->frame - 1];
+    f->binary = binary;
+    f->rel_address = l->rel_address + delta;
+    f->symbol = symbol;
+    uint32_t *id = map_put(&binaries_item(j->binaries, binary)->frames, f->rel_address);
+    *id = *id ? *id : w->frame;
+    store_move_frame(j->store, w->frame);
+    add_line(j, owner, l, w->frame, delta);
+    j->has_moved = true;
+    j->n_moved++;
+    w->frame = 0;
+}
+
+/* Gives a frame of [anon] to what lay there when it was first seen. */
+static void resolve_one(struct jit *j, struct jit_space *s, struct waiting *w)
+{
+    struct jit_space *owner;
+    struct jit_load *l = w->frame ? find(s, w->address, w->first_ts, &owner) : NULL;
+    if (l) {
+        j->n_guessed += l->to_ts <= (w->is_caller ? j->last_ts : w->last_ts);
+        move_frame(j, owner, l, w);
+    }
+}
+
+static void resolve(struct jit *j, struct jit_space *s, uint64_t start, uint64_t size)
+{
+    enum { PAGE_SHIFT = 12 };
+    uint64_t last = (start + size - 1) >> PAGE_SHIFT;
+    for (uint64_t page = start >> PAGE_SHIFT; page <= last; page++) {
+        uint32_t at = map_get(&s->waiting_pages, page);
+        for (; at; at = s->waiting[at - 1].next) {
+            struct waiting *w = &s->waiting[at - 1];
+            if (w->address - start < size) {
+                resolve_one(j, s, w);
+            }
+        }
+    }
+}
+
+/* At the end: also what the parent's files told, and code that came to lie there a little later. */
+static void resolve_rest(struct jit *j, struct jit_space *s)
+{
+    for (size_t i = 0; i < s->n_waiting; i++) {
+        struct waiting *w = &s->waiting[i];
+        resolve_one(j, s, w);
+        struct jit_load *l =
+            w->frame ? jit_table_find_any(&s->table, w->address, w->first_ts, w->last_ts) : NULL;
+        if (l) {
+            j->n_guessed++;
+            move_frame(j, s, l, w);
+        }
+    }
+}
+
+/* ---- what files tell ---- */
+
+uint32_t jit_add_source(struct jit *j, struct process *p, uint32_t binary, bool is_map)
+{
+    struct jit_space *s = space_of(j, p);
+    mem_reserve(&j->sources, &j->cap_sources, j->n_sources + 1, sizeof(*j->sources));
+    j->sources[j->n_sources++] =
+        (struct jit_source){.space = s, .binary = binary, .is_map = is_map};
+    s->has_map |= is_map;
+    return (uint32_t)j->n_sources;
+}
+
+static bool has_dump(const struct jit *j, const struct jit_space *s, uint32_t binary)
+{
+    for (size_t i = 0; i < j->n_sources; i++) {
+        if (j->sources[i].space == s && j->sources[i].binary == binary) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void jit_take_mapping(struct jit *j, struct process *p, const struct event_mapping *m,
+                      uint32_t binary)
+{
+    struct binary *bin = binaries_item(j->binaries, binary);
+    if (!j->follow || (!bin->is_memory && !bin->is_dump)) {
+        return;
+    }
+    struct jit_space *s = space_of(j, p);
+    if (bin->is_dump && bin->fd >= 0 && !has_dump(j, s, binary)) {
+        int fd = fcntl(bin->fd, F_DUPFD_CLOEXEC, 3);
+        if (fd >= 0) {
+            s->has_source = true;
+            jit_follow_dump(j->follow, jit_add_source(j, p, binary, false), fd);
+        }
+    } else if (bin->is_memory && !s->has_map) {
+        jit_follow_map(j->follow, jit_add_source(j, p, 0, true), m->pid);
+    }
+}
+
+/* 0: no name of a file. V8 20 writes what it has freed already where a script's name is no plain
+ * string; control bytes give that away, and the function's own name tells the script. */
+static uint32_t file_of(struct jit *j, const char *raw)
+{
+    struct buf clean = {0};
+    text_clean(&clean, raw, strlen(raw));
+    if (strcmp(buf_str(&clean), raw) != 0) {
+        buf_free(&clean);
+        return 0;
+    }
+    uint32_t *id = strmap_put(&j->files, buf_str(&clean), clean.len);
+    if (!*id) {
+        mem_reserve(&j->file_names, &j->cap_files, j->n_files + 1, sizeof(char *));
+        j->file_names[j->n_files++] = buf_take(&clean);
+        *id = (uint32_t)j->n_files;
+        j->n_text_bytes += strlen(j->file_names[*id - 1]);
+    }
+    buf_free(&clean);
+    return *id;
+}
+
+static void take_lines(struct jit *j, struct jit_space *s, const struct jit_batch *batch,
+                       const struct jit_item *item, struct jit_load *l)
+{
+    l->first_line = s->n_lines;
+    for (size_t i = 0; i < item->n_lines; i++) {
+        const struct jit_line *line = &batch->lines[item->first_line + i];
+        if (line->delta >= item->size) {
+            continue;
+        }
+        mem_reserve(&s->lines, &s->cap_lines, s->n_lines + 1, sizeof(*s->lines));
+        s->lines[s->n_lines++] =
+            (struct code_line){.delta = (uint32_t)line->delta,
+                               .file = file_of(j, jit_batch_str(batch, line->file)),
+                               .line = line->line};
+    }
+    l->n_lines = s->n_lines - l->first_line;
+    j->n_text_bytes += l->n_lines * sizeof(*s->lines);
+}
+
+/* A map tells the same code again, when it is written anew. */
+static bool is_known(const struct jit_space *s, const struct jit_item *item, const char *name)
+{
+    const struct jit_load *l = jit_table_find(&s->table, item->address, INT64_MAX - 1);
+    return l && l->start == item->address && l->size == item->size &&
+           strcmp(s->names.data + l->name, name) == 0;
+}
+
+/* False: there is no room for it. */
+static bool take_load(struct jit *j, uint32_t source, const struct jit_batch *batch,
+                      const struct jit_item *item)
+{
+    const struct jit_source *from = &j->sources[source - 1];
+    struct jit_space *s = from->space;
+    const char *name = jit_batch_str(batch, item->name);
+    struct jit_load l = {.start = item->address,
+                         .size = item->size,
+                         .from_ts = item->ts,
+                         .rel_address = item->offset,
+                         .source = source,
+                         .name = s->names.len};
+    if (from->is_map) {
+        int generation = jit_table_generation(&s->table, item->address, item->size) + 1;
+        if (is_known(s, item, name)) {
+            return true;
+        }
+        l.rel_address = item->address | (uint64_t)generation << UPPER_SHIFT;
+        if (generation > UPPER_MAX || item->address >> UPPER_SHIFT) {
+            return false;
+        }
+    }
+    size_t len = strlen(name) + 1;
+    if (j->n_text_bytes + len > TEXT_MAX || l.rel_address + l.size > INT64_MAX) {
+        return false;
+    }
+    take_lines(j, s, batch, item, &l);
+    if (!jit_table_load(&s->table, &l)) {
+        return false;
+    }
+    buf_add(&s->names, name, len);
+    j->n_text_bytes += len;
+    return true;
+}
+
+static void set_note(struct binary *bin, const char *note)
+{
+    bin->is_changed |= bin->note != note;
+    bin->note = note;
+}
+
+static void note_opened(struct jit *j, struct jit_source *source, const char *path)
+{
+    struct buf clean = {0};
+    text_clean(&clean, path, strlen(path));
+    source->binary = binaries_of_process(j->binaries, source->space->upid, buf_str(&clean));
+    source->space->has_source = true;
+    source->space->table.version++; /* periods begin to count */
+    buf_free(&clean);
+}
+
+void jit_take_batch(struct jit *j, const struct jit_batch *batch)
+{
+    struct jit_source *source = &j->sources[batch->source - 1];
+    struct jit_space *s = source->space;
+    if (batch->path) {
+        note_opened(j, source, batch->path);
+    }
+    struct binary *bin = source->binary ? binaries_item(j->binaries, source->binary) : NULL;
+    bool is_refused = false;
+    if (!bin) {
+        return;
+    }
+    if (batch->note) {
+        set_note(bin, batch->note);
+    }
+    for (size_t i = 0; i < batch->n_items; i++) {
+        const struct jit_item *item = &batch->items[i];
+        if (item->what == JIT_LOAD) {
+            is_refused |= !take_load(j, batch->source, batch, item);
+        } else {
+            jit_table_move(&s->table, item->from, item->address, item->size, item->ts);
+        }
+    }
+    if (is_refused) {
+        set_note(bin, "it tells of more code than is kept: some names are missing");
+    }
+    if (batch->n_items) {
+        bin->names_from = names_source_text(source->is_map ? NAMES_PERF_MAP : NAMES_JITDUMP);
+        bin->is_changed = true;
+    }
+    /* once all of them are there: the next may end the one before */
+    for (size_t i = 0; i < batch->n_items; i++) {
+        resolve(j, s, batch->items[i].address, batch->items[i].size);
+    }
+}
+
+static bool take_all(struct jit *j, int n_max)
+{
+    struct jit_batch *batch;
+    uint64_t n_moved = j->n_moved;
+    bool has_any = false;
+    for (int i = 0; i < n_max && (batch = jit_follow_take(j->follow)) != NULL; i++) {
+        has_any = true;
+        jit_take_batch(j, batch);
+        jit_batch_fini(batch);
+        free(batch);
+    }
+    if (j->n_moved != n_moved) {
+        j->store->counts.n_unnamed = intern_n_unnamed(j->binaries->intern);
+    }
+    return has_any;
+}
+
+bool jit_step(struct jit *j)
+{
+    return j->follow && take_all(j, STEP_BATCHES);
+}
+
+void jit_finish(struct jit *j, int timeout_ms)
+{
+    bool is_done = !j->follow;
+    for (int i = 0; i < 64 && !is_done; i++) { /* each makes room for the next */
+        is_done = jit_follow_finish(j->follow, timeout_ms);
+        is_done = !take_all(j, INT32_MAX) && is_done;
+    }
+    for (size_t i = 0; i < j->n_spaces; i++) {
+        resolve_rest(j, j->spaces[i]);
+    }
+    if (j->n_moved) {
+        intern_settle(j->binaries->intern);
+        j->store->counts.n_unnamed = intern_n_unnamed(j->binaries->intern);
+    }
+}
+
+size_t jit_bytes(const struct jit *j)
+{
+    size_t n = j->n_text_bytes;
+    for (size_t i = 0; i < j->n_spaces; i++) {
+        const struct jit_space *s = j->spaces[i];
+        n += sizeof(*s) + jit_table_bytes(&s->table) + s->cap_waiting * sizeof(*s->waiting) +
+             map_bytes(&s->waiting_at) + map_bytes(&s->waiting_pages);
+    }
+    return n;
+}

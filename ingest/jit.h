@@ -1,0 +1,77 @@
+/*
+ * jit.h - which frames and names code has that programs made at run time.
+ *
+ * Who made it says so in a jitdump or a perf map (jit_follow.h reads them); here that becomes a
+ * table of code by address and time for each process, and frames that follow from it. A frame is
+ * code: what lies at one address at two times is two frames, and code that moved is one.
+ *
+ *   jitdump   binary: the dump; rel_address: offset of the code's byte in the dump
+ *   perf map  binary: the map; rel_address: address, plus how often other code lay there before
+ *             (<< 48)
+ *   neither   binary: the process's own [anon]; rel_address: address, plus the period of 10 s it
+ *             was sampled in (<< 48; always 0 where no file was found yet)
+ *
+ * News come later than samples. A frame of [anon] whose code becomes known later is given that
+ * code's binary, address and symbol: sample rows stay. Everything on the ingest thread.
+ */
+#ifndef STAX_INGEST_JIT_H
+#define STAX_INGEST_JIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "capture/event.h"
+#include "ingest/binaries.h"
+#include "ingest/jit_batch.h"
+#include "ingest/store.h"
+#include "ingest/tasks.h"
+
+struct jit_space;
+struct jit_follow;
+
+struct jit {
+    struct binaries *binaries;
+    struct store *store;
+    struct jit_follow *follow; /* NULL: no files are read */
+    int64_t start_ts, last_ts; /* of the run; newest sample or wait */
+    struct jit_space **spaces;
+    size_t n_spaces, cap_spaces;
+    struct jit_source *sources; /* id is index + 1 */
+    size_t n_sources, cap_sources;
+    struct strmap files; /* source files of lines, clean -> index + 1 */
+    char **file_names;
+    size_t n_files, cap_files;
+    size_t n_text_bytes;         /* names and lines of all, bounded */
+    bool has_moved;              /* frames got other symbols since that was last reset */
+    uint64_t n_moved, n_guessed; /* such frames; those where other code is possible */
+};
+
+void jit_init(struct jit *j, struct binaries *b, struct store *s, int64_t start_ts,
+              bool with_files);
+void jit_fini(struct jit *j);
+
+/* An executable mapping was made: follows what it says about code made at run time. */
+void jit_take_mapping(struct jit *j, struct process *p, const struct event_mapping *m,
+                      uint32_t binary);
+/* Before a stack of p at ts is looked at: raises p->version if addresses mean something else than
+ * at the last one. */
+void jit_enter(struct jit *j, struct process *p, int64_t ts);
+/* The frame of an address in no file's mapping, at the time of jit_enter(). is_mapped: memory
+ * without a file is there; else the answer is 0 where no code is known. */
+uint32_t jit_frame(struct jit *j, struct process *p, uint64_t address, bool is_caller,
+                   bool is_mapped);
+
+/* Before a commit: takes what was read, a bounded amount. True: there is something to commit. */
+bool jit_step(struct jit *j);
+/* At the end: reads everything to its end, for up to timeout_ms; names what is left as well as can
+ * be. */
+void jit_finish(struct jit *j, int timeout_ms);
+
+/* A file of code for a process, and what it told; for jit_step() and tests. Returns its number. */
+uint32_t jit_add_source(struct jit *j, struct process *p, uint32_t binary, bool is_map);
+void jit_take_batch(struct jit *j, const struct jit_batch *batch);
+
+size_t jit_bytes(const struct jit *j);
+
+#endif

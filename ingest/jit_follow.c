@@ -1,0 +1,438 @@
+/*
+ * jit_follow.c - see jit_follow.h.
+ *
+ * The owner adds sources and takes batches under one lock that is never held while a file is
+ * touched. Everything in struct source belongs to the thread.
+ */
+#include "ingest/jit_follow.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "ingest/jitdump.h"
+#include "ingest/perf_map.h"
+
+enum {
+    POLL_MS = 100,
+    POLL_MANY_MS = 1000,        /* ... for a map that was not there in LOOK_POLLS looks */
+    LOOK_POLLS = 50,            /* looks for a map that is not there, one every POLL_MS */
+    SOURCES_MAX = 4096,         /* files followed */
+    BATCH_BYTES = 1 << 20,      /* of results handed over at once */
+    RESULTS_MAX = 32 << 20,     /* bytes of results that may wait */
+    MAP_READ_BYTES = 256 << 10, /* read at once */
+    STATUS_BYTES = 64 << 10
+};
+
+struct source {
+    uint32_t id;
+    bool is_map;
+    bool is_over; /* refused, or nothing can come any more */
+    int32_t pid;
+    int fd; /* -1: not found yet */
+    unsigned n_looks;
+    int64_t look_ns;    /* when to look for it next */
+    int64_t read_ns;    /* map: when it was last read to its end; 0: never */
+    int64_t map_offset; /* map: how far it was read */
+    struct perf_map map;
+    struct jitdump dump;
+    const char *note; /* told already */
+};
+
+struct jit_follow {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t has_news, is_idle;
+    bool is_stopping, is_finishing, is_finished;
+    struct source **added; /* by the owner, not seen yet */
+    size_t n_added, cap_added;
+    size_t n_all;
+    struct jit_batch *results, **last_result;
+    size_t n_result_bytes;
+    /* the thread's */
+    struct source **sources;
+    size_t n_sources, cap_sources;
+    uint8_t *bytes;
+    size_t cap_bytes;
+};
+
+/* Moves what batch holds into the results. */
+static void hand_over(struct jit_follow *f, struct source *s, struct jit_batch *batch)
+{
+    if (!batch->n_items && !batch->path && !batch->note) {
+        jit_batch_fini(batch);
+        return;
+    }
+    struct jit_batch *own = mem_new(1, sizeof(*own));
+    *own = *batch;
+    own->source = s->id;
+    *batch = (struct jit_batch){0};
+    pthread_mutex_lock(&f->lock);
+    *f->last_result = own;
+    f->last_result = &own->next;
+    f->n_result_bytes += jit_batch_bytes(own);
+    pthread_mutex_unlock(&f->lock);
+}
+
+/* ---- finding a perf map ---- */
+
+/* The value of a line of /proc/PID/status. */
+static const char *status_value(const char *status, const char *key)
+{
+    const char *line = strstr(status, key);
+    return line ? line + strlen(key) : NULL;
+}
+
+struct owner {
+    int32_t ns_pid; /* in its innermost namespace */
+    uint32_t euid;
+    int64_t start_wall_ns;
+};
+
+/* When a process began, from the 22nd word of its stat: clock ticks since boot. */
+static bool read_start(int32_t pid, int64_t *start_wall_ns)
+{
+    char path[64];
+    struct buf stat = {0};
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    fd_read_file(path, STATUS_BYTES, &stat);
+    const char *at = strrchr(buf_str(&stat), ')');
+    for (int i = 0; at && i < 20; i++) {
+        at = strchr(at + 1, ' ');
+    }
+    uint64_t ticks = at ? strtoull(at, NULL, 10) : 0;
+    buf_free(&stat);
+    struct timespec boot;
+    clock_gettime(CLOCK_BOOTTIME, &boot);
+    int64_t booted = clock_realtime_ns() - ((int64_t)boot.tv_sec * 1000000000 + boot.tv_nsec);
+    *start_wall_ns = booted + (int64_t)(ticks * (1000000000 / (uint64_t)sysconf(_SC_CLK_TCK)));
+    return at != NULL;
+}
+
+static bool read_owner(int32_t pid, struct owner *o)
+{
+    char path[64];
+    struct buf status = {0};
+    snprintf(path, sizeof(path), "/proc/%d/status", pid);
+    fd_read_file(path, STATUS_BYTES, &status);
+    const char *uids = status_value(buf_str(&status), "\nUid:");
+    const char *pids = status_value(buf_str(&status), "\nNSpid:");
+    o->ns_pid = pid;
+    if (uids) {
+        char *end;
+        strtoul(uids, &end, 10);
+        o->euid = (uint32_t)strtoul(end, NULL, 10);
+    }
+    for (char *end; pids && *pids && *pids != '\n'; pids = end) {
+        long number = strtol(pids, &end, 10);
+        if (end == pids) {
+            break;
+        }
+        o->ns_pid = (int32_t)number;
+    }
+    buf_free(&status);
+    return uids && read_start(pid, &o->start_wall_ns);
+}
+
+/* Opens a regular file without following a link at its end, and without waking what is no file. */
+static int open_regular(const char *path, const struct owner *o)
+{
+    struct stat st;
+    char own[64];
+    int fd = -1, at = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    /* a second of room: the clock's ticks are coarse, and so are times of files */
+    if (at >= 0 && fstat(at, &st) == 0 && S_ISREG(st.st_mode) &&
+        (st.st_uid == o->euid || st.st_uid == 0) &&
+        (int64_t)st.st_mtim.tv_sec + 1 >= o->start_wall_ns / 1000000000) {
+        snprintf(own, sizeof(own), "/proc/self/fd/%d", at);
+        fd = open(own, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    }
+    fd_close(&at);
+    return fd;
+}
+
+static void look_for_map(struct jit_follow *f, struct source *s, int64_t now)
+{
+    struct owner o;
+    char path[64], full[128];
+    if (now < s->look_ns && !f->is_finishing) {
+        return;
+    }
+    s->look_ns = now + (s->n_looks++ < LOOK_POLLS ? POLL_MS : POLL_MANY_MS) * INT64_C(1000000);
+    if (!read_owner(s->pid, &o)) {
+        s->is_over = true;
+        return;
+    }
+    snprintf(path, sizeof(path), "/tmp/perf-%d.map", o.ns_pid);
+    snprintf(full, sizeof(full), "/proc/%d/root%s", s->pid, path);
+    s->fd = open_regular(full, &o);
+    if (s->fd >= 0) {
+        struct jit_batch batch = {.path = mem_strdup(path)};
+        hand_over(f, s, &batch);
+    }
+}
+
+/* ---- reading ---- */
+
+static void tell(struct jit_follow *f, struct source *s, const char *note)
+{
+    if (note && s->note != note) {
+        s->note = note;
+        struct jit_batch batch = {.note = note};
+        hand_over(f, s, &batch);
+    }
+}
+
+static bool is_full(struct jit_follow *f)
+{
+    pthread_mutex_lock(&f->lock);
+    bool is = f->is_stopping || f->n_result_bytes > RESULTS_MAX;
+    pthread_mutex_unlock(&f->lock);
+    return is;
+}
+
+static size_t read_at(struct jit_follow *f, int fd, uint64_t offset, size_t n)
+{
+    if (f->cap_bytes < n) {
+        f->bytes = mem_grow(f->bytes, n, 1);
+        f->cap_bytes = n;
+    }
+    ssize_t got = offset <= INT64_MAX ? pread(fd, f->bytes, n, (off_t)offset) : 0;
+    return got > 0 ? (size_t)got : 0;
+}
+
+/* Up to a batch. True: there may be more. */
+static bool read_dump(struct jit_follow *f, struct source *s)
+{
+    struct jit_batch batch = {0};
+    struct jitdump *d = &s->dump;
+    bool is_more = true;
+    while (is_more && (jit_batch_bytes(&batch) < BATCH_BYTES || d->has_debug)) {
+        uint64_t first = d->at;
+        size_t n = read_at(f, s->fd, first, jitdump_want(d));
+        while (d->at - first <= n &&
+               jitdump_feed(d, f->bytes + (d->at - first), n - (size_t)(d->at - first), &batch)) {
+        }
+        is_more = d->at != first;
+    }
+    jitdump_settle(d, &batch);
+    hand_over(f, s, &batch);
+    if (d->refusal) {
+        tell(f, s, d->refusal);
+        s->is_over = true;
+    }
+    return is_more && !s->is_over;
+}
+
+/* A file that became shorter was begun anew. */
+static void notice_cut(struct source *s)
+{
+    struct stat st;
+    if (fstat(s->fd, &st) == 0 && st.st_size < s->map_offset) {
+        s->map_offset = 0;
+        s->map.is_skipping = false;
+    }
+}
+
+/* Up to a batch. What was written since the last look was written, and so ran, after that look. */
+static bool read_map(struct jit_follow *f, struct source *s)
+{
+    struct jit_batch batch = {0};
+    int64_t began = clock_monotonic_ns();
+    notice_cut(s);
+    size_t n = read_at(f, s->fd, (uint64_t)s->map_offset, MAP_READ_BYTES);
+    size_t taken = perf_map_feed(&s->map, (const char *)f->bytes, n, s->read_ns, &batch);
+    s->map_offset += (int64_t)taken;
+    hand_over(f, s, &batch);
+    bool is_more = n == MAP_READ_BYTES && taken;
+    if (!is_more) {
+        s->read_ns = began;
+    }
+    return is_more;
+}
+
+static void follow(struct jit_follow *f, struct source *s)
+{
+    if (s->fd < 0 && !s->is_over) {
+        look_for_map(f, s, clock_monotonic_ns());
+    }
+    while (s->fd >= 0 && !s->is_over && !is_full(f) &&
+           (s->is_map ? read_map(f, s) : read_dump(f, s))) {
+    }
+    if (s->is_over) {
+        fd_close(&s->fd);
+    }
+}
+
+/* ---- the thread ---- */
+
+static void take_added(struct jit_follow *f)
+{
+    for (size_t i = 0; i < f->n_added; i++) {
+        mem_reserve(&f->sources, &f->cap_sources, f->n_sources + 1, sizeof(struct source *));
+        f->sources[f->n_sources++] = f->added[i];
+    }
+    f->n_added = 0;
+}
+
+static void sleep_a_while(struct jit_follow *f)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += POLL_MS * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_cond_timedwait(&f->has_news, &f->lock, &until);
+}
+
+static void *loop(void *arg)
+{
+    struct jit_follow *f = arg;
+    pthread_setname_np(pthread_self(), "stax-jit");
+    pthread_mutex_lock(&f->lock);
+    while (!f->is_stopping) {
+        take_added(f);
+        bool is_finishing = f->is_finishing;
+        pthread_mutex_unlock(&f->lock);
+        for (size_t i = 0; i < f->n_sources; i++) {
+            follow(f, f->sources[i]);
+        }
+        pthread_mutex_lock(&f->lock);
+        /* what was left unread for want of room is read once results are taken */
+        if (is_finishing && f->n_result_bytes <= RESULTS_MAX) {
+            f->is_finished = true;
+            pthread_cond_signal(&f->is_idle);
+        }
+        bool is_asked = f->is_stopping || f->n_added || (f->is_finishing && !f->is_finished);
+        if (!is_asked && f->n_sources) {
+            sleep_a_while(f);
+        } else if (!is_asked) {
+            pthread_cond_wait(&f->has_news, &f->lock);
+        } else if (f->n_result_bytes > RESULTS_MAX) { /* finishing, once there is room */
+            sleep_a_while(f);
+        }
+    }
+    pthread_mutex_unlock(&f->lock);
+    return NULL;
+}
+
+struct jit_follow *jit_follow_new(void)
+{
+    struct jit_follow *f = mem_new(1, sizeof(*f));
+    pthread_condattr_t clock;
+    f->last_result = &f->results;
+    pthread_mutex_init(&f->lock, NULL);
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&f->has_news, &clock);
+    pthread_cond_init(&f->is_idle, &clock);
+    pthread_condattr_destroy(&clock);
+    if (pthread_create(&f->thread, NULL, loop, f) != 0) {
+        pthread_mutex_destroy(&f->lock);
+        free(f);
+        return NULL;
+    }
+    return f;
+}
+
+static void source_free(struct source *s)
+{
+    fd_close(&s->fd);
+    free(s);
+}
+
+void jit_follow_free(struct jit_follow *f)
+{
+    if (!f) {
+        return;
+    }
+    pthread_mutex_lock(&f->lock);
+    f->is_stopping = true;
+    pthread_cond_signal(&f->has_news);
+    pthread_mutex_unlock(&f->lock);
+    pthread_join(f->thread, NULL);
+    for (size_t i = 0; i < f->n_sources; i++) {
+        source_free(f->sources[i]);
+    }
+    for (size_t i = 0; i < f->n_added; i++) {
+        source_free(f->added[i]);
+    }
+    struct jit_batch *b;
+    while ((b = jit_follow_take(f)) != NULL) {
+        jit_batch_fini(b);
+        free(b);
+    }
+    pthread_cond_destroy(&f->has_news);
+    pthread_cond_destroy(&f->is_idle);
+    pthread_mutex_destroy(&f->lock);
+    free(f->sources);
+    free(f->added);
+    free(f->bytes);
+    free(f);
+}
+
+static void add(struct jit_follow *f, const struct source *source)
+{
+    struct source *s = mem_new(1, sizeof(*s));
+    *s = *source;
+    if (f->n_all >= SOURCES_MAX) {
+        source_free(s);
+        return;
+    }
+    f->n_all++;
+    pthread_mutex_lock(&f->lock);
+    mem_reserve(&f->added, &f->cap_added, f->n_added + 1, sizeof(struct source *));
+    f->added[f->n_added++] = s;
+    pthread_cond_signal(&f->has_news);
+    pthread_mutex_unlock(&f->lock);
+}
+
+void jit_follow_dump(struct jit_follow *f, uint32_t source, int fd)
+{
+    add(f, &(struct source){.id = source, .fd = fd});
+}
+
+void jit_follow_map(struct jit_follow *f, uint32_t source, int32_t pid)
+{
+    add(f, &(struct source){.id = source, .is_map = true, .pid = pid, .fd = -1});
+}
+
+struct jit_batch *jit_follow_take(struct jit_follow *f)
+{
+    pthread_mutex_lock(&f->lock);
+    struct jit_batch *b = f->results;
+    if (b) {
+        f->results = b->next;
+        f->last_result = f->results ? f->last_result : &f->results;
+        f->n_result_bytes -= jit_batch_bytes(b);
+        b->next = NULL;
+    }
+    pthread_mutex_unlock(&f->lock);
+    return b;
+}
+
+bool jit_follow_finish(struct jit_follow *f, int timeout_ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += timeout_ms / 1000;
+    until.tv_nsec += timeout_ms % 1000 * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_mutex_lock(&f->lock);
+    f->is_finishing = true;
+    f->is_finished = false;
+    pthread_cond_signal(&f->has_news);
+    while (!f->is_finished && pthread_cond_timedwait(&f->is_idle, &f->lock, &until) == 0) {
+    }
+    bool is_finished = f->is_finished;
+    pthread_mutex_unlock(&f->lock);
+    return is_finished;
+}

@@ -1,0 +1,285 @@
+/* jitdump.c - see jitdump.h. */
+#include "ingest/jitdump.h"
+
+#include <string.h>
+
+enum {
+    MAGIC = 0x4a695444, /* "JiTD" in the byte order of who wrote it */
+    VERSION = 1,
+    FLAG_ARCH_TIMESTAMP = 1,
+    HEADER_BYTES = 40, /* the file's; may be more, it says */
+    HEADER_MAX = 1 << 16,
+    RECORD_BYTES = 16, /* what every record begins with: id, size, time */
+    LOAD_BYTES = RECORD_BYTES + 40,
+    MOVE_BYTES = RECORD_BYTES + 48,
+    DEBUG_BYTES = RECORD_BYTES + 16,
+    DEBUG_ENTRY_BYTES = 16, /* without the file's name */
+    FILE_NAME_MAX = 4096,
+    ELF_OFFSET = 0x40, /* of the code in the ELF file that perf inject makes */
+    READ_BYTES = 64 << 10
+};
+
+enum { RECORD_LOAD, RECORD_MOVE, RECORD_DEBUG_INFO, RECORD_CLOSE, RECORD_UNWINDING_INFO };
+
+static uint32_t read_u32(const struct jitdump *d, const uint8_t *p)
+{
+    uint32_t v;
+    memcpy(&v, p, sizeof(v));
+    return d->is_swapped ? __builtin_bswap32(v) : v;
+}
+
+static uint64_t read_u64(const struct jitdump *d, const uint8_t *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof(v));
+    return d->is_swapped ? __builtin_bswap64(v) : v;
+}
+
+size_t jitdump_want(const struct jitdump *d)
+{
+    return d->want > READ_BYTES ? d->want : READ_BYTES;
+}
+
+static bool need(struct jitdump *d, size_t n_bytes)
+{
+    d->want = n_bytes;
+    return false;
+}
+
+static bool refuse(struct jitdump *d, const char *why)
+{
+    d->refusal = why;
+    return false;
+}
+
+static bool take_header(struct jitdump *d, const uint8_t *bytes, size_t n)
+{
+    uint32_t magic;
+    if (n < HEADER_BYTES) {
+        return need(d, HEADER_BYTES);
+    }
+    memcpy(&magic, bytes, sizeof(magic));
+    d->is_swapped = magic == __builtin_bswap32(MAGIC);
+    if (magic != MAGIC && !d->is_swapped) {
+        return refuse(d, "not a jitdump");
+    }
+    if (read_u32(d, bytes + 4) != VERSION) {
+        return refuse(d, "a jitdump of another version");
+    }
+    uint32_t size = read_u32(d, bytes + 8);
+    if (size < HEADER_BYTES || size > HEADER_MAX) {
+        return refuse(d, "a corrupt jitdump");
+    }
+    if (read_u64(d, bytes + 32) & FLAG_ARCH_TIMESTAMP) {
+        return refuse(d, "a jitdump with times of the CPU, which are not those of the samples");
+    }
+    d->has_header = true;
+    d->at += size;
+    return true;
+}
+
+/* Lines wait in the batch for the load; without one they are nobody's. */
+static void drop_debug(struct jitdump *d)
+{
+    d->has_debug = false;
+    d->n_lines = 0;
+}
+
+static void shift_lines(struct jitdump *d, struct jit_batch *batch, uint64_t by)
+{
+    size_t kept = d->first_line;
+    for (size_t i = 0; i < d->n_lines; i++) {
+        struct jit_line line = batch->lines[d->first_line + i];
+        if (line.delta >= by) {
+            line.delta -= by;
+            batch->lines[kept++] = line;
+        }
+    }
+    d->n_lines = kept - d->first_line;
+    batch->n_lines = kept;
+}
+
+/* perf inject puts code 0x40 bytes into an ELF file, and V8 writes the addresses of its lines as if
+ * it had; others write where the code is. Once a function's lines begin exactly there, or lie
+ * behind its end, all of the file are taken so. */
+static void fix_lines(struct jitdump *d, struct jit_batch *batch, uint64_t code_size)
+{
+    const struct jit_line *lines = batch->lines + d->first_line;
+    uint64_t first = UINT64_MAX, last = 0;
+    for (size_t i = 0; i < d->n_lines; i++) {
+        first = lines[i].delta < first ? lines[i].delta : first;
+        last = lines[i].delta > last ? lines[i].delta : last;
+    }
+    if (first == ELF_OFFSET || (first >= ELF_OFFSET && last >= code_size)) {
+        d->has_elf_offset = true;
+    }
+    if (d->has_elf_offset) {
+        shift_lines(d, batch, ELF_OFFSET);
+    }
+}
+
+static bool take_load(struct jitdump *d, const uint8_t *bytes, size_t n, uint32_t size,
+                      struct jit_batch *batch)
+{
+    if (size < LOAD_BYTES + 1) {
+        d->n_bad++;
+        d->at += size;
+        return true;
+    }
+    size_t room = size - LOAD_BYTES;
+    size_t n_name_max = room < JITDUMP_NAME_MAX ? room : JITDUMP_NAME_MAX;
+    if (n < LOAD_BYTES + n_name_max && n < size &&
+        (n <= LOAD_BYTES || !memchr(bytes + LOAD_BYTES, '\0', n - LOAD_BYTES))) {
+        return need(d, LOAD_BYTES + n_name_max);
+    }
+    const char *name = (const char *)bytes + LOAD_BYTES;
+    size_t len = strnlen(name, n - LOAD_BYTES < n_name_max ? n - LOAD_BYTES : n_name_max);
+    uint64_t code_size = read_u64(d, bytes + 40), address = read_u64(d, bytes + 32);
+    /* the code ends the record, whatever follows the name */
+    bool is_good = code_size > 0 && code_size <= JITDUMP_CODE_MAX && code_size < room &&
+                   len < room - code_size + 1 && address + code_size > address;
+    if (is_good) {
+        struct jit_item item = {.what = JIT_LOAD,
+                                .ts = (int64_t)read_u64(d, bytes + 8),
+                                .address = address,
+                                .size = code_size,
+                                .offset = d->at + size - code_size,
+                                .name = jit_batch_text(batch, name, len)};
+        if (d->has_debug && d->debug_address == address) {
+            fix_lines(d, batch, code_size);
+            item.first_line = d->first_line;
+            item.n_lines = d->n_lines;
+        }
+        jit_batch_add(batch, &item);
+        d->n_loads++;
+    } else {
+        d->n_bad++;
+    }
+    drop_debug(d);
+    d->at += size;
+    return true;
+}
+
+static bool take_move(struct jitdump *d, const uint8_t *bytes, size_t n, uint32_t size,
+                      struct jit_batch *batch)
+{
+    if (size >= MOVE_BYTES && n < MOVE_BYTES) {
+        return need(d, MOVE_BYTES);
+    }
+    if (size < MOVE_BYTES) {
+        d->n_bad++;
+        d->at += size;
+        return true;
+    }
+    struct jit_item item = {.what = JIT_MOVE,
+                            .ts = (int64_t)read_u64(d, bytes + 8),
+                            .from = read_u64(d, bytes + 32),
+                            .address = read_u64(d, bytes + 40),
+                            .size = read_u64(d, bytes + 48)};
+    if (item.size && item.size <= JITDUMP_CODE_MAX && item.address + item.size > item.address) {
+        jit_batch_add(batch, &item);
+        d->n_moves++;
+    } else {
+        d->n_bad++;
+    }
+    d->at += size;
+    return true;
+}
+
+/* The entries of a debug info record that is there as a whole. */
+static void read_lines(struct jitdump *d, const uint8_t *bytes, uint32_t size,
+                       struct jit_batch *batch)
+{
+    uint64_t n = read_u64(d, bytes + RECORD_BYTES + 8);
+    size_t at = DEBUG_BYTES, file = 0;
+    for (uint64_t i = 0; i < n && size - at > DEBUG_ENTRY_BYTES; i++) {
+        const char *name = (const char *)bytes + at + DEBUG_ENTRY_BYTES;
+        size_t room = size - at - DEBUG_ENTRY_BYTES, len = strnlen(name, room);
+        if (len == room || len > FILE_NAME_MAX) {
+            d->n_bad++;
+            return;
+        }
+        /* one byte 0xff: the same file as the entry before */
+        bool is_same = len == 1 && (uint8_t)name[0] == 0xff;
+        if (!is_same && (!file || strcmp(jit_batch_str(batch, file), name) != 0)) {
+            file = jit_batch_text(batch, name, len);
+        }
+        uint64_t address = read_u64(d, bytes + at);
+        uint32_t line = read_u32(d, bytes + at + 8);
+        if (file && address >= d->debug_address && line && line <= INT32_MAX) {
+            jit_batch_add_line(batch, &(struct jit_line){.delta = address - d->debug_address,
+                                                         .file = file,
+                                                         .line = line});
+        }
+        at += DEBUG_ENTRY_BYTES + len + 1;
+    }
+}
+
+static bool take_debug_info(struct jitdump *d, const uint8_t *bytes, size_t n, uint32_t size,
+                            struct jit_batch *batch)
+{
+    drop_debug(d);
+    if (size < DEBUG_BYTES || size > JITDUMP_DEBUG_MAX) {
+        d->n_bad++;
+        d->at += size;
+        return true;
+    }
+    if (n < size) {
+        return need(d, size);
+    }
+    d->has_debug = true;
+    d->debug_at = d->at;
+    d->debug_address = read_u64(d, bytes + RECORD_BYTES);
+    d->first_line = batch->n_lines;
+    read_lines(d, bytes, size, batch);
+    d->n_lines = batch->n_lines - d->first_line;
+    d->n_debug++;
+    d->at += size;
+    return true;
+}
+
+bool jitdump_feed(struct jitdump *d, const uint8_t *bytes, size_t n, struct jit_batch *batch)
+{
+    d->want = 0;
+    if (d->refusal) {
+        return false;
+    }
+    if (!d->has_header) {
+        return take_header(d, bytes, n);
+    }
+    if (n < RECORD_BYTES) {
+        return need(d, RECORD_BYTES);
+    }
+    uint32_t size = read_u32(d, bytes + 4);
+    if (size == 0) { /* room that was made and not written to yet */
+        return need(d, RECORD_BYTES);
+    }
+    if (size < RECORD_BYTES) {
+        return refuse(d, "a corrupt jitdump");
+    }
+    switch (read_u32(d, bytes)) {
+    case RECORD_LOAD:
+        return take_load(d, bytes, n, size, batch);
+    case RECORD_MOVE:
+        return take_move(d, bytes, n, size, batch);
+    case RECORD_DEBUG_INFO:
+        return take_debug_info(d, bytes, n, size, batch);
+    case RECORD_UNWINDING_INFO:
+        d->n_unwinding++;
+        break;
+    default: /* also RECORD_CLOSE: what comes after it is of a runtime that began anew */
+        break;
+    }
+    d->at += size;
+    return true;
+}
+
+void jitdump_settle(struct jitdump *d, struct jit_batch *batch)
+{
+    if (d->has_debug) {
+        d->at = d->debug_at;
+        batch->n_lines = d->first_line;
+        d->n_debug--;
+        drop_debug(d);
+    }
+}

@@ -1,0 +1,46 @@
+/*
+ * jitdump.h - reads a jitdump file, in which a program that makes code at run time says what it
+ * made.
+ *
+ * The format is that of tools/perf/Documentation/jitdump-specification.txt in the kernel's source.
+ * The file grows while it is read and may end anywhere; every byte of it is hostile. No files are
+ * touched here: the caller reads jitdump_want() bytes at d->at and feeds them. One thread.
+ */
+#ifndef STAX_INGEST_JITDUMP_H
+#define STAX_INGEST_JITDUMP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ingest/jit_batch.h"
+
+enum {
+    JITDUMP_NAME_MAX = 16 << 10,  /* bytes of a function's name; longer ones are cut */
+    JITDUMP_DEBUG_MAX = 4 << 20,  /* bytes of a debug info record; larger ones are left out */
+    JITDUMP_CODE_MAX = 256 << 20, /* bytes of a function; larger ones are left out */
+};
+
+struct jitdump {
+    uint64_t at; /* file offset of the next byte to feed */
+    bool has_header, is_swapped;
+    bool has_elf_offset; /* addresses in debug info lie 0x40 too high, as perf inject wants them */
+    const char *refusal; /* why the file cannot be read (any further), NULL: it can; static */
+    size_t want;         /* bytes that are needed to get on */
+    /* Debug info waits for the load it belongs to. */
+    bool has_debug;
+    uint64_t debug_address, debug_at; /* debug_at: file offset of the record */
+    size_t first_line, n_lines;       /* in the batch's lines */
+    uint64_t n_loads, n_moves, n_debug, n_unwinding, n_bad;
+};
+
+/* How many bytes to read at d->at before feeding; fewer are fine at the end of the file. */
+size_t jitdump_want(const struct jitdump *d);
+/* Takes bytes from d->at on and moves d->at past what was taken (also past bytes that need not be
+ * read). What was found is added to batch. False: nothing could be taken, more bytes are needed, or
+ * the file is refused. */
+bool jitdump_feed(struct jitdump *d, const uint8_t *bytes, size_t n, struct jit_batch *batch);
+/* Before batch goes elsewhere: debug info whose load was not there yet is to be read again. */
+void jitdump_settle(struct jitdump *d, struct jit_batch *batch);
+
+#endif
