@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "base/text.h"
 
@@ -75,9 +76,26 @@ void args_suggest(struct err *e, const char *word, const char *const *names, con
         }
     }
     size_t n = strlen(word);
-    if (nearest && least <= (n <= 3 ? 1 : n <= 6 ? 2 : 3)) {
+    if (nearest && least <= (n <= 5 ? 1 : n <= 8 ? 2 : 3)) {
         err_hint(e, "did you mean %s%s?", prefix, nearest);
     }
+}
+
+/* The long options that a letter may have been meant for. */
+static void suggest_letter(struct err *e, char letter, const char *const *names)
+{
+    struct buf hint = {0};
+    for (; *names; names++) {
+        if (**names == letter) {
+            buf_addf(&hint, "%s--%s", hint.len ? " or " : "", *names);
+        }
+    }
+    if (letter == 'V') {
+        err_hint(e, "stax --version names the version");
+    } else if (hint.len) {
+        err_hint(e, "did you mean %s?", buf_str(&hint));
+    }
+    buf_free(&hint);
 }
 
 static int unknown_flag(const struct command *command, const char *flag, struct err *e)
@@ -100,6 +118,8 @@ static int unknown_flag(const struct command *command, const char *flag, struct 
         if (copy.hint[0]) {
             *e = copy;
         }
+    } else {
+        suggest_letter(e, flag[1], names);
     }
     return STAX_EUSAGE;
 }
@@ -121,11 +141,40 @@ static int parse_int(struct arg_value *v, struct err *e)
     return 0;
 }
 
+/* Seconds in the unit that follows a number, "" being a second; 0: there is no such unit. */
+static double unit_seconds(const char *unit)
+{
+    static const struct {
+        const char *name;
+        double seconds;
+    } units[] = {{"", 1},      {"s", 1},  {"sec", 1},  {"ms", 1e-3}, {"us", 1e-6},
+                 {"ns", 1e-9}, {"m", 60}, {"min", 60}, {"h", 3600}};
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        if (strcmp(unit, units[i].name) == 0) {
+            return units[i].seconds;
+        }
+    }
+    return 0;
+}
+
+static int refuse_seconds(const struct arg_value *v, struct err *e)
+{
+    err_set(e, STAX_EUSAGE, "--%s wants seconds, not '%s'", v->flag->name, v->text);
+    err_hint(e, "a number, or one with its unit: 500ms, 2s, 1.5m, 1h");
+    return STAX_EUSAGE;
+}
+
 static int parse_number(struct arg_value *v, struct err *e)
 {
     char *end;
     double n = strtod(v->text, &end);
-    if (!*v->text || *end || !isfinite(n)) {
+    double scale = v->flag->type == FLAG_SECONDS ? unit_seconds(end) : *end ? 0 : 1;
+    bool is_bad = end == v->text || scale == 0 || !isfinite(n);
+    n *= scale;
+    if (is_bad && v->flag->type == FLAG_SECONDS) {
+        return refuse_seconds(v, e);
+    }
+    if (is_bad) {
         return err_set(e, STAX_EUSAGE, "--%s wants a number, not '%s'", v->flag->name, v->text);
     }
     if (v->flag->type == FLAG_SECONDS) {
@@ -229,7 +278,7 @@ static int check_operands(const struct args *args, struct err *e)
         rc = err_set(e, STAX_EUSAGE, "stax %s wants %s", c->name, c->operands);
     }
     if (rc) {
-        err_hint(e, "usage: stax %s %s", c->name, c->operands);
+        err_hint(e, "usage: stax %s [OPTIONS]%s%s", c->name, *c->operands ? " " : "", c->operands);
     }
     return rc;
 }

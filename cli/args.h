@@ -19,7 +19,7 @@ struct args;
 enum flag_type {
     FLAG_BOOL,
     FLAG_INT,     /* whole number within min..max */
-    FLAG_SECONDS, /* decimal seconds, 0 or more, kept as nanoseconds */
+    FLAG_SECONDS, /* decimal seconds or a number with its unit, 0 or more, kept as nanoseconds */
     FLAG_NUMBER,  /* decimal number within min..max */
     FLAG_TEXT,
     FLAG_TEXTS, /* may be repeated */

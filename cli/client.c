@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -13,7 +14,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 
-enum { MAX_ANSWER_BYTES = 512 << 20, CONNECT_TIMEOUT_MS = 5000 };
+enum { MAX_ANSWER_BYTES = 512 << 20, CONNECT_TIMEOUT_MS = 5000, VERSION_BYTES = 32 };
 
 struct client {
     CURL *curl;
@@ -23,6 +24,7 @@ struct client {
     char why[CURL_ERROR_SIZE];
     int fd;             /* of the connection that curl opened last: there is one at a time */
     struct err refused; /* why the connection of this call is not used; code 0: it is */
+    char version[VERSION_BYTES]; /* of the server that answered last, "": it did not say */
     client_tick *tick;
     void *tick_ctx;
 };
@@ -48,6 +50,22 @@ static size_t take_bytes(char *bytes, size_t size, size_t n, void *ctx)
     }
     buf_add(&c->answer, bytes, size * n);
     return size * n;
+}
+
+/* "Server: stax-server/1.2.3", which every answer has. */
+static size_t take_header(char *bytes, size_t size, size_t n, void *ctx)
+{
+    static const char name[] = "Server: stax-server/";
+    struct client *c = ctx;
+    size_t n_bytes = size * n, n_name = sizeof name - 1;
+    if (n_bytes > n_name && strncasecmp(bytes, name, n_name) == 0) {
+        size_t n_version = n_bytes - n_name;
+        n_version = n_version < VERSION_BYTES ? n_version : VERSION_BYTES - 1;
+        memcpy(c->version, bytes + n_name, n_version);
+        c->version[n_version] = '\0';
+        c->version[strcspn(c->version, "\r\n \t")] = '\0';
+    }
+    return n_bytes;
 }
 
 static int progress(void *ctx, curl_off_t n_down, curl_off_t down, curl_off_t n_up, curl_off_t up)
@@ -115,6 +133,8 @@ int client_open(struct client **out, struct err *e)
     curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, c->headers);
     curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, take_bytes);
     curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, c);
+    curl_easy_setopt(c->curl, CURLOPT_HEADERFUNCTION, take_header);
+    curl_easy_setopt(c->curl, CURLOPT_HEADERDATA, c);
     curl_easy_setopt(c->curl, CURLOPT_XFERINFOFUNCTION, progress);
     curl_easy_setopt(c->curl, CURLOPT_XFERINFODATA, c);
     curl_easy_setopt(c->curl, CURLOPT_NOPROGRESS, 0L);
@@ -223,6 +243,32 @@ static int transport_error(const struct client *c, CURLcode code, const char *me
     return STAX_EUNREACHABLE;
 }
 
+/* An answer of a server of another version may be incomplete, or mean something else: it is shown
+ * with a warning, an error says so in its hint. */
+static void compare_version(const struct client *c, json_t *result, struct err *e)
+{
+    char text[160];
+    const char *version = c->version[0] ? c->version : "of an unknown version";
+    if (strcmp(c->version, STAX_VERSION) == 0) {
+        return;
+    }
+    snprintf(text, sizeof text,
+             "stax-server %s answered, this is stax %s: stop that one (stax status names its pid) "
+             "and start stax-server anew",
+             version, STAX_VERSION);
+    if (result) {
+        json_t *warnings = json_object_get(result, "warnings");
+        if (!json_is_array(warnings)) {
+            warnings = json_array();
+            json_object_set_new(result, "warnings", warnings);
+        }
+        json_array_insert_new(warnings, 0, json_clean_string(text));
+    } else if (e && e->code != STAX_EVERSION) {
+        struct err old = *e;
+        err_hint(e, "%s%s%s", old.hint, old.hint[0] ? "; " : "", text);
+    }
+}
+
 int client_call(struct client *c, const char *method, json_t *parameters, int64_t timeout_ms,
                 json_t **document, struct err *e)
 {
@@ -241,6 +287,7 @@ int client_call(struct client *c, const char *method, json_t *parameters, int64_
     }
     buf_clear(&c->answer);
     c->why[0] = '\0';
+    c->version[0] = '\0';
     c->refused = (struct err){0};
     curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
     curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, body);
@@ -254,6 +301,7 @@ int client_call(struct client *c, const char *method, json_t *parameters, int64_
     curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &http_status);
     json_t *result = NULL;
     int rc = client_result(buf_str(&c->answer), c->answer.len, http_status, &result, e);
+    compare_version(c, result, e);
     if (rc == 0 && document) {
         *document = result;
     } else {

@@ -62,7 +62,9 @@ const struct command command_flame = {
     .operands = "",
     .description =
         "The call tree, callers above callees, as an indented text. Subtrees that are "
-        "small or deep are summed up in one line that says how many functions it hides.\n\n"
+        "small or deep are summed up in one line that says how many they are and which option "
+        "shows "
+        "them; those that hardly matter are counted in the last line.\n\n"
         "With --off-cpu it is the tree of where threads were blocked, and every path ends "
         "in its reason, such as [lock].",
     .examples =

@@ -174,23 +174,28 @@ static json_t *start_parameters(const struct record *r)
 /* One line for all that the host withholds; what the user turned off is no news. */
 static void note_missing(struct record *r, const json_t *abilities)
 {
-    struct buf names = {0};
+    struct buf lacks[2] = {{0}, {0}}; /* what can be unlocked, and what this host does not have */
     size_t i;
     const json_t *item;
     json_array_foreach(abilities, i, item)
     {
         bool is_missing = json_is_false(json_object_get(item, "is_available"));
         if (is_missing && strncmp(json_text_at(item, "reason", ""), "turned off", 10) != 0) {
-            buf_addstr(&names, names.len ? ", " : "");
+            struct buf *names = &lacks[*json_text_at(item, "unlock", "") ? 0 : 1];
+            buf_addstr(names, names->len ? ", " : "");
             for (const char *c = json_text_at(item, "name", "?"); *c; c++) {
-                buf_addch(&names, *c == '_' ? ' ' : *c);
+                buf_addch(names, *c == '_' ? ' ' : *c);
             }
         }
     }
-    if (names.len) {
-        cli_note(r->cli, "missing: %s; see stax diagnose host", buf_str(&names));
+    if (lacks[0].len) {
+        cli_note(r->cli, "missing: %s; see stax diagnose host%s%s", buf_str(&lacks[0]),
+                 lacks[1].len ? "; not on this host: " : "", buf_str(&lacks[1]));
+    } else if (lacks[1].len) {
+        cli_note(r->cli, "not on this host: %s", buf_str(&lacks[1]));
     }
-    buf_free(&names);
+    buf_free(&lacks[0]);
+    buf_free(&lacks[1]);
 }
 
 static void note_start(struct record *r, const json_t *document)

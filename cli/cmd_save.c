@@ -12,6 +12,8 @@
 #include "cli/commands.h"
 #include "cli/render.h"
 
+enum { DIAGNOSE_TIMEOUT_MS = 1000 };
+
 static const struct flag flags[] = {
     {.name = "force", .letter = 'f', .type = FLAG_BOOL, .help = "Replace an existing file."},
     {.name = "no-source",
@@ -22,9 +24,35 @@ static const struct flag flags[] = {
 
 struct progress {
     struct cli *cli;
+    const char *path; /* of the archive, as the server was told */
     int64_t start_ns;
     int64_t shown_ns; /* 0: nothing shown yet */
 };
+
+/* How much of the file is written, in percent; -1: the server does not say. On a connection of its
+ * own: ours waits for the answer. */
+static double share_done(const struct progress *p)
+{
+    struct client *client = NULL;
+    struct err ignored;
+    json_t *document = NULL;
+    double pct = -1;
+    size_t i;
+    const json_t *save;
+    if (client_open(&client, &ignored) == 0) {
+        client_call(client, "diagnostics", NULL, DIAGNOSE_TIMEOUT_MS, &document, &ignored);
+    }
+    json_array_foreach(json_object_get(json_object_get(document, "data"), "saves"), i, save)
+    {
+        int64_t n_total = json_int_at(save, "n_total_pages", 0);
+        if (n_total > 0 && strcmp(json_text_at(save, "path", ""), p->path) == 0) {
+            pct = 100 * (double)json_int_at(save, "n_done_pages", 0) / (double)n_total;
+        }
+    }
+    json_decref(document);
+    client_close(client);
+    return pct;
+}
 
 /* On a terminal, saves that take long say that they are under way. */
 static void tick(void *ctx)
@@ -36,8 +64,12 @@ static void tick(void *ctx)
         return;
     }
     p->shown_ns = now;
+    double pct = share_done(p);
     buf_addstr(&o->text, "\r\033[Ksaving for ");
     render_seconds(&o->text, now - p->start_ns);
+    if (pct >= 0) {
+        buf_addf(&o->text, ", %.0f %% done", pct);
+    }
     out_flush(o, NULL);
 }
 
@@ -80,6 +112,7 @@ static int save(struct cli *cli, const struct args *args, json_t **document, str
         rc = client_open(&client, e);
     }
     if (rc == 0) {
+        p.path = buf_str(&path);
         client_set_tick(client, tick, &p);
         rc = client_call(client, "save_current", json_incref(parameters), 0, document, e);
     }

@@ -155,6 +155,51 @@ static int show_text(struct cli *cli, const struct args *args, const char *schem
     return cli_show(cli, args, cli_document(schema, data), render);
 }
 
+static void render_tables(struct out *out, const json_t *document, const struct args *args)
+{
+    size_t i;
+    const json_t *name;
+    (void)args;
+    json_array_foreach(json_object_get(json_object_get(document, "data"), "names"), i, name)
+    {
+        buf_addf(&out->text, "%s\n", json_string_value(name));
+    }
+}
+
+/* .schema [NAME] and .tables as at the prompt. They tell of the program's tables, not of a run's.
+ */
+static int dot_command(struct cli *cli, const struct args *args, const char *text)
+{
+    struct err e = {0};
+    size_t n = strcspn(text, " \t"), n_definition = 0;
+    const char *name = text + n + strspn(text + n, " \t");
+    if (strcmp(text, ".tables") == 0) {
+        json_t *data = json_object();
+        json_object_set_new(data, "names", sqltext_names(schema_text()));
+        return cli_show(cli, args, cli_document("stax.sql-tables/1", data), render_tables);
+    }
+    if (n != strlen(".schema") || strncmp(text, ".schema", n) != 0) {
+        err_set(&e, STAX_EUSAGE, "stax sql does not know '%s'", text);
+        err_hint(&e, "there are .schema [NAME] and .tables, and SQL");
+        return cli_fail(cli, &e);
+    }
+    if (!*name) {
+        return show_text(cli, args, "stax.sql-schema/1", "text", schema_text(), render_schema);
+    }
+    const char *definition = sqltext_definition(schema_text(), name, &n_definition);
+    if (!definition) {
+        err_set(&e, STAX_EUSAGE, "there is no table or view '%s'", name);
+        err_hint(&e, "stax sql .tables lists them");
+        return cli_fail(cli, &e);
+    }
+    struct buf shown = {0};
+    buf_add(&shown, definition, n_definition);
+    buf_addch(&shown, '\n');
+    int code = show_text(cli, args, "stax.sql-schema/1", "text", buf_str(&shown), render_schema);
+    buf_free(&shown);
+    return code;
+}
+
 static int run(struct cli *cli, const struct args *args)
 {
     struct err e = {0};
@@ -168,6 +213,9 @@ static int run(struct cli *cli, const struct args *args)
     }
     if (args_has(args, "schema")) {
         return show_text(cli, args, "stax.sql-schema/1", "text", schema_text(), render_schema);
+    }
+    if (args->n_operands && args->operands[0][0] == '.') {
+        return dot_command(cli, args, args->operands[0]);
     }
     if (args->n_operands && strcmp(args->operands[0], "-") != 0) {
         return query(cli, args, args->operands[0]);
@@ -199,9 +247,10 @@ const struct command command_sql = {
         "Answers one SELECT on the run's database, read-only and bounded in time and rows. Without "
         "a query it is a prompt with history and completion on a terminal, else it reads "
         "statements from standard input.\n\n"
-        "The tables are explained by --schema. The run is one SQLite file: --path names it for "
+        "The tables are explained by --schema; .schema NAME explains one, .tables lists them. The "
+        "run is one SQLite file: --path names it for "
         "sqlite3 or any other client, also while it records.",
-    .examples = "stax sql 'SELECT name, self_ms FROM v_top LIMIT 10'\n"
+    .examples = "stax sql '.schema v_top'\nstax sql 'SELECT name, self_ms FROM v_top LIMIT 10'\n"
                 "stax sql --csv 'SELECT * FROM v_threads' > threads.csv\n"
                 "stax sql\nsqlite3 -readonly \"$(stax sql --path)\" '.schema'",
     .flags = flags,

@@ -89,7 +89,7 @@ static int run(struct cli *cli, const struct args *args)
         json_decref(parameters);
         return cli_fail(cli, &e);
     }
-    int64_t grace_ms = json_object_size(parameters) ? START_GRACE_MS : 0;
+    int64_t grace_ms = START_GRACE_MS;
     if (args_has(args, "timeout-ms")) {
         int64_t timeout_ms = args_int(args, "timeout-ms", 0);
         json_object_set_new(parameters, "timeout_ms", json_integer(timeout_ms));
@@ -105,9 +105,10 @@ const struct command command_wait = {
     .name = "wait",
     .summary = "wait until the active run has something, or stops",
     .operands = "",
-    .description = "Returns when the condition holds, or when the run stops. At most one "
-                   "condition; without one, when the run stops. With a condition, a run that "
-                   "is just being started is given 2 s to begin.",
+    .description =
+        "Returns when the condition holds, or when the run stops. At most one "
+        "condition; without one, when the run stops. A run that is just being "
+        "started is given 2 s to begin, or as long as --timeout-ms says if that is less.",
     .examples = "stax wait --for-samples 1000\n"
                 "stax wait --until-symbol parse_expr --timeout-ms 30000\n"
                 "stax wait --sql 'SELECT count(*) >= 4 FROM thread'",

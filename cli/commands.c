@@ -34,7 +34,11 @@ const struct command *commands_find(const char *name, struct err *e)
     err_set(e, STAX_EUSAGE, "stax has no command '%s'", name);
     err_hint(e, "'stax help' lists the commands");
     struct err copy = {0};
-    args_suggest(&copy, name, names, "stax ");
+    if (strcmp(name, "version") == 0) {
+        err_hint(&copy, "did you mean stax --version?");
+    } else {
+        args_suggest(&copy, name, names, "stax ");
+    }
     if (e && copy.hint[0]) {
         err_hint(e, "%s", copy.hint);
     }

@@ -77,11 +77,11 @@ void help_overview(struct out *out)
     for (const struct command *const *c = commands_all(); *c; c++) {
         buf_addf(b, "  %-12s %s\n", (*c)->name, (*c)->summary);
     }
-    buf_addstr(b,
-               "\nstart with:\n"
-               "  stax record -- COMMAND    or    stax record --pid PID\n"
-               "  stax top                  while it runs, or afterwards\n\n"
-               "'stax COMMAND --help' explains a command; 'stax --version' names the version.\n");
+    buf_addstr(b, "\nstart with:\n"
+                  "  stax record -- COMMAND    or    stax record --pid PID\n"
+                  "  stax top                  while it runs, or afterwards\n\n"
+                  "'stax COMMAND --help' explains a command; 'stax --version' names the version.\n"
+                  "SECS is a number of seconds, or one with its unit: 500ms, 2s, 1.5m, 1h.\n");
 }
 
 void help_text(struct out *out, const struct command *command)

@@ -46,7 +46,7 @@ static void add_flags(struct buf *b, const struct flag *flags)
 static void add_command(struct buf *b, const struct command *c)
 {
     buf_addf(b, ".SS stax %s", c->name);
-    buf_addstr(b, " [OPTIONS] ");
+    buf_addf(b, " [OPTIONS]%s", *c->operands ? " " : "");
     add_roff(b, c->operands, strlen(c->operands));
     buf_addch(b, '\n');
     for (const char *s = c->description; *s;) {

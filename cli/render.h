@@ -42,7 +42,8 @@ void render_sql_csv(struct out *out, const json_t *data);
 
 /* The end of stax record: what was recorded, the first functions of a top document, what to try. */
 void render_summary(struct out *out, const json_t *top_document);
-
+/* "1 sample", "2 samples". */
+void render_count(struct buf *b, int64_t n, const char *what);
 /* "12.3 s", "4 min 05 s", "2 h 03 min". */
 void render_seconds(struct buf *b, int64_t ns);
 /* "512 B", "1.5 MiB". */

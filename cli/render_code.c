@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "cli/render.h"
 
 size_t code_find(const json_t *instructions, uint64_t rel_address)
 {
@@ -116,9 +117,10 @@ void code_draw_function(struct out *out, const json_t *data)
     out_foreign_cut(out, json_text_at(f, "binary", "?"), out->width > 40 ? out->width - 30 : 0);
     buf_addf(&out->text, "+0x%" PRIx64 ", %" PRId64 " bytes\n",
              (uint64_t)json_int_at(f, "rel_address", 0), json_int_at(f, "size_bytes", 0));
-    buf_addf(&out->text, "  %" PRId64 " samples, %.1f ms, %.1f %% of the run\n",
-             json_int_at(f, "n_self_samples", 0), (double)json_int_at(f, "self_on_cpu_ns", 0) / 1e6,
-             json_real_at(f, "self_pct", 0));
+    buf_addstr(&out->text, "  ");
+    render_count(&out->text, json_int_at(f, "n_self_samples", 0), "sample");
+    buf_addf(&out->text, ", %.1f ms, %.1f %% of the run\n",
+             (double)json_int_at(f, "self_on_cpu_ns", 0) / 1e6, json_real_at(f, "self_pct", 0));
     if (n_matches > 1) {
         buf_addf(&out->text, "%s  one of %" PRId64 " matches (--list)%s\n",
                  out_style(out, STYLE_DIM), n_matches, out_style(out, STYLE_PLAIN));

@@ -109,8 +109,9 @@ static void print_run(struct out *out, const char *name, const json_t *side)
 
     buf_addf(&line, "run %" PRId64 ", ", json_int_at(run, "id", 0));
     render_seconds(&line, json_int_at(side, "elapsed_ns", 0));
-    buf_addf(&line, ", %" PRId64 " samples, %.1f ms on CPU", json_int_at(side, "n_samples", 0),
-             (double)json_int_at(side, "on_cpu_ns", 0) / 1e6);
+    buf_addstr(&line, ", ");
+    render_count(&line, json_int_at(side, "n_samples", 0), "sample");
+    buf_addf(&line, ", %.1f ms on CPU", (double)json_int_at(side, "on_cpu_ns", 0) / 1e6);
     buf_addf(&out->text, "%s%s%s  %s  ", out_style(out, STYLE_BOLD), name,
              out_style(out, STYLE_PLAIN), buf_str(&line));
     size_t used = line.len + strlen(name) + 4;

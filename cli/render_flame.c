@@ -35,8 +35,10 @@ struct columns {
     int self_width;
     size_t name_width; /* what is left for indentation and name, 0: no limit */
     bool has_share;    /* of the function at the root: callers and callees */
+    int64_t max_depth; /* below the root, as was asked for */
     int64_t n_hidden;  /* children left out whose line was left out too */
     double hidden_ns;
+    bool is_hidden_deep, is_hidden_small; /* why */
 };
 
 #define CUT_SHOWN_PCT 0.5 /* children left out get a line from this share of the run on */
@@ -116,6 +118,22 @@ static void add_name(struct out *out, const struct columns *c, const json_t *nod
     buf_addf(&out->text, "%s%s\n", out_style(out, STYLE_PLAIN), suffix);
 }
 
+/* The end of a line of what was left out: how much, and the option that shows it, if there is room.
+ */
+static void add_more(struct out *out, const struct columns *c, size_t indent, int64_t n,
+                     const char *options)
+{
+    struct buf text = {0};
+    size_t left = c->name_width > indent ? c->name_width - indent : 0;
+    buf_addf(&text, "... %" PRId64 " more %s (%s)", n, n == 1 ? "subtree" : "subtrees", options);
+    if (c->name_width && text.len > left) {
+        buf_clear(&text);
+        buf_addf(&text, "... %" PRId64 " more", n);
+    }
+    buf_addf(&out->text, "%s%s\n", buf_str(&text), out_style(out, STYLE_PLAIN));
+    buf_free(&text);
+}
+
 /* One line for the children left out; those that hardly matter are only counted, since a line of
  * 0.1 % under every function would drown the tree. */
 static void add_cut(struct out *out, struct columns *c, const json_t *cut, double all_ns, int depth)
@@ -127,16 +145,19 @@ static void add_cut(struct out *out, struct columns *c, const json_t *cut, doubl
     if (n == 0) {
         return;
     }
+    bool is_deep = depth > c->max_depth;
     if (pct < CUT_SHOWN_PCT) {
         c->n_hidden += n;
         c->hidden_ns += cut_ns;
+        c->is_hidden_deep |= is_deep;
+        c->is_hidden_small |= !is_deep;
         return;
     }
     buf_addf(&out->text, "%s%*s  %7.1f  %*s%*s  ", out_style(out, STYLE_DIM), c->total_width,
              format_value(c->keys, cut_ns, text), pct, c->has_share ? SHARE_WIDTH : 0, "",
              c->self_width, "");
-    add_indent(out, c, depth, MIN_CUT);
-    buf_addf(&out->text, "... %" PRId64 " more%s\n", n, out_style(out, STYLE_PLAIN));
+    size_t indent = add_indent(out, c, depth, MIN_CUT);
+    add_more(out, c, indent, n, is_deep ? "--max-depth" : "--threshold-pct");
 }
 
 static void add_nodes(struct out *out, struct columns *c, const json_t *nodes, double all_ns,
@@ -167,10 +188,12 @@ static void add_nodes(struct out *out, struct columns *c, const json_t *nodes, d
 
 void render_flame(struct out *out, const json_t *document, const struct args *args)
 {
-    (void)args;
     const json_t *data = json_object_get(document, "data");
     const json_t *roots = json_object_get(data, "roots");
-    struct columns c = {.total_width = 8, .self_width = 7, .keys = &keys_on_cpu};
+    struct columns c = {.total_width = 8,
+                        .self_width = 7,
+                        .keys = &keys_on_cpu,
+                        .max_depth = args ? args_int(args, "max-depth", 12) : 12};
     const char *by = json_text_at(data, "by", "on_cpu");
     const struct keys keys_by = {by, by, by, "total", "self", true};
     if (json_object_get(data, keys_off_cpu.all)) {
@@ -196,12 +219,13 @@ void render_flame(struct out *out, const json_t *document, const struct args *ar
     add_cut(out, &c, json_object_get(data, "cut"), all_ns, 0);
     if (c.n_hidden) {
         char text[VALUE_BYTES];
-        bool is_narrow = c.name_width && c.name_width < MIN_SUFFIXED + 12;
-        buf_addf(&out->text, "%s%*s  %7.1f  %*s  %s%" PRId64 "%s%s\n", out_style(out, STYLE_DIM),
-                 c.total_width, format_value(c.keys, c.hidden_ns, text),
+        buf_addf(&out->text, "%s%*s  %7.1f  %*s  ", out_style(out, STYLE_DIM), c.total_width,
+                 format_value(c.keys, c.hidden_ns, text),
                  all_ns > 0 ? 100 * c.hidden_ns / all_ns : 0,
-                 c.self_width + (c.has_share ? SHARE_WIDTH : 0), "", is_narrow ? "... " : "in ",
-                 c.n_hidden, is_narrow ? " small" : " small subtrees not listed",
-                 out_style(out, STYLE_PLAIN));
+                 c.self_width + (c.has_share ? SHARE_WIDTH : 0), "");
+        add_more(out, &c, 0, c.n_hidden,
+                 !c.is_hidden_deep   ? "--threshold-pct"
+                 : c.is_hidden_small ? "--threshold-pct, --max-depth"
+                                     : "--max-depth");
     }
 }

@@ -64,8 +64,9 @@ void render_host(struct out *out, const json_t *document, const struct args *arg
     (void)args;
     buf_addstr(&out->text, "Linux ");
     out_foreign(out, json_text_at(data, "kernel", "?"));
-    buf_addf(&out->text, ", %" PRId64 " CPUs, stax-server runs as uid %" PRId64 "\n\n",
-             json_int_at(data, "n_cpus", 0), json_int_at(data, "uid", 0));
+    buf_addstr(&out->text, ", ");
+    render_count(&out->text, json_int_at(data, "n_cpus", 0), "CPU");
+    buf_addf(&out->text, ", stax-server runs as uid %" PRId64 "\n\n", json_int_at(data, "uid", 0));
     buf_addf(&out->text, "%swhat a run can record here%s\n", out_style(out, STYLE_BOLD),
              out_style(out, STYLE_PLAIN));
     json_array_foreach(json_object_get(data, "abilities"), i, row)

@@ -22,6 +22,13 @@ void render_seconds(struct buf *b, int64_t ns)
     }
 }
 
+void render_count(struct buf *b, int64_t n, const char *what)
+{
+    size_t length = strlen(what);
+    bool is_hissing = length && what[length - 1] == 's';
+    buf_addf(b, "%" PRId64 " %s%s", n, what, n == 1 ? "" : is_hissing ? "es" : "s");
+}
+
 void render_bytes(struct buf *b, int64_t n_bytes)
 {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
@@ -76,7 +83,7 @@ static void add_amounts(struct out *out, size_t *column, const json_t *run, cons
 {
     struct buf part = {0};
     int64_t n_lost = json_int_at(quality, "n_lost", json_int_at(run, "n_lost", 0));
-    buf_addf(&part, "%" PRId64 " samples", json_int_at(run, "n_samples", 0));
+    render_count(&part, json_int_at(run, "n_samples", 0), "sample");
     add_part(out, column, ",", STYLE_PLAIN, buf_str(&part));
     buf_clear(&part);
     buf_addf(&part, "%.1f ms on CPU", (double)json_int_at(run, "on_cpu_ns", 0) / 1e6);
@@ -168,9 +175,11 @@ void render_status(struct out *out, const json_t *document, const struct args *a
     } else {
         add_run_name(out, active);
         add_state(out, 0, active, NULL);
-        buf_addf(&out->text, "\n%" PRId64 " threads in %" PRId64 " processes, pid %" PRId64 "\n",
-                 json_int_at(active, "n_threads", 0), json_int_at(active, "n_processes", 0),
-                 json_int_at(active, "pid", 0));
+        buf_addch(&out->text, '\n');
+        render_count(&out->text, json_int_at(active, "n_threads", 0), "thread");
+        buf_addstr(&out->text, " in ");
+        render_count(&out->text, json_int_at(active, "n_processes", 0), "process");
+        buf_addf(&out->text, ", pid %" PRId64 "\n", json_int_at(active, "pid", 0));
         add_pair(out, "file", json_text_at(active, "path", ""));
     }
     if (json_is_integer(json_object_get(data, "selected"))) {
@@ -260,7 +269,9 @@ void render_wait(struct out *out, const json_t *document, const struct args *arg
     out_foreign(out, strcmp(reason, "stopped") == 0 ? "the run stopped" : reason);
     buf_addstr(&out->text, strcmp(reason, "stopped") == 0 ? " after " : " reached after ");
     render_seconds(&out->text, json_int_at(data, "elapsed_ns", 0));
-    buf_addf(&out->text, ", %" PRId64 " samples\n", json_int_at(data, "n_samples", 0));
+    buf_addstr(&out->text, ", ");
+    render_count(&out->text, json_int_at(data, "n_samples", 0), "sample");
+    buf_addch(&out->text, '\n');
 }
 
 void render_save(struct out *out, const json_t *document, const struct args *args)
@@ -271,13 +282,17 @@ void render_save(struct out *out, const json_t *document, const struct args *arg
     out_foreign(out, json_text_at(data, "path", "?"));
     buf_addf(&out->text, ": ");
     render_bytes(&out->text, json_int_at(data, "size_bytes", 0));
-    buf_addf(&out->text, ", %" PRId64 " samples, code of %" PRId64 " functions (",
-             json_int_at(data, "n_samples", 0), json_int_at(data, "n_functions", 0));
+    buf_addstr(&out->text, ", ");
+    render_count(&out->text, json_int_at(data, "n_samples", 0), "sample");
+    buf_addstr(&out->text, ", code of ");
+    render_count(&out->text, json_int_at(data, "n_functions", 0), "function");
+    buf_addstr(&out->text, " (");
     render_bytes(&out->text, json_int_at(data, "code_bytes", 0));
     buf_addf(&out->text, ")");
     if (json_int_at(data, "n_source_lines", 0) > 0) {
-        buf_addf(&out->text, ", %" PRId64 " source lines (",
-                 json_int_at(data, "n_source_lines", 0));
+        buf_addstr(&out->text, ", ");
+        render_count(&out->text, json_int_at(data, "n_source_lines", 0), "source line");
+        buf_addstr(&out->text, " (");
         render_bytes(&out->text, json_int_at(data, "source_bytes", 0));
         buf_addf(&out->text, ")");
     }
@@ -327,6 +342,9 @@ void render_summary(struct out *out, const json_t *top_document)
     const json_t *f;
     json_array_foreach(functions, i, f)
     {
+        if (json_int_at(f, "self_on_cpu_ns", 0) == 0) {
+            break; /* on the stack only; they are sorted */
+        }
         buf_addf(&out->text, "  %5.1f %%  ", json_real_at(f, "self_pct", 0));
         out_foreign_cut(out, json_text_at(f, "name", "?"), out->width > 30 ? out->width - 12 : 0);
         buf_addch(&out->text, '\n');

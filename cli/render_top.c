@@ -148,15 +148,31 @@ static size_t running_columns(struct column *columns, const struct counted *c)
     return n + N_COLUMNS(names);
 }
 
+/* How many functions have something of their own, or all when they are sorted by total: the rest
+ * was on the stack only, and a list by self has nothing to say of it. */
+static size_t n_shown(const json_t *functions, const char *by, bool is_off_cpu, bool by_total)
+{
+    size_t n = json_array_size(functions);
+    while (n > 0 && !by_total) {
+        const json_t *f = json_array_get(functions, n - 1);
+        int64_t self = by ? json_int_at(json_object_get(f, "self_counters"), by, 0)
+                          : json_int_at(f, is_off_cpu ? "self_off_cpu_ns" : "self_on_cpu_ns", 0);
+        if (self > 0) {
+            break;
+        }
+        n--;
+    }
+    return n;
+}
+
 static struct table *running_table(struct column *columns, const json_t *data,
-                                   const json_t *functions, bool by_total)
+                                   const json_t *functions, bool by_total, size_t *n)
 {
     struct counted c = counted_of(data, functions, "self_ipc");
+    *n = n_shown(functions, c.by, false, by_total);
     struct table *t = table_new(columns, running_columns(columns, &c));
-    size_t i;
-    const json_t *f;
-    json_array_foreach(functions, i, f)
-    {
+    for (size_t i = 0; i < *n; i++) {
+        const json_t *f = json_array_get(functions, i);
         if (c.by) {
             add_counting(t, f, &c, by_total);
         } else {
@@ -166,7 +182,7 @@ static struct table *running_table(struct column *columns, const json_t *data,
     return t;
 }
 
-static struct table *waiting_table(const json_t *functions, bool by_total)
+static struct table *waiting_table(const json_t *functions, bool by_total, size_t *n)
 {
     static const struct column off_cpu[] = {
         {"self ms", COLUMN_NUMBER, STYLE_PLAIN, 0},   {"self %", COLUMN_NUMBER, STYLE_BOLD, 0},
@@ -175,11 +191,9 @@ static struct table *waiting_table(const json_t *functions, bool by_total)
         {"function", COLUMN_FLEXIBLE, STYLE_CYAN, 0}, {"binary", COLUMN_FLEXIBLE, STYLE_DIM, 3},
     };
     struct table *t = table_new(off_cpu, N_COLUMNS(off_cpu));
-    size_t i;
-    const json_t *f;
-    json_array_foreach(functions, i, f)
-    {
-        add_waiting(t, f, by_total);
+    *n = n_shown(functions, NULL, true, by_total);
+    for (size_t i = 0; i < *n; i++) {
+        add_waiting(t, json_array_get(functions, i), by_total);
     }
     return t;
 }
@@ -205,13 +219,16 @@ void render_top(struct out *out, const json_t *document, const struct args *args
     render_by_line(out, data);
     bool is_off_cpu = json_object_get(data, "off_cpu_ns") != NULL;
     bool by_total = strcmp(json_text_at(data, "sort", "self"), "total") == 0;
-    table_print(is_off_cpu ? waiting_table(functions, by_total)
-                           : running_table(columns, data, functions, by_total),
+    size_t n = 0;
+    table_print(is_off_cpu ? waiting_table(functions, by_total, &n)
+                           : running_table(columns, data, functions, by_total, &n),
                 out);
-    int64_t n_more = json_int_at(data, "n_functions", 0) - (int64_t)json_array_size(functions);
+    int64_t n_more = json_int_at(data, "n_functions", 0) - (int64_t)n;
     if (n_more > 0) {
-        buf_addf(&out->text, "%s... %" PRId64 " more functions (--limit)%s\n",
-                 out_style(out, STYLE_DIM), n_more, out_style(out, STYLE_PLAIN));
+        bool is_cut = n == json_array_size(functions);
+        buf_addf(&out->text, "%s... %" PRId64 " more function%s (%s)%s\n",
+                 out_style(out, STYLE_DIM), n_more, n_more == 1 ? "" : "s",
+                 is_cut ? "--limit" : "--sort total", out_style(out, STYLE_PLAIN));
     }
 }
 
@@ -311,7 +328,8 @@ void render_threads(struct out *out, const json_t *document, const struct args *
     table_print(t, out);
     int64_t n_more = json_int_at(data, "n_threads", 0) - (int64_t)json_array_size(threads);
     if (n_more > 0) {
-        buf_addf(&out->text, "%s... %" PRId64 " more threads (--limit 0 for all)%s\n",
-                 out_style(out, STYLE_DIM), n_more, out_style(out, STYLE_PLAIN));
+        buf_addf(&out->text, "%s... %" PRId64 " more thread%s (--limit 0 for all)%s\n",
+                 out_style(out, STYLE_DIM), n_more, n_more == 1 ? "" : "s",
+                 out_style(out, STYLE_PLAIN));
     }
 }

@@ -107,7 +107,8 @@ void render_waits(struct out *out, const json_t *document, const struct args *ar
     int64_t n_folded = json_int_at(data, "n_folded", 0);
     buf_addstr(&out->text, out_style(out, STYLE_DIM));
     if (n_more > 0) {
-        buf_addf(&out->text, "... %" PRId64 " more waits (--limit)\n", n_more);
+        buf_addf(&out->text, "... %" PRId64 " more wait%s (--limit)\n", n_more,
+                 n_more == 1 ? "" : "s");
     }
     if (n_folded > 0) {
         buf_addf(&out->text, "... %" PRId64 " short ones kept as sums only, %.1f ms in all\n",

@@ -76,13 +76,15 @@ static void show_stacks(struct out *out, const json_t *pair)
     out_foreign(out, buf_str(&text));
     buf_addf(&out->text, "%s woke ", out_style(out, STYLE_PLAIN));
     out_foreign(out, json_text_at(pair, "thread", "?"));
-    buf_addf(&out->text, " (tid %" PRId64 ") %" PRId64 " times, %.1f ms blocked\n",
+    buf_addf(&out->text, " (tid %" PRId64 ") %" PRId64 " time%s, %.1f ms blocked\n",
              json_int_at(pair, "tid", 0), json_int_at(pair, "n_wakeups", 0),
+             json_int_at(pair, "n_wakeups", 0) == 1 ? "" : "s",
              (double)json_int_at(pair, "blocked_ns", 0) / 1e6);
     json_array_foreach(json_object_get(pair, "stacks"), i, stack)
     {
-        buf_addf(&out->text, "  %" PRId64 " times, %.1f ms:\n", json_int_at(stack, "n_wakeups", 0),
-                 (double)json_int_at(stack, "blocked_ns", 0) / 1e6);
+        buf_addstr(&out->text, "  ");
+        render_count(&out->text, json_int_at(stack, "n_wakeups", 0), "time");
+        buf_addf(&out->text, ", %.1f ms:\n", (double)json_int_at(stack, "blocked_ns", 0) / 1e6);
         render_stack(out, json_object_get(stack, "stack"));
     }
     buf_free(&text);
@@ -164,7 +166,8 @@ void render_wakers(struct out *out, const json_t *document, const struct args *a
     }
     int64_t n_more = json_int_at(data, "n_pairs", 0) - (int64_t)json_array_size(pairs);
     if (n_more > 0) {
-        buf_addf(&out->text, "%s... %" PRId64 " more pairs (--limit)\n%s",
-                 out_style(out, STYLE_DIM), n_more, out_style(out, STYLE_PLAIN));
+        buf_addf(&out->text, "%s... %" PRId64 " more pair%s (--limit)\n%s",
+                 out_style(out, STYLE_DIM), n_more, n_more == 1 ? "" : "s",
+                 out_style(out, STYLE_PLAIN));
     }
 }

@@ -56,12 +56,28 @@ bool sqltext_is_empty(const char *sql)
     return true;
 }
 
+/* Where the name begins on a line that creates a table or view, 0: it does not. */
+static size_t name_offset(const char *s)
+{
+    return strncmp(s, "CREATE TABLE ", 13) == 0 ? 13 : strncmp(s, "CREATE VIEW ", 12) == 0 ? 12 : 0;
+}
+
+json_t *sqltext_names(const char *schema)
+{
+    json_t *names = json_array();
+    for (const char *s = schema; *s;) {
+        size_t line = strcspn(s, "\n"), word = name_offset(s);
+        if (word) {
+            json_array_append_new(names, json_stringn(s + word, strcspn(s + word, " (\n")));
+        }
+        s += line + (s[line] == '\n');
+    }
+    return names;
+}
+
 static bool is_definition(const char *s, const char *name)
 {
-    size_t n = strlen(name);
-    size_t word = strncmp(s, "CREATE TABLE ", 13) == 0  ? 13
-                  : strncmp(s, "CREATE VIEW ", 12) == 0 ? 12
-                                                        : 0;
+    size_t n = strlen(name), word = name_offset(s);
     return word && strncasecmp(s + word, name, n) == 0 && strchr(" (\n", s[word + n]);
 }
 

@@ -170,22 +170,23 @@ static void warn_of_threads(struct query *q, int64_t n)
 static void warn_of_kind(struct query *q, const char *kind, int64_t n)
 {
     long long count = (long long)n, n_samples = (long long)q->run.fold.n_samples;
+    const char *s = n == 1 ? "" : "s";
 
     if (strcmp(kind, "ring_full") == 0) {
         view_warn(q,
-                  "%lld records lost: the kernel's ring was full; the whole run has %lld samples",
-                  count, n_samples);
+                  "%lld record%s lost: the kernel's ring was full; the whole run has %lld samples",
+                  count, s, n_samples);
     } else if (strcmp(kind, "queue_full") == 0) {
         view_warn(q,
                   "%lld samples or mappings lost: storing them was too slow; the whole run has "
                   "%lld samples",
                   count, n_samples);
     } else if (strcmp(kind, "malformed") == 0) {
-        view_warn(q, "%lld records lost: they could not be read", count);
+        view_warn(q, "%lld record%s lost: they could not be read", count, s);
     } else if (strcmp(kind, "late") == 0) {
-        view_warn(q, "%lld records came too late to be put in order: kept out of order", count);
+        view_warn(q, "%lld record%s came too late to be put in order: kept out of order", count, s);
     } else if (strcmp(kind, "throttled") == 0) {
-        view_warn(q, "the kernel paused sampling %lld times: a lower -F avoids that", count);
+        view_warn(q, "the kernel paused sampling %lld time%s: a lower -F avoids that", count, s);
     } else if (strcmp(kind, "stacks") == 0) {
         view_warn(q, "%lld stacks of waits found no room: those waits have none of their own",
                   count);
@@ -264,6 +265,56 @@ static void warn_of_kernel(struct query *q)
     stmt_reset(s);
 }
 
+/* "tid 4711, from 2.5 s, without main": what the filter says. */
+static void describe_filter(const struct filter *f, struct buf *text)
+{
+    if (f->has_tid) {
+        buf_addf(text, ", tid %lld", (long long)f->tid);
+    }
+    if (f->has_pid) {
+        buf_addf(text, ", pid %lld", (long long)f->pid);
+    }
+    if (f->has_from) {
+        buf_addf(text, ", from %.9g s", (double)f->from_ns / 1e9);
+    }
+    if (f->has_to) {
+        buf_addf(text, ", to %.9g s", (double)f->to_ns / 1e9);
+    }
+    for (size_t i = 0; i < f->n_excluded; i++) {
+        buf_addf(text, ", without %s", f->excluded[i]);
+    }
+}
+
+/* What is left of the run when a filter lets nothing through: which part of it does that, and what
+ * to ask instead. */
+static void warn_of_filter(struct query *q, const struct filter *f)
+{
+    double run_s = (double)q->run.end_ns / 1e9;
+    long long n = (long long)q->run.fold.n_samples;
+    bool has_range = f->has_from || f->has_to, has_thread = f->has_tid || f->has_pid;
+    struct buf text = {0};
+
+    describe_filter(f, &text);
+    if (f->has_from && f->from_ns >= q->run.end_ns) {
+        view_warn(q, "no samples from %.9g s on: the run is %.3f s long", (double)f->from_ns / 1e9,
+                  run_s);
+    } else if (has_range + has_thread + (f->n_excluded > 0) > 1) {
+        view_warn(q,
+                  "no samples pass all of: %s; leave one out (the run has %lld samples in %.3f s)",
+                  buf_str(&text) + 2, n, run_s);
+    } else if (has_range) {
+        view_warn(q, "no samples in this time (%s); the run has %lld samples in %.3f s: widen it",
+                  buf_str(&text) + 2, n, run_s);
+    } else if (f->n_excluded) {
+        view_warn(q, "no samples %s; the run has %lld in %.3f s: exclude what is on fewer stacks",
+                  buf_str(&text) + 2, n, run_s);
+    } else {
+        view_warn(q, "no samples of %s; stax threads shows who of the run has some",
+                  buf_str(&text) + 2);
+    }
+    buf_free(&text);
+}
+
 static void warn_of_emptiness(struct query *q, const struct params *p)
 {
     if (q->run.fold.n_samples == 0 && q->run.is_recording) {
@@ -277,8 +328,7 @@ static void warn_of_emptiness(struct query *q, const struct params *p)
         view_warn(q, "no samples: the target used no CPU while it was recorded, or ended too soon; "
                      "record for longer or with a higher -F");
     } else if (p && filter_is_any(&p->filter)) {
-        view_warn(q, "no samples pass the filter; the run has %lld samples in %.3f s",
-                  (long long)q->run.fold.n_samples, (double)q->run.end_ns / 1e9);
+        warn_of_filter(q, &p->filter);
     } else if (q->run.n_pending > 0) {
         view_warn(q, "summaries are behind by %lld samples: ask again in a moment",
                   (long long)q->run.n_pending);

@@ -73,9 +73,8 @@ int conn_patience(const struct conn *c)
     case CONN_HEAD:
         return c->in.len ? 10 : 60; /* a slow head, an idle connection */
     case CONN_BODY:
-        return 30;
     case CONN_SENDING:
-        return 30;
+        return c->transport->patience_s;
     case CONN_DRAIN:
         return 2;
     default:

@@ -63,6 +63,7 @@ struct transport {
     struct conn *conns;
     struct lws *listening[2]; /* Unix, TCP */
     uint64_t last_id;
+    int patience_s;
     int n_unix, n_tcp;
     int signal_fd, spare_fd;
     struct conn *upgrading; /* handed to libwebsockets right now */

@@ -268,6 +268,7 @@ void http_add_response(struct buf *out, int status, const char *content_type, co
         buf_addstr(out, "WWW-Authenticate: Bearer\r\n");
     }
     buf_addf(out,
+             "Server: stax-server/" STAX_VERSION "\r\n"
              "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
              "Connection: %s\r\n\r\n",
              keep_alive ? "keep-alive" : "close");

@@ -30,6 +30,8 @@ static const char usage[] =
     "                       /tmp/stax-server-<uid>.sock\n"
     "  STAX_SERVER_WS_BIND  HOST:PORT of HTTP and WebSocket, 127.0.0.1:8080 by default; off: none\n"
     "  STAX_DATA_DIR        where runs are kept; else /dev/shm/stax-<uid>\n"
+    "  STAX_CLIENT_TIMEOUT_S  seconds after which a client that does not read its answer, or does\n"
+    "                       not answer on its WebSocket, is cut off; 30 by default\n"
     "  STAX_MAX_BYTES       bound for all runs together; a quarter of the memory by default\n";
 
 /* Everything main() opens. */
@@ -81,6 +83,23 @@ static int read_max_bytes(int64_t *max_bytes, struct err *e)
         return STAX_EUSAGE;
     }
     *max_bytes = value;
+    return 0;
+}
+
+static int read_patience(int *patience_s, struct err *e)
+{
+    const char *text = getenv("STAX_CLIENT_TIMEOUT_S");
+    *patience_s = TRANSPORT_PATIENCE_S;
+    if (!text || !text[0]) {
+        return 0;
+    }
+    char *end;
+    long value = strtol(text, &end, 10);
+    if (*end || value < 1 || value > TRANSPORT_PATIENCE_S_MAX) {
+        return err_set(e, STAX_EUSAGE, "STAX_CLIENT_TIMEOUT_S must be seconds from 1 to %d",
+                       TRANSPORT_PATIENCE_S_MAX);
+    }
+    *patience_s = (int)value;
     return 0;
 }
 
@@ -141,12 +160,14 @@ static void greet(const struct program *p)
 static int serve(struct program *p, struct err *e)
 {
     int64_t max_bytes;
+    int patience_s;
     int rc = read_max_bytes(&max_bytes, e);
+    rc = rc ? rc : read_patience(&patience_s, e);
     rc = rc ? rc : listen_open(&p->listeners, getenv("STAX_SERVER_WS_BIND"), e);
     if (rc) {
         return rc;
     }
-    p->transport = transport_new(&p->listeners, &p->rules, e);
+    p->transport = transport_new(&p->listeners, &p->rules, patience_s, e);
     rc = p->transport ? server_open(&p->server, max_bytes, wake, p, e) : e->code;
     if (rc) {
         transport_free(p->transport);

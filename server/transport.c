@@ -21,6 +21,7 @@ enum { MAX_UNIX = 1200, MAX_TCP = 400, MAX_LWS_FDS = 2048, ACCEPTS_A_TURN = 64, 
 struct service {
     struct transport t; /* first: the context's user pointer is both */
     lws_sorted_usec_list_t tick, upgrade;
+    lws_retry_bo_t liveness; /* of WebSockets */
     bool is_ticking_server;
     int n_ticks;
 };
@@ -317,10 +318,9 @@ static void on_tick(lws_sorted_usec_list_t *sul)
 
 static bool open_context(struct transport *t)
 {
-    static const lws_retry_bo_t liveness = {
-        .secs_since_valid_ping = 30,
-        .secs_since_valid_hangup = 45,
-    };
+    struct service *s = (struct service *)t;
+    s->liveness.secs_since_valid_ping = (uint16_t)t->patience_s;
+    s->liveness.secs_since_valid_hangup = (uint16_t)(t->patience_s + (t->patience_s + 1) / 2);
     lws_set_log_level(0, NULL);
     struct lws_context_creation_info info = {0};
     info.port = CONTEXT_PORT_NO_LISTEN;
@@ -337,7 +337,7 @@ static bool open_context(struct transport *t)
     vhost.port = CONTEXT_PORT_NO_LISTEN_SERVER;
     vhost.protocols = protocols;
     vhost.vhost_name = "stax";
-    vhost.retry_and_idle_policy = &liveness;
+    vhost.retry_and_idle_policy = &s->liveness;
     vhost.keepalive_timeout = 60;
     t->vhost = lws_create_vhost(t->context, &vhost);
     return t->vhost != NULL;
@@ -353,10 +353,11 @@ static int open_signals(void)
 }
 
 struct transport *transport_new(struct listeners *listeners, const struct access_rules *rules,
-                                struct err *e)
+                                int patience_s, struct err *e)
 {
     struct service *s = mem_new(1, sizeof(*s));
     struct transport *t = &s->t;
+    t->patience_s = patience_s;
     t->listeners = listeners;
     t->rules = rules;
     t->signal_fd = open_signals();

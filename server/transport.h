@@ -15,9 +15,15 @@
 
 struct transport;
 
-/* listeners are borrowed; SIGTERM and SIGINT must be blocked in all threads: they arrive here. */
+#define TRANSPORT_PATIENCE_S     30
+#define TRANSPORT_PATIENCE_S_MAX 3600
+
+/* listeners are borrowed; SIGTERM and SIGINT must be blocked in all threads: they arrive here.
+ * patience_s: how long a client may take none of its answer or give none of its body, and how long
+ * a WebSocket may be silent before it is asked for a sign of life (half as long again later it is
+ * closed); usually TRANSPORT_PATIENCE_S. */
 struct transport *transport_new(struct listeners *listeners, const struct access_rules *rules,
-                                struct err *e);
+                                int patience_s, struct err *e);
 /* Any thread: there are answers in the outbox. May be called before transport_run(). */
 void transport_wake(struct transport *t);
 /* Serves until a signal asks to end. Returns 0, or an error when the event loop fails. */

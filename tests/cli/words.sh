@@ -30,6 +30,12 @@ is "the nearest option" "stax: stax top has no option --limti
   did you mean --limit?" stax top --limti 3
 is "both a pid and a command" "stax: stax record takes a command or --pid, not both
   stax record -- COMMAND, or stax record --pid PID" stax record -p 1 -- true
+is "usage without operands has no blank at its end" "stax: stax top does not take 'x'
+  usage: stax top [OPTIONS]" stax top x
+is "a duration that is none" "stax: --from wants seconds, not '2 apples'
+  a number, or one with its unit: 500ms, 2s, 1.5m, 1h" stax top --from '2 apples'
+is "a word for the version" "stax: stax has no command 'version'
+  did you mean stax --version?" stax version
 is "an error as JSON" '{"error":{"code":"usage","message":"--limit wants a whole number, not '"'x'"'","hint":""}}' \
     stax top --json --limit x
 is "control bytes of arguments do not reach the terminal" "stax: stax has no command 'a\\x1b[31mb'
@@ -57,6 +63,16 @@ else
 fi
 is "schema of the database without a server" "CREATE TABLE sample (" grep -o 'CREATE TABLE sample (' <(stax sql --schema)
 
+is "stax sql .schema is --schema" "" diff <(stax sql .schema) <(stax sql --schema)
+is "stax sql '.schema NAME'" "CREATE TABLE binary (" grep -x 'CREATE TABLE binary (' <(stax sql '.schema binary')
+check "... shows one alone" test "$(stax sql '.schema binary' | grep -c '^CREATE')" = 1
+is "stax sql .tables" "$(stax sql --schema | sed -nE 's/^CREATE (TABLE|VIEW) ([a-z_0-9]+).*/\2/p')" stax sql .tables
+check_json "... as JSON" <(stax sql --json .tables) '.schema == "stax.sql-tables/1" and (.data.names | index("sample") != null)'
+is "stax sql with a table that is none" "stax: there is no table or view 'nothing'
+  stax sql .tables lists them" stax sql '.schema nothing'
+is "stax sql with another dot" "stax: stax sql does not know '.quit'
+  there are .schema [NAME] and .tables, and SQL" stax sql .quit
+
 # Every schema is a valid one, and the documents that need no server follow theirs.
 if "$PYTHON" -c 'import jsonschema' 2>/dev/null; then
     follows() {
@@ -68,11 +84,12 @@ cls.check_schema(schema)
 cls(schema).validate(document)
 P
     }
-    for command in help schema sql-schema error; do
+    for command in help schema sql-schema sql-tables error; do
         case $command in
         help) stax help --json ;;
         schema) stax schema --json ;;
         sql-schema) stax sql --schema --json ;;
+        sql-tables) stax sql --json .tables ;;
         error) stax top --json 2>&1 ;;
         esac >"$TMP/document.json"
         stax schema $command >"$TMP/schema.json"

@@ -65,6 +65,30 @@ check "another Origin is refused" grep -qE '4[0-9][0-9]' <<<"$(tcp -H "Authoriza
 
 memory=$(awk '/VmHWM/ { print $2 }' "/proc/$(server_pid)/status")
 check "the server's peak memory stays below 300 MB" test "${memory:-999999999}" -lt 300000
+ws() {
+    "$PYTHON" "$here/ws.py" "$@" || n_failed=$((n_failed + 1))
+}
+ws rules "$SOCKET" "$http" "$token"
+ws docs "$SOCKET" "$here/../../docs/rpc.md"
+ws greedy "$SOCKET"
+# A server with less patience, for those who never read.
+mkdir -m 700 "$TMP/run2"
+in_hurry() {
+    env XDG_RUNTIME_DIR="$TMP/run2" STAX_DATA_DIR="$TMP/data2" STAX_CLIENT_TIMEOUT_S=1 "$@"
+}
+check_status "a timeout that is none" 2 'STAX_CLIENT_TIMEOUT_S must be seconds' -- in_hurry env STAX_CLIENT_TIMEOUT_S=x stax-server
+start in_hurry stax-server >"$TMP/server2.log" 2>&1
+wait_for 10 in_hurry stax status >/dev/null 2>&1
+start in_hurry stax record --pid "$target" >/dev/null 2>&1
+second_has_samples() {
+    [[ $(in_hurry stax status --json 2>/dev/null | jq '.data.active.n_samples > 50') == true ]]
+}
+wait_for 10 second_has_samples
+ws patience "$TMP/run2/stax-server.sock" 1
+second=$(in_hurry stax status --json | jq .data.server.pid)
+kill -TERM "$second"
+wait_for 5 gone "$second" || kill -KILL "$second"
+
 rpc stop_active >"$TMP/stop.json"
 check_json "stop_active answers with the run" "$TMP/stop.json" '.result.run.state == "stopped"'
 check_json "stop_active without a run" <(rpc stop_active) '.error.data.code == "no_such_run"'

@@ -72,6 +72,19 @@ static void test_types_of_values(void **state)
     assert_true(args_has(&args, "json"));
     assert_int_equal(args_int(&args, "tid", -1), -1);
     args_fini(&args);
+    static const struct {
+        const char *text;
+        int64_t ns;
+    } durations[] = {{"2", 2000000000},     {"2s", 2000000000},  {"0.5s", 500000000},
+                     {"500ms", 500000000},  {"1m", 60000000000}, {"1.5min", 90000000000},
+                     {"1h", 3600000000000}, {"250us", 250000},   {"7ns", 7}};
+    for (size_t i = 0; i < sizeof durations / sizeof *durations; i++) {
+        char words[32];
+        snprintf(words, sizeof words, "--from %s", durations[i].text);
+        assert_int_equal(parse(&args, &command_top, words, &e), 0);
+        assert_int_equal(args_int(&args, "from", -1), durations[i].ns);
+        args_fini(&args);
+    }
     char empty[] = "--daemon-socket= --pid 3";
     assert_int_equal(parse(&args, &command_record, empty, &e), 0);
     assert_string_equal(args_text(&args, "daemon-socket", "x"), "");
@@ -110,7 +123,12 @@ static void test_wrong_values(void **state)
     expect_error(&command_top, "--limit", "--limit wants a value: N", "");
     expect_error(&command_top, "-n", "-n wants a value: N", "");
     expect_error(&command_top, "--limit=", "--limit wants a whole number, not ''", "");
-    expect_error(&command_top, "--from nan", "--from wants a number, not 'nan'", "");
+    expect_error(&command_top, "--from nan", "--from wants seconds, not 'nan'",
+                 "a number, or one with its unit: 500ms, 2s, 1.5m, 1h");
+    expect_error(&command_top, "--from 2x", "--from wants seconds, not '2x'", NULL);
+    expect_error(&command_record, "-l s", "--time-limit wants seconds, not 's'", NULL);
+    expect_error(&command_flame, "--threshold-pct 1s", "--threshold-pct wants a number, not '1s'",
+                 NULL);
     expect_error(&command_top, "--from -1",
                  "--from must be between 0 and 1000000000 seconds, not -1", "");
     expect_error(&command_flame, "--threshold-pct 101",
@@ -118,8 +136,9 @@ static void test_wrong_values(void **state)
     expect_error(&command_top, "--run ''", "--run is empty", "");
     expect_error(&command_top, "--json=1", "--json takes no value", "");
     expect_error(&command_top, "--limit 1 -n 2", "--limit is given twice", "");
-    expect_error(&command_top, "x", "stax top does not take 'x'", "usage: stax top ");
-    expect_error(&command_save, "", "stax save wants FILE.stax", "usage: stax save FILE.stax");
+    expect_error(&command_top, "x", "stax top does not take 'x'", "usage: stax top [OPTIONS]");
+    expect_error(&command_save, "", "stax save wants FILE.stax",
+                 "usage: stax save [OPTIONS] FILE.stax");
 }
 
 static void test_suggestions(void **state)
@@ -132,7 +151,21 @@ static void test_suggestions(void **state)
                  "did you mean --threshold-pct?");
     expect_error(&command_top, "--zzzzzz", "stax top has no option --zzzzzz",
                  "stax top --help lists its options");
-    expect_error(&command_top, "-z", "stax top has no option -z", NULL);
+    expect_error(&command_top, "-z", "stax top has no option -z",
+                 "stax top --help lists its options");
+    expect_error(&command_top, "-s", "stax top has no option -s", "did you mean --sort?");
+    expect_error(&command_top, "-V", "stax top has no option -V",
+                 "stax --version names the version");
+    assert_null(commands_find("version", &e));
+    assert_string_equal(e.hint, "did you mean stax --version?");
+    assert_null(commands_find("stat", &e)); /* the beginning of one */
+    assert_string_equal(e.hint, "did you mean stax status?");
+    assert_null(commands_find("tap", &e)); /* one letter off */
+    assert_string_equal(e.hint, "did you mean stax top?");
+    assert_null(commands_find("flamo", &e));
+    assert_string_equal(e.hint, "did you mean stax flame?");
+    assert_null(commands_find("salad", &e)); /* two from save */
+    assert_string_equal(e.hint, "'stax help' lists the commands");
     assert_null(commands_find("recrod", &e));
     assert_string_equal(e.hint, "did you mean stax record?");
     assert_null(commands_find("select", &e));

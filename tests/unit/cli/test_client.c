@@ -72,7 +72,7 @@ static pid_t serve_once(const char *path, uid_t uid, const char *answer)
     return pid;
 }
 
-static int call_once(const char *answer, uid_t uid, struct err *e)
+static int call_for(const char *answer, uid_t uid, json_t **document, struct err *e)
 {
     char folder[] = "/tmp/stax-test-XXXXXX";
     char path[64];
@@ -82,14 +82,54 @@ static int call_once(const char *answer, uid_t uid, struct err *e)
     pid_t pid = serve_once(path, uid, answer);
     struct client *client = NULL;
     assert_int_equal(client_open(&client, e), 0);
-    json_t *document = NULL;
-    int rc = client_call(client, "status", NULL, 5000, &document, e);
-    json_decref(document);
+    int rc = client_call(client, "status", NULL, 5000, document, e);
     client_close(client);
     assert_int_equal(waitpid(pid, NULL, 0), pid);
     unlink(path);
     rmdir(folder);
     return rc;
+}
+
+static int call_once(const char *answer, uid_t uid, struct err *e)
+{
+    json_t *document = NULL;
+    int rc = call_for(answer, uid, &document, e);
+    json_decref(document);
+    return rc;
+}
+
+/* Every answer is looked at, whatever was asked: a document has the warning, an error the hint. */
+static void test_a_server_of_another_version(void **state)
+{
+    (void)state;
+#define ANSWER(server, body)                                                                       \
+    "HTTP/1.1 200 OK\r\n" server "Connection: close\r\n\r\n{\"id\":1," body "}"
+#define DOCUMENT "\"result\":{\"data\":{},\"warnings\":[\"first\"]}"
+#define ERROR                                                                                      \
+    "\"error\":{\"code\":-32000,\"message\":\"no\",\"data\":{\"code\":\"failed\","                 \
+    "\"message\":\"no\",\"hint\":\"try\"}}"
+    static const struct {
+        const char *answer, *warning;
+    } cases[] = {
+        {ANSWER("Server: stax-server/9.9.9\r\n", DOCUMENT), "stax-server 9.9.9 answered"},
+        {ANSWER("", DOCUMENT), "of an unknown version"},
+        {ANSWER("server: stax-server/" STAX_VERSION "\r\n", DOCUMENT), NULL},
+    };
+    struct err e = {0};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *document = NULL;
+        assert_int_equal(call_for(cases[i].answer, geteuid(), &document, &e), 0);
+        const json_t *warnings = json_object_get(document, "warnings");
+        assert_int_equal(json_array_size(warnings), cases[i].warning ? 2 : 1);
+        const char *text = json_string_value(json_array_get(warnings, 0));
+        assert_non_null(strstr(text, cases[i].warning ? cases[i].warning : "first"));
+        json_decref(document);
+    }
+    call_once(ANSWER("Server: stax-server/9.9.9\r\n", ERROR), geteuid(), &e);
+    assert_string_equal(e.msg, "no");
+    assert_non_null(strstr(e.hint, "try; stax-server 9.9.9 answered, this is stax " STAX_VERSION));
+    call_once(ANSWER("Server: stax-server/" STAX_VERSION "\r\n", ERROR), geteuid(), &e);
+    assert_string_equal(e.hint, "try");
 }
 
 static void test_calls(void **state)
@@ -237,6 +277,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers),
         cmocka_unit_test(test_calls),
+        cmocka_unit_test(test_a_server_of_another_version),
         cmocka_unit_test(test_another_user_answers),
         cmocka_unit_test(test_no_server),
         cmocka_unit_test(test_a_server_that_does_not_start),

@@ -32,7 +32,7 @@ static const char top[] =
     "{'name':'std::vector<int, std::allocator<int> >::push_back(int const&)','binary':'cc1plus',"
     "'self_on_cpu_ns':66600000,'self_pct':60,'n_self_samples':60,'total_on_cpu_ns':111000000,"
     "'total_pct':100,'n_total_samples':100},"
-    "{'name':'evil\\u001b[31m\\u202ename','binary':null,'self_on_cpu_ns':0,'self_pct':0.04,"
+    "{'name':'evil\\u001b[31m\\u202ename','binary':null,'self_on_cpu_ns':40000,'self_pct':0.04,"
     "'n_self_samples':0,'total_on_cpu_ns':1,'total_pct':0,'n_total_samples':0}]}}";
 
 static void test_top(void **state)
@@ -89,7 +89,7 @@ static void test_flame(void **state)
            "   111.0    100.0      0.0  gcc (process)\n"
            "    99.9     90.0      0.1    main\n"
            "    98.0     88.3     98.0      work (inlined)\n"
-           "     1.1      1.0               ... 4 more\n");
+           "     1.1      1.0               ... 4 more subtrees (--threshold-pct)\n");
 }
 
 static void test_deep_flame_keeps_names(void **state)
@@ -136,8 +136,7 @@ static void test_top_off_cpu(void **state)
            "\n"
            "self ms  self %  total ms  total %  waits  blocked  function            binary\n"
            "  150.0    75.0     150.0     75.0      5  lock     pthread_mutex_lock  libc.so.6\n"
-           "    0.0     0.0     200.0    100.0      0  -        main                app\n"
-           "... 1 more functions (--limit)\n");
+           "... 2 more functions (--sort total)\n");
 }
 
 static void test_flame_off_cpu(void **state)
@@ -160,7 +159,7 @@ static void test_flame_off_cpu(void **state)
            "   111.0    100.0      0.0  gcc (process)\n"
            "    99.9     90.0      0.0    nap\n"
            "    99.9     90.0     99.9      [sleep]\n"
-           "    11.1     10.0             ... 1 more\n");
+           "    11.1     10.0             ... 1 more subtree (--threshold-pct)\n");
 }
 
 static const char waits[] =
@@ -226,7 +225,7 @@ static void test_wakers(void **state)
            "woken by     tid  thread      tid  wakeups  blocked ms  functions\n"
            "main          42  wor\\x1bker   43       10        20.0  signal < put < start\n"
            "[interrupt]    -  main         42        2        10.0  -\n"
-           "... 1 more pairs (--limit)\n");
+           "... 1 more pair (--limit)\n");
 }
 
 static void test_wakers_with_stacks_and_chain(void **state)
@@ -385,7 +384,7 @@ static void test_status(void **state)
            "\n"
            "run 3  gcc\n"
            "recording for 1.0 s, 9 samples, 1.0 ms on CPU, 4 lost\n"
-           "2 threads in 1 processes, pid 42\n"
+           "2 threads in 1 process, pid 42\n"
            "file      /d/run-3.stax\n");
 }
 

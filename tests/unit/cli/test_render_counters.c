@@ -48,13 +48,11 @@ static void test_beside_time(void **state)
 {
     (void)state;
     expect(render_top, TOP("self", "on_cpu"),
-           HEAD
-           "self ms  self %  total ms  total %  samples  cycles  instructions  page-faults   "
-           "IPC  function  binary\n"
-           "   66.0    60.0     111.0    100.0       60    4.0G          7.0G         6000  "
-           "1.75  work      cc1\n"
-           "    0.0     0.0     111.0    100.0        0       0             0            0     "
-           "-  main      cc1\n");
+           HEAD "self ms  self %  total ms  total %  samples  cycles  instructions  page-faults   "
+                "IPC  function  binary\n"
+                "   66.0    60.0     111.0    100.0       60    4.0G          7.0G         6000  "
+                "1.75  work      cc1\n"
+                "... 1 more function (--sort total)\n");
 }
 
 static void test_by_a_counter(void **state)
@@ -62,12 +60,11 @@ static void test_by_a_counter(void **state)
     (void)state;
     expect(render_top, TOP("self", "page-faults"),
            HEAD "by page-faults, 99999 in all\n"
-                "self  self %   total  total %  /sample  /ms  samples  CPU ms   IPC  function  "
+                "self  self %  total  total %  /sample  /ms  samples  CPU ms   IPC  function  "
                 "binary\n"
-                "6000    60.0   99999    100.0      100   90       60    66.0  1.75  work      "
+                "6000    60.0  99999    100.0      100   90       60    66.0  1.75  work      "
                 "cc1\n"
-                "   0     0.0  100.0k    100.0        -    -        0     0.0     -  main      "
-                "cc1\n");
+                "... 1 more function (--sort total)\n");
     /* Rates of what rows are sorted by. */
     expect(render_top, TOP("total", "page-faults"),
            HEAD "by page-faults, 99999 in all\n"
@@ -115,7 +112,7 @@ static void test_flame(void **state)
                 "   total  total %     self  function\n"
                 "    5.0G    100.0        0  gcc (process)\n"
                 "    4.0G     80.0     4.0G    work\n"
-                "    1.0G     20.0             ... 4 more\n");
+                "    1.0G     20.0             ... 4 more subtrees (--threshold-pct)\n");
 }
 
 static void test_counts(void **state)
