@@ -9,7 +9,6 @@
 
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 
 #include "base/buf.h"
 #include "base/fd.h"
@@ -48,12 +47,6 @@ static bool read_file(pid_t pid, pid_t tid, const char *name, struct buf *text)
     return fd_read_file(path, FILE_BYTES_MAX, text) == 0 && text->len > 0;
 }
 
-static bool read_memory(pid_t pid, uint64_t address, void *bytes, size_t n)
-{
-    struct iovec to = {bytes, n}, from = {(void *)(uintptr_t)address, n};
-    return process_vm_readv(pid, &to, 1, &from, 1, 0) == (ssize_t)n;
-}
-
 /* Whether a number is the id of a thread of the process. */
 static bool is_thread(pid_t pid, uint32_t number)
 {
@@ -63,13 +56,16 @@ static bool is_thread(pid_t pid, uint32_t number)
     return number && number <= INT32_MAX && stat(path, &st) == 0;
 }
 
-static void refine_futex(pid_t pid, const struct wait_call *call, struct wait_seen *seen)
+static void refine_futex(struct target_memory *memory, pid_t pid, const struct wait_call *call,
+                         struct wait_seen *seen)
 {
+    bool is_refused;
     uint8_t words[WAIT_FUTEX_BYTES];
     uint64_t address = call->arguments[0];
     uint32_t operation = (uint32_t)call->arguments[1], value = (uint32_t)call->arguments[2];
-    bool is_there = address >= WAIT_FUTEX_BEFORE &&
-                    read_memory(pid, address - WAIT_FUTEX_BEFORE, words, sizeof(words));
+    bool is_there = memory && address >= WAIT_FUTEX_BEFORE &&
+                    target_memory_read(memory, pid, address - WAIT_FUTEX_BEFORE, words,
+                                       sizeof(words), &is_refused) == sizeof(words);
     seen->is_vague = !wait_futex_reason(operation, value, address, is_there ? words : NULL,
                                         is_thread(pid, value), &seen->reason);
 }
@@ -101,7 +97,8 @@ static enum event_reason file_reason(pid_t pid, uint64_t fd, enum event_reason f
     return fallback;
 }
 
-static bool by_syscall(pid_t pid, const struct wait_call *call, struct wait_seen *seen)
+static bool by_syscall(struct target_memory *memory, pid_t pid, const struct wait_call *call,
+                       struct wait_seen *seen)
 {
     const char *name = call->number >= 0 ? wait_syscall_name(call->number) : NULL;
     const struct wait_row *row = name ? wait_row_of(WAIT_SYSCALL, name) : NULL;
@@ -112,7 +109,7 @@ static bool by_syscall(pid_t pid, const struct wait_call *call, struct wait_seen
         .reason = row->reason, .from = EVENT_FROM_SYSCALL, .is_vague = row->is_vague};
     seen->is_futex = row->is_vague;
     if (call->number == SYS_futex) {
-        refine_futex(pid, call, seen);
+        refine_futex(memory, pid, call, seen);
     } else if (call->number == SYS_read || call->number == SYS_write || call->number == SYS_readv ||
                call->number == SYS_writev) {
         seen->reason = file_reason(pid, call->arguments[0], seen->reason);
@@ -156,7 +153,7 @@ bool wait_probe_is_allowed(pid_t pid)
     return is_allowed;
 }
 
-bool wait_probe(pid_t pid, pid_t tid, struct wait_seen *seen)
+bool wait_probe(struct target_memory *memory, pid_t pid, pid_t tid, struct wait_seen *seen)
 {
     struct buf syscall_text = {0}, wchan = {0};
     struct wait_place place = {.call.number = -1};
@@ -165,7 +162,7 @@ bool wait_probe(pid_t pid, pid_t tid, struct wait_seen *seen)
     bool is_blocked = !has_call || wait_parse_syscall(buf_str(&syscall_text), &place);
     bool has_function = is_blocked && read_file(pid, tid, "wchan", &wchan) &&
                         strcmp(buf_str(&wchan), "0") != 0 && by_function(buf_str(&wchan), seen);
-    bool has_reason = is_blocked && by_syscall(pid, &place.call, &by_call);
+    bool has_reason = is_blocked && by_syscall(memory, pid, &place.call, &by_call);
     /* A futex shows the same function whatever it is part of; the arguments know more. Waiting for
      * a page or a lock of the kernel shows in the function, within any call. */
     if (has_reason && (!has_function || seen->is_vague)) {
