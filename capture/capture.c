@@ -33,6 +33,7 @@
 #include "capture/priority.h"
 #include "capture/proc.h"
 #include "capture/record.h"
+#include "capture/target_memory.h"
 #include "capture/thread_counters.h"
 #include "capture/watch.h"
 #include "capture/unwinder.h"
@@ -90,6 +91,7 @@ struct capture {
     struct follow *follow;
     struct attach *attach;     /* while threads are armed */
     struct unwinder *unwinder; /* NULL: stacks are as the kernel gives them */
+    struct target_memory *memory;
     struct capture_ability abilities[ABILITIES_MAX];
     size_t n_abilities;
     int kallsyms;                 /* a copy, for whoever takes it; -1: none */
@@ -537,7 +539,7 @@ static int open_unwinder(struct capture *c, struct err *e)
     }
     c->events.user_regs = arch->perf_mask;
     struct unwinder_options options = {
-        .arch = arch, .max_table_bytes = TABLES_BYTES_MAX, .reads_memory = true};
+        .arch = arch, .max_table_bytes = TABLES_BYTES_MAX, .memory = c->memory};
     return unwinder_new(&c->unwinder, &options, e);
 }
 
@@ -558,6 +560,7 @@ static struct follow *new_follow(struct capture *c, struct queue *out)
         .has_switches = true,
         .waking_pid_offset = &c->events.waking_pid_offset,
         .unwinder = c->unwinder,
+        .memory = c->memory,
         .without_kernel = c->options.without_kernel,
         .is_held = c->options.is_launched,
         .n_counters = c->events.counters.list.n,
@@ -650,6 +653,7 @@ int capture_open(struct capture **out_capture, const struct capture_options *opt
     atomic_init(&c->stop_reason, NO_REASON);
     pthread_mutex_init(&c->lock, NULL);
     c->wake_fd = c->pid_fd = c->kallsyms = -1;
+    c->memory = target_memory_new();
     rc = open_unwinder(c, e);
     if (rc != 0) {
         goto out;
@@ -741,6 +745,7 @@ void capture_close(struct capture *c)
     order_free(&c->order);
     follow_free(c->follow);
     unwinder_free(c->unwinder);
+    target_memory_free(c->memory);
     fd_close(&c->wake_fd);
     fd_close(&c->pid_fd);
     fd_close(&c->kallsyms);

@@ -31,6 +31,7 @@ struct follow_options {
     const struct map *sources; /* event id -> tid it was opened on; borrowed, may grow */
     bool has_switches;         /* context switches are recorded: samples weigh what they say */
     struct unwinder *unwinder; /* borrowed; NULL: stacks are as the kernel gave them */
+    struct target_memory *memory; /* borrowed; NULL: the target's is not read */
     /* Of the raw data of wakeups (waking.h); NULL: there are none. Borrowed, may change. */
     const size_t *waking_pid_offset;
     bool without_kernel; /* stacks are told without the kernel's part */

@@ -70,8 +70,8 @@ void follow_read_name(struct follow *f, int32_t pid, int32_t tid, struct target_
 void follow_read_cmdline(struct follow *f, struct target_process *p)
 {
     struct buf text = {0};
-    if (f->options.has_proc) {
-        proc_read_cmdline(p->pid, CMDLINE_BYTES_MAX, &text);
+    if (f->options.has_proc && f->options.memory) {
+        target_memory_cmdline(f->options.memory, p->pid, CMDLINE_BYTES_MAX, &text);
     }
     target_set_cmdline(p, text.data, text.len);
     buf_free(&text);

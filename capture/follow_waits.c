@@ -619,7 +619,7 @@ static void probe(struct follow *f, struct target_thread *t)
     int64_t ts = clock_monotonic_ns();
     w->seen = (struct wait_mark){0};
     w->seen_ts = ts;
-    if (!wait_probe(t->process->pid, t->tid, &seen)) {
+    if (!wait_probe(f->options.memory, t->process->pid, t->tid, &seen)) {
         return;
     }
     w->seen = known(seen.reason, seen.from, seen.is_vague);

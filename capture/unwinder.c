@@ -1,18 +1,13 @@
 /* unwinder.c - see unwinder.h. */
 #include "capture/unwinder.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <sys/uio.h>
 
 #include "base/mem.h"
 
 enum {
-    PAGE_BYTES = 4096,
-    LIVE_PAGES = 16,
-    LIVE_BYTES = LIVE_PAGES * PAGE_BYTES,
+    LIVE_BYTES = TARGET_MEMORY_BYTES_MAX,
     STACK_BYTES_MAX = 64 << 20, /* a stack is not expected to reach further */
 };
 
@@ -84,19 +79,7 @@ void unwinder_map(struct unwinder *u, struct address_space **space, const struct
 
 static size_t read_memory(struct call *c, uint64_t address, void *to, size_t n)
 {
-    struct iovec local = {to, n}, remote[LIVE_PAGES + 1];
-    size_t n_remote = 0;
-    /* Page by page: what is not mapped cuts off a whole element. */
-    for (uint64_t at = address, left = n; left && n_remote <= LIVE_PAGES; n_remote++) {
-        size_t n_page = PAGE_BYTES - at % PAGE_BYTES;
-        n_page = n_page < left ? n_page : (size_t)left;
-        remote[n_remote] = (struct iovec){(void *)(uintptr_t)at, n_page};
-        at += n_page;
-        left -= n_page;
-    }
-    ssize_t n_read = process_vm_readv(c->pid, &local, 1, remote, n_remote, 0);
-    c->is_refused |= n_read < 0 && errno != EFAULT;
-    return n_read < 0 ? 0 : (size_t)n_read;
+    return target_memory_read(c->u->options.memory, c->pid, address, to, n, &c->is_refused);
 }
 
 static bool is_live(const struct call *c, uint64_t address, size_t n)
@@ -181,7 +164,7 @@ bool unwinder_sample(struct unwinder *u, size_t max_chain, const struct address_
     in.stack_address = sp;
     in.stack = r->sample.stack;
     in.n_stack_bytes = r->sample.n_stack_bytes;
-    in.read = u->options.reads_memory ? read_live : NULL;
+    in.read = u->options.memory ? read_live : NULL;
     in.ctx = &call;
     in.chain = out->addresses + out->n_kernel;
     in.n_chain = out->n - out->n_kernel;
@@ -206,7 +189,7 @@ enum unwinder_answer unwinder_parked(struct unwinder *u, const struct address_sp
     struct call call = {.u = u, .space = space, .pid = pid, .stack_address = sp};
     struct unwind_input in = {.arch = u->options.arch, .stack_address = sp, .find = find};
     call.live_address = sp;
-    call.n_live = u->options.reads_memory ? read_memory(&call, sp, u->live, sizeof(u->live)) : 0;
+    call.n_live = u->options.memory ? read_memory(&call, sp, u->live, sizeof(u->live)) : 0;
     if (!call.n_live) {
         return UNWINDER_UNREADABLE;
     }

@@ -17,11 +17,12 @@
 #include "capture/address_space.h"
 #include "capture/event.h"
 #include "capture/record.h"
+#include "capture/target_memory.h"
 
 struct unwinder_options {
     const struct unwind_arch *arch;
-    size_t max_table_bytes; /* of all tables */
-    bool reads_memory;      /* of the target */
+    size_t max_table_bytes;       /* of all tables */
+    struct target_memory *memory; /* borrowed; NULL: of no target any is read */
 };
 
 struct unwinder;

@@ -10,7 +10,6 @@
 
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 
 #include "base/buf.h"
 #include "base/fd.h"
@@ -60,12 +59,6 @@ static bool read_file(pid_t pid, pid_t tid, const char *name, struct buf *text)
     return read_limited(pid, tid, name, FILE_BYTES_MAX, text);
 }
 
-static bool read_memory(pid_t pid, uint64_t address, void *bytes, size_t n)
-{
-    struct iovec to = {bytes, n}, from = {(void *)(uintptr_t)address, n};
-    return process_vm_readv(pid, &to, 1, &from, 1, 0) == (ssize_t)n;
-}
-
 /* Whether the process counts its threads in another pid namespace than we do. */
 static bool is_elsewhere(pid_t pid)
 {
@@ -112,16 +105,19 @@ bool wait_probe_is_thread(pid_t pid, uint32_t number)
     return number && number <= INT32_MAX && (stat(path, &st) == 0 || is_inner_thread(pid, number));
 }
 
-static void refine_futex(pid_t pid, const struct wait_place *place, struct wait_seen *seen)
+static void refine_futex(struct target_memory *memory, pid_t pid, const struct wait_place *place,
+                         struct wait_seen *seen)
 {
+    bool is_refused;
     uint8_t words[WAIT_FUTEX_BYTES];
     const uint64_t *arguments = place->call.arguments;
     struct wait_futex futex = {.address = arguments[0],
                                .operation = (uint32_t)arguments[1],
                                .value = (uint32_t)arguments[2],
                                .sp = place->sp};
-    if (futex.address >= WAIT_FUTEX_BEFORE &&
-        read_memory(pid, futex.address - WAIT_FUTEX_BEFORE, words, sizeof(words))) {
+    if (memory && futex.address >= WAIT_FUTEX_BEFORE &&
+        target_memory_read(memory, pid, futex.address - WAIT_FUTEX_BEFORE, words, sizeof(words),
+                           &is_refused) == sizeof(words)) {
         futex.words = words;
     }
     futex.is_tid = wait_futex_may_be_join(&futex) && wait_probe_is_thread(pid, futex.value);
@@ -159,7 +155,8 @@ static enum event_reason file_reason(pid_t pid, uint64_t fd, enum event_reason f
     return fallback;
 }
 
-static bool by_syscall(pid_t pid, const struct wait_place *place, struct wait_seen *seen)
+static bool by_syscall(struct target_memory *memory, pid_t pid, const struct wait_place *place,
+                       struct wait_seen *seen)
 {
     const struct wait_call *call = &place->call;
     const char *name = call->number >= 0 ? wait_syscall_name(call->number) : NULL;
@@ -170,7 +167,7 @@ static bool by_syscall(pid_t pid, const struct wait_place *place, struct wait_se
     *seen = (struct wait_seen){
         .reason = row->reason, .from = EVENT_FROM_SYSCALL, .is_vague = row->is_vague};
     if (call->number == SYS_futex) {
-        refine_futex(pid, place, seen);
+        refine_futex(memory, pid, place, seen);
     } else if (call->number == SYS_read || call->number == SYS_write || call->number == SYS_readv ||
                call->number == SYS_writev) {
         seen->reason = file_reason(pid, call->arguments[0], seen->reason);
@@ -216,7 +213,7 @@ bool wait_probe_is_allowed(pid_t pid)
     return is_allowed;
 }
 
-bool wait_probe(pid_t pid, pid_t tid, struct wait_seen *seen)
+bool wait_probe(struct target_memory *memory, pid_t pid, pid_t tid, struct wait_seen *seen)
 {
     struct buf syscall_text = {0}, wchan = {0};
     struct wait_place place = {.call.number = -1};
@@ -227,7 +224,7 @@ bool wait_probe(pid_t pid, pid_t tid, struct wait_seen *seen)
     bool has_function = is_blocked && read_file(pid, tid, "wchan", &wchan) &&
                         strcmp(buf_str(&wchan), "0") != 0 &&
                         by_function(buf_str(&wchan), seen, &is_inner);
-    bool has_reason = is_blocked && by_syscall(pid, &place, &by_call);
+    bool has_reason = is_blocked && by_syscall(memory, pid, &place, &by_call);
     /* A futex shows the same function whatever it is part of, and so does a page; the call knows
      * more. Waiting for a lock of the kernel shows in the function, within any call. */
     if (has_reason && (!has_function || seen->is_vague || is_inner)) {

@@ -3,7 +3,7 @@
  *
  * Two small files per thread (syscall, wchan) and, for a futex, a few bytes of the target's memory.
  * What the host forbids (another user's process, Yama) is simply not known. Nothing is kept; any
- * thread.
+ * thread that may use the memory given.
  */
 #ifndef STAX_CAPTURE_WAIT_PROBE_H
 #define STAX_CAPTURE_WAIT_PROBE_H
@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "capture/event.h"
+#include "capture/target_memory.h"
 
 /* A system call under way. */
 struct wait_call {
@@ -27,8 +28,8 @@ struct wait_seen {
     bool is_vague; /* a futex; its reason is a guess, EVENT_REASON_OTHER: not even that */
 };
 
-/* False: the thread runs, is gone, or nothing is known. */
-bool wait_probe(pid_t pid, pid_t tid, struct wait_seen *seen);
+/* False: the thread runs, is gone, or nothing is known. memory NULL: that is not read. */
+bool wait_probe(struct target_memory *memory, pid_t pid, pid_t tid, struct wait_seen *seen);
 
 /* Where a thread is blocked, and in what; two that are equal are of the same wait, or of one just
  * like it. */

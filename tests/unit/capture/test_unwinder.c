@@ -52,6 +52,7 @@ struct sampled {
 
 static struct unwinder_stack stack; /* large */
 static struct fixture fixture;
+static struct target_memory *memory;
 
 static void map_ourselves(struct fixture *f)
 {
@@ -76,8 +77,9 @@ static void map_ourselves(struct fixture *f)
 
 static void open_fixture(struct fixture *f, bool reads_memory)
 {
-    struct unwinder_options options = {
-        .arch = &unwind_x86_64, .max_table_bytes = 64 << 20, .reads_memory = reads_memory};
+    struct unwinder_options options = {.arch = &unwind_x86_64,
+                                       .max_table_bytes = 64 << 20,
+                                       .memory = reads_memory ? memory : NULL};
     struct err e;
     *f = (struct fixture){0};
     assert_int_equal(unwinder_new(&f->unwinder, &options, &e), 0);
@@ -432,5 +434,8 @@ int main(void)
         cmocka_unit_test(test_parked_thread), cmocka_unit_test(test_hostile_stacks),
         cmocka_unit_test(test_causes),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    memory = target_memory_new();
+    int rc = cmocka_run_group_tests(tests, NULL, NULL);
+    target_memory_free(memory);
+    return rc;
 }
