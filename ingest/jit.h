@@ -8,8 +8,8 @@
  *   jitdump   binary: the dump; rel_address: offset of the code's byte in the dump
  *   perf map  binary: the map; rel_address: address, plus how often other code lay there before
  *             (<< 48)
- *   neither   binary: the process's own [anon]; rel_address: address, plus the period of 10 s it
- *             was sampled in (<< 48; always 0 where no file was found yet)
+ *   neither   binary: the process's own [anon]; rel_address: address. A frame stands for the
+ *             samples of 0.1 s (callers: 1 s; both ten times that when files are silent)
  *
  * News come later than samples. A frame of [anon] whose code becomes known later is given that
  * code's binary, address and symbol: sample rows stay. Everything on the ingest thread.
