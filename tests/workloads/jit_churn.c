@@ -8,7 +8,7 @@
  * in slot D (steady) stays. All run in turn with shares of their own. Everything is written to
  * DIR/jit-PID.dump before it runs, or, with --buffered 1, only when the program ends; with
  * --perf-map 1 to /tmp/perf-PID.map instead (PID as the process sees it). Debug info names
- * churn.src, line 100 + generation. Prints {"functions":{name:ns}}.
+ * churn.src, line 100 + generation. Times are CPU time. Prints {"functions":{name:ns}}.
  */
 #include <stdbool.h>
 #include <sys/mman.h>
@@ -213,7 +213,7 @@ static const char *text_option(int argc, char **argv, const char *name, const ch
 int main(int argc, char **argv)
 {
     static struct function generations[MAX_GENERATIONS];
-    int64_t seconds = (int64_t)(option(argc, argv, "--seconds", 6) * 1e9), start = wall_ns();
+    int64_t seconds = (int64_t)(option(argc, argv, "--seconds", 6) * 1e9), start = thread_cpu_ns();
     int64_t generation_ns = (int64_t)(option(argc, argv, "--generation-ms", 500) * 1e6);
     bool is_buffered = option(argc, argv, "--buffered", 0) != 0;
     struct writer w = {0};
@@ -236,7 +236,7 @@ int main(int argc, char **argv)
     place(d, &steady);
     int n = 0;
     bool has_moved = false;
-    for (int64_t now = start; now - start < seconds; now = wall_ns()) {
+    for (int64_t now = start; now - start < seconds; now = thread_cpu_ns()) {
         int due = (int)((now - start) / generation_ns) + 1;
         if (due > n && n < MAX_GENERATIONS) {
             char name[32];
