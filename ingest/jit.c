@@ -36,6 +36,12 @@ struct jit_source {
     bool is_map;
 };
 
+struct jit_move {
+    struct jit_space *owner;
+    uint32_t frame, load; /* load: index + 1 */
+    uint64_t delta;
+};
+
 struct code_line {
     uint32_t delta, file, line; /* file: index + 1, 0: the one that the name tells */
 };
@@ -95,6 +101,7 @@ void jit_fini(struct jit *j)
     }
     free(j->spaces);
     free(j->sources);
+    free(j->moves);
     free(j->file_names);
     strmap_free(&j->files);
     *j = (struct jit){0};
@@ -215,6 +222,11 @@ static uint32_t make_symbol(struct jit *j, struct jit_space *s, const struct jit
     return intern_symbol(j->binaries->intern, &text);
 }
 
+static uint32_t symbol_known(const struct jit_space *s, const struct jit_load *l)
+{
+    return s->table.loads[l->origin - 1].symbol;
+}
+
 static uint32_t symbol_of(struct jit *j, struct jit_space *s, struct jit_load *l)
 {
     struct jit_load *origin = &s->table.loads[l->origin - 1];
@@ -325,23 +337,52 @@ static void note_guess(struct jit *j, uint32_t source)
     }
 }
 
-/* The one place where a frame becomes another's: the row is written by the next commit. */
+/* The one place where a frame becomes another's. */
 static void move_frame(struct jit *j, struct jit_space *owner, struct jit_load *l,
                        struct waiting *w)
 {
-    uint32_t symbol = symbol_of(j, owner, l), binary = j->sources[l->source - 1].binary;
-    uint64_t delta = w->address - l->start;
-    struct frame *f = &j->binaries->intern->frames[w->frame - 1];
-    f->binary = binary;
-    f->rel_address = l->rel_address + delta;
-    f->symbol = symbol;
-    uint32_t *id = map_put(&binaries_item(j->binaries, binary)->frames, f->rel_address);
-    *id = *id ? *id : w->frame;
-    store_move_frame(j->store, w->frame);
-    add_line(j, owner, l, w->frame, delta);
-    j->has_moved = true;
-    j->n_moved++;
+    if (intern_move_frame(j->binaries->intern, w->frame, symbol_of(j, owner, l))) {
+        mem_reserve(&j->moves, &j->cap_moves, j->n_moves + 1, sizeof(*j->moves));
+        j->moves[j->n_moves++] = (struct jit_move){.owner = owner,
+                                                   .frame = w->frame,
+                                                   .load = (uint32_t)(l - owner->table.loads) + 1,
+                                                   .delta = w->address - l->start};
+        j->n_moved++;
+    } else {
+        j->is_left_out = true;
+    }
     w->frame = 0;
+}
+
+static void place(struct jit *j, const struct jit_move *m)
+{
+    struct jit_load *l = &m->owner->table.loads[m->load - 1];
+    struct frame *f = &j->binaries->intern->frames[m->frame - 1];
+    f->binary = j->sources[l->source - 1].binary;
+    f->rel_address = l->rel_address + m->delta;
+    uint32_t *id = map_put(&binaries_item(j->binaries, f->binary)->frames, f->rel_address);
+    *id = *id ? *id : m->frame;
+    store_move_frame(j->store, m->frame);
+    add_line(j, m->owner, l, m->frame, m->delta);
+}
+
+bool jit_settle(struct jit *j)
+{
+    const struct intern *in = j->binaries->intern;
+    size_t n_left = 0, n = j->n_moves;
+    for (size_t i = 0; i < n; i++) {
+        const struct jit_move m = j->moves[i];
+        const struct jit_load *l = &m.owner->table.loads[m.load - 1];
+        if (intern_is_stale(in, m.frame)) {
+            j->moves[n_left++] = m;
+        } else if (in->frames[m.frame - 1].symbol == symbol_known(m.owner, l)) {
+            place(j, &m);
+        } else { /* the tree could not follow any more */
+            j->is_left_out = true;
+        }
+    }
+    j->n_moves = n_left;
+    return n_left < n;
 }
 
 /* Other code lay there before the last sample that the frame stands for. */
@@ -577,16 +618,12 @@ void jit_take_batch(struct jit *j, const struct jit_batch *batch)
 static bool take_all(struct jit *j, int n_max)
 {
     struct jit_batch *batch;
-    uint64_t n_moved = j->n_moved;
     bool has_any = false;
     for (int i = 0; i < n_max && (batch = jit_follow_take(j->follow)) != NULL; i++) {
         has_any = true;
         jit_take_batch(j, batch);
         jit_batch_fini(batch);
         free(batch);
-    }
-    if (j->n_moved != n_moved) {
-        j->store->counts.n_unnamed = intern_n_unnamed(j->binaries->intern);
     }
     return has_any;
 }
@@ -605,10 +642,6 @@ void jit_finish(struct jit *j, int timeout_ms)
     }
     for (size_t i = 0; i < j->n_spaces; i++) {
         resolve_rest(j, j->spaces[i]);
-    }
-    if (j->n_moved) {
-        intern_settle(j->binaries->intern);
-        j->store->counts.n_unnamed = intern_n_unnamed(j->binaries->intern);
     }
 }
 

@@ -42,7 +42,7 @@ CREATE TABLE run (
 ) STRICT;
 
 CREATE TABLE ability (
-    name             TEXT    PRIMARY KEY, -- kernel_stacks, off_cpu, wait_stacks, parked_stacks, wakeups, counters, full_stacks
+    name             TEXT    PRIMARY KEY, -- kernel_stacks, off_cpu, wait_stacks, parked_stacks, wakeups, counters, full_stacks; late_names (only where better names are known to be missing)
     is_available     INTEGER NOT NULL,    -- 1: this run has it
     reason           TEXT    NOT NULL,    -- why not, empty if it has
     unlock           TEXT    NOT NULL     -- command that would lift it on the recording machine
@@ -240,10 +240,10 @@ CREATE TABLE source_line (
 
 CREATE TABLE call_tree (
     parent           INTEGER NOT NULL,    -- call_tree.id of the caller, 0 at the roots
-    id               INTEGER NOT NULL,    -- unique; larger than parent
+    id               INTEGER NOT NULL,    -- unique, larger than parent; not dense: nodes go when names change
     symbol           INTEGER NOT NULL,    -- symbol.id; the roots are process names
     depth            INTEGER NOT NULL,    -- 0 at the roots
-    is_inlined       INTEGER NOT NULL,    -- 1: inlined into parent; none before a run has stopped
+    is_inlined       INTEGER NOT NULL,    -- 1: inlined into parent
     is_recursive     INTEGER NOT NULL,    -- 1: symbol also occurs nearer to the root
     n_self_samples   INTEGER NOT NULL,    -- samples with exactly this stack
     self_on_cpu_ns   INTEGER NOT NULL,    -- ... and their weight

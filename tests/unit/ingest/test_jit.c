@@ -147,6 +147,12 @@ static const char *name_of(struct fixture *f, uint32_t frame)
     return f->intern.new_symbols[f->intern.frames[frame - 1].symbol - 1].name;
 }
 
+static void relayout(struct fixture *f)
+{
+    intern_relayout(&f->intern);
+    jit_settle(&f->jit);
+}
+
 static void tell(struct fixture *f, uint32_t source, const struct jit_item *items, size_t n,
                  const char *const *names)
 {
@@ -158,6 +164,7 @@ static void tell(struct fixture *f, uint32_t source, const struct jit_item *item
     }
     jit_take_batch(&f->jit, &b);
     jit_batch_fini(&b);
+    relayout(f);
 }
 
 static uint32_t add_dump(struct fixture *f)
@@ -229,11 +236,37 @@ static void late_news_move_frames(void **state)
     assert_int_equal(f->intern.frames[early - 1].rel_address, 104);
     assert_string_equal(name_of(f, other), "[anon]+0x9000");
     assert_int_equal(f->store.n_moved_frames, 1);
-    assert_true(f->jit.has_moved);
+    assert_int_equal(f->jit.n_moved, 1);
     assert_int_equal(f->jit.n_guessed, 0);
     assert_int_equal(frame_at(f, 0x1004, 13), early);
     /* before it was there, the address is not its own */
     assert_string_equal(name_of(f, frame_at(f, 0x1004, 9)), "[anon]+0x1004");
+}
+
+/* Nothing is half moved, neither while a relayout is due nor when none can come any more. */
+static void moves_wait_for_the_call_tree(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t source = add_dump(f), frame = frame_at(f, 0x1004, 12);
+    struct jit_batch b = {.source = source};
+    jit_batch_add(&b, &(struct jit_item){.ts = 10,
+                                         .address = 0x1000,
+                                         .size = 16,
+                                         .offset = 100,
+                                         .name = jit_batch_text(&b, "one", 3)});
+    jit_take_batch(&f->jit, &b);
+    jit_batch_fini(&b);
+    assert_false(jit_settle(&f->jit));
+    assert_string_equal(name_of(f, frame), "[anon]+0x1004");
+    assert_int_equal(f->intern.frames[frame - 1].rel_address, 0x1004);
+    uint32_t now = frame_at(f, 0x1004, 13);
+    assert_int_not_equal(now, frame);
+    assert_string_equal(name_of(f, now), "one");
+    intern_freeze(&f->intern);
+    jit_settle(&f->jit);
+    assert_string_equal(name_of(f, frame), "[anon]+0x1004");
+    assert_int_equal(f->intern.frames[frame - 1].rel_address, 0x1004);
+    assert_true(f->jit.is_left_out);
 }
 
 /* Two loads in the time that one frame stands for: the first sample decides, and that is counted.
@@ -257,6 +290,7 @@ static void ambiguous_news_are_guesses(void **state)
          1, (const char *[]){"three"});
     assert_string_equal(name_of(f, frame), "[anon]+0x5000");
     jit_finish(&f->jit, 0);
+    relayout(f);
     assert_string_equal(name_of(f, frame), "three");
     assert_int_equal(f->jit.n_guessed, 2);
 }
@@ -325,6 +359,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(replaced_code_keeps_its_name, setup, teardown),
         cmocka_unit_test_setup_teardown(versions_rise_where_meaning_changes, setup, teardown),
         cmocka_unit_test_setup_teardown(late_news_move_frames, setup, teardown),
+        cmocka_unit_test_setup_teardown(moves_wait_for_the_call_tree, setup, teardown),
         cmocka_unit_test_setup_teardown(ambiguous_news_are_guesses, setup, teardown),
         cmocka_unit_test_setup_teardown(periods_tell_generations_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(maps_written_anew_tell_nothing_new, setup, teardown),
