@@ -51,6 +51,7 @@ void binaries_fini(struct binaries *b)
     strmap_free(&b->by_identity);
     strmap_free(&b->markers);
     strmap_free(&b->inlined);
+    map_free(&b->inlined_only);
     names_close(b->kernel_names);
     fd_close(&b->kallsyms_fd);
     map_free(&b->kernel_pcs);
@@ -463,8 +464,10 @@ uint32_t binaries_symbol_at(struct binaries *b, uint32_t binary, const struct na
         }
     }
     uint32_t *id = map_put(&binaries_item(b, binary)->symbols, found.start);
-    if (!*id) {
-        *id = found.linkage_name ? binaries_named_symbol(b, binary, &found, base)
+    /* one symbol stands for all addresses that were too many: none of it is this function */
+    bool is_overflow = *id && *id == binaries_item(b, binary)->overflow_symbol;
+    if (!*id || (is_overflow && found.linkage_name)) {
+        *id = found.linkage_name ? binaries_called_symbol(b, binary, &found, base)
                                  : unnamed_symbol(b, binary, found.start - base, found.size,
                                                   names_source_text(found.source));
     }

@@ -39,7 +39,6 @@ struct binary {
     struct map symbols;   /* start -> symbol id */
     bool is_asked;        /* binaries.naming looks for better names */
     bool is_asking_again; /* for lines of frames that were asked already */
-    bool is_renamed;      /* names are better than when its first frames were made */
     size_t n_unnamed;
     uint32_t overflow_symbol; /* of all further unnamed addresses, 0: none yet */
 };
@@ -52,9 +51,12 @@ struct binaries {
     size_t n_items, n_written, cap_items;
     struct strmap by_identity;
     struct strmap markers; /* marker name -> frame id */
-    struct strmap inlined; /* binary id and linkage name -> symbol id */
-    const char *kallsyms;  /* path, "" for none */
-    int kallsyms_fd;       /* the same, open; -1: not yet */
+    struct strmap
+        inlined; /* binary id and linkage name -> symbol of what is inlined by that name */
+    struct map
+        inlined_only;     /* symbols that are known as inlined only, as far as they still are: 1 */
+    const char *kallsyms; /* path, "" for none */
+    int kallsyms_fd;      /* the same, open; -1: not yet */
     bool without_files;
     size_t n_fds, n_code_fds;
     uint32_t unknown; /* binary id, 0 until needed */
@@ -93,7 +95,8 @@ void binaries_adopt_symbol(struct binaries *b, uint32_t binary, uint32_t symbol,
                            uint64_t rel_address, const char *inlined);
 
 /* Takes better symbols of a binary and names the symbols that are known so far by them, where both
- * begin at the same address. */
+ * begin at the same address. Frames that lie in another function are moved there by the next
+ * relayout. */
 void binaries_rename(struct binaries *b, uint32_t binary, struct names *names,
                      enum names_source source);
 /* The symbol that a frame would get now. */

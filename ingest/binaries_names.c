@@ -61,34 +61,92 @@ uint32_t binaries_inlined(struct binaries *b, uint32_t binary, const char *linka
     if (!*id) {
         struct names_symbol found = {.linkage_name = linkage_name, .source = NAMES_DWARF};
         *id = binaries_named_symbol(b, binary, &found, 0);
+        *map_put(&b->inlined_only, *id) = 1;
     }
     return *id;
+}
+
+void binaries_note_called(struct binaries *b, uint32_t binary, uint32_t symbol,
+                          const char *linkage_name)
+{
+    if (b->naming) {
+        uint32_t *id = inlined_slot(b, binary, linkage_name);
+        *id = *id ? *id : symbol;
+    }
+}
+
+uint32_t binaries_called_symbol(struct binaries *b, uint32_t binary,
+                                const struct names_symbol *found, uint64_t base)
+{
+    uint32_t *slot = b->naming ? inlined_slot(b, binary, found->linkage_name) : NULL;
+    if (slot && *slot && map_get(&b->inlined_only, *slot) == 1) {
+        struct symbol_text text = binaries_text_of(binary, found, base);
+        *map_put(&b->inlined_only, *slot) = 2;
+        intern_rename(b->intern, *slot, &text);
+        return *slot;
+    }
+    uint32_t id = binaries_named_symbol(b, binary, found, base);
+    if (slot && !*slot) {
+        *slot = id;
+    }
+    return id;
+}
+
+/* Whether a frame's symbol begins where the table says its function does: then it is that one, and
+ * gets its name. What begins elsewhere is another function. */
+static bool is_to_rename(const struct binary *bin, uint32_t symbol,
+                         const struct names_symbol *found)
+{
+    return found->linkage_name && symbol != bin->overflow_symbol &&
+           map_get(&bin->symbols, found->start) == symbol;
+}
+
+static void rename_symbols(struct binaries *b, uint32_t binary, const struct names *names)
+{
+    const struct binary *bin = binaries_item(b, binary);
+    struct map done = {0};
+    for (size_t i = 0; i < bin->frames.n_slots; i++) {
+        uint32_t id = bin->frames.slots[i].id;
+        struct names_symbol found;
+        if (!id) {
+            continue;
+        }
+        const struct frame *f = &b->intern->frames[id - 1];
+        if (!map_get(&done, f->symbol) && names_find(names, f->rel_address, &found) &&
+            is_to_rename(bin, f->symbol, &found)) {
+            struct symbol_text text = binaries_text_of(binary, &found, 0);
+            *map_put(&done, f->symbol) = 1;
+            intern_rename(b->intern, f->symbol, &text);
+            binaries_note_called(b, binary, f->symbol, found.linkage_name);
+        }
+    }
+    map_free(&done);
+}
+
+/* Frames that lie in another function by the new tables. */
+static void move_frames(struct binaries *b, uint32_t binary)
+{
+    struct binary *bin = binaries_item(b, binary);
+    for (size_t i = 0; i < bin->frames.n_slots; i++) {
+        uint32_t id = bin->frames.slots[i].id;
+        if (id) {
+            const struct frame f = b->intern->frames[id - 1];
+            intern_move_frame(b->intern, id, binaries_symbol(b, &f));
+        }
+    }
 }
 
 void binaries_rename(struct binaries *b, uint32_t binary, struct names *names,
                      enum names_source source)
 {
     struct binary *bin = binaries_item(b, binary);
-    struct map done = {0};
-    for (size_t i = 0; i < b->intern->n_frames; i++) {
-        const struct frame *f = &b->intern->frames[i];
-        struct names_symbol found;
-        if (f->binary != binary || map_get(&done, f->symbol) ||
-            !names_find(names, f->rel_address, &found) || !found.linkage_name) {
-            continue;
-        }
-        *map_put(&done, f->symbol) = 1;
-        /* what begins elsewhere is another function: see binaries_symbol() */
-        if (map_get(&bin->symbols, found.start) == f->symbol) {
-            struct symbol_text text = binaries_text_of(binary, &found, 0);
-            intern_rename(b->intern, f->symbol, &text);
-        }
-    }
-    map_free(&done);
+    rename_symbols(b, binary, names);
     names_close(bin->names);
     bin->names = names;
     bin->names_from = names_source_text(source);
     bin->note = NULL;
     bin->is_changed = true;
-    bin->is_renamed = true;
+    if (!b->intern->is_frozen) {
+        move_frames(b, binary);
+    }
 }

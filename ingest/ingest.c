@@ -8,8 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -17,55 +15,22 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
-#include "capture/event.h"
-#include "ingest/binaries.h"
 #include "ingest/code.h"
-#include "ingest/intern.h"
-#include "ingest/jit.h"
-#include "ingest/late_names.h"
+#include "ingest/ingest_internal.h"
 #include "ingest/naming.h"
 #include "ingest/stacks.h"
-#include "ingest/store.h"
-#include "ingest/tasks.h"
-#include "ingest/waits.h"
 #include "schema/db.h"
 
 enum {
     COMMIT_MS = 100,
-    NAMES_END_MS = 2000,             /* that the end of a run waits for names under way */
-    NEW_TREE_SAMPLES = 1000000,      /* more of them: making the tree anew takes seconds */
+    JIT_END_MS = 1000,               /* ... and for files about code made at run time */
+    NAMES_END_MS = 300,              /* that the end of a run waits for names under way */
     CHECKPOINT_WAL_BYTES = 16 << 20, /* copy the WAL back from this size on */
     TRUNCATE_WAL_BYTES = 256 << 20,  /* ... and make it small again when readers allow */
     MAX_FOLDED = 200000,             /* rows of folded waits and wakeups */
     FOLDED_LOOK_COMMITS = 64,        /* between two looks at how many there are */
     DROP_ROWS = 20000,               /* sample rows given back a commit when over the bound */
     RESERVE_BYTES = 128 << 10        /* kept beside the file so that a full disk can be noted */
-};
-
-struct ingest {
-    struct intern intern;
-    struct binaries binaries;
-    struct tasks tasks;
-    struct store store;
-    struct waits waits;
-    struct late_names late_names;
-    struct jit jit;
-    atomic_bool is_renaming; /* names shall be looked for once more */
-    char *path, *reserve_path;
-    int64_t start_ts, last_ts, max_bytes, max_folded;
-    uint64_t n_commits;
-    bool has_data;   /* something to commit */
-    bool has_failed; /* storage gave up: events are ignored */
-    bool has_ended;
-    const char *end_reason; /* set by EVENT_END */
-    int64_t end_ts;
-    void (*committed)(void *ctx, bool is_end);
-    void *ctx;
-    struct queue *queue;
-    pthread_t thread;
-    bool has_thread;
-    pthread_mutex_t stats_lock;
-    struct ingest_stats stats;
 };
 
 /* Room that can be given back when the disk is full, so that the end of the run can be written. */
@@ -97,9 +62,8 @@ int ingest_open(struct ingest **out, const struct ingest_options *options,
                                .start_ts = run->start_ts};
     intern_count(&in->intern, run->n_counters);
     binaries_init(&in->binaries, &in->intern, options->kallsyms, options->without_files);
-    if (options->with_debug_info && !options->without_files) {
-        late_names_init(&in->late_names, &in->binaries, &in->store);
-    }
+    late_names_init(&in->late_names, &in->binaries, &in->store,
+                    options->with_debug_info && !options->without_files);
     jit_init(&in->jit, &in->binaries, &in->store, run->start_ts, !options->without_files);
     in->binaries.kallsyms_fd = options->kallsyms_fd > 0 ? options->kallsyms_fd : -1;
     in->path = mem_strdup(options->path);
@@ -413,8 +377,8 @@ static int keep_small(struct ingest *in, struct err *e)
     }
     int64_t used = in->max_bytes ? store_used_bytes(&in->store) : 0;
     bool is_over = in->max_bytes && used >= in->max_bytes;
-    if (is_over) {
-        store_drop_raw(&in->store, &in->intern, DROP_ROWS);
+    if (is_over && store_drop_raw(&in->store, &in->intern, DROP_ROWS)) {
+        intern_freeze(&in->intern); /* what was dropped has the shape it was dropped in */
     }
     /* Also a WAL that a reader keeps from being copied back counts: it is memory all the same. */
     if (in->max_bytes && used + wal >= in->max_bytes + in->max_bytes / 4) {
@@ -432,7 +396,9 @@ int ingest_commit(struct ingest *in, struct err *e)
         return 0;
     }
     int64_t began = clock_monotonic_ns();
+    bool is_relayout = in->intern.has_new_layout;
     int rc = store_commit(&in->store, &in->intern, &in->binaries, &in->tasks, false, e);
+    in->late_names.relayout_took_ns += is_relayout ? clock_monotonic_ns() - began : 0;
     in->has_data = false;
     if (rc) {
         fail(in, e, true);
@@ -451,16 +417,16 @@ int ingest_commit(struct ingest *in, struct err *e)
     return 0;
 }
 
-/* With what names have come to be since the tree was begun. Without room for it, and when the run
- * is so large that its end would be held up (symbolize does it then), the run stays as it is:
- * complete, but inlined functions count as the ones they are inlined into. */
-static void make_tree_anew(struct ingest *in)
+/* What its names lack, said where everything is that a run lacks. */
+static void note_names(struct ingest *in)
 {
-    if ((in->late_names.has_new_tree || in->jit.has_moved) &&
-        in->intern.n_samples <= NEW_TREE_SAMPLES) {
-        struct err ignored;
-        store_close(&in->store);
-        ingest_rebuild_names(in->path, &ignored);
+    const struct late_names *l = &in->late_names;
+    if (l->is_left_out || in->jit.is_left_out) {
+        store_lack_names(&in->store,
+                         "names came after rows were given up to stay within a bound: inlined "
+                         "functions are missing, or some functions are called by poorer names");
+    } else if (l->is_cut_off) {
+        store_lack_names(&in->store, "names were still being looked for when the run ended");
     }
 }
 
@@ -475,10 +441,12 @@ int ingest_finish(struct ingest *in, const char *stop_reason, int64_t end_ts, st
     int rc = 0;
     if (!in->has_failed) {
         int64_t began = clock_monotonic_ns();
-        jit_finish(&in->jit, NAMES_END_MS);
+        jit_finish(&in->jit, JIT_END_MS);
         late_names_finish(&in->late_names, NAMES_END_MS, false);
+        jit_settle(&in->jit);
         rc = store_commit(&in->store, &in->intern, &in->binaries, &in->tasks, true, e);
         if (rc == 0) {
+            note_names(in);
             rc = store_end(&in->store, stop_reason, end_ts, e);
         }
         if (rc) {
@@ -491,9 +459,6 @@ int ingest_finish(struct ingest *in, const char *stop_reason, int64_t end_ts, st
         note_commit(in, began);
         db_checkpoint(in->store.db, true);
         db_clear_error(in->store.db);
-        if (rc == 0) {
-            make_tree_anew(in);
-        }
     }
     unlink(in->reserve_path);
     if (in->committed) {
@@ -520,8 +485,9 @@ static void *loop(void *arg)
             if (atomic_exchange(&in->is_renaming, false)) {
                 late_names_retry(&in->late_names);
             }
-            in->has_data |= late_names_step(&in->late_names);
             in->has_data |= jit_step(&in->jit);
+            in->has_data |= late_names_step(&in->late_names);
+            in->has_data |= jit_settle(&in->jit);
             if (in->has_data) {
                 ingest_commit(in, NULL);
             }

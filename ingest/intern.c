@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "capture/wait_reason.h"
 
+enum { FINE_MAX = 4000000 }; /* fine stacks and waits: some 250 MB */
+
 const char *symbol_kind_text(enum symbol_kind kind)
 {
     static const char *const texts[] = {"function", "unnamed", "process", "marker"};
@@ -26,7 +28,12 @@ void intern_free(struct intern *in)
     }
     free(in->renames);
     free(in->inlined);
-    free(in->first_inlined);
+    free(in->inlined_at);
+    free(in->stale);
+    map_free(&in->stale_index);
+    fine_free(&in->fine);
+    free(in->changed_nodes);
+    free(in->changed_callsites);
     free(in->symbol_kinds);
     free(in->symbol_reasons);
     free(in->frames);
@@ -53,6 +60,7 @@ void intern_free(struct intern *in)
 void intern_count(struct intern *in, size_t n)
 {
     in->n_counters = n;
+    in->fine.n_counters = n;
     in->tree.n_counters = n;
     in->symbol_sums.n_counters = n;
     in->frame_sums.n_counters = n;
@@ -92,17 +100,6 @@ void intern_rename(struct intern *in, uint32_t symbol, const struct symbol_text 
     in->renames[in->n_renames++] = (struct symbol_rename){symbol, *text};
 }
 
-void intern_add_inlined(struct intern *in, uint32_t frame, uint32_t symbol)
-{
-    mem_reserve(&in->first_inlined, &in->cap_first_inlined, (size_t)frame + 1,
-                sizeof(*in->first_inlined));
-    while (in->n_first_inlined < frame) {
-        in->first_inlined[in->n_first_inlined++] = (uint32_t)in->n_inlined;
-    }
-    mem_reserve(&in->inlined, &in->cap_inlined, in->n_inlined + 1, sizeof(*in->inlined));
-    in->inlined[in->n_inlined++] = symbol;
-}
-
 uint32_t intern_frame(struct intern *in, uint32_t binary, uint64_t rel_address, uint32_t symbol)
 {
     mem_reserve(&in->frames, &in->cap_frames, in->n_frames + 1, sizeof(*in->frames));
@@ -124,6 +121,19 @@ static bool is_above(const struct intern *in, uint32_t node, uint32_t symbol)
     return false;
 }
 
+/* Something leads to a node that was dead, or is new. Its parent is live: nodes are reached from
+ * above. */
+static void revive(struct intern *in, uint32_t id)
+{
+    struct node *node = &in->nodes[id - 1];
+    node->is_live = true;
+    if (id <= in->nodes_written && !node->is_written) {
+        mem_reserve(&in->changed_nodes, &in->cap_changed_nodes, in->n_changed_nodes + 1,
+                    sizeof(*in->changed_nodes));
+        in->changed_nodes[in->n_changed_nodes++] = id;
+    }
+}
+
 static uint32_t put_node(struct intern *in, uint32_t parent, uint32_t symbol, bool is_inlined)
 {
     size_t n_before = in->tree.n_rows;
@@ -136,7 +146,18 @@ static uint32_t put_node(struct intern *in, uint32_t parent, uint32_t symbol, bo
             .is_recursive = is_above(in, parent, symbol),
         };
     }
+    if (!in->nodes[id - 1].is_live) {
+        revive(in, id);
+    }
     return id;
+}
+
+void intern_skip_node(struct intern *in)
+{
+    /* a key that no node has: symbols are fewer */
+    uint32_t id = lazy_id(&in->tree, 0, UINT32_MAX - (uint32_t)in->tree.n_rows);
+    mem_reserve(&in->nodes, &in->cap_nodes, id, sizeof(*in->nodes));
+    in->nodes[id - 1] = (struct node){0};
 }
 
 uint32_t intern_node(struct intern *in, uint32_t parent, uint32_t symbol)
@@ -149,15 +170,21 @@ uint32_t intern_inlined_node(struct intern *in, uint32_t parent, uint32_t symbol
     return put_node(in, parent, symbol, true);
 }
 
-/* The node of a frame below parent: its function, then what is inlined there. */
-static uint32_t frame_node(struct intern *in, uint32_t parent, uint32_t frame)
+size_t intern_inlined(const struct intern *in, uint32_t frame, const uint32_t **symbols)
+{
+    uint32_t at = frame <= in->n_inlined_at ? in->inlined_at[frame - 1] : 0;
+    *symbols = in->inlined + at + 1;
+    return at ? in->inlined[at] : 0;
+}
+
+uint32_t intern_frame_node(struct intern *in, uint32_t parent, uint32_t frame)
 {
     uint32_t node = intern_node(in, parent, in->frames[frame - 1].symbol);
-    if (frame <= in->n_first_inlined) {
-        uint32_t end =
-            frame < in->n_first_inlined ? in->first_inlined[frame] : (uint32_t)in->n_inlined;
-        for (uint32_t i = in->first_inlined[frame - 1]; i < end; i++) {
-            node = intern_inlined_node(in, node, in->inlined[i]);
+    if (frame <= in->n_inlined_at && in->inlined_at[frame - 1]) {
+        const uint32_t *inlined;
+        size_t n = intern_inlined(in, frame, &inlined);
+        for (size_t i = 0; i < n; i++) {
+            node = intern_inlined_node(in, node, inlined[i]);
         }
     }
     return node;
@@ -175,7 +202,7 @@ uint32_t intern_callsite(struct intern *in, uint32_t parent, uint32_t frame)
         .parent = parent,
         .frame = frame,
         .depth = above ? above->depth + 1 : 0,
-        .node = frame_node(in, above ? above->node : 0, frame),
+        .node = intern_frame_node(in, above ? above->node : 0, frame),
     };
     *id = (uint32_t)++in->n_callsites;
     return *id;
@@ -199,33 +226,68 @@ uint32_t intern_stack(struct intern *in, uint32_t utid, uint32_t node)
     return *id;
 }
 
-void intern_sample(struct intern *in, uint32_t callsite, uint32_t frame, uint32_t utid,
-                   int64_t on_cpu_ns, const uint64_t *counters)
+void intern_add_to_stack(struct intern *in, uint32_t id, uint64_t n, int64_t on_cpu_ns,
+                         const uint64_t *counters)
 {
-    uint32_t node = frame_node(in, in->callsites[callsite - 1].node, frame);
-    uint32_t id = intern_stack(in, utid, node);
     struct stack *stack = &in->stacks[id - 1];
     if (stack->n_batch == 0) {
         mem_reserve(&in->batch, &in->cap_batch, in->n_batch + 1, sizeof(*in->batch));
-        in->batch[in->n_batch++] = (struct batch_entry){.utid = utid, .stack = id};
+        in->batch[in->n_batch++] = (struct batch_entry){.utid = stack->utid, .stack = id};
     }
-    stack->n_samples++;
+    stack->n_samples += n;
     stack->on_cpu_ns += on_cpu_ns;
-    stack->n_batch++;
+    stack->n_batch += n;
     stack->batch_ns += on_cpu_ns;
+    uint64_t *sums = counters ? intern_stack_counters(in, id) : NULL;
+    for (size_t i = 0; sums && i < in->n_counters; i++) {
+        sums[i] += counters[i];
+        sums[in->n_counters + i] += counters[i];
+    }
+}
+
+/* Where a fine stack leads. */
+static void resolve(struct intern *in, struct fine_stack *f)
+{
+    uint32_t node = intern_frame_node(in, in->callsites[f->callsite - 1].node, f->frame);
+    f->stack = intern_stack(in, f->utid, node);
+    f->location = lazy_id(&in->frame_sums, f->frame, f->utid);
+    f->callers = lazy_id(&in->callsite_sums, f->callsite, f->utid);
+}
+
+static bool has_room(struct intern *in)
+{
+    if (!in->is_frozen && in->fine.n_stacks + in->fine.n_waits >= FINE_MAX) {
+        intern_freeze(in);
+    }
+    return !in->is_frozen;
+}
+
+void intern_sample(struct intern *in, uint32_t callsite, uint32_t frame, uint32_t utid,
+                   int64_t on_cpu_ns, const uint64_t *counters)
+{
+    struct fine_stack once = {.callsite = callsite, .frame = frame, .utid = utid}, *f = &once;
+    bool is_new = true, is_fine = has_room(in);
+    if (is_fine) {
+        f = fine_stack(&in->fine, callsite, frame, utid, &is_new);
+    }
+    if (is_new) {
+        resolve(in, f);
+    }
+    f->n_samples++;
+    f->on_cpu_ns += on_cpu_ns;
     in->n_samples++;
+    counters = in->n_counters ? counters : NULL;
+    intern_add_to_stack(in, f->stack, 1, on_cpu_ns, counters);
     const struct sums one = {.n_self = 1, .self_ns = on_cpu_ns};
-    uint32_t location = lazy_id(&in->frame_sums, frame, utid);
-    lazy_add(&in->frame_sums, location, &one, in->n_samples);
-    if (in->n_counters && counters) {
-        lazy_add_counters(&in->frame_sums, location, counters, NULL);
-        uint64_t *sums = intern_stack_counters(in, id);
-        for (size_t i = 0; i < in->n_counters; i++) {
+    lazy_add(&in->frame_sums, f->location, &one, in->n_samples);
+    lazy_add(&in->callsite_sums, f->callers, &one, in->n_samples);
+    if (counters) {
+        lazy_add_counters(&in->frame_sums, f->location, counters, NULL);
+        uint64_t *sums = is_fine ? fine_counters(&in->fine, f) : NULL;
+        for (size_t i = 0; sums && i < in->n_counters; i++) {
             sums[i] += counters[i];
-            sums[in->n_counters + i] += counters[i];
         }
     }
-    lazy_add(&in->callsite_sums, lazy_id(&in->callsite_sums, callsite, utid), &one, in->n_samples);
 }
 
 static void cover_gains(struct intern *in)
@@ -347,9 +409,8 @@ static void settle_thread(struct intern *in, uint32_t utid)
     }
 }
 
-void intern_waits(struct intern *in, uint32_t callsite, uint32_t marker, uint64_t n, int64_t dur_ns)
+void intern_add_waits(struct intern *in, uint32_t leaf, uint64_t n, int64_t dur_ns)
 {
-    uint32_t leaf = intern_node(in, in->callsites[callsite - 1].node, marker);
     for (uint32_t node = leaf; node;) {
         const struct lazy_row *row = lazy_row(&in->tree, node);
         uint32_t parent = row->a, symbol = node_symbol(row);
@@ -365,6 +426,21 @@ void intern_waits(struct intern *in, uint32_t callsite, uint32_t marker, uint64_
         }
         node = parent;
     }
+}
+
+void intern_waits(struct intern *in, uint32_t callsite, uint32_t marker, uint64_t n, int64_t dur_ns)
+{
+    struct fine_wait once = {0}, *f = &once;
+    bool is_new = true;
+    if (has_room(in)) {
+        f = fine_wait(&in->fine, callsite, marker, &is_new);
+    }
+    if (is_new) {
+        f->leaf = intern_node(in, in->callsites[callsite - 1].node, marker);
+    }
+    f->n += n;
+    f->dur_ns += dur_ns;
+    intern_add_waits(in, f->leaf, n, dur_ns);
 }
 
 static int by_thread(const void *a, const void *b)
@@ -391,17 +467,6 @@ void intern_settle(struct intern *in)
     in->n_batch = 0;
 }
 
-uint64_t intern_n_unnamed(const struct intern *in)
-{
-    uint64_t n = 0;
-    for (size_t i = 0; i < in->frame_sums.n_rows; i++) {
-        const struct lazy_row *row = &in->frame_sums.rows[i];
-        uint32_t symbol = in->frames[row->a - 1].symbol;
-        n += in->symbol_kinds[symbol - 1] == SYMBOL_UNNAMED ? row->sums.n_self : 0;
-    }
-    return n;
-}
-
 uint64_t intern_n_pending(const struct intern *in)
 {
     const struct lazy_table *tables[] = {&in->tree, &in->symbol_sums, &in->thread_sums,
@@ -421,7 +486,8 @@ size_t intern_bytes(const struct intern *in)
            map_bytes(&in->callsite_index) + map_bytes(&in->known_index) +
            in->cap_stack_counters * sizeof(*in->stack_counters) +
            in->cap_gain_counters * sizeof(*in->gain_counters) + in->cap_known * sizeof(*in->known) +
-           map_bytes(&in->stack_index) + in->cap_callsites * sizeof(*in->callsites) +
-           in->cap_frames * sizeof(*in->frames) + in->cap_stacks * sizeof(*in->stacks) +
-           in->cap_nodes * sizeof(*in->nodes) + in->cap_gains * sizeof(*in->gains);
+           fine_bytes(&in->fine) + map_bytes(&in->stack_index) +
+           in->cap_callsites * sizeof(*in->callsites) + in->cap_frames * sizeof(*in->frames) +
+           in->cap_stacks * sizeof(*in->stacks) + in->cap_nodes * sizeof(*in->nodes) +
+           in->cap_gains * sizeof(*in->gains);
 }

@@ -4,7 +4,14 @@
  * Everything has a dense id from 1 that is also its row id. What was created since the last commit
  * is what ids beyond the *_written marks name; the store inserts those rows and moves the marks.
  * Summaries follow from stacks: a sample adds to its stack, intern_settle() carries the batch's
- * sums up the call tree. One thread.
+ * sums up the call tree.
+ *
+ * Better names come late. A symbol's text is replaced at once (intern_rename()). What changes the
+ * shape of the call tree - a frame turns out to belong to another function, or functions to be
+ * inlined at it - is noted (intern_move_frame(), intern_set_inlined()), and the frame is stale
+ * until intern_relayout() lays out tree and sums anew from the fine stacks, as if the names had
+ * always been those. Nodes keep their ids; those that nothing leads to any more are dead: they are
+ * no rows, and come back under their id when something does. One thread.
  */
 #ifndef STAX_INGEST_INTERN_H
 #define STAX_INGEST_INTERN_H
@@ -13,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ingest/fine.h"
 #include "ingest/lazy.h"
 
 enum symbol_kind { SYMBOL_FUNCTION, SYMBOL_UNNAMED, SYMBOL_PROCESS, SYMBOL_MARKER };
@@ -50,6 +58,15 @@ struct node {
     uint32_t depth;
     bool is_inlined;
     bool is_recursive;
+    bool is_live;    /* something leads to it */
+    bool is_written; /* it is a row */
+};
+
+/* What a frame is to be from the next relayout on. */
+struct stale_frame {
+    uint32_t frame, symbol;
+    bool has_inlined; /* the list changes: */
+    uint32_t inlined; /* as intern.inlined_at */
 };
 
 struct stack {
@@ -81,10 +98,15 @@ struct intern {
     size_t n_frames, frames_written, cap_frames;
     struct symbol_rename *renames; /* not written yet */
     size_t n_renames, cap_renames;
-    /* Functions inlined at a frame, outermost first: those of frame f are inlined[first_inlined[f -
-     * 1]] up to where those of the next begin. Only a rebuild has them. */
-    uint32_t *inlined, *first_inlined;
-    size_t n_inlined, cap_inlined, n_first_inlined, cap_first_inlined;
+    /* Functions inlined at frames, outermost first: where a frame's list begins in inlined (by id
+     * - 1; 0: it has none), which holds the length of a list and then its symbols. */
+    uint32_t *inlined_at, *inlined;
+    size_t n_inlined_at, cap_inlined_at, n_inlined, cap_inlined;
+    struct stale_frame *stale;
+    size_t n_stale, cap_stale;
+    struct map stale_index; /* frame -> index in stale + 1 */
+    struct fine fine;
+    bool is_frozen; /* fine stacks were given up: no relayout any more */
     struct callsite *callsites;
     size_t n_callsites, callsites_written, cap_callsites;
     struct map callsite_index; /* (parent, frame) -> id */
@@ -95,6 +117,11 @@ struct intern {
     struct lazy_table tree; /* (parent node, node_key()); ids are call_tree.id */
     struct node *nodes;     /* beside tree.rows */
     size_t cap_nodes, nodes_written;
+    uint32_t *changed_nodes; /* up to nodes_written: rows to insert or delete */
+    size_t n_changed_nodes, cap_changed_nodes;
+    uint32_t *changed_callsites; /* up to callsites_written: rows whose node is another one */
+    size_t n_changed_callsites, cap_changed_callsites;
+    bool has_new_layout; /* since the last commit: rows of stacks and of snapshots mean nothing */
     struct stack *stacks;
     size_t n_stacks, stacks_written, cap_stacks;
     struct map stack_index;   /* (utid, node) -> id */
@@ -145,9 +172,31 @@ static inline uint32_t node_symbol(const struct lazy_row *row)
 
 /* Names a symbol better; takes the strings. Binary, address and id stay. */
 void intern_rename(struct intern *in, uint32_t symbol, const struct symbol_text *text);
-/* Says which functions are inlined at a frame, outermost first; for frames in ascending order,
- * before any callsite is interned. */
-void intern_add_inlined(struct intern *in, uint32_t frame, uint32_t symbol);
+/* What a frame is from the next relayout on: of another function; with these functions inlined at
+ * it, outermost first. False: it is that already. Not when frozen. */
+bool intern_move_frame(struct intern *in, uint32_t frame, uint32_t symbol);
+bool intern_set_inlined(struct intern *in, uint32_t frame, const uint32_t *symbols, size_t n);
+/* Functions inlined at a frame, outermost first; *symbols is borrowed until the next call that sets
+ * any. */
+size_t intern_inlined(const struct intern *in, uint32_t frame, const uint32_t **symbols);
+static inline bool intern_is_stale(const struct intern *in, uint32_t frame)
+{
+    return in->n_stale && map_get(&in->stale_index, frame) != 0;
+}
+
+struct intern_share {
+    uint64_t n_samples, n_samples_of; /* stale ones, of all */
+    uint64_t n_waits, n_waits_of;
+};
+/* How many samples and waits have a stale frame on their stack. Looks at every fine stack. */
+struct intern_share intern_stale_share(const struct intern *in);
+/* Makes the stale frames what they are to be, and lays out the tree and all sums anew. The store
+ * then writes in one commit what became another. */
+void intern_relayout(struct intern *in);
+/* Gives up fine stacks and what waits for a relayout. Done by itself when they grow too many. */
+void intern_freeze(struct intern *in);
+/* For a tree that is loaded with its ids: the next id is no node. */
+void intern_skip_node(struct intern *in);
 
 /* Counts one sample: callers, sampled frame, thread, weight, and n_counters counts (NULL: 0). */
 void intern_sample(struct intern *in, uint32_t callsite, uint32_t frame, uint32_t utid,
@@ -158,9 +207,13 @@ void intern_waits(struct intern *in, uint32_t callsite, uint32_t marker, uint64_
                   int64_t dur_ns);
 /* Carries what the stacks gained since the last call into the summary tables. */
 void intern_settle(struct intern *in);
+/* For relayout.c: the node of a frame below parent, and a wait added to a leaf and all above. */
+uint32_t intern_frame_node(struct intern *in, uint32_t parent, uint32_t frame);
+void intern_add_waits(struct intern *in, uint32_t leaf, uint64_t n, int64_t dur_ns);
+/* Adds to what a stack gained since the last settle; counters: n_counters, or NULL. */
+void intern_add_to_stack(struct intern *in, uint32_t id, uint64_t n, int64_t on_cpu_ns,
+                         const uint64_t *counters);
 
-/* Samples whose pc has no name, of those that were settled. */
-uint64_t intern_n_unnamed(const struct intern *in);
 /* Samples that slow summaries may still lack. */
 uint64_t intern_n_pending(const struct intern *in);
 size_t intern_bytes(const struct intern *in);

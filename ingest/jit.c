@@ -18,19 +18,28 @@
 #include "ingest/jit_table.h"
 
 enum {
-    PERIOD_NS_LOG = 10, /* seconds, see jit.h */
-    STEP_BATCHES = 4,   /* taken before a commit */
-    FORKS_MAX = 8,      /* processes whose code is looked through */
+    STEP_BATCHES = 4, /* taken before a commit */
+    FORKS_MAX = 8,    /* processes whose code is looked through */
     UPPER_SHIFT = 48,
     UPPER_MAX = 0x7fff,
     TEXT_MAX = 128 << 20 /* bytes of names and lines */
 };
-static const int64_t PERIOD_NS = INT64_C(1000000000) * PERIOD_NS_LOG;
+/* Frames of [anon] stand for a period each, so that code which turns out to have been replaced
+ * meanwhile can be told apart: short where that costs little (callers multiply callsites), and
+ * longer once no file has had news for a while. */
+static const int64_t UNIT_NS = 100000000, QUIET_NS = INT64_C(60000000000);
+enum { LEAF_UNITS = 1, CALLER_UNITS = 10, QUIET_FACTOR = 10 };
 
 struct jit_source {
     struct jit_space *space;
     uint32_t binary; /* 0: not opened yet */
     bool is_map;
+};
+
+struct jit_move {
+    struct jit_space *owner;
+    uint32_t frame, load; /* load: index + 1 */
+    uint64_t delta;
 };
 
 struct code_line {
@@ -41,9 +50,10 @@ struct code_line {
 struct waiting {
     uint64_t address;
     int64_t first_ts, last_ts; /* of the stacks it was in */
-    uint32_t frame;            /* 0: it waits no more */
-    uint32_t next;             /* in its page (index + 1) */
-    bool is_caller;            /* stacks that are remembered do not move last_ts */
+    int64_t period;
+    uint32_t frame; /* 0: it waits no more */
+    uint32_t next;  /* in its page (index + 1) */
+    bool is_caller; /* stacks that are remembered do not move last_ts */
 };
 
 struct jit_space {
@@ -51,6 +61,7 @@ struct jit_space {
     struct jit_space *parent; /* it was forked with the code of this one; NULL: none */
     int64_t fork_ts;
     bool has_source, has_map;
+    int64_t news_ts; /* when a file last told of code, as samples go */
     struct jit_table table;
     struct buf names;
     struct code_line *lines;
@@ -58,7 +69,7 @@ struct jit_space {
     uint32_t anon; /* binary */
     struct waiting *waiting;
     size_t n_waiting, cap_waiting;
-    struct map waiting_at, waiting_pages; /* period and address, page -> waiting (index + 1) */
+    struct map waiting_at, waiting_pages; /* see key_of(), page -> waiting (index + 1) */
 };
 
 void jit_init(struct jit *j, struct binaries *b, struct store *s, int64_t start_ts, bool with_files)
@@ -90,6 +101,7 @@ void jit_fini(struct jit *j)
     }
     free(j->spaces);
     free(j->sources);
+    free(j->moves);
     free(j->file_names);
     strmap_free(&j->files);
     *j = (struct jit){0};
@@ -133,11 +145,20 @@ static struct jit_load *find(struct jit_space *s, uint64_t address, int64_t ts,
     return NULL;
 }
 
-/* The period of a time, as rel_address has it: 0 where no file tells of code. */
-static uint64_t period_of(const struct jit *j, const struct jit_space *s, int64_t ts)
+/* The period that a frame of [anon] stands for, by its first unit; -1: all, where no file tells of
+ * code. */
+static int64_t period_of(const struct jit *j, const struct jit_space *s, int64_t ts, bool is_caller)
 {
-    int64_t n = s->has_source && ts > j->start_ts ? 1 + (ts - j->start_ts) / PERIOD_NS : 0;
-    return n < UPPER_MAX ? (uint64_t)n : UPPER_MAX;
+    int64_t unit = (ts > j->start_ts ? ts - j->start_ts : 0) / UNIT_NS;
+    int64_t n = is_caller ? CALLER_UNITS : LEAF_UNITS;
+    n *= ts - s->news_ts > QUIET_NS ? QUIET_FACTOR : 1;
+    return s->has_source ? unit - unit % n : -1;
+}
+
+/* Distinct but for periods that are hours apart, which struct waiting tells. */
+static uint64_t key_of(uint64_t address, int64_t period, bool is_caller)
+{
+    return (address << 1 | is_caller) ^ (uint64_t)period << UPPER_SHIFT;
 }
 
 static uint32_t version_of(const struct jit_space *s)
@@ -152,10 +173,11 @@ static uint32_t version_of(const struct jit_space *s)
 static void set_segment(const struct jit *j, struct process_jit *pj)
 {
     const struct jit_space *s = pj->space;
-    int64_t period = (pj->ts - j->start_ts) / PERIOD_NS, ts = pj->ts;
+    const int64_t period = CALLER_UNITS * UNIT_NS;
+    int64_t ts = pj->ts, n = ts > j->start_ts ? (ts - j->start_ts) / period : 0;
     pj->version = version_of(s);
-    pj->from_ts = pj->ts > j->start_ts ? j->start_ts + period * PERIOD_NS : INT64_MIN;
-    pj->to_ts = pj->ts > j->start_ts ? j->start_ts + (period + 1) * PERIOD_NS : j->start_ts + 1;
+    pj->from_ts = ts > j->start_ts ? j->start_ts + n * period : INT64_MIN;
+    pj->to_ts = j->start_ts + (n + 1) * period;
     for (int i = 0; s && i < FORKS_MAX; i++, s = s->parent) {
         jit_table_segment(&s->table, ts, &pj->from_ts, &pj->to_ts);
         ts = ts < s->fork_ts ? ts : s->fork_ts;
@@ -198,6 +220,11 @@ static uint32_t make_symbol(struct jit *j, struct jit_space *s, const struct jit
     text.name = buf_take(&name);
     buf_free(&linkage);
     return intern_symbol(j->binaries->intern, &text);
+}
+
+static uint32_t symbol_known(const struct jit_space *s, const struct jit_load *l)
+{
+    return s->table.loads[l->origin - 1].symbol;
 }
 
 static uint32_t symbol_of(struct jit *j, struct jit_space *s, struct jit_load *l)
@@ -261,23 +288,23 @@ static uint32_t wait_for_load(struct jit *j, struct jit_space *s, uint64_t addre
                               bool is_caller)
 {
     enum { PAGE_SHIFT = 12 };
-    uint64_t rel = address | period_of(j, s, ts) << UPPER_SHIFT;
-    uint32_t *at = map_put(&s->waiting_at, rel);
-    if (*at && s->waiting[*at - 1].frame) {
-        struct waiting *w = &s->waiting[*at - 1];
+    int64_t period = period_of(j, s, ts, is_caller);
+    uint32_t *at = map_put(&s->waiting_at, key_of(address, period, is_caller));
+    struct waiting *w = *at ? &s->waiting[*at - 1] : NULL;
+    if (w && w->frame && w->address == address && w->period == period) {
         w->first_ts = ts < w->first_ts ? ts : w->first_ts;
         w->last_ts = ts > w->last_ts ? ts : w->last_ts;
-        w->is_caller |= is_caller;
         return w->frame;
     }
     uint32_t symbol = binaries_symbol_at(j->binaries, s->anon, NULL, address, 0);
     uint32_t *first = map_put(&s->waiting_pages, address >> PAGE_SHIFT);
     mem_reserve(&s->waiting, &s->cap_waiting, s->n_waiting + 1, sizeof(*s->waiting));
-    struct waiting *w = &s->waiting[s->n_waiting++];
+    w = &s->waiting[s->n_waiting++];
     *w = (struct waiting){.address = address,
+                          .period = period,
                           .first_ts = ts,
                           .last_ts = ts,
-                          .frame = intern_frame(j->binaries->intern, s->anon, rel, symbol),
+                          .frame = intern_frame(j->binaries->intern, s->anon, address, symbol),
                           .next = *first,
                           .is_caller = is_caller};
     *first = *at = (uint32_t)s->n_waiting;
@@ -295,23 +322,81 @@ uint32_t jit_frame(struct jit *j, struct process *p, uint64_t address, bool is_c
     return is_mapped ? wait_for_load(j, s, address, p->jit.ts, is_caller) : 0;
 }
 
-/* The one place where a frame becomes another's: the row is written by the next commit. */
+static void set_note(struct binary *bin, const char *note)
+{
+    bin->is_changed |= bin->note != note;
+    bin->note = note;
+}
+
+static void note_guess(struct jit *j, uint32_t source)
+{
+    struct binary *bin = binaries_item(j->binaries, j->sources[source - 1].binary);
+    if (!bin->note) {
+        set_note(bin, "it told of code late, and some had been replaced by then: a few samples may "
+                      "count for the code before");
+    }
+}
+
+/* The one place where a frame becomes another's. */
 static void move_frame(struct jit *j, struct jit_space *owner, struct jit_load *l,
                        struct waiting *w)
 {
-    uint32_t symbol = symbol_of(j, owner, l), binary = j->sources[l->source - 1].binary;
-    uint64_t delta = w->address - l->start;
-    struct frame *f = &j->binaries->intern->frames[w->frame - 1];
-    f->binary = binary;
-    f->rel_address = l->rel_address + delta;
-    f->symbol = symbol;
-    uint32_t *id = map_put(&binaries_item(j->binaries, binary)->frames, f->rel_address);
-    *id = *id ? *id : w->frame;
-    store_move_frame(j->store, w->frame);
-    add_line(j, owner, l, w->frame, delta);
-    j->has_moved = true;
-    j->n_moved++;
+    if (intern_move_frame(j->binaries->intern, w->frame, symbol_of(j, owner, l))) {
+        mem_reserve(&j->moves, &j->cap_moves, j->n_moves + 1, sizeof(*j->moves));
+        j->moves[j->n_moves++] = (struct jit_move){.owner = owner,
+                                                   .frame = w->frame,
+                                                   .load = (uint32_t)(l - owner->table.loads) + 1,
+                                                   .delta = w->address - l->start};
+        j->n_moved++;
+    } else {
+        j->is_left_out = true;
+    }
     w->frame = 0;
+}
+
+static void place(struct jit *j, const struct jit_move *m)
+{
+    struct jit_load *l = &m->owner->table.loads[m->load - 1];
+    struct frame *f = &j->binaries->intern->frames[m->frame - 1];
+    f->binary = j->sources[l->source - 1].binary;
+    f->rel_address = l->rel_address + m->delta;
+    uint32_t *id = map_put(&binaries_item(j->binaries, f->binary)->frames, f->rel_address);
+    *id = *id ? *id : m->frame;
+    store_move_frame(j->store, m->frame);
+    add_line(j, m->owner, l, m->frame, m->delta);
+}
+
+bool jit_settle(struct jit *j)
+{
+    const struct intern *in = j->binaries->intern;
+    size_t n_left = 0, n = j->n_moves;
+    for (size_t i = 0; i < n; i++) {
+        const struct jit_move m = j->moves[i];
+        const struct jit_load *l = &m.owner->table.loads[m.load - 1];
+        if (intern_is_stale(in, m.frame)) {
+            j->moves[n_left++] = m;
+        } else if (in->frames[m.frame - 1].symbol == symbol_known(m.owner, l)) {
+            place(j, &m);
+        } else { /* the tree could not follow any more */
+            j->is_left_out = true;
+        }
+    }
+    j->n_moves = n_left;
+    return n_left < n;
+}
+
+/* Other code lay there before the last sample that the frame stands for. */
+static void count_guess(struct jit *j, const struct jit_load *l, const struct waiting *w)
+{
+    int64_t last_ts = w->last_ts;
+    if (w->is_caller) { /* stacks that are remembered do not ask */
+        last_ts = j->start_ts + (w->period + CALLER_UNITS * QUIET_FACTOR) * UNIT_NS;
+        last_ts = w->period < 0 || last_ts > j->last_ts ? j->last_ts : last_ts;
+    }
+    if (l->to_ts <= last_ts) {
+        j->n_guessed++;
+        note_guess(j, l->source);
+    }
 }
 
 /* Gives a frame of [anon] to what lay there when it was first seen. */
@@ -320,7 +405,7 @@ static void resolve_one(struct jit *j, struct jit_space *s, struct waiting *w)
     struct jit_space *owner;
     struct jit_load *l = w->frame ? find(s, w->address, w->first_ts, &owner) : NULL;
     if (l) {
-        j->n_guessed += l->to_ts <= (w->is_caller ? j->last_ts : w->last_ts);
+        count_guess(j, l, w);
         move_frame(j, owner, l, w);
     }
 }
@@ -350,6 +435,7 @@ static void resolve_rest(struct jit *j, struct jit_space *s)
             w->frame ? jit_table_find_any(&s->table, w->address, w->first_ts, w->last_ts) : NULL;
         if (l) {
             j->n_guessed++;
+            note_guess(j, l->source);
             move_frame(j, s, l, w);
         }
     }
@@ -389,6 +475,7 @@ void jit_take_mapping(struct jit *j, struct process *p, const struct event_mappi
         int fd = fcntl(bin->fd, F_DUPFD_CLOEXEC, 3);
         if (fd >= 0) {
             s->has_source = true;
+            s->news_ts = m->head.ts;
             jit_follow_dump(j->follow, jit_add_source(j, p, binary, false), fd);
         }
     } else if (bin->is_memory && !s->has_map) {
@@ -480,18 +567,13 @@ static bool take_load(struct jit *j, uint32_t source, const struct jit_batch *ba
     return true;
 }
 
-static void set_note(struct binary *bin, const char *note)
-{
-    bin->is_changed |= bin->note != note;
-    bin->note = note;
-}
-
 static void note_opened(struct jit *j, struct jit_source *source, const char *path)
 {
     struct buf clean = {0};
     text_clean(&clean, path, strlen(path));
     source->binary = binaries_of_process(j->binaries, source->space->upid, buf_str(&clean));
     source->space->has_source = true;
+    source->space->news_ts = j->last_ts;
     source->space->table.version++; /* periods begin to count */
     buf_free(&clean);
 }
@@ -523,6 +605,7 @@ void jit_take_batch(struct jit *j, const struct jit_batch *batch)
         set_note(bin, "it tells of more code than is kept: some names are missing");
     }
     if (batch->n_items) {
+        s->news_ts = j->last_ts;
         bin->names_from = names_source_text(source->is_map ? NAMES_PERF_MAP : NAMES_JITDUMP);
         bin->is_changed = true;
     }
@@ -535,16 +618,12 @@ void jit_take_batch(struct jit *j, const struct jit_batch *batch)
 static bool take_all(struct jit *j, int n_max)
 {
     struct jit_batch *batch;
-    uint64_t n_moved = j->n_moved;
     bool has_any = false;
     for (int i = 0; i < n_max && (batch = jit_follow_take(j->follow)) != NULL; i++) {
         has_any = true;
         jit_take_batch(j, batch);
         jit_batch_fini(batch);
         free(batch);
-    }
-    if (j->n_moved != n_moved) {
-        j->store->counts.n_unnamed = intern_n_unnamed(j->binaries->intern);
     }
     return has_any;
 }
@@ -563,10 +642,6 @@ void jit_finish(struct jit *j, int timeout_ms)
     }
     for (size_t i = 0; i < j->n_spaces; i++) {
         resolve_rest(j, j->spaces[i]);
-    }
-    if (j->n_moved) {
-        intern_settle(j->binaries->intern);
-        j->store->counts.n_unnamed = intern_n_unnamed(j->binaries->intern);
     }
 }
 

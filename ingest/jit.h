@@ -8,11 +8,12 @@
  *   jitdump   binary: the dump; rel_address: offset of the code's byte in the dump
  *   perf map  binary: the map; rel_address: address, plus how often other code lay there before
  *             (<< 48)
- *   neither   binary: the process's own [anon]; rel_address: address, plus the period of 10 s it
- *             was sampled in (<< 48; always 0 where no file was found yet)
+ *   neither   binary: the process's own [anon]; rel_address: address. A frame stands for the
+ *             samples of 0.1 s (callers: 1 s; both ten times that when files are silent)
  *
  * News come later than samples. A frame of [anon] whose code becomes known later is given that
- * code's binary, address and symbol: sample rows stay. Everything on the ingest thread.
+ * code's symbol with the next relayout (intern.h), and then its binary and address: sample rows
+ * stay. Everything on the ingest thread.
  */
 #ifndef STAX_INGEST_JIT_H
 #define STAX_INGEST_JIT_H
@@ -42,8 +43,10 @@ struct jit {
     struct strmap files; /* source files of lines, clean -> index + 1 */
     char **file_names;
     size_t n_files, cap_files;
-    size_t n_text_bytes;         /* names and lines of all, bounded */
-    bool has_moved;              /* frames got other symbols since that was last reset */
+    size_t n_text_bytes;    /* names and lines of all, bounded */
+    struct jit_move *moves; /* that wait for a relayout of the call tree */
+    size_t n_moves, cap_moves;
+    bool is_left_out; /* code became known when the call tree could not follow any more */
     uint64_t n_moved, n_guessed; /* such frames; those where other code is possible */
 };
 
@@ -67,6 +70,9 @@ bool jit_step(struct jit *j);
 /* At the end: reads everything to its end, for up to timeout_ms; names what is left as well as can
  * be. */
 void jit_finish(struct jit *j, int timeout_ms);
+/* After a relayout may have been made: frames whose code became known are where it is. True: there
+ * is something to commit. */
+bool jit_settle(struct jit *j);
 
 /* A file of code for a process, and what it told; for jit_step() and tests. Returns its number. */
 uint32_t jit_add_source(struct jit *j, struct process *p, uint32_t binary, bool is_map);

@@ -21,9 +21,10 @@
 #include "ingest/perf_map.h"
 
 enum {
-    POLL_MS = 100,
+    POLL_MS = 50,
+    TICK_MS = 10,               /* how coarse times of files may be */
     POLL_MANY_MS = 1000,        /* ... for a map that was not there in LOOK_POLLS looks */
-    LOOK_POLLS = 50,            /* looks for a map that is not there, one every POLL_MS */
+    LOOK_POLLS = 100,           /* looks for a map that is not there, one every POLL_MS */
     SOURCES_MAX = 4096,         /* files followed */
     BATCH_BYTES = 1 << 20,      /* of results handed over at once */
     RESULTS_MAX = 32 << 20,     /* bytes of results that may wait */
@@ -231,25 +232,39 @@ static bool read_dump(struct jit_follow *f, struct source *s)
     return is_more && !s->is_over;
 }
 
-/* A file that became shorter was begun anew. */
-static void notice_cut(struct source *s)
+/* Whether there is something new. A file that became shorter was begun anew. */
+static bool is_longer(struct source *s, int64_t *changed_ts)
 {
     struct stat st;
-    if (fstat(s->fd, &st) == 0 && st.st_size < s->map_offset) {
+    if (fstat(s->fd, &st) != 0 || st.st_size == s->map_offset) {
+        return false;
+    }
+    if (st.st_size < s->map_offset) {
         s->map_offset = 0;
         s->map.is_skipping = false;
     }
+    int64_t changed_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    *changed_ts = clock_monotonic_ns() - (clock_realtime_ns() - changed_ns);
+    return true;
 }
 
-/* Up to a batch. What was written since the last look was written, and so ran, after that look. */
+/* Up to a batch. What was written since the last look was written, and so ran, after that look; a
+ * line that came alone was written when the file was last changed. */
 static bool read_map(struct jit_follow *f, struct source *s)
 {
     struct jit_batch batch = {0};
-    int64_t began = clock_monotonic_ns();
-    notice_cut(s);
+    int64_t began = clock_monotonic_ns(), changed_ts;
+    if (!is_longer(s, &changed_ts)) {
+        s->read_ns = began;
+        return false;
+    }
     size_t n = read_at(f, s->fd, (uint64_t)s->map_offset, MAP_READ_BYTES);
     size_t taken = perf_map_feed(&s->map, (const char *)f->bytes, n, s->read_ns, &batch);
     s->map_offset += (int64_t)taken;
+    changed_ts -= TICK_MS * INT64_C(1000000);
+    if (batch.n_items == 1 && s->read_ns && changed_ts > s->read_ns && changed_ts < began) {
+        batch.items[0].ts = changed_ts;
+    }
     hand_over(f, s, &batch);
     bool is_more = n == MAP_READ_BYTES && taken;
     if (!is_more) {

@@ -2,7 +2,7 @@
  * jit_follow.h - the thread that reads what runtimes write about the code they make, while they
  * write it: jitdump files and perf maps.
  *
- * It looks for news about every 100 ms, holds what it has opened open (its process may end), and
+ * It looks for news about every 50 ms, holds what it has opened open (its process may end), and
  * stops reading while what it found has not been taken, so memory is bounded and files wait. All
  * functions are for one thread, the owner's.
  */

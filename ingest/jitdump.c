@@ -104,6 +104,9 @@ static void shift_lines(struct jitdump *d, struct jit_batch *batch, uint64_t by)
  * behind its end, all of the file are taken so. */
 static void fix_lines(struct jitdump *d, struct jit_batch *batch, uint64_t code_size)
 {
+    if (d->n_lines == 0) {
+        return;
+    }
     const struct jit_line *lines = batch->lines + d->first_line;
     uint64_t first = UINT64_MAX, last = 0;
     for (size_t i = 0; i < d->n_lines; i++) {

@@ -6,14 +6,27 @@
 
 #include "base/fd.h"
 #include "base/map.h"
+#include "base/mem.h"
 #include "base/text.h"
+#include "ingest/lines.h"
 #include "ingest/naming.h"
 
-enum { ASK_FRAMES = 1024 };
+enum {
+    ASK_FRAMES = 1024,
+    TAKE_ROWS = 500,       /* between two looks at the clock */
+    TAKE_ROWS_MOST = 2000, /* ... and in a commit */
+    SMALL_SAMPLES = 50000, /* in a run of fewer, any stale frame is worth a relayout */
+    STALE_SHARE = 100,     /* in a larger one, 1/100 of its samples or waits */
+    RELAYOUT_FACTOR = 20,  /* a relayout may take 1/20 of the time */
+};
+static const int64_t TAKE_NS = 10000000;
+static const int64_t RELAYOUT_MIN_NS = 500000000; /* between two relayouts */
+static const int64_t SHARE_NS = 1000000000;       /* between two looks at what is stale */
 
-void late_names_init(struct late_names *l, struct binaries *b, struct store *s)
+void late_names_init(struct late_names *l, struct binaries *b, struct store *s, bool with_naming)
 {
-    *l = (struct late_names){.naming = naming_new(), .binaries = b, .store = s};
+    *l =
+        (struct late_names){.naming = with_naming ? naming_new() : NULL, .binaries = b, .store = s};
     b->naming = l->naming;
 }
 
@@ -21,6 +34,13 @@ void late_names_fini(struct late_names *l)
 {
     naming_free(l->naming);
     l->naming = NULL;
+    if (l->current) {
+        naming_free_result(l->current);
+    }
+    for (size_t i = 0; i < l->n_waiting; i++) {
+        free(l->waiting[i].file);
+    }
+    free(l->waiting);
 }
 
 static struct binary *binary_of(const struct late_names *l, uint32_t binary)
@@ -36,25 +56,49 @@ static bool ask(struct late_names *l, uint32_t binary, const struct naming_addre
     return n == 0 || naming_ask(l->naming, binary, addresses, n);
 }
 
-/* Frames of one binary in [first, end); false: the queue is full. */
+struct question {
+    uint32_t binary;
+    struct naming_address addresses[ASK_FRAMES];
+    size_t n;
+};
+
+/* False: the queue is full. */
+static bool add_frame(struct late_names *l, struct question *q, uint32_t frame)
+{
+    q->addresses[q->n++] =
+        (struct naming_address){frame, l->binaries->intern->frames[frame - 1].rel_address};
+    if (q->n < ASK_FRAMES) {
+        return true;
+    }
+    q->n = 0;
+    return ask(l, q->binary, q->addresses, ASK_FRAMES);
+}
+
+/* Frames of one binary in [first, end). */
 static bool ask_of(struct late_names *l, uint32_t binary, size_t first, size_t end)
 {
     const struct intern *in = l->binaries->intern;
-    struct naming_address addresses[ASK_FRAMES];
-    size_t n = 0;
+    struct question q = {.binary = binary};
     for (size_t i = first; i < end; i++) {
-        if (in->frames[i].binary != binary) {
-            continue;
-        }
-        addresses[n++] = (struct naming_address){(uint32_t)i + 1, in->frames[i].rel_address};
-        if (n == ASK_FRAMES) {
-            if (!ask(l, binary, addresses, n)) {
-                return false;
-            }
-            n = 0;
+        if (in->frames[i].binary == binary && !add_frame(l, &q, (uint32_t)i + 1)) {
+            return false;
         }
     }
-    return ask(l, binary, addresses, n);
+    return ask(l, binary, q.addresses, q.n);
+}
+
+/* All that were asked for. */
+static bool ask_again(struct late_names *l, uint32_t binary)
+{
+    const struct map *frames = &binary_of(l, binary)->frames;
+    struct question q = {.binary = binary};
+    for (size_t i = 0; i < frames->n_slots; i++) {
+        uint32_t id = frames->slots[i].id;
+        if (id && id <= l->n_asked && !add_frame(l, &q, id)) {
+            return false;
+        }
+    }
+    return ask(l, binary, q.addresses, q.n);
 }
 
 /* The binaries among frames [first, end) that are looked at, each once. */
@@ -80,7 +124,7 @@ static void ask_frames(struct late_names *l)
     size_t n_frames = l->binaries->intern->n_frames;
     for (size_t i = 0; i < l->binaries->n_items; i++) {
         struct binary *bin = &l->binaries->items[i];
-        if (bin->is_asking_again && ask_of(l, (uint32_t)i + 1, 0, l->n_asked)) {
+        if (bin->is_asking_again && ask_again(l, (uint32_t)i + 1)) {
             bin->is_asking_again = false;
         }
     }
@@ -95,65 +139,222 @@ static void ask_frames(struct late_names *l)
 
 /* ---- taking ---- */
 
-static void take_rows(struct late_names *l, const struct naming_result *r)
+/* Takes the strings of *line. */
+static void wait_for_relayout(struct late_names *l, const struct line_row *line)
 {
-    const struct intern *in = l->binaries->intern;
-    for (size_t i = 0; i < r->n_rows; i++) {
-        const struct naming_row *row = &r->rows[i];
-        struct line_row line = {.frame = row->frame, .depth = row->depth, .line = row->line};
-        line.symbol = row->function
-                          ? binaries_inlined(l->binaries, r->binary, r->text.data + row->function)
-                          : in->frames[row->frame - 1].symbol;
-        line.is_last = !row->function;
-        if (row->file) {
-            struct buf file = {0};
-            const char *name = r->text.data + row->file;
-            text_clean(&file, name, strlen(name));
-            line.file = buf_take(&file);
-        }
-        l->has_new_tree |= row->function != 0;
+    mem_reserve(&l->waiting, &l->cap_waiting, l->n_waiting + 1, sizeof(*l->waiting));
+    l->waiting[l->n_waiting++] = *line;
+}
+
+static struct line_row line_of(const struct naming_result *r, size_t i)
+{
+    const struct naming_row *row = &r->rows[i];
+    struct line_row line = {.frame = row->frame, .depth = row->depth, .line = row->line};
+    line.is_last = !row->function;
+    if (row->file) {
+        struct buf file = {0};
+        const char *name = r->text.data + row->file;
+        text_clean(&file, name, strlen(name));
+        line.file = buf_take(&file);
+    }
+    return line;
+}
+
+/* The tree cannot follow any more: where the code is, without what is inlined there. */
+static void take_place(struct late_names *l, const struct naming_result *r, size_t first,
+                       bool is_deep)
+{
+    const uint32_t *inlined;
+    uint32_t frame = r->rows[first].frame;
+    l->is_left_out |= is_deep;
+    if (intern_inlined(l->binaries->intern, frame, &inlined) == 0) {
+        struct line_row line = line_of(r, first);
+        line.is_last = true;
         store_add_line(l->store, &line);
     }
 }
 
-static void take(struct late_names *l, struct naming_result *r)
+/* Rows [first, end) are all of one frame, innermost function first. */
+static void take_frame(struct late_names *l, const struct naming_result *r, size_t first,
+                       size_t end)
+{
+    struct intern *in = l->binaries->intern;
+    uint32_t frame = r->rows[first].frame, inlined[LINES_MAX_DEPTH];
+    size_t n = end - first - 1; /* the last is the frame's own function */
+    if (in->is_frozen) {
+        take_place(l, r, first, n > 0);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const char *name = r->text.data + r->rows[first + i].function;
+        inlined[n - 1 - i] = binaries_inlined(l->binaries, r->binary, name);
+    }
+    intern_set_inlined(in, frame, inlined, n);
+    for (size_t i = 0; i <= n; i++) {
+        struct line_row line = line_of(r, first + i);
+        line.symbol = i < n ? inlined[n - 1 - i] : 0;
+        if (intern_is_stale(in, frame)) {
+            wait_for_relayout(l, &line);
+        } else {
+            store_add_line(l->store, &line);
+        }
+    }
+}
+
+size_t late_names_take_rows(struct late_names *l, const struct naming_result *r, size_t first,
+                            size_t max)
+{
+    size_t most = first + max;
+    while (first < r->n_rows && first < most) {
+        size_t end = first + 1;
+        while (end < r->n_rows && r->rows[end].frame == r->rows[first].frame &&
+               r->rows[end].depth > 0) {
+            end++;
+        }
+        if (end - first <= LINES_MAX_DEPTH && r->rows[first].frame) {
+            take_frame(l, r, first, end);
+        }
+        first = end;
+    }
+    return first;
+}
+
+static void take_names(struct late_names *l, struct naming_result *r)
 {
     struct binary *bin = binary_of(l, r->binary);
     if (r->names) {
         binaries_rename(l->binaries, r->binary, r->names, r->source);
         r->names = NULL;
+        l->has_renames = true;
+        l->is_left_out |= l->binaries->intern->is_frozen;
     } else if (r->note) {
         bin->note = r->note;
         bin->is_changed = true;
     }
     bin->is_asking_again |= r->is_asking_again;
-    take_rows(l, r);
 }
 
-static bool take_all(struct late_names *l)
+/* Samples whose pc has no name, after some got one. */
+static void count_unnamed(struct late_names *l)
 {
-    bool has_any = false, has_names = false;
-    struct naming_result *r;
-    while ((r = naming_take(l->naming)) != NULL) {
-        has_any = true;
-        has_names |= r->names != NULL;
-        take(l, r);
-        naming_free_result(r);
+    const struct intern *in = l->binaries->intern;
+    uint64_t n = 0;
+    for (size_t i = 0; i < in->frame_sums.n_rows; i++) {
+        const struct lazy_row *row = &in->frame_sums.rows[i];
+        uint32_t symbol = in->frames[row->a - 1].symbol;
+        n += in->symbol_kinds[symbol - 1] == SYMBOL_UNNAMED ? row->sums.n_self : 0;
     }
-    if (has_names) {
-        l->store->counts.n_unnamed = intern_n_unnamed(l->binaries->intern);
+    l->store->counts.n_unnamed = n;
+    l->has_renames = false;
+}
+
+/* Takes results, or max rows of them and what fits into a little time; is_all: every one. Returns
+ * whether there was any. */
+static bool take_some(struct late_names *l, bool is_all)
+{
+    bool has_any = false;
+    size_t n_rows = 0;
+    int64_t until = clock_monotonic_ns() + TAKE_NS;
+    while (is_all || (n_rows < TAKE_ROWS_MOST && clock_monotonic_ns() < until)) {
+        if (!l->current) {
+            l->current = naming_take(l->naming);
+            l->n_rows_taken = 0;
+            if (!l->current) {
+                break;
+            }
+            take_names(l, l->current);
+        }
+        size_t first = l->n_rows_taken;
+        l->n_rows_taken = late_names_take_rows(l, l->current, first, TAKE_ROWS);
+        n_rows += l->n_rows_taken - first;
+        has_any = true;
+        if (l->n_rows_taken == l->current->n_rows) {
+            naming_free_result(l->current);
+            l->current = NULL;
+        }
     }
     return has_any;
+}
+
+/* ---- the call tree ---- */
+
+/* What waited for a relayout that cannot come. */
+static void give_up_waiting(struct late_names *l)
+{
+    const uint32_t *inlined;
+    l->is_left_out |= l->n_waiting > 0;
+    for (size_t i = 0; i < l->n_waiting; i++) {
+        struct line_row *line = &l->waiting[i];
+        if (line->depth > 0 || intern_inlined(l->binaries->intern, line->frame, &inlined)) {
+            free(line->file);
+            continue;
+        }
+        line->is_last = true;
+        store_add_line(l->store, line);
+    }
+    l->n_waiting = 0;
+}
+
+bool late_names_relayout(struct late_names *l)
+{
+    struct intern *in = l->binaries->intern;
+    if (in->is_frozen) {
+        give_up_waiting(l);
+    }
+    if (!in->n_stale) {
+        return false;
+    }
+    int64_t began = clock_monotonic_ns();
+    for (size_t i = 0; i < in->n_stale; i++) {
+        const struct stale_frame *s = &in->stale[i];
+        if (s->symbol != in->frames[s->frame - 1].symbol) {
+            store_move_frame(l->store, s->frame);
+        }
+    }
+    intern_relayout(in);
+    for (size_t i = 0; i < l->n_waiting; i++) {
+        store_add_line(l->store, &l->waiting[i]);
+    }
+    l->n_waiting = 0;
+    l->has_renames = true;
+    l->last_relayout_ns = clock_monotonic_ns();
+    l->relayout_took_ns = l->last_relayout_ns - began;
+    return true;
+}
+
+static bool is_relayout_due(struct late_names *l)
+{
+    const struct intern *in = l->binaries->intern;
+    int64_t now = clock_monotonic_ns(), wait_ns = l->relayout_took_ns * RELAYOUT_FACTOR;
+    wait_ns = wait_ns > RELAYOUT_MIN_NS ? wait_ns : RELAYOUT_MIN_NS;
+    if (!in->n_stale || now - l->last_relayout_ns < wait_ns) {
+        return false;
+    }
+    if (in->n_samples < SMALL_SAMPLES) {
+        return true;
+    }
+    if (now - l->last_share_ns < SHARE_NS) {
+        return false;
+    }
+    l->last_share_ns = now;
+    struct intern_share s = intern_stale_share(in);
+    return s.n_samples * STALE_SHARE >= s.n_samples_of ||
+           (s.n_waits && s.n_waits * STALE_SHARE >= s.n_waits_of);
 }
 
 bool late_names_step(struct late_names *l)
 {
-    if (!l->naming) {
-        return false;
+    bool has_any = l->naming && take_some(l, false);
+    if (l->naming) {
+        ask_frames(l);
     }
-    bool has_any = take_all(l);
-    ask_frames(l);
-    return has_any;
+    if (is_relayout_due(l) || l->binaries->intern->is_frozen) {
+        has_any |= late_names_relayout(l);
+    }
+    if (l->has_renames) {
+        count_unnamed(l);
+    }
+    return has_any || l->binaries->intern->n_renames > 0;
 }
 
 void late_names_retry(struct late_names *l)
@@ -163,36 +364,27 @@ void late_names_retry(struct late_names *l)
     }
 }
 
-/* Frames that better symbol tables put into another function. */
-static void move_frames(struct late_names *l)
+/* Waits for what is under way and takes all of it. */
+static void finish_naming(struct late_names *l, int timeout_ms, bool with_downloads)
 {
-    struct intern *in = l->binaries->intern;
-    for (size_t i = 0; i < in->n_frames; i++) {
-        struct frame *f = &in->frames[i];
-        if (!binary_of(l, f->binary)->is_renamed) {
-            continue;
-        }
-        uint32_t symbol = binaries_symbol(l->binaries, f);
-        if (symbol != f->symbol) {
-            f->symbol = symbol;
-            store_move_frame(l->store, (uint32_t)i + 1);
-            l->has_new_tree = true;
-        }
-    }
-}
-
-void late_names_finish(struct late_names *l, int timeout_ms, bool with_downloads)
-{
-    if (!l->naming) {
-        return;
-    }
     int64_t until = clock_monotonic_ns() + (int64_t)timeout_ms * 1000000;
     bool is_idle = false;
     do {
         int64_t left_ms = (until - clock_monotonic_ns()) / 1000000;
         ask_frames(l);
         is_idle = naming_wait(l->naming, left_ms > 0 ? (int)left_ms : 0, with_downloads);
-        is_idle = !take_all(l) && is_idle && l->n_asked == l->binaries->intern->n_frames;
+        is_idle = !take_some(l, true) && is_idle && l->n_asked == l->binaries->intern->n_frames;
     } while (!is_idle && clock_monotonic_ns() < until);
-    move_frames(l);
+    l->is_cut_off = !is_idle || !naming_wait(l->naming, 0, true);
+}
+
+void late_names_finish(struct late_names *l, int timeout_ms, bool with_downloads)
+{
+    if (l->naming) {
+        finish_naming(l, timeout_ms, with_downloads);
+    }
+    late_names_relayout(l);
+    if (l->has_renames) {
+        count_unnamed(l);
+    }
 }

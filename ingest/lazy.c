@@ -6,14 +6,33 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "capture/event.h"
 
 enum {
     BIG_SHARE = 1000,  /* a change of at least 1/1000 of the run is big */
     CHUNK_ROWS = 1024, /* written between two looks at the clock */
 };
 
+/* What the rows summed up to before they are added up again. */
+struct lazy_before {
+    size_t n_rows, n_waits;
+    struct sums *sums, *waits;
+    uint64_t *counters;
+};
+
+static void free_before(struct lazy_before *b)
+{
+    if (b) {
+        free(b->sums);
+        free(b->waits);
+        free(b->counters);
+        free(b);
+    }
+}
+
 void lazy_free(struct lazy_table *t)
 {
+    free_before(t->before);
     free(t->rows);
     free(t->counters);
     free(t->waits);
@@ -70,17 +89,28 @@ static void add(struct sums *to, const struct sums *delta)
     to->total_ns += delta->total_ns;
 }
 
-void lazy_add(struct lazy_table *t, uint32_t id, const struct sums *delta, uint64_t n_samples)
+static void note_big(struct lazy_table *t, uint32_t id)
 {
     struct lazy_row *row = lazy_row(t, id);
-    uint64_t n_unwritten = row->n_unwritten + delta->n_self + delta->n_total;
-    row->n_unwritten = n_unwritten < UINT32_MAX ? (uint32_t)n_unwritten : UINT32_MAX;
-    add(&row->sums, delta);
-    touch(t, id, n_samples);
-    if (!row->is_big && n_unwritten * BIG_SHARE >= n_samples) {
+    if (!row->is_big) {
         row->is_big = true;
         mem_reserve(&t->big, &t->cap_big, t->n_big + 1, sizeof(*t->big));
         t->big[t->n_big++] = id;
+    }
+}
+
+void lazy_add(struct lazy_table *t, uint32_t id, const struct sums *delta, uint64_t n_samples)
+{
+    struct lazy_row *row = lazy_row(t, id);
+    add(&row->sums, delta);
+    if (t->before) {
+        return;
+    }
+    uint64_t n_unwritten = row->n_unwritten + delta->n_self + delta->n_total;
+    row->n_unwritten = n_unwritten < UINT32_MAX ? (uint32_t)n_unwritten : UINT32_MAX;
+    touch(t, id, n_samples);
+    if (n_unwritten * BIG_SHARE >= n_samples) {
+        note_big(t, id);
     }
 }
 
@@ -103,7 +133,68 @@ void lazy_add_waits(struct lazy_table *t, uint32_t id, const struct sums *delta,
         t->n_waits = t->n_rows;
     }
     add(&t->waits[id - 1], delta);
-    touch(t, id, n_samples);
+    if (!t->before) {
+        touch(t, id, n_samples);
+    }
+}
+
+static void *copy_of(const void *from, size_t n, size_t size)
+{
+    void *to = mem_new(n + 1, size);
+    if (n) {
+        memcpy(to, from, n * size);
+    }
+    return to;
+}
+
+void lazy_begin_again(struct lazy_table *t)
+{
+    size_t n_words = 2 * t->n_counters * t->n_rows;
+    struct lazy_before *b = mem_new(1, sizeof(*b));
+    *b = (struct lazy_before){.n_rows = t->n_rows,
+                              .n_waits = t->n_waits,
+                              .sums = mem_new(t->n_rows + 1, sizeof(*b->sums)),
+                              .waits = copy_of(t->waits, t->n_waits, sizeof(*b->waits)),
+                              .counters = copy_of(t->counters, n_words, sizeof(*b->counters))};
+    for (size_t i = 0; i < t->n_rows; i++) {
+        b->sums[i] = t->rows[i].sums;
+        t->rows[i].sums = (struct sums){0};
+    }
+    if (t->n_waits) {
+        memset(t->waits, 0, t->n_waits * sizeof(*t->waits));
+    }
+    if (n_words) {
+        memset(t->counters, 0, n_words * sizeof(*t->counters));
+    }
+    t->before = b;
+}
+
+/* Whether row id is something else than it was. */
+static bool is_other(const struct lazy_table *t, uint32_t id)
+{
+    static const struct sums none;
+    static const uint64_t no_counters[2 * EVENT_COUNTERS_MAX];
+    const struct lazy_before *b = t->before;
+    size_t n_words = 2 * t->n_counters;
+    const struct sums *sums = id <= b->n_rows ? &b->sums[id - 1] : &none;
+    const struct sums *waits = id <= b->n_waits ? &b->waits[id - 1] : &none;
+    const uint64_t *counters = id <= b->n_rows ? b->counters + (id - 1) * n_words : no_counters;
+    return memcmp(sums, &lazy_row(t, id)->sums, sizeof(*sums)) != 0 ||
+           memcmp(waits, lazy_waits(t, id), sizeof(*waits)) != 0 ||
+           memcmp(counters, n_words ? lazy_counters(t, id) : no_counters,
+                  n_words * sizeof(*counters)) != 0;
+}
+
+void lazy_end_again(struct lazy_table *t, uint64_t n_samples)
+{
+    for (uint32_t id = 1; id <= t->n_rows; id++) {
+        if (is_other(t, id)) {
+            touch(t, id, n_samples);
+            note_big(t, id);
+        }
+    }
+    free_before(t->before);
+    t->before = NULL;
 }
 
 const struct sums *lazy_waits(const struct lazy_table *t, uint32_t id)

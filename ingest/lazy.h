@@ -52,6 +52,7 @@ struct lazy_table {
     size_t n_big, cap_big;
     uint32_t *chosen; /* scratch of lazy_flush() */
     size_t cap_chosen;
+    struct lazy_before *before; /* between lazy_begin_again() and lazy_end_again(), else NULL */
 };
 
 void lazy_free(struct lazy_table *t);
@@ -85,6 +86,11 @@ typedef void lazy_write(void *ctx, uint32_t id, const struct lazy_row *row,
 /* Writes the big changes, then others, oldest first, for about budget_ns; INT64_MAX: all of them.
  * Returns rows written. */
 size_t lazy_flush(struct lazy_table *t, int64_t budget_ns, lazy_write *write, void *ctx);
+/* Everything is about to be added once more: all sums become zero, and adding notes no changes. */
+void lazy_begin_again(struct lazy_table *t);
+/* Rows that came out as something else than they were are big changes: the next flush writes all of
+ * them. */
+void lazy_end_again(struct lazy_table *t, uint64_t n_samples);
 /* Marks a row as equal to the database (it was just inserted). */
 void lazy_mark_written(struct lazy_table *t, uint32_t id);
 

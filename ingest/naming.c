@@ -24,7 +24,7 @@ enum {
     MAX_WAITING = 1 << 18,       /* addresses asked and not answered yet */
     MAX_FILES = 4096,            /* files with a descriptor each */
     MAX_LINES_BYTES = 512 << 20, /* debug information of all files; the last one may exceed it */
-    NICE = 10
+    NICE = 19                    /* some percent of a busy CPU */
 };
 
 enum job_kind { JOB_FILE, JOB_ADDRESSES, JOB_DOWNLOADED, JOB_RETRY };
@@ -45,9 +45,9 @@ struct jobs {
 };
 
 struct naming {
-    pthread_t worker, downloader;
-    bool has_worker, has_downloader;
+    bool has_downloader;
     pthread_mutex_t lock;
+    unsigned n_users; /* the owner and the threads: the last one frees */
     pthread_cond_t has_job, has_download, is_done;
     struct jobs jobs, downloads;
     struct naming_result *results, **last_result;
@@ -117,6 +117,60 @@ static struct naming_result *result_new(uint32_t binary)
     struct naming_result *r = mem_new(1, sizeof(*r));
     r->binary = binary;
     return r;
+}
+
+/* ---- who uses it ---- */
+
+static void destroy(struct naming *n)
+{
+    struct job *job;
+    while ((job = pop(&n->jobs)) || (job = pop(&n->downloads))) {
+        free_job(job);
+    }
+    struct naming_result *r;
+    while ((r = naming_take(n))) {
+        naming_free_result(r);
+    }
+    for (size_t i = 0; i < n->n_slots; i++) {
+        if (n->files[i]) {
+            debug_info_fini(n->files[i]);
+            free(n->files[i]);
+        }
+    }
+    free(n->files);
+    pthread_mutex_destroy(&n->lock);
+    pthread_cond_destroy(&n->has_job);
+    pthread_cond_destroy(&n->has_download);
+    pthread_cond_destroy(&n->is_done);
+    free(n);
+}
+
+/* The last one to leave frees everything. */
+static void leave(struct naming *n)
+{
+    pthread_mutex_lock(&n->lock);
+    bool is_last = --n->n_users == 0;
+    pthread_mutex_unlock(&n->lock);
+    if (is_last) {
+        destroy(n);
+    }
+}
+
+static bool start(struct naming *n, void *(*run)(void *))
+{
+    pthread_t thread;
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    pthread_mutex_lock(&n->lock);
+    n->n_users++;
+    pthread_mutex_unlock(&n->lock);
+    bool is_started = pthread_create(&thread, &attr, run, n) == 0;
+    pthread_attr_destroy(&attr);
+    if (!is_started) {
+        leave(n);
+    }
+    return is_started;
 }
 
 /* ---- the worker ---- */
@@ -293,6 +347,7 @@ static void *work(void *arg)
         pthread_cond_broadcast(&n->is_done);
     }
     pthread_mutex_unlock(&n->lock);
+    leave(n);
     return NULL;
 }
 
@@ -321,6 +376,7 @@ static void *download(void *arg)
     }
     pthread_mutex_unlock(&n->lock);
     debuginfod_close(d);
+    leave(n);
     return NULL;
 }
 
@@ -338,10 +394,9 @@ struct naming *naming_new(void)
     pthread_cond_init(&n->has_download, NULL);
     pthread_cond_init(&n->is_done, &attr);
     pthread_condattr_destroy(&attr);
-    n->has_downloader =
-        debuginfod_has_urls() && pthread_create(&n->downloader, NULL, download, n) == 0;
-    n->has_worker = pthread_create(&n->worker, NULL, work, n) == 0;
-    if (!n->has_worker) {
+    n->n_users = 1;
+    n->has_downloader = debuginfod_has_urls() && start(n, download);
+    if (!start(n, work)) {
         naming_free(n);
         return NULL;
     }
@@ -358,32 +413,7 @@ void naming_free(struct naming *n)
     pthread_cond_broadcast(&n->has_job);
     pthread_cond_broadcast(&n->has_download);
     pthread_mutex_unlock(&n->lock);
-    if (n->has_worker) {
-        pthread_join(n->worker, NULL);
-    }
-    if (n->has_downloader) {
-        pthread_join(n->downloader, NULL);
-    }
-    struct job *job;
-    while ((job = pop(&n->jobs)) || (job = pop(&n->downloads))) {
-        free_job(job);
-    }
-    struct naming_result *r;
-    while ((r = naming_take(n))) {
-        naming_free_result(r);
-    }
-    for (size_t i = 0; i < n->n_slots; i++) {
-        if (n->files[i]) {
-            debug_info_fini(n->files[i]);
-            free(n->files[i]);
-        }
-    }
-    free(n->files);
-    pthread_mutex_destroy(&n->lock);
-    pthread_cond_destroy(&n->has_job);
-    pthread_cond_destroy(&n->has_download);
-    pthread_cond_destroy(&n->is_done);
-    free(n);
+    leave(n);
 }
 
 static void submit(struct naming *n, struct job *job)

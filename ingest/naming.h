@@ -44,7 +44,8 @@ struct naming_result {
 
 /* NULL: no thread can be started. */
 struct naming *naming_new(void);
-/* Ends what is under way. NULL is accepted. */
+/* Waits for nothing: what is under way ends when it can, on threads that then free what is left,
+ * and touches nothing of the owner's. NULL is accepted. */
 void naming_free(struct naming *n);
 
 /* Takes fd, the mapped file; names: what is known of it, borrowed for the call. binary: id. */

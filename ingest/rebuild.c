@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "capture/event.h"
 #include "ingest/intern.h"
+#include "ingest/lines.h"
 #include "ingest/store.h"
 #include "ingest/store.sql.h"
 #include "ingest/waits.h"
@@ -88,21 +89,55 @@ static void load_names(struct rebuild *r)
 static void load_inlined(struct rebuild *r)
 {
     struct intern *in = &r->intern;
-    uint32_t last = 0;
+    uint32_t last = 0, inlined[LINES_MAX_DEPTH];
+    size_t n = 0;
     struct stmt *st = db_stmt(r->store.db, &sql_read_inlined);
     while (stmt_next(st)) {
         uint32_t frame = id_at(r, st, read_inlined_c_frame, 1, in->n_frames);
         uint32_t symbol = id_at(r, st, read_inlined_c_symbol, 1, in->n_symbols);
-        if (frame < last || !frame || !symbol) {
+        if (frame < last || !frame || !symbol || n == LINES_MAX_DEPTH) {
             r->is_corrupt = true;
             stmt_reset(st);
             return;
         }
         if (frame == last) {
-            intern_add_inlined(in, frame, symbol);
+            inlined[n++] = symbol;
+        } else {
+            if (n) {
+                intern_set_inlined(in, last, inlined, n);
+            }
+            n = 0;
         }
         last = frame;
     }
+    if (n) {
+        intern_set_inlined(in, last, inlined, n);
+    }
+    intern_relayout(in); /* of nothing yet: that is how lists become those of frames */
+    in->has_new_layout = false;
+}
+
+/* A column that must name a tree node, or 0 where least is 0. */
+static uint32_t node_at(struct rebuild *r, struct stmt *st, int column, size_t least)
+{
+    uint32_t id = id_at(r, st, column, least, r->intern.tree.n_rows);
+    bool is_node = !id || r->intern.nodes[id - 1].is_live;
+    r->is_corrupt |= !is_node;
+    return is_node ? id : 0;
+}
+
+/* Ids of nodes have gaps where names changed; larger ones are of no file of ours. */
+static bool skip_nodes(struct rebuild *r, int64_t id, size_t n_rows)
+{
+    struct intern *in = &r->intern;
+    if (id <= (int64_t)in->tree.n_rows || id > (int64_t)n_rows * 16 + 1000000) {
+        r->is_corrupt = true;
+        return false;
+    }
+    while ((int64_t)in->tree.n_rows + 1 < id) {
+        intern_skip_node(in);
+    }
+    return true;
 }
 
 /* Tree nodes and stacks keep the ids they have, so that kept snapshots still name them. */
@@ -113,8 +148,12 @@ static void load_tree(struct rebuild *r)
         return;
     }
     struct stmt *st = db_stmt(r->store.db, &sql_read_nodes);
-    while (stmt_next(st)) {
-        uint32_t parent = id_at(r, st, read_nodes_c_parent, 0, in->tree.n_rows);
+    for (size_t n_rows = 0; stmt_next(st);) {
+        if (!skip_nodes(r, stmt_int(st, read_nodes_c_id), ++n_rows)) {
+            stmt_reset(st);
+            break;
+        }
+        uint32_t parent = node_at(r, st, read_nodes_c_parent, 0);
         uint32_t symbol = id_at(r, st, read_nodes_c_symbol, 1, in->n_symbols);
         if (stmt_int(st, read_nodes_c_is_inlined)) {
             intern_inlined_node(in, parent, symbol);
@@ -124,7 +163,7 @@ static void load_tree(struct rebuild *r)
     }
     st = db_stmt(r->store.db, &sql_read_stacks);
     while (stmt_next(st)) {
-        uint32_t node = id_at(r, st, read_stacks_c_node, 1, in->tree.n_rows);
+        uint32_t node = node_at(r, st, read_stacks_c_node, 1);
         if (node) {
             intern_stack(in, (uint32_t)stmt_int(st, read_stacks_c_utid), node);
         }

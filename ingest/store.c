@@ -268,6 +268,7 @@ int store_commit(struct store *s, struct intern *in, struct binaries *b, struct 
                  bool is_final, struct err *e)
 {
     intern_settle(in);
+    s->next_rename_ns = is_final ? 0 : s->next_rename_ns;
     db_begin(s->db);
     store_identities(s, in);
     store_facts(s, b, t);
@@ -295,6 +296,16 @@ int store_end(struct store *s, const char *stop_reason, int64_t end_ts, struct e
     stmt_bind_int(st, end_run_p_end_ts, end_ts);
     store_run_row(s, st);
     return db_status(s->db, e);
+}
+
+void store_lack_names(struct store *s, const char *reason)
+{
+    struct stmt *st = db_stmt(s->db, &sql_insert_ability);
+    stmt_bind_text(st, insert_ability_p_name, "late_names");
+    stmt_bind_int(st, insert_ability_p_is_available, 0);
+    stmt_bind_text(st, insert_ability_p_reason, reason);
+    stmt_bind_text(st, insert_ability_p_unlock, "stax symbolize");
+    store_run_row(s, st);
 }
 
 /* Whether rows from before raw_from_ts are left to delete. */

@@ -87,7 +87,8 @@ struct off_cpu_row {
 /* One function at a frame; file is owned, or NULL. */
 struct line_row {
     uint32_t frame, depth, symbol, line;
-    bool is_last; /* the outermost: rows beyond it that the frame had go */
+    bool is_last; /* the outermost, frame.symbol as it is then: rows beyond it that the frame had go
+                   */
     char *file;
 };
 
@@ -141,7 +142,9 @@ struct store {
     bool has_off_cpu; /* run.has_off_cpu */
     struct run_counts counts;
     struct stack_end_counts stack_ends[EVENT_N_STACK_ENDS];
-    uint64_t n_rows; /* written so far */
+    uint64_t n_rows;        /* written so far */
+    int64_t next_rename_ns; /* CLOCK_MONOTONIC: names wait until then; 0: they do not */
+    bool has_new_names;     /* were written, and run.n_renames does not count it yet */
     uint32_t n_snapshots;
     uint64_t snapshot_samples; /* run samples in the last snapshot */
 };
@@ -177,6 +180,9 @@ int store_commit(struct store *s, struct intern *in, struct binaries *b, struct 
 void store_count_stack(struct store *s, unsigned end, bool is_guessed, bool is_wait);
 /* Sets state stopped. */
 int store_end(struct store *s, const char *stop_reason, int64_t end_ts, struct err *e);
+
+/* Says why names are not what they could be, in a row of ability. */
+void store_lack_names(struct store *s, const char *reason);
 
 /* Drops sample rows up to the oldest usable snapshot, at most limit of them. Returns whether rows
  * were dropped. */

@@ -41,6 +41,9 @@ UPDATE counter
 INSERT INTO ability (name, is_available, reason, unlock)
 VALUES (:name, :is_available, :reason, :unlock);
 
+--@ drop_lack_of_names
+DELETE FROM ability WHERE name = 'late_names';
+
 --@ put_stack_end
 INSERT INTO stack_end (cause, n_samples, n_guessed_samples, n_waits, n_guessed_waits)
 VALUES (:cause, :n_samples, :n_guessed_samples, :n_waits, :n_guessed_waits)
@@ -89,13 +92,21 @@ VALUES (:id, :kind, :name, :linkage_name, :binary, :rel_address, :size, :source)
 --@ rename_symbol
 -- A better name for what is already there; columns as in symbol
 UPDATE symbol
-   SET kind = :kind, name = :name, linkage_name = :linkage_name, size = :size, source = :source
+   SET kind = :kind, name = :name, linkage_name = :linkage_name,
+       rel_address = iif(source = 'dwarf', :rel_address, rel_address), size = :size,
+       source = :source
  WHERE id = :id;
 
 --@ set_frame
 UPDATE frame
    SET binary = :binary, rel_address = :rel_address, symbol = :symbol
  WHERE id = :id;
+
+--@ set_frame_line_symbol
+-- The frame's own function is the outermost of its lines
+UPDATE frame_line
+   SET symbol = :symbol
+ WHERE frame = :id AND depth = (SELECT max(depth) FROM frame_line WHERE frame = :id);
 
 --@ put_frame_line
 INSERT INTO frame_line (frame, depth, symbol, file, line)
@@ -123,6 +134,21 @@ INSERT INTO call_tree (parent, id, symbol, depth, is_inlined, is_recursive, n_se
 VALUES (:parent, :id, :symbol, :depth, :is_inlined, :is_recursive, :n_self_samples,
         :self_on_cpu_ns, :n_total_samples, :total_on_cpu_ns, :n_self_waits, :self_off_cpu_ns,
         :n_total_waits, :total_off_cpu_ns);
+
+--@ drop_node
+DELETE FROM call_tree WHERE parent = :parent AND id = :id;
+
+--@ drop_node_counters
+DELETE FROM call_tree_counter WHERE node = :node;
+
+--@ drop_symbol_sum
+DELETE FROM symbol_sum WHERE symbol = :symbol;
+
+--@ drop_symbol_counters
+DELETE FROM symbol_counter WHERE symbol = :symbol;
+
+--@ drop_symbol_thread_sum
+DELETE FROM symbol_thread_sum WHERE utid = :utid AND symbol = :symbol;
 
 --@ update_node
 UPDATE call_tree
@@ -525,6 +551,9 @@ DELETE FROM stack;
 --@ clear_snapshots
 -- Those of times whose sample rows are there; :ts is raw_from_ts
 DELETE FROM snapshot WHERE ts >= :ts;
+
+--@ clear_all_snapshots
+DELETE FROM snapshot;
 
 --@ clear_stack_sums
 DELETE FROM stack_sum WHERE snapshot NOT IN (SELECT id FROM snapshot);

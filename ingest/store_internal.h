@@ -56,8 +56,10 @@ static inline void store_bind_counters(struct stmt *st, int first, const uint64_
 void store_facts(struct store *s, struct binaries *b, struct tasks *t);
 /* Sums of the threads that ran since the last commit, and their time buckets. */
 void store_thread_sums(struct store *s, struct tasks *t);
-/* New tree nodes, with what they sum up to so far. */
+/* Tree nodes that are new, with what they sum up to so far, and those that came to life or died. */
 void store_new_nodes(struct store *s, struct intern *in);
+/* After a relayout: gives up the rows of stacks and snapshots, which have the old shape. */
+void store_new_layout(struct store *s, struct intern *in);
 /* A snapshot if one is due; is_final: if any sample came since the last. */
 void store_due_snapshot(struct store *s, const struct intern *in, bool is_final);
 

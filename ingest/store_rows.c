@@ -3,7 +3,10 @@
 
 #include <stdlib.h>
 
+#include "base/fd.h"
 #include "ingest/store.sql.h"
+
+static const int64_t RENAME_NS = 1000000000; /* between two counts of run.n_renames */
 
 const char *const store_state_texts[] = {
 #define X(name, text) text,
@@ -337,6 +340,18 @@ static void write_callsites(struct store *s, struct intern *in)
     }
 }
 
+static void write_changed_callsites(struct store *s, struct intern *in)
+{
+    struct stmt *st = db_stmt(s->db, &sql_set_callsite_node);
+    for (size_t i = 0; i < in->n_changed_callsites; i++) {
+        uint32_t id = in->changed_callsites[i];
+        stmt_bind_int(st, set_callsite_node_p_id, id);
+        stmt_bind_int(st, set_callsite_node_p_node, in->callsites[id - 1].node);
+        store_run_row(s, st);
+    }
+    in->n_changed_callsites = 0;
+}
+
 static void write_stacks(struct store *s, struct intern *in)
 {
     struct stmt *st = db_stmt(s->db, &sql_insert_stack);
@@ -349,8 +364,17 @@ static void write_stacks(struct store *s, struct intern *in)
     }
 }
 
+/* Readers give up what they keep of names when run.n_renames counts: not too often. */
+static bool is_rename_due(const struct store *s, const struct intern *in)
+{
+    return in->n_renames && (in->has_new_layout || clock_monotonic_ns() >= s->next_rename_ns);
+}
+
 static void write_renames(struct store *s, struct intern *in)
 {
+    if (!is_rename_due(s, in)) {
+        return;
+    }
     struct stmt *st = db_stmt(s->db, &sql_rename_symbol);
     for (size_t i = 0; i < in->n_renames; i++) {
         struct symbol_text *t = &in->renames[i].text;
@@ -358,21 +382,21 @@ static void write_renames(struct store *s, struct intern *in)
         stmt_bind_text(st, rename_symbol_p_kind, symbol_kind_text(t->kind));
         stmt_bind_text(st, rename_symbol_p_name, t->name);
         stmt_bind_text(st, rename_symbol_p_linkage_name, t->linkage_name);
+        stmt_bind_int(st, rename_symbol_p_rel_address, (int64_t)t->rel_address);
         stmt_bind_int(st, rename_symbol_p_size, (int64_t)t->size);
         stmt_bind_text(st, rename_symbol_p_source, t->source);
         store_run_row(s, st);
         free(t->name);
         free(t->linkage_name);
     }
-    if (in->n_renames) {
-        store_run_row(s, db_stmt(s->db, &sql_count_rename));
-    }
+    s->has_new_names |= in->n_renames > 0;
     in->n_renames = 0;
 }
 
 static void write_moved_frames(struct store *s, const struct intern *in)
 {
     struct stmt *st = db_stmt(s->db, &sql_set_frame);
+    struct stmt *line = db_stmt(s->db, &sql_set_frame_line_symbol);
     for (size_t i = 0; i < s->n_moved_frames; i++) {
         const struct frame *f = &in->frames[s->moved_frames[i] - 1];
         stmt_bind_int(st, set_frame_p_id, s->moved_frames[i]);
@@ -380,11 +404,14 @@ static void write_moved_frames(struct store *s, const struct intern *in)
         stmt_bind_int(st, set_frame_p_rel_address, (int64_t)f->rel_address);
         stmt_bind_int(st, set_frame_p_symbol, f->symbol);
         store_run_row(s, st);
+        stmt_bind_int(line, set_frame_line_symbol_p_id, s->moved_frames[i]);
+        stmt_bind_int(line, set_frame_line_symbol_p_symbol, f->symbol);
+        store_run_row(s, line);
     }
     s->n_moved_frames = 0;
 }
 
-static void write_lines(struct store *s)
+static void write_lines(struct store *s, const struct intern *in)
 {
     struct stmt *st = db_stmt(s->db, &sql_put_frame_line);
     struct stmt *trim = db_stmt(s->db, &sql_trim_frame_lines);
@@ -392,7 +419,8 @@ static void write_lines(struct store *s)
         const struct line_row *row = &s->lines[i];
         stmt_bind_int(st, put_frame_line_p_frame, row->frame);
         stmt_bind_int(st, put_frame_line_p_depth, row->depth);
-        stmt_bind_int(st, put_frame_line_p_symbol, row->symbol);
+        stmt_bind_int(st, put_frame_line_p_symbol,
+                      row->is_last ? in->frames[row->frame - 1].symbol : row->symbol);
         stmt_bind_text(st, put_frame_line_p_file, row->file);
         store_bind_id(st, put_frame_line_p_line, row->line);
         store_run_row(s, st);
@@ -406,13 +434,26 @@ static void write_lines(struct store *s)
     s->n_lines = 0;
 }
 
+/* One count of run.n_renames for all that a commit changed of names. */
+static void count_renames(struct store *s, const struct intern *in)
+{
+    if (s->has_new_names || in->has_new_layout) {
+        store_run_row(s, db_stmt(s->db, &sql_count_rename));
+        s->next_rename_ns = clock_monotonic_ns() + RENAME_NS;
+    }
+    s->has_new_names = false;
+}
+
 void store_names(struct store *s, struct intern *in, struct binaries *b)
 {
+    in->has_new_layout = false; /* of summaries that are not made here */
+    s->next_rename_ns = 0;
     write_symbols(s, in);
     write_renames(s, in);
     write_moved_frames(s, in);
-    write_lines(s);
+    write_lines(s, in);
     write_binaries(s, b);
+    count_renames(s, in);
 }
 
 void store_identities(struct store *s, struct intern *in)
@@ -421,8 +462,13 @@ void store_identities(struct store *s, struct intern *in)
     write_renames(s, in);
     write_frames(s, in);
     write_moved_frames(s, in);
-    write_lines(s);
+    write_lines(s, in);
     write_callsites(s, in);
+    write_changed_callsites(s, in);
     store_new_nodes(s, in);
+    count_renames(s, in);
+    if (in->has_new_layout) {
+        store_new_layout(s, in);
+    }
     write_stacks(s, in);
 }

@@ -135,8 +135,9 @@ struct sum_column {
 struct sum_table {
     size_t offset; /* of its lazy table in struct intern */
     const struct sql_block *sql;
-    const int64_t *budget_ns; /* for late rows, in a commit */
-    int a, b, row_id;         /* parameters of the key and the row id, 0: not among the columns */
+    const struct sql_block *zero_sql, *zero_counter_sql; /* take a row of zeros away; NULL: kept */
+    const int64_t *budget_ns;                            /* for late rows, in a commit */
+    int a, b, row_id; /* parameters of the key and the row id, 0: not among the columns */
     struct sum_column columns[N_SUMS + 1]; /* of its samples */
     struct sum_column waits[N_SUMS + 1];
     /* Its counters: the statement, and its parameters; those of a row follow each other. */
@@ -172,6 +173,8 @@ static const struct sum_table sum_tables[] = {
      .total_counters = put_node_counters_p_total_c0},
     {.offset = offsetof(struct intern, symbol_sums),
      .sql = &sql_put_symbol_sum,
+     .zero_sql = &sql_drop_symbol_sum,
+     .zero_counter_sql = &sql_drop_symbol_counters,
      .budget_ns = &LATE_SYMBOLS_NS,
      .a = put_symbol_sum_p_symbol,
      .columns = {SAMPLE_SUMS(put_symbol_sum)},
@@ -182,6 +185,7 @@ static const struct sum_table sum_tables[] = {
      .total_counters = put_symbol_counters_p_total_c0},
     {.offset = offsetof(struct intern, thread_sums),
      .sql = &sql_put_symbol_thread_sum,
+     .zero_sql = &sql_drop_symbol_thread_sum,
      .budget_ns = &LATE_SYMBOLS_NS,
      .a = put_symbol_thread_sum_p_utid,
      .b = put_symbol_thread_sum_p_symbol,
@@ -252,9 +256,32 @@ static void write_counters(const struct sum_writer *w, uint32_t id)
     store_run_row(w->store, st);
 }
 
+static bool is_zero(const struct sums *sums)
+{
+    return sums->n_self == 0 && sums->n_total == 0;
+}
+
+/* After a relayout: nothing leads to it any more. */
+static void drop_row(const struct sum_writer *w, const struct lazy_row *row)
+{
+    struct stmt *st = db_stmt(w->store->db, w->table->zero_sql);
+    bind_if(st, w->table->a, row->a);
+    bind_if(st, w->table->b, row->b);
+    store_run_row(w->store, st);
+    if (w->rows->n_counters && w->table->zero_counter_sql) {
+        st = db_stmt(w->store->db, w->table->zero_counter_sql);
+        bind_if(st, w->table->counter_a, row->a);
+        store_run_row(w->store, st);
+    }
+}
+
 static void write_sums(void *ctx, uint32_t id, const struct lazy_row *row, const struct sums *waits)
 {
     const struct sum_writer *w = ctx;
+    if (w->table->zero_sql && is_zero(&row->sums) && is_zero(waits)) {
+        drop_row(w, row);
+        return;
+    }
     struct stmt *st = db_stmt(w->store->db, w->table->sql);
     bind_if(st, w->table->a, row->a);
     bind_if(st, w->table->b, row->b);
@@ -276,29 +303,79 @@ void store_sums(struct store *s, struct intern *in, bool all)
     }
 }
 
-void store_new_nodes(struct store *s, struct intern *in)
+static void insert_node(struct store *s, struct intern *in, uint32_t id)
 {
     static const struct sum_column columns[] = {SAMPLE_SUMS(insert_node), {0, 0}};
     static const struct sum_column waits[] = {WAIT_SUMS(insert_node), {0, 0}};
     struct stmt *st = db_stmt(s->db, &sql_insert_node);
+    const struct lazy_row *row = lazy_row(&in->tree, id);
+    struct node *node = &in->nodes[id - 1];
+    stmt_bind_int(st, insert_node_p_parent, row->a);
+    stmt_bind_int(st, insert_node_p_id, id);
+    stmt_bind_int(st, insert_node_p_symbol, node_symbol(row));
+    stmt_bind_int(st, insert_node_p_depth, node->depth);
+    stmt_bind_int(st, insert_node_p_is_inlined, node->is_inlined);
+    stmt_bind_int(st, insert_node_p_is_recursive, node->is_recursive);
+    bind_sums(st, columns, &row->sums);
+    bind_sums(st, waits, lazy_waits(&in->tree, id));
+    store_run_row(s, st);
+    if (in->n_counters) {
+        write_counters(&(struct sum_writer){s, &sum_tables[0], &in->tree}, id);
+    }
+    lazy_mark_written(&in->tree, id);
+    node->is_written = true;
+}
+
+static void delete_node(struct store *s, struct intern *in, uint32_t id)
+{
+    struct stmt *st = db_stmt(s->db, &sql_drop_node);
+    stmt_bind_int(st, drop_node_p_parent, lazy_row(&in->tree, id)->a);
+    stmt_bind_int(st, drop_node_p_id, id);
+    store_run_row(s, st);
+    if (in->n_counters) {
+        st = db_stmt(s->db, &sql_drop_node_counters);
+        stmt_bind_int(st, drop_node_counters_p_node, id);
+        store_run_row(s, st);
+    }
+    in->nodes[id - 1].is_written = false;
+}
+
+void store_new_nodes(struct store *s, struct intern *in)
+{
+    for (size_t i = 0; i < in->n_changed_nodes; i++) {
+        uint32_t id = in->changed_nodes[i];
+        const struct node *node = &in->nodes[id - 1];
+        if (node->is_live && !node->is_written) {
+            insert_node(s, in, id);
+        } else if (!node->is_live && node->is_written) {
+            delete_node(s, in, id);
+        }
+        if (!node->is_live) {
+            lazy_mark_written(&in->tree, id);
+        }
+    }
+    in->n_changed_nodes = 0;
     while (in->nodes_written < in->tree.n_rows) {
         uint32_t id = (uint32_t)++in->nodes_written;
-        const struct lazy_row *row = lazy_row(&in->tree, id);
-        const struct node *node = &in->nodes[id - 1];
-        stmt_bind_int(st, insert_node_p_parent, row->a);
-        stmt_bind_int(st, insert_node_p_id, id);
-        stmt_bind_int(st, insert_node_p_symbol, node_symbol(row));
-        stmt_bind_int(st, insert_node_p_depth, node->depth);
-        stmt_bind_int(st, insert_node_p_is_inlined, node->is_inlined);
-        stmt_bind_int(st, insert_node_p_is_recursive, node->is_recursive);
-        bind_sums(st, columns, &row->sums);
-        bind_sums(st, waits, lazy_waits(&in->tree, id));
-        store_run_row(s, st);
-        if (in->n_counters) {
-            write_counters(&(struct sum_writer){s, &sum_tables[0], &in->tree}, id);
+        if (in->nodes[id - 1].is_live) {
+            insert_node(s, in, id);
+        } else {
+            lazy_mark_written(&in->tree, id);
         }
-        lazy_mark_written(&in->tree, id);
     }
+}
+
+void store_new_layout(struct store *s, struct intern *in)
+{
+    static const struct sql_block *const steps[] = {&sql_clear_stack, &sql_clear_all_snapshots,
+                                                    &sql_clear_stack_sums,
+                                                    &sql_clear_stack_counters};
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        store_run_row(s, db_stmt(s->db, steps[i]));
+    }
+    s->n_snapshots = 0;
+    s->snapshot_samples = 0;
+    in->has_new_layout = false;
 }
 
 static void snapshot_counters(struct store *s, const struct intern *in)

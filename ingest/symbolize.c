@@ -99,9 +99,9 @@ static void read_frames(struct symbolize *s)
             s->is_corrupt = true;
             break;
         }
-        intern_frame(&s->intern, (uint32_t)binary,
-                     (uint64_t)stmt_int(st, read_frames_c_rel_address), (uint32_t)symbol);
-        s->binaries.items[binary - 1].n_unnamed++; /* frames, here */
+        uint64_t rel_address = (uint64_t)stmt_int(st, read_frames_c_rel_address);
+        uint32_t id = intern_frame(&s->intern, (uint32_t)binary, rel_address, (uint32_t)symbol);
+        *map_put(&s->binaries.items[binary - 1].frames, rel_address) = id;
     }
     stmt_reset(st);
     s->intern.frames_written = s->intern.n_frames;
@@ -156,8 +156,7 @@ static void look_for(struct symbolize *s, uint32_t id, struct debuginfod *server
 {
     struct binary *bin = &s->binaries.items[id - 1];
     struct names *names = NULL;
-    bool is_file = bin->path[0] == '/' && bin->has_addresses && bin->n_unnamed > 0;
-    bin->n_unnamed = 0;
+    bool is_file = bin->path[0] == '/' && bin->has_addresses && bin->frames.n_used > 0;
     if (!is_file || strcmp(bin->kind, "jit") == 0) {
         return;
     }
@@ -199,6 +198,9 @@ static int write_all(struct symbolize *s, struct err *e)
     s->stats->n_lines = (int64_t)s->store.n_lines;
     db_begin(s->store.db);
     store_names(&s->store, &s->intern, &s->binaries);
+    if (s->stats->is_complete) {
+        stmt_run(db_stmt(s->store.db, &sql_drop_lack_of_names));
+    }
     db_commit(s->store.db);
     int rc = db_status(s->store.db, e);
     if (rc) {
@@ -240,7 +242,7 @@ int ingest_symbolize(const char *path, int timeout_ms, struct symbolize_stats *s
         return rc;
     }
     binaries_init(&s.binaries, &s.intern, "", true);
-    late_names_init(&s.late_names, &s.binaries, &s.store);
+    late_names_init(&s.late_names, &s.binaries, &s.store, true);
     rc = s.late_names.naming ? name_again(&s, path, timeout_ms, e)
                              : err_set(e, STAX_ESYSTEM, "cannot start a thread");
     late_names_fini(&s.late_names);

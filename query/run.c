@@ -315,6 +315,18 @@ static void warn_of_filter(struct query *q, const struct filter *f)
     buf_free(&text);
 }
 
+static void warn_of_names(struct query *q)
+{
+    struct stmt *s = db_stmt(q->db, &sql_run_missing_ability);
+
+    stmt_bind_text(s, run_missing_ability_p_name, "late_names");
+    if (stmt_next(s)) {
+        view_warn(q, "%s: %s completes them", stmt_text(s, run_missing_ability_c_reason),
+                  stmt_text(s, run_missing_ability_c_unlock));
+    }
+    stmt_reset(s);
+}
+
 static void warn_of_emptiness(struct query *q, const struct params *p)
 {
     if (q->run.fold.n_samples == 0 && q->run.is_recording) {
@@ -344,6 +356,7 @@ void run_warnings(struct query *q, bool shows_stacks, bool is_empty, const struc
     if (shows_stacks) {
         warn_of_shares(q);
         warn_of_kernel(q);
+        warn_of_names(q);
     }
     if (q->is_migrated) {
         view_warn(q, "this archive was made by an older version; a private copy was migrated");

@@ -239,8 +239,8 @@ static int read_stacks(struct tree *t, struct db *db, bool *is_behind, struct er
     return db_status(db, e);
 }
 
-/* What is inlined at each frame. They are written when the tree has nodes for them, and such a tree
- * is made when a run has ended: read once. */
+/* What is inlined at each frame. That is written together with the tree that has nodes for it, and
+ * then run.n_renames counts: read once. */
 static int read_inlined(struct tree *t, struct db *db, struct err *e)
 {
     struct stmt *s = db_stmt(db, &sql_tree_inlined);

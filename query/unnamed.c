@@ -12,6 +12,7 @@ struct row {
     char *binary, *kind, *build_id, *names_from, *note;
     uint64_t on_cpu_ns, unnamed_ns, poor_ns; /* unsigned: a foreign file may hold any numbers */
     int64_t n_unnamed;
+    bool has_map; /* some runtime told of code, maybe not this one's */
 };
 
 struct rows {
@@ -35,6 +36,9 @@ static const char *why(const struct row *r, const char **help)
     static const char *const gone[] = {"deleted", "replaced", "unreadable", NULL};
     static const char *const kernel[] = {"kernel", "module", NULL};
     *help = "";
+    if (strcmp(r->kind, "jit") == 0 && strcmp(r->binary, "[anon]") == 0 && r->has_map) {
+        return "code made at run time that no jitdump or perf map has told of, or not yet";
+    }
     if (strcmp(r->kind, "jit") == 0 && strcmp(r->binary, "[anon]") == 0) {
         *help = "let the runtime tell: node --perf-prof (lines and code, too) or "
                 "--perf-basic-prof, java -XX:+DumpPerfMapAtExit or perf-map-agent, "
@@ -108,6 +112,7 @@ static struct row *row_of(struct rows *rows, struct stmt *s)
         .build_id = mem_strdup(stmt_text(s, unnamed_symbols_c_build_id)),
         .names_from = mem_strdup(stmt_text(s, unnamed_symbols_c_names_from)),
         .note = mem_strdup(stmt_text(s, unnamed_symbols_c_note)),
+        .has_map = stmt_int(s, unnamed_symbols_c_has_map) != 0,
     };
     return &rows->items[rows->n++];
 }

@@ -42,7 +42,7 @@ CREATE TABLE run (
 ) STRICT;
 
 CREATE TABLE ability (
-    name             TEXT    PRIMARY KEY, -- kernel_stacks, off_cpu, wait_stacks, parked_stacks, wakeups, counters, full_stacks
+    name             TEXT    PRIMARY KEY, -- kernel_stacks, off_cpu, wait_stacks, parked_stacks, wakeups, counters, full_stacks; late_names (only where better names are known to be missing)
     is_available     INTEGER NOT NULL,    -- 1: this run has it
     reason           TEXT    NOT NULL,    -- why not, empty if it has
     unlock           TEXT    NOT NULL     -- command that would lift it on the recording machine
@@ -70,13 +70,13 @@ CREATE TABLE thread (
 
 CREATE TABLE binary (
     id               INTEGER PRIMARY KEY, -- a file or other source of code
-    path             TEXT    NOT NULL,    -- as the target sees it; [kernel], [vdso], [anon], [unknown], [marker] for others
+    path             TEXT    NOT NULL,    -- as the target sees it; [kernel], [vdso], [anon] (one of each process), [unknown], [marker] for others
     name             TEXT    NOT NULL,    -- last component of path
-    kind             TEXT    NOT NULL,    -- main, shared, kernel, module, vdso, jit, unknown, marker (process names and other roots)
+    kind             TEXT    NOT NULL,    -- main, shared, kernel, module, vdso, jit (code made at run time: a jitdump, a perf map, or [anon]), unknown, marker (process names and other roots)
     build_id         TEXT,                -- GNU build id in hex, NULL if it has none or is unreadable
     has_addresses    INTEGER NOT NULL,    -- 1: frame.rel_address is the ELF virtual address, 0: the file offset
     names_from       TEXT    NOT NULL,    -- best symbol table found, words as symbol.source
-    note             TEXT                 -- why names are missing: deleted, replaced, unreadable, stripped; or why a debug file was refused
+    note             TEXT                 -- why names are missing or doubtful: deleted, replaced, unreadable, stripped; why a debug file was refused; what is wrong with a jitdump
 ) STRICT;
 
 CREATE TABLE mapping (
@@ -190,17 +190,17 @@ CREATE TABLE symbol (
     id               INTEGER PRIMARY KEY, -- a function, or what stands for one
     kind             TEXT    NOT NULL,    -- function, unnamed (binary+0x...), process (root of a call tree), marker
     name             TEXT    NOT NULL,    -- demangled, control bytes as \xNN
-    linkage_name     TEXT,                -- as the symbol table has it, NULL if equal to name
+    linkage_name     TEXT,                -- as the symbol table, jitdump or perf map has it, NULL if equal to name
     binary           INTEGER,             -- binary.id, NULL for process and marker
     rel_address      INTEGER,             -- start, relative to its binary (frame.rel_address); source dwarf: 0
     size             INTEGER,             -- bytes, 0 if not known
-    source           TEXT    NOT NULL     -- symtab, dynsym (public names only), gnu_debugdata (left in a stripped file), plt (stub, name@plt), debug_file and debuginfod (separate debug file, and where from), dwarf (known as inlined only), kallsyms, eh_frame (start only), none
+    source           TEXT    NOT NULL     -- symtab, dynsym (public names only), gnu_debugdata (left in a stripped file), plt (stub, name@plt), debug_file and debuginfod (separate debug file, and where from), dwarf (known as inlined only), jitdump and perf_map (told by the runtime that made it), kallsyms, eh_frame (start only), none
 ) STRICT;
 
 CREATE TABLE frame (
     id               INTEGER PRIMARY KEY, -- a code location
     binary           INTEGER NOT NULL,    -- binary.id
-    rel_address      INTEGER NOT NULL,    -- address in the binary as addr2line takes it; callers: return address minus 1, inside the call
+    rel_address      INTEGER NOT NULL,    -- address in the binary as addr2line takes it; callers: return address minus 1, inside the call. Kind jit: jitdump: offset of the code in it; perf map: address + how many other pieces of code lay there before << 48; [anon]: address
     symbol           INTEGER NOT NULL     -- symbol.id of the function that contains it
 ) STRICT;
 
@@ -209,7 +209,7 @@ CREATE TABLE frame_line (
     depth            INTEGER NOT NULL,    -- 0: innermost inlined function
     symbol           INTEGER NOT NULL,    -- symbol.id; the largest depth is frame.symbol, the others are inlined there
     file             TEXT,                -- source file, absolute where the compiler said where it ran
-    line             INTEGER,             -- source line, from 1: of the address, then of each inlined call in its caller
+    line             INTEGER,             -- source line, from 1: of the address, then of each inlined call in its caller; of the function where a runtime tells no more
     PRIMARY KEY (frame, depth)
 ) STRICT, WITHOUT ROWID;
 
@@ -240,10 +240,10 @@ CREATE TABLE source_line (
 
 CREATE TABLE call_tree (
     parent           INTEGER NOT NULL,    -- call_tree.id of the caller, 0 at the roots
-    id               INTEGER NOT NULL,    -- unique; larger than parent
+    id               INTEGER NOT NULL,    -- unique, larger than parent; not dense: nodes go when names change
     symbol           INTEGER NOT NULL,    -- symbol.id; the roots are process names
     depth            INTEGER NOT NULL,    -- 0 at the roots
-    is_inlined       INTEGER NOT NULL,    -- 1: inlined into parent; none before a run has stopped
+    is_inlined       INTEGER NOT NULL,    -- 1: inlined into parent
     is_recursive     INTEGER NOT NULL,    -- 1: symbol also occurs nearer to the root
     n_self_samples   INTEGER NOT NULL,    -- samples with exactly this stack
     self_on_cpu_ns   INTEGER NOT NULL,    -- ... and their weight

@@ -1,0 +1,172 @@
+#!/usr/bin/env bash
+# Code made at run time: names, files and lines of JavaScript while it runs; code that is replaced and
+# moves against what a program measured; perf maps of other mount namespaces; files that lie.
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$(dirname "$0")/lib.sh"
+need_perf
+cd "$TMP" || exit 1
+
+top_json() {
+    stax top --json -n 1000 2>/dev/null
+}
+# A function whose name begins so has samples of its own.
+# shellcheck disable=SC2317 # called by name
+top_has() {
+    top_json | jq -e --arg n "$1" 'any(.data.functions[]; (.name | startswith($n)) and .n_self_samples > 20)' >/dev/null
+}
+# shellcheck disable=SC2317 # called by name
+flame_has() {
+    stax flame -d 200 2>/dev/null | grep -q "  $1"
+}
+# shellcheck disable=SC2317 # called by name
+is_named() {
+    stax diagnose symbols --json 2>/dev/null | jq -e '[.data.binaries[] | select(.kind == "jit") | .unnamed_ns] | add // 0 | . * 20 < $all' \
+        --argjson all "$(stax status --json | jq .data.active.on_cpu_ns)" >/dev/null
+}
+sql() {
+    stax sql "$1" --csv 2>/dev/null | tail -n +2
+}
+
+# ---- node ----
+
+cat >"$TMP/hot.js" <<'J'
+function hotLoop(a) {
+    let s = 0;
+    for (let i = 0; i < a.length; i++) s += a[i] * 3;
+    return s;
+}
+// V8 writes its dump through a buffer of 4 KiB: new functions now and then fill it.
+function makeMore(n) {
+    return new Function('x', `function more${n}(y) { let s = y; for (let i = 0; i < 50; i++) s += i * ${n}; return s; }
+        let s = 0; for (let i = 0; i < 3000; i++) s += more${n}(x); return s;`)(n);
+}
+const a = Array.from({ length: 100000 }, (_, i) => i);
+const end = Date.now() + 1000 * Number(process.argv[2]);
+let x = 0, n = 0, next = 0;
+while (Date.now() < end) {
+    x += hotLoop(a);
+    if (Date.now() >= next) { x += makeMore(n++); next = Date.now() + 100; }
+}
+console.log(x > 0);
+J
+# node_live MODE KIND
+node_live() {
+    local mode=$1 kind=$2
+    start stax record -- node "$mode" "$TMP/hot.js" 30 >/dev/null 2>"$TMP/err"
+    local record=$last_pid target
+    check "node $mode: top has the function with file and line while it runs" wait_for 25 top_has "hotLoop hot.js:1"
+    check "node $mode: so has flame" wait_for 5 flame_has "hotLoop hot.js:1"
+    check "node $mode: that was live" is_active
+    check "node $mode: hardly any time in code without a name" wait_for 20 is_named
+    target=$(pgrep -P "$record" -x node)
+    kill "$target" 2>/dev/null
+    wait "$record" 2>/dev/null
+    check "node $mode: the run is over" wait_for 5 is_idle
+    check "node $mode: still there when it has stopped" top_has "hotLoop hot.js:1"
+    check "node $mode: the raw name is kept, with its file and lines" test "$(sql "
+        SELECT count(DISTINCT l.line) > 0 AND min(s.linkage_name) LIKE 'JS:_hotLoop $TMP/hot.js:1:%'
+        FROM symbol s JOIN frame f ON f.symbol = s.id JOIN frame_line l ON l.frame = f.id
+        WHERE s.name = 'hotLoop hot.js:1' AND l.file = '$TMP/hot.js' AND s.source = '$kind'")" = 1
+}
+if node --version >"$TMP/node" 2>&1; then
+    node_live --perf-basic-prof perf_map
+    node_live --perf-prof jitdump
+    check_json "lines come from debug info" <(stax annotate hotLoop --json) \
+        '[.data.lines[]?.line] as $l | any($l[]; . >= 3 and . <= 4)'
+    check_json "annotate shows the recorded instructions" <(stax annotate hotLoop --json) \
+        '.data.code_from == "run" and (.data.instructions | length > 10) and
+         ([.data.instructions[].n_samples // 0] | add) > 20'
+    rm -f jit-*.dump isolate-*.log
+    stax save "$TMP/node.stax" >/dev/null 2>&1
+    check_json "an archive has them without the dump" <(stax annotate hotLoop --run "$TMP/node.stax" --json) \
+        '.data.code_from == "run" and (.data.instructions | length > 10)'
+    # Without either, and the run says what would help.
+    stax record -- node "$TMP/hot.js" 1 >/dev/null 2>"$TMP/err"
+    check_json "a run without maps says what would name its code" <(stax diagnose symbols --json) \
+        'any(.data.binaries[]; .binary == "[anon]" and (.why | startswith("JIT without a map")) and (.help | test("--perf-prof")))'
+else
+    skip "node" "nodejs is not installed"
+fi
+
+# ---- a program that knows the truth ----
+
+churn=$STAX_WORKLOADS/jit_churn
+# within NAME FILE: every share of the workload's functions within 3 points of what it measured.
+within() {
+    check_json "$1" "$2" 'def shares: (add) as $sum | map_values(100 * . / $sum);
+        ($truth[0].functions | shares) as $want |
+        ([.data.functions[] | select(.name | test("^(gen_a[0-9]+|mover|steady)$"))] | group_by(.name) |
+            map({(.[0].name): (map(.self_on_cpu_ns) | add)}) | add | shares) as $got |
+        ($want | length > 5) and all($want | to_entries[]; (.value - ($got[.key] // 0)) | fabs <= 3)' \
+        --slurpfile truth "$TMP/truth.json"
+}
+churned() {
+    local name=$1
+    shift
+    stax record -F 2000 -- "$churn" --seconds 5 --dir "$TMP" "$@" >"$TMP/truth.json" 2>"$TMP/err" ||
+        fail "$name: record" "$(cat "$TMP/err")"
+    top_json >"$TMP/top.json"
+    within "$name: each piece of code that lay at one address within 3 points" "$TMP/top.json"
+    check_json "$name: hardly anything is left unnamed" "$TMP/top.json" '.quality.n_unnamed * 50 < .run.n_samples'
+}
+churned "jitdump"
+check "jitdump: code that moved is the same code" test "$(sql "SELECT count(*) FROM symbol WHERE name = 'mover'")" = 1
+check "jitdump: lines from debug info" test "$(sql "SELECT count(DISTINCT l.line) FROM frame_line l JOIN symbol s
+    ON s.id = l.symbol WHERE l.file = 'churn.src' AND l.line = 100 + CAST(substr(s.name, 6) AS INTEGER)")" -ge 8
+check "jitdump: sums follow from the facts" test "$(sql "SELECT (SELECT sum(on_cpu_ns) FROM sample s JOIN frame f ON f.id = s.frame
+    JOIN symbol y ON y.id = f.symbol WHERE y.name LIKE 'gen_a%') = (SELECT sum(self_on_cpu_ns) FROM symbol_sum t
+    JOIN symbol y ON y.id = t.symbol WHERE y.name LIKE 'gen_a%') AS is_so" | tail -1)" = 1
+churned "jitdump written at the end" --buffered 1 --generation-ms 1000
+check "jitdump written at the end: what is a guess is said" test -n "$(sql "SELECT note FROM binary WHERE name LIKE 'jit-%'")"
+churned "perf map" --perf-map 1
+rm -f /tmp/perf-*.map "$TMP"/jit-*.dump
+
+# ---- attached to, in namespaces of its own ----
+
+flags=(--mount --pid --fork --kill-child)
+is_root || flags+=(--user --map-root-user)
+# shellcheck disable=SC2016 # for the shell inside
+inside='mount -t tmpfs none /tmp && exec "$0" --seconds 60 --perf-map 1 --generation-ms 500'
+if unshare "${flags[@]}" true 2>"$TMP/unshare.err"; then
+    start unshare "${flags[@]}" sh -c "$inside" "$churn" >/dev/null 2>"$TMP/err"
+    outer=$last_pid
+    target=
+    # shellcheck disable=SC2317 # called by name
+    find_target() {
+        target=$(pgrep -P "$outer" -x jit_churn)
+        [[ $target ]]
+    }
+    if wait_for 10 find_target; then
+        sleep 1.2
+        start stax record --pid "$target" >/dev/null 2>"$TMP/err"
+        record=$last_pid
+        check "perf map of another mount namespace: names while it runs" wait_for 10 top_has gen_a
+        check "perf map of another mount namespace: code older than the recording" wait_for 10 top_has steady
+        stax stop >/dev/null
+        wait "$record" 2>/dev/null
+        check "perf map of another mount namespace: by the path and pid inside" test "$(sql "SELECT path FROM binary WHERE names_from = 'perf_map'")" = /tmp/perf-1.map
+        kill -KILL "$target"
+    else
+        fail "the target in namespaces starts" "$(cat "$TMP/err")"
+    fi
+else
+    skip "perf map of another mount namespace" "unshare: $(tail -1 "$TMP/unshare.err")"
+fi
+
+# ---- files that are not what they should be ----
+
+# A map that another process left under this pid, and one that is no file.
+start sh -c 'sleep 2; exec "$0" --seconds 3 --dir "$1"' "$churn" "$TMP" >/dev/null 2>&1
+target=$last_pid
+echo "1000 7fffffff0000 stale" >"/tmp/perf-$target.map"
+touch -d '1 hour ago' "/tmp/perf-$target.map"
+stax record --pid "$target" >/dev/null 2>"$TMP/err" || fail "attach" "$(cat "$TMP/err")"
+check "a map older than its process names nothing" test "$(sql "SELECT count(*) FROM symbol WHERE name = 'stale'")" = 0
+check "... and the dump still does" top_has gen_a
+rm -f "/tmp/perf-$target.map"
+start sh -c 'mkfifo /tmp/perf-$$.map; exec "$0" --seconds 3 --dir "$1"' "$churn" "$TMP" >/dev/null 2>&1
+target=$last_pid
+stax record --pid "$target" >/dev/null 2>"$TMP/err" || fail "attach" "$(cat "$TMP/err")"
+check "a fifo in a map's place holds nothing up" top_has gen_a
+rm -f "/tmp/perf-$target.map"
+finish

@@ -1,0 +1,369 @@
+/* Code made at run time: what lay at an address at a time, and frames that learn it later. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "ingest/jit.h"
+#include "ingest/jit_table.h"
+
+/* ---- the table, against a model that remembers every byte of memory at every time ---- */
+
+enum { N_BYTES = 300, N_TIMES = 200 };
+
+static void equals_a_model(void **state)
+{
+    (void)state;
+    for (unsigned seed = 1; seed <= 40; seed++) {
+        static uint32_t model[N_TIMES][N_BYTES];
+        struct jit_table t = {0};
+        unsigned random = seed;
+        memset(model, 0, sizeof(model));
+        uint32_t at_address[N_BYTES] = {0}; /* the load that holds a byte now */
+        uint32_t n = 0;
+        for (int ts = 1; ts < N_TIMES; ts++) {
+            uint64_t start = (unsigned)rand_r(&random) % 250,
+                     size = 1 + (unsigned)rand_r(&random) % 40;
+            struct jit_load l = {.start = 0xff80 + start, .size = size, .from_ts = ts, .name = ++n};
+            assert_int_equal(jit_table_load(&t, &l), n);
+            for (uint64_t b = start; b < start + size; b++) {
+                uint32_t old = at_address[b];
+                for (int i = 0; old && i < N_BYTES; i++) { /* what is overlapped ends */
+                    at_address[i] = at_address[i] == old ? 0 : at_address[i];
+                }
+                at_address[b] = n;
+            }
+            memcpy(model[ts], at_address, sizeof(at_address));
+        }
+        for (int ts = 0; ts < N_TIMES; ts++) {
+            for (unsigned b = 0; b < N_BYTES; b++) {
+                const struct jit_load *l = jit_table_find(&t, 0xff80 + b, ts);
+                assert_int_equal(l ? l->name : 0, model[ts][b]);
+            }
+        }
+        jit_table_fini(&t);
+    }
+}
+
+static size_t name_at(const struct jit_table *t, uint64_t address, int64_t ts)
+{
+    const struct jit_load *l = jit_table_find(t, address, ts);
+    return l ? l->name : 0;
+}
+
+static void moves_end_where_they_were(void **state)
+{
+    (void)state;
+    struct jit_table t = {0};
+    struct jit_load l = {
+        .start = 0x1000, .size = 0x100, .from_ts = 10, .rel_address = 77, .name = 1};
+    jit_table_load(&t, &l);
+    uint32_t id = jit_table_move(&t, 0x1000, 0x9000, 0x100, 20);
+    assert_int_equal(id, 2);
+    assert_int_equal(t.loads[1].origin, 1);
+    assert_int_equal(t.loads[1].rel_address, 77);
+    assert_int_equal(name_at(&t, 0x1050, 19), 1);
+    assert_int_equal(name_at(&t, 0x1050, 20), 0);
+    assert_int_equal(name_at(&t, 0x9050, 19), 0);
+    assert_int_equal(name_at(&t, 0x9050, 20), 1);
+    /* onto itself, and from nowhere */
+    assert_int_equal(jit_table_move(&t, 0x9000, 0x9080, 0x100, 30), 3);
+    assert_int_equal(name_at(&t, 0x9050, 31), 0);
+    assert_int_equal(name_at(&t, 0x9150, 31), 1);
+    assert_int_equal(jit_table_move(&t, 0x5000, 0x6000, 0x10, 40), 0);
+    jit_table_fini(&t);
+}
+
+static void late_loads_do_not_hide_newer_ones(void **state)
+{
+    (void)state;
+    struct jit_table t = {0};
+    jit_table_load(&t, &(struct jit_load){.start = 0x1000, .size = 16, .from_ts = 50, .name = 2});
+    jit_table_load(&t, &(struct jit_load){.start = 0x1008, .size = 16, .from_ts = 20, .name = 1});
+    assert_int_equal(name_at(&t, 0x1010, 30), 1);
+    assert_int_equal(name_at(&t, 0x1010, 50), 0);
+    assert_int_equal(name_at(&t, 0x1008, 50), 2);
+    int64_t from = 0, to = 1000;
+    jit_table_segment(&t, 30, &from, &to);
+    assert_int_equal(from, 20);
+    assert_int_equal(to, 50);
+    jit_table_fini(&t);
+}
+
+/* ---- frames ---- */
+
+struct fixture {
+    struct intern intern;
+    struct binaries binaries;
+    struct store store;
+    struct tasks tasks;
+    struct jit jit;
+    uint32_t upid;
+};
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    binaries_init(&f->binaries, &f->intern, "", true);
+    jit_init(&f->jit, &f->binaries, &f->store, 0, false);
+    f->upid = tasks_start_process(&f->tasks, 0, 100, 0, "p", 1, NULL, 0);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    jit_fini(&f->jit);
+    for (size_t i = 0; i < f->store.n_lines; i++) {
+        free(f->store.lines[i].file);
+    }
+    free(f->store.lines);
+    free(f->store.moved_frames);
+    tasks_free(&f->tasks);
+    binaries_fini(&f->binaries);
+    intern_free(&f->intern);
+    free(f);
+    return 0;
+}
+
+static struct process *process(struct fixture *f)
+{
+    return tasks_process(&f->tasks, f->upid);
+}
+
+static uint32_t frame_at(struct fixture *f, uint64_t address, int64_t ts)
+{
+    jit_enter(&f->jit, process(f), ts);
+    return jit_frame(&f->jit, process(f), address, false, true);
+}
+
+static const char *name_of(struct fixture *f, uint32_t frame)
+{
+    return f->intern.new_symbols[f->intern.frames[frame - 1].symbol - 1].name;
+}
+
+static void relayout(struct fixture *f)
+{
+    intern_relayout(&f->intern);
+    jit_settle(&f->jit);
+}
+
+static void tell(struct fixture *f, uint32_t source, const struct jit_item *items, size_t n,
+                 const char *const *names)
+{
+    struct jit_batch b = {.source = source};
+    for (size_t i = 0; i < n; i++) {
+        struct jit_item item = items[i];
+        item.name = names[i] ? jit_batch_text(&b, names[i], strlen(names[i])) : 0;
+        jit_batch_add(&b, &item);
+    }
+    jit_take_batch(&f->jit, &b);
+    jit_batch_fini(&b);
+    relayout(f);
+}
+
+static uint32_t add_dump(struct fixture *f)
+{
+    return jit_add_source(&f->jit, process(f),
+                          binaries_of_process(&f->binaries, f->upid, "/d.dump"), false);
+}
+
+static uint32_t add_map(struct fixture *f)
+{
+    uint32_t source = jit_add_source(&f->jit, process(f), 0, true);
+    struct jit_batch b = {.source = source, .path = strdup("/tmp/perf-1.map")};
+    jit_take_batch(&f->jit, &b);
+    jit_batch_fini(&b);
+    return source;
+}
+
+static void replaced_code_keeps_its_name(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t source = add_dump(f);
+    tell(f, source,
+         (struct jit_item[]){
+             {.ts = 10, .address = 0x1000, .size = 16, .offset = 100},
+             {.ts = 20, .address = 0x1000, .size = 16, .offset = 200},
+             {.what = JIT_MOVE, .ts = 30, .from = 0x1000, .address = 0x2000, .size = 16}},
+         3, (const char *[]){"one", "two", NULL});
+    uint32_t one = frame_at(f, 0x1004, 12), two = frame_at(f, 0x1004, 25);
+    assert_string_equal(name_of(f, one), "one");
+    assert_string_equal(name_of(f, two), "two");
+    assert_int_equal(f->intern.frames[one - 1].rel_address, 104);
+    assert_int_equal(f->intern.frames[two - 1].rel_address, 204);
+    assert_int_equal(frame_at(f, 0x2004, 35), two); /* the same code elsewhere */
+    assert_int_equal(frame_at(f, 0x1004, 11), one); /* a sample that comes late */
+    assert_string_equal(name_of(f, frame_at(f, 0x1004, 35)), "[anon]+0x1004");
+}
+
+/* Whatever was remembered of a stack is of no use once addresses mean something else. */
+static void versions_rise_where_meaning_changes(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t source = add_dump(f);
+    tell(f, source,
+         (struct jit_item[]){{.ts = 10, .address = 0x1000, .size = 16, .offset = 100},
+                             {.ts = 20, .address = 0x1000, .size = 16, .offset = 200}},
+         2, (const char *[]){"one", "two"});
+    frame_at(f, 0x1004, 12);
+    uint32_t version = process(f)->version;
+    frame_at(f, 0x1004, 13);
+    assert_int_equal(process(f)->version, version);
+    frame_at(f, 0x1004, 21);
+    assert_int_not_equal(process(f)->version, version);
+    version = process(f)->version;
+    tell(f, source, (struct jit_item[]){{.ts = 22, .address = 0x5000, .size = 16, .offset = 300}},
+         1, (const char *[]){"three"});
+    frame_at(f, 0x1004, 21);
+    assert_int_not_equal(process(f)->version, version);
+}
+
+static void late_news_move_frames(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t source = add_dump(f);
+    uint32_t early = frame_at(f, 0x1004, 12), other = frame_at(f, 0x9000, 12);
+    assert_string_equal(name_of(f, early), "[anon]+0x1004");
+    tell(f, source, (struct jit_item[]){{.ts = 10, .address = 0x1000, .size = 16, .offset = 100}},
+         1, (const char *[]){"one"});
+    assert_string_equal(name_of(f, early), "one");
+    assert_int_equal(f->intern.frames[early - 1].rel_address, 104);
+    assert_string_equal(name_of(f, other), "[anon]+0x9000");
+    assert_int_equal(f->store.n_moved_frames, 1);
+    assert_int_equal(f->jit.n_moved, 1);
+    assert_int_equal(f->jit.n_guessed, 0);
+    assert_int_equal(frame_at(f, 0x1004, 13), early);
+    /* before it was there, the address is not its own */
+    assert_string_equal(name_of(f, frame_at(f, 0x1004, 9)), "[anon]+0x1004");
+}
+
+/* Nothing is half moved, neither while a relayout is due nor when none can come any more. */
+static void moves_wait_for_the_call_tree(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t source = add_dump(f), frame = frame_at(f, 0x1004, 12);
+    struct jit_batch b = {.source = source};
+    jit_batch_add(&b, &(struct jit_item){.ts = 10,
+                                         .address = 0x1000,
+                                         .size = 16,
+                                         .offset = 100,
+                                         .name = jit_batch_text(&b, "one", 3)});
+    jit_take_batch(&f->jit, &b);
+    jit_batch_fini(&b);
+    assert_false(jit_settle(&f->jit));
+    assert_string_equal(name_of(f, frame), "[anon]+0x1004");
+    assert_int_equal(f->intern.frames[frame - 1].rel_address, 0x1004);
+    uint32_t now = frame_at(f, 0x1004, 13);
+    assert_int_not_equal(now, frame);
+    assert_string_equal(name_of(f, now), "one");
+    intern_freeze(&f->intern);
+    jit_settle(&f->jit);
+    assert_string_equal(name_of(f, frame), "[anon]+0x1004");
+    assert_int_equal(f->intern.frames[frame - 1].rel_address, 0x1004);
+    assert_true(f->jit.is_left_out);
+}
+
+/* Two loads in the time that one frame stands for: the first sample decides, and that is counted.
+ */
+static void ambiguous_news_are_guesses(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t source = add_dump(f);
+    uint32_t frame = frame_at(f, 0x1004, 12);
+    assert_int_equal(frame_at(f, 0x1004, 25), frame);
+    tell(f, source,
+         (struct jit_item[]){{.ts = 10, .address = 0x1000, .size = 16, .offset = 100},
+                             {.ts = 20, .address = 0x1000, .size = 16, .offset = 200}},
+         2, (const char *[]){"one", "two"});
+    assert_string_equal(name_of(f, frame), "one");
+    assert_int_equal(f->jit.n_guessed, 1);
+    /* sampled before the only load there is: at the end, the best there is */
+    frame = frame_at(f, 0x5000, 30);
+    assert_int_equal(frame_at(f, 0x5000, 40), frame);
+    tell(f, source, (struct jit_item[]){{.ts = 35, .address = 0x5000, .size = 16, .offset = 300}},
+         1, (const char *[]){"three"});
+    assert_string_equal(name_of(f, frame), "[anon]+0x5000");
+    jit_finish(&f->jit, 0);
+    relayout(f);
+    assert_string_equal(name_of(f, frame), "three");
+    assert_int_equal(f->jit.n_guessed, 2);
+}
+
+/* Where files tell of code, frames of two periods are two, so that each may become another's. */
+static void periods_tell_generations_apart(void **state)
+{
+    struct fixture *f = *state;
+    const int64_t s = 1000000000;
+    uint32_t before = frame_at(f, 0x1004, 1 * s);
+    assert_int_equal(frame_at(f, 0x1004, 25 * s), before); /* nobody tells of code */
+    uint32_t source = add_map(f);
+    uint32_t first = frame_at(f, 0x1004, 26 * s), second = frame_at(f, 0x1004, 31 * s);
+    assert_int_not_equal(first, second);
+    tell(f, source, (struct jit_item[]){{.ts = 25 * s + 1, .address = 0x1000, .size = 16}}, 1,
+         (const char *[]){"one"});
+    tell(f, source, (struct jit_item[]){{.ts = 30 * s, .address = 0x1000, .size = 16}}, 1,
+         (const char *[]){"two"});
+    assert_string_equal(name_of(f, first), "one");
+    assert_string_equal(name_of(f, before), "[anon]+0x1004");
+    uint32_t now = frame_at(f, 0x1004, 32 * s);
+    assert_string_equal(name_of(f, now), "two");
+    assert_int_equal(f->intern.frames[now - 1].rel_address, 0x1004 | 1ull << 48);
+}
+
+static void maps_written_anew_tell_nothing_new(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t source = add_map(f);
+    for (int i = 0; i < 3; i++) {
+        tell(f, source, (struct jit_item[]){{.ts = i * 10, .address = 0x1000, .size = 16}}, 1,
+             (const char *[]){"JS:*fib /a/b.js:3:4"});
+    }
+    uint32_t frame = frame_at(f, 0x1004, 5);
+    assert_int_equal(frame_at(f, 0x1004, 25), frame);
+    assert_int_equal(f->intern.frames[frame - 1].rel_address, 0x1004);
+    assert_string_equal(name_of(f, frame), "fib b.js:3");
+    assert_int_equal(f->store.n_lines, 1);
+    assert_string_equal(f->store.lines[0].file, "/a/b.js");
+    assert_int_equal(f->store.lines[0].line, 3);
+}
+
+/* A fork has the code that was there then, and none that its parent makes later. */
+static void forks_keep_what_was_there(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t source = add_dump(f);
+    tell(f, source, (struct jit_item[]){{.ts = 10, .address = 0x1000, .size = 16, .offset = 100}},
+         1, (const char *[]){"one"});
+    uint32_t child = tasks_start_process(&f->tasks, 50, 101, 100, "c", 1, NULL, 0);
+    tell(f, source, (struct jit_item[]){{.ts = 60, .address = 0x1000, .size = 16, .offset = 200}},
+         1, (const char *[]){"two"});
+    assert_string_equal(name_of(f, frame_at(f, 0x1004, 70)), "two");
+    f->upid = child;
+    assert_string_equal(name_of(f, frame_at(f, 0x1004, 70)), "one");
+    tasks_exec(&f->tasks, 80, 101, "d", 1, NULL, 0);
+    assert_string_equal(name_of(f, frame_at(f, 0x1004, 90)), "[anon]+0x1004");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equals_a_model),
+        cmocka_unit_test(moves_end_where_they_were),
+        cmocka_unit_test(late_loads_do_not_hide_newer_ones),
+        cmocka_unit_test_setup_teardown(replaced_code_keeps_its_name, setup, teardown),
+        cmocka_unit_test_setup_teardown(versions_rise_where_meaning_changes, setup, teardown),
+        cmocka_unit_test_setup_teardown(late_news_move_frames, setup, teardown),
+        cmocka_unit_test_setup_teardown(moves_wait_for_the_call_tree, setup, teardown),
+        cmocka_unit_test_setup_teardown(ambiguous_news_are_guesses, setup, teardown),
+        cmocka_unit_test_setup_teardown(periods_tell_generations_apart, setup, teardown),
+        cmocka_unit_test_setup_teardown(maps_written_anew_tell_nothing_new, setup, teardown),
+        cmocka_unit_test_setup_teardown(forks_keep_what_was_there, setup, teardown),
+    };
+    return cmocka_run_group_tests_name("jit", tests, NULL, NULL);
+}
