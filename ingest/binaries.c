@@ -41,6 +41,7 @@ void binaries_fini(struct binaries *b)
         free(bin->name);
         free(bin->build_id);
         free(bin->open_path);
+        free(bin->package);
         fd_close(&bin->fd);
         names_close(bin->names);
         map_free(&bin->frames);
@@ -334,7 +335,7 @@ struct symbol_text binaries_text_of(uint32_t binary, const struct names_symbol *
                                     uint64_t base)
 {
     struct buf name = {0}, linkage = {0};
-    names_demangle(&name, found->linkage_name);
+    names_demangle(&name, found->linkage_name, found->language ? found->language : "");
     text_clean(&linkage, found->linkage_name, strlen(found->linkage_name));
     struct symbol_text text = {
         .kind = SYMBOL_FUNCTION,
@@ -342,6 +343,7 @@ struct symbol_text binaries_text_of(uint32_t binary, const struct names_symbol *
         .rel_address = found->start - base,
         .size = found->size,
         .source = names_source_text(found->source),
+        .language = found->language ? found->language : "",
     };
     if (strcmp(buf_str(&name), buf_str(&linkage)) != 0) {
         text.linkage_name = buf_take(&linkage);
@@ -349,13 +351,6 @@ struct symbol_text binaries_text_of(uint32_t binary, const struct names_symbol *
     text.name = buf_take(&name);
     buf_free(&linkage);
     return text;
-}
-
-uint32_t binaries_named_symbol(struct binaries *b, uint32_t binary,
-                               const struct names_symbol *found, uint64_t base)
-{
-    struct symbol_text text = binaries_text_of(binary, found, base);
-    return intern_symbol(b->intern, &text);
 }
 
 static uint32_t unnamed_symbol(struct binaries *b, uint32_t binary, uint64_t start, uint64_t size,
@@ -384,7 +379,22 @@ static uint32_t unnamed_symbol(struct binaries *b, uint32_t binary, uint64_t sta
     return id;
 }
 
-uint32_t binaries_symbol_at(struct binaries *b, uint32_t binary, const struct names *names,
+uint32_t binaries_whole_of(struct binaries *b, uint32_t binary, struct names *names,
+                           const struct names_symbol *part, uint64_t base)
+{
+    struct names_symbol whole;
+    if (!names_find_whole(names, part, &whole)) {
+        return 0;
+    }
+    uint32_t *id = map_put(&binaries_item(b, binary)->symbols, whole.start);
+    if (!*id) {
+        struct symbol_text text = binaries_text_of(binary, &whole, base);
+        *id = intern_symbol(b->intern, &text);
+    }
+    return *id;
+}
+
+uint32_t binaries_symbol_at(struct binaries *b, uint32_t binary, struct names *names,
                             uint64_t address, uint64_t base)
 {
     struct names_symbol found = {.start = address, .source = NAMES_NONE};
@@ -394,19 +404,26 @@ uint32_t binaries_symbol_at(struct binaries *b, uint32_t binary, const struct na
             found = hit;
         }
     }
-    uint32_t *id = map_put(&binaries_item(b, binary)->symbols, found.start);
-    if (!*id) {
-        *id = found.linkage_name ? binaries_named_symbol(b, binary, &found, base)
-                                 : unnamed_symbol(b, binary, found.start - base, found.size,
-                                                  names_source_text(found.source));
+    uint32_t id = map_get(&binaries_item(b, binary)->symbols, found.start);
+    if (id) {
+        return id;
     }
-    return *id;
+    if (found.linkage_name) {
+        struct symbol_text text = binaries_text_of(binary, &found, base);
+        text.whole = binaries_whole_of(b, binary, names, &found, base);
+        id = intern_symbol(b->intern, &text);
+    } else {
+        id = unnamed_symbol(b, binary, found.start - base, found.size,
+                            names_source_text(found.source));
+    }
+    *map_put(&binaries_item(b, binary)->symbols, found.start) = id;
+    return id;
 }
 
 void binaries_name_start(struct binaries *b, uint32_t binary, uint64_t address)
 {
     struct names_symbol found;
-    const struct names *names = binaries_item(b, binary)->names;
+    struct names *names = binaries_item(b, binary)->names;
     if (names && names_find(names, address, &found) && found.start == address &&
         found.linkage_name) {
         binaries_symbol_at(b, binary, names, address, 0);
@@ -420,7 +437,7 @@ uint32_t binaries_frame(struct binaries *b, uint32_t binary, uint64_t file_offse
         load(b, bin);
     }
     uint64_t rel = file_offset;
-    const struct names *names = bin->names;
+    struct names *names = bin->names;
     if (names && !names_address_of_offset(names, file_offset, &rel)) {
         names = NULL;
         rel = file_offset;

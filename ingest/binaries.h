@@ -25,6 +25,7 @@ struct binary {
     bool has_addresses;
     const char *names_from; /* static */
     const char *note;       /* static, or NULL */
+    char *package;          /* that the file came in, or NULL */
     bool is_changed;        /* differs from its row */
 
     char *open_path; /* how the file is opened again, NULL: not a file */

@@ -13,10 +13,11 @@ static inline struct binary *binaries_item(const struct binaries *b, uint32_t id
  * are the caller's. */
 struct symbol_text binaries_text_of(uint32_t binary, const struct names_symbol *found,
                                     uint64_t base);
-uint32_t binaries_named_symbol(struct binaries *b, uint32_t binary,
-                               const struct names_symbol *found, uint64_t base);
+/* The symbol of the function that a part or a clone belongs to; 0: it is one itself. */
+uint32_t binaries_whole_of(struct binaries *b, uint32_t binary, struct names *names,
+                           const struct names_symbol *part, uint64_t base);
 /* The symbol of an address in a binary whose tables are names (may be NULL). */
-uint32_t binaries_symbol_at(struct binaries *b, uint32_t binary, const struct names *names,
+uint32_t binaries_symbol_at(struct binaries *b, uint32_t binary, struct names *names,
                             uint64_t address, uint64_t base);
 
 #endif

@@ -59,8 +59,11 @@ uint32_t binaries_inlined(struct binaries *b, uint32_t binary, const char *linka
 {
     uint32_t *id = inlined_slot(b, binary, linkage_name);
     if (!*id) {
-        struct names_symbol found = {.linkage_name = linkage_name, .source = NAMES_DWARF};
-        *id = binaries_named_symbol(b, binary, &found, 0);
+        struct names_symbol found = {.linkage_name = linkage_name,
+                                     .source = NAMES_DWARF,
+                                     .language = names_language(linkage_name)};
+        struct symbol_text text = binaries_text_of(binary, &found, 0);
+        *id = intern_symbol(b->intern, &text);
     }
     return *id;
 }
@@ -81,6 +84,7 @@ void binaries_rename(struct binaries *b, uint32_t binary, struct names *names,
         /* what begins elsewhere is another function: see binaries_symbol() */
         if (map_get(&bin->symbols, found.start) == f->symbol) {
             struct symbol_text text = binaries_text_of(binary, &found, 0);
+            text.whole = binaries_whole_of(b, binary, names, &found, 0);
             intern_rename(b->intern, f->symbol, &text);
         }
     }

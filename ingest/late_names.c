@@ -105,6 +105,7 @@ static void take_rows(struct late_names *l, const struct naming_result *r)
                           ? binaries_inlined(l->binaries, r->binary, r->text.data + row->function)
                           : in->frames[row->frame - 1].symbol;
         line.is_last = !row->function;
+        intern_set_language(l->binaries->intern, line.symbol, row->language);
         if (row->file) {
             struct buf file = {0};
             const char *name = r->text.data + row->file;
@@ -208,4 +209,5 @@ void late_names_finish(struct late_names *l, int timeout_ms, bool with_downloads
         is_idle = !take_all(l) && is_idle && l->n_asked == l->binaries->intern->n_frames;
     } while (!is_idle && clock_monotonic_ns() < until);
     move_frames(l);
+    l->has_new_tree |= l->binaries->intern->has_new_wholes;
 }

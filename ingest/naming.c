@@ -216,7 +216,8 @@ static void find_lines(struct debug_info *d, struct naming_result *r,
                                                    .depth = (uint32_t)i,
                                                    .function = rows[i].function,
                                                    .file = rows[i].file,
-                                                   .line = rows[i].line};
+                                                   .line = rows[i].line,
+                                                   .language = rows[i].language};
     }
 }
 

@@ -28,6 +28,7 @@ struct naming_row {
     uint32_t frame, depth;
     uint32_t function; /* linkage name; 0: the frame's own function */
     uint32_t file, line;
+    const char *language; /* as symbol.language; static */
 };
 
 struct naming_result {

@@ -69,7 +69,13 @@ static void read_symbols(struct symbolize *s)
         struct buf name = {0};
         buf_addstr(&name, stmt_text(st, read_named_symbols_c_name));
         int64_t binary = stmt_int(st, read_named_symbols_c_binary);
-        struct symbol_text text = {.name = (char *)(uintptr_t)buf_str(&name)};
+        int64_t whole = stmt_int(st, read_named_symbols_c_whole);
+        s->is_corrupt |= whole < 0 || whole >= UINT32_MAX / 2;
+        struct symbol_text text = {
+            .name = (char *)(uintptr_t)buf_str(&name),
+            .language = names_language_of_word(stmt_text(st, read_named_symbols_c_language)),
+            .whole = s->is_corrupt ? 0 : (uint32_t)whole,
+        };
         for (unsigned k = SYMBOL_FUNCTION; k <= SYMBOL_MARKER; k++) {
             text.kind = strcmp(kind, symbol_kind_text(k)) == 0 ? k : text.kind;
         }
