@@ -10,7 +10,7 @@
 #include "ingest/binaries_internal.h"
 
 void binaries_adopt(struct binaries *b, const char *path, const char *kind, const char *build_id,
-                    const char *names_from, bool has_addresses)
+                    const char *names_from, const char *note, bool has_addresses)
 {
     static const char *const kinds[] = {"main", "shared", "kernel", "module",
                                         "vdso", "jit",    "marker", "unknown"};
@@ -28,8 +28,10 @@ void binaries_adopt(struct binaries *b, const char *path, const char *kind, cons
                         .build_id = build_id[0] ? mem_strdup(build_id) : NULL,
                         .names_from = names_source_text(names_source_of(names_from)),
                         .has_addresses = has_addresses,
+                        .old_note = note[0] ? mem_strdup(note) : NULL,
                         .is_loaded = true,
                         .fd = -1};
+    b->items[b->n_items - 1].note = b->items[b->n_items - 1].old_note;
 }
 
 static uint32_t *inlined_slot(struct binaries *b, uint32_t binary, const char *linkage_name)

@@ -11,9 +11,10 @@
 
 enum { ASK_FRAMES = 1024 };
 
-void late_names_init(struct late_names *l, struct binaries *b, struct store *s)
+void late_names_init(struct late_names *l, struct binaries *b, struct store *s,
+                     struct debuginfod_servers *servers)
 {
-    *l = (struct late_names){.naming = naming_new(), .binaries = b, .store = s};
+    *l = (struct late_names){.naming = naming_new(servers), .binaries = b, .store = s};
     b->naming = l->naming;
 }
 

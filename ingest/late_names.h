@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "ingest/binaries.h"
+#include "ingest/debuginfod.h"
 #include "ingest/store.h"
 
 struct late_names {
@@ -22,7 +23,9 @@ struct late_names {
     bool has_new_tree; /* the call tree would be another one */
 };
 
-void late_names_init(struct late_names *l, struct binaries *b, struct store *s);
+/* servers: of debuginfod, borrowed; NULL: none is asked. */
+void late_names_init(struct late_names *l, struct binaries *b, struct store *s,
+                     struct debuginfod_servers *servers);
 void late_names_fini(struct late_names *l);
 
 /* Before a commit: takes what was found and asks for frames that are new. True: there is something

@@ -37,6 +37,7 @@ struct job {
     size_t n_addresses;
     int fd; /* JOB_DOWNLOADED */
     char *path;
+    char *build_id; /* asked for */
     struct job *next;
 };
 
@@ -45,6 +46,7 @@ struct jobs {
 };
 
 struct naming {
+    struct debuginfod_servers *servers;
     pthread_t worker, downloader;
     bool has_worker, has_downloader;
     pthread_mutex_t lock;
@@ -94,6 +96,7 @@ static void free_job(struct job *job)
     fd_close(&job->fd);
     free(job->addresses);
     free(job->path);
+    free(job->build_id);
     free(job);
 }
 
@@ -132,7 +135,8 @@ static void ask_server(struct naming *n, uint32_t binary, const struct debug_inf
         return;
     }
     struct job *job = job_new(JOB_DOWNLOADED, binary);
-    job->path = mem_strdup(d->build_id);
+    job->path = mem_strdup(d->path);
+    job->build_id = mem_strdup(d->build_id);
     pthread_mutex_lock(&n->lock);
     push(&n->downloads, job);
     n->n_downloads++;
@@ -245,6 +249,9 @@ static void do_downloaded(struct naming *n, struct job *job)
         int fd = job->fd;
         job->fd = -1;
         struct names *names = debug_info_take(d, fd, job->path, NAMES_DEBUGINFOD);
+        if (debug_info_is_wanting(d)) {
+            debuginfod_refuse(n->servers, job->build_id, job->path);
+        }
         tell_file(n, job->binary, names, NAMES_DEBUGINFOD, d->debug_fd >= 0);
     }
 }
@@ -299,11 +306,17 @@ static void *work(void *arg)
 
 /* ---- the thread that downloads ---- */
 
+static bool goes_on(void *ctx)
+{
+    const struct naming *n = ctx;
+    return !atomic_load(&n->is_stopping);
+}
+
 static void *download(void *arg)
 {
     struct naming *n = arg;
     pthread_setname_np(pthread_self(), "stax-debuginfod");
-    struct debuginfod *d = debuginfod_open(&n->is_stopping);
+    struct debuginfod *d = debuginfod_open(n->servers, goes_on, n);
     pthread_mutex_lock(&n->lock);
     while (d && !atomic_load(&n->is_stopping)) {
         struct job *job = pop(&n->downloads);
@@ -313,7 +326,7 @@ static void *download(void *arg)
         }
         pthread_mutex_unlock(&n->lock);
         char *path;
-        job->fd = debuginfod_find(d, job->path, &path);
+        job->fd = debuginfod_find(d, job->build_id, job->path, &path);
         free(job->path);
         job->path = path;
         pthread_mutex_lock(&n->lock);
@@ -327,9 +340,10 @@ static void *download(void *arg)
 
 /* ---- the owner ---- */
 
-struct naming *naming_new(void)
+struct naming *naming_new(struct debuginfod_servers *servers)
 {
     struct naming *n = mem_new(1, sizeof(*n));
+    n->servers = servers;
     n->last_result = &n->results;
     pthread_mutex_init(&n->lock, NULL);
     pthread_condattr_t attr;
@@ -340,7 +354,7 @@ struct naming *naming_new(void)
     pthread_cond_init(&n->is_done, &attr);
     pthread_condattr_destroy(&attr);
     n->has_downloader =
-        debuginfod_has_urls() && pthread_create(&n->downloader, NULL, download, n) == 0;
+        servers && debuginfod_has_urls() && pthread_create(&n->downloader, NULL, download, n) == 0;
     n->has_worker = pthread_create(&n->worker, NULL, work, n) == 0;
     if (!n->has_worker) {
         naming_free(n);

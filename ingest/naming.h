@@ -43,8 +43,10 @@ struct naming_result {
     struct naming_result *next;
 };
 
-/* NULL: no thread can be started. */
-struct naming *naming_new(void);
+struct debuginfod_servers;
+
+/* servers: borrowed; NULL: none is asked. NULL: no thread can be started. */
+struct naming *naming_new(struct debuginfod_servers *servers);
 /* Ends what is under way. NULL is accepted. */
 void naming_free(struct naming *n);
 

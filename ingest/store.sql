@@ -392,8 +392,8 @@ SELECT id, kind, iif(kind = 'marker', name, NULL) AS name, ifnull(whole, 0) AS w
  ORDER BY id;
 
 --@ read_binaries
--- => id, path, kind, build_id, names_from, has_addresses
-SELECT id, path, kind, build_id, names_from, has_addresses FROM binary ORDER BY id;
+-- => id, path, kind, build_id, names_from, note, has_addresses
+SELECT id, path, kind, build_id, names_from, note, has_addresses FROM binary ORDER BY id;
 
 --@ read_named_symbols
 -- => id, kind, name, linkage_name, binary, rel_address, is_inlined, language, whole (0: none)
