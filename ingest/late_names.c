@@ -128,6 +128,11 @@ static void take(struct late_names *l, struct naming_result *r)
         bin->note = r->note;
         bin->is_changed = true;
     }
+    if (r->package && !bin->package && !l->binaries->without_files) {
+        bin->package = r->package;
+        bin->is_changed = true;
+        r->package = NULL;
+    }
     bin->is_asking_again |= r->is_asking_again;
     take_rows(l, r);
 }

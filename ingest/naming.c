@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "ingest/debug_info.h"
 #include "ingest/debuginfod.h"
+#include "ingest/packages.h"
 
 enum {
     MAX_WAITING = 1 << 18,       /* addresses asked and not answered yet */
@@ -63,6 +64,7 @@ struct naming {
     struct debug_info **files; /* by binary id */
     size_t n_slots, cap_slots;
     uint64_t clock;
+    struct packages *packages; /* NULL: not needed yet */
 };
 
 static void push(struct jobs *jobs, struct job *job)
@@ -159,6 +161,22 @@ static void tell_file(struct naming *n, uint32_t binary, struct names *names,
     give(n, r);
 }
 
+/* Whose debug package would help. */
+static void tell_package(struct naming *n, uint32_t binary)
+{
+    const struct debug_info *d = file_of(n, binary);
+    if (!debug_info_is_wanting(d)) {
+        return;
+    }
+    n->packages = n->packages ? n->packages : packages_new();
+    const char *package = packages_owner(n->packages, d->root, d->path);
+    if (package) {
+        struct naming_result *r = result_new(binary);
+        r->package = mem_strdup(package);
+        give(n, r);
+    }
+}
+
 static void look_for(struct naming *n, uint32_t binary, bool is_again)
 {
     struct debug_info *d = file_of(n, binary);
@@ -166,6 +184,9 @@ static void look_for(struct naming *n, uint32_t binary, bool is_again)
     struct names *names = debug_info_search(d);
     bool is_found = was_wanting && d->debug_fd >= 0;
     tell_file(n, binary, names, NAMES_DEBUG_FILE, is_again && is_found);
+    if (!is_again) {
+        tell_package(n, binary);
+    }
     ask_server(n, binary, d);
 }
 
@@ -394,6 +415,7 @@ void naming_free(struct naming *n)
         }
     }
     free(n->files);
+    packages_free(n->packages);
     pthread_mutex_destroy(&n->lock);
     pthread_cond_destroy(&n->has_job);
     pthread_cond_destroy(&n->has_download);
@@ -465,6 +487,7 @@ void naming_free_result(struct naming_result *r)
 {
     names_close(r->names);
     free(r->rows);
+    free(r->package);
     buf_free(&r->text);
     free(r);
 }

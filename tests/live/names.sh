@@ -150,6 +150,33 @@ restart
 stax record -- "$dir/main" 2 >/dev/null 2>&1
 check "mini debug info names local functions" is_named gnu_debugdata
 
+# The package whose debug package would help is a fact of the run, and of an archive.
+if [[ -d /var/lib/dpkg/info ]]; then
+    owner=$(grep -lE "^(/usr)?/lib/[^/]*/libc\\.so\\.6$" /var/lib/dpkg/info/*.list | head -1)
+    owner=$(basename "${owner%.list}")
+    cat >"$dir/libc.c" <<'C'
+#include <stdlib.h>
+#include <time.h>
+static int order(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
+int main(void)
+{
+    static int numbers[100000];
+    time_t end = time(NULL) + 2;
+    while (time(NULL) < end) {
+        for (int i = 0; i < 100000; i++) numbers[i] = rand();
+        qsort(numbers, 100000, sizeof(int), order);
+    }
+    return 0;
+}
+C
+    restart
+    gcc -O2 -g -o "$dir/libc" "$dir/libc.c" && STAX_DEBUG_DIRS=$TMP/nothing stax record -- "$dir/libc" >/dev/null 2>&1
+    check_json "the package of a file is known" <(stax sql --json "SELECT package FROM binary WHERE name = 'libc.so.6' OR name LIKE 'libc-%'") \
+        '.data.rows == [[$p]]' --arg p "${owner%%:*}"
+    check_json "... and diagnose names its debug package" <(stax diagnose symbols --json) \
+        '[.data.binaries[] | select(.binary | test("libc")) | .help | test("package " + $p + "-dbg")] | length > 0 and all' --arg p "${owner%%:*}"
+fi
+
 # A debuginfod server, on loopback.
 if command -v debuginfod >/dev/null; then
     strip_as libhot.full.so
