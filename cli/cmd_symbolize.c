@@ -18,7 +18,7 @@ static const struct flag flags[] = {
     {.name = "timeout-ms",
      .type = FLAG_INT,
      .value = "MS",
-     .help = "How long to wait for debuginfod servers; default 60000.",
+     .help = "How long to look, debuginfod servers included; default 60000.",
      .min = 1,
      .max = 3600000},
     {0},

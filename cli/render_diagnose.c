@@ -73,6 +73,30 @@ static void add_figures(struct out *out, const char *title, const json_t *figure
     }
 }
 
+static void add_debuginfod(struct out *out, const json_t *debuginfod)
+{
+    const json_t *download = json_object_get(debuginfod, "download");
+    const char *failure = json_text_at(debuginfod, "last_failure", "");
+    add_figures(out, "debuginfod servers", debuginfod);
+    if (*failure) {
+        buf_addstr(&out->text, "  last failure       ");
+        out_foreign(out, failure);
+        buf_addch(&out->text, '\n');
+    }
+    if (json_is_object(download)) {
+        int64_t n_all = json_int_at(download, "n_all_bytes", 0);
+        buf_addstr(&out->text, "  asked for          ");
+        out_foreign(out, json_text_at(download, "path", "?"));
+        buf_addf(&out->text, " (%.1f s, ", (double)json_int_at(download, "elapsed_ns", 0) / 1e9);
+        render_bytes(&out->text, json_int_at(download, "n_done_bytes", 0));
+        if (n_all) {
+            buf_addstr(&out->text, " of ");
+            render_bytes(&out->text, n_all);
+        }
+        buf_addstr(&out->text, ")\n");
+    }
+}
+
 /* What a kind of loss counts. */
 static const char *loss_unit(const char *kind)
 {
@@ -223,6 +247,7 @@ void render_diagnose(struct out *out, const json_t *document, const struct args 
     add_figures(out, "ingest", json_object_get(data, "ingest"));
     add_figures(out, "database", json_object_get(data, "database"));
     add_figures(out, "server process", json_object_get(data, "process"));
+    add_debuginfod(out, json_object_get(data, "debuginfod"));
     add_figures(out, "quality", json_object_get(document, "quality"));
     add_loss(out, json_object_get(data, "loss"));
     add_stacks(out, json_object_get(data, "stacks"));

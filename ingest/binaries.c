@@ -42,6 +42,8 @@ void binaries_fini(struct binaries *b)
         free(bin->name);
         free(bin->build_id);
         free(bin->open_path);
+        free(bin->package);
+        free(bin->old_note);
         fd_close(&bin->fd);
         names_close(bin->names);
         map_free(&bin->frames);
@@ -403,7 +405,7 @@ struct symbol_text binaries_text_of(uint32_t binary, const struct names_symbol *
                                     uint64_t base)
 {
     struct buf name = {0}, linkage = {0};
-    names_demangle(&name, found->linkage_name);
+    names_demangle(&name, found->linkage_name, found->language ? found->language : "");
     text_clean(&linkage, found->linkage_name, strlen(found->linkage_name));
     struct symbol_text text = {
         .kind = SYMBOL_FUNCTION,
@@ -411,6 +413,7 @@ struct symbol_text binaries_text_of(uint32_t binary, const struct names_symbol *
         .rel_address = found->start - base,
         .size = found->size,
         .source = names_source_text(found->source),
+        .language = found->language ? found->language : "",
     };
     if (strcmp(buf_str(&name), buf_str(&linkage)) != 0) {
         text.linkage_name = buf_take(&linkage);
@@ -418,13 +421,6 @@ struct symbol_text binaries_text_of(uint32_t binary, const struct names_symbol *
     text.name = buf_take(&name);
     buf_free(&linkage);
     return text;
-}
-
-uint32_t binaries_named_symbol(struct binaries *b, uint32_t binary,
-                               const struct names_symbol *found, uint64_t base)
-{
-    struct symbol_text text = binaries_text_of(binary, found, base);
-    return intern_symbol(b->intern, &text);
 }
 
 static uint32_t unnamed_symbol(struct binaries *b, uint32_t binary, uint64_t start, uint64_t size,
@@ -453,7 +449,22 @@ static uint32_t unnamed_symbol(struct binaries *b, uint32_t binary, uint64_t sta
     return id;
 }
 
-uint32_t binaries_symbol_at(struct binaries *b, uint32_t binary, const struct names *names,
+uint32_t binaries_whole_of(struct binaries *b, uint32_t binary, struct names *names,
+                           const struct names_symbol *part, uint64_t base)
+{
+    struct names_symbol whole;
+    if (!names_find_whole(names, part, &whole)) {
+        return 0;
+    }
+    uint32_t id = map_get(&binaries_item(b, binary)->symbols, whole.start);
+    if (!id) {
+        id = binaries_called_symbol(b, binary, names, &whole, base);
+        *map_put(&binaries_item(b, binary)->symbols, whole.start) = id;
+    }
+    return id;
+}
+
+uint32_t binaries_symbol_at(struct binaries *b, uint32_t binary, struct names *names,
                             uint64_t address, uint64_t base)
 {
     struct names_symbol found = {.start = address, .source = NAMES_NONE};
@@ -463,21 +474,26 @@ uint32_t binaries_symbol_at(struct binaries *b, uint32_t binary, const struct na
             found = hit;
         }
     }
-    uint32_t *id = map_put(&binaries_item(b, binary)->symbols, found.start);
+    uint32_t id = map_get(&binaries_item(b, binary)->symbols, found.start);
     /* one symbol stands for all addresses that were too many: none of it is this function */
-    bool is_overflow = *id && *id == binaries_item(b, binary)->overflow_symbol;
-    if (!*id || (is_overflow && found.linkage_name)) {
-        *id = found.linkage_name ? binaries_called_symbol(b, binary, &found, base)
-                                 : unnamed_symbol(b, binary, found.start - base, found.size,
-                                                  names_source_text(found.source));
+    bool is_overflow = id && id == binaries_item(b, binary)->overflow_symbol;
+    if (id && !(is_overflow && found.linkage_name)) {
+        return id;
     }
-    return *id;
+    if (found.linkage_name) {
+        id = binaries_called_symbol(b, binary, names, &found, base);
+    } else {
+        id = unnamed_symbol(b, binary, found.start - base, found.size,
+                            names_source_text(found.source));
+    }
+    *map_put(&binaries_item(b, binary)->symbols, found.start) = id;
+    return id;
 }
 
 void binaries_name_start(struct binaries *b, uint32_t binary, uint64_t address)
 {
     struct names_symbol found;
-    const struct names *names = binaries_item(b, binary)->names;
+    struct names *names = binaries_item(b, binary)->names;
     if (names && names_find(names, address, &found) && found.start == address &&
         found.linkage_name) {
         binaries_symbol_at(b, binary, names, address, 0);
@@ -491,7 +507,7 @@ uint32_t binaries_frame(struct binaries *b, uint32_t binary, uint64_t file_offse
         load(b, bin);
     }
     uint64_t rel = file_offset;
-    const struct names *names = bin->names;
+    struct names *names = bin->names;
     if (names && !names_address_of_offset(names, file_offset, &rel)) {
         names = NULL;
         rel = file_offset;

@@ -24,7 +24,9 @@ struct binary {
     char *build_id;   /* or NULL */
     bool has_addresses;
     const char *names_from; /* static */
-    const char *note;       /* static, or NULL */
+    const char *note;       /* static or old_note, or NULL */
+    char *old_note;         /* of a file that holds a run already */
+    char *package;          /* that the file came in, or NULL */
     bool is_changed;        /* differs from its row */
     bool is_memory;         /* not a file: code made at run time may be there (jit.h) */
     bool is_dump;           /* a jitdump: code lies at file offsets */
@@ -90,7 +92,7 @@ uint32_t binaries_marker_frame(struct binaries *b, const char *name, size_t len,
 /* For a file that holds a run already: binaries and symbols as their rows have them, in the order
  * of their ids, texts copied. inlined: linkage name of a symbol that is only inlined, else NULL. */
 void binaries_adopt(struct binaries *b, const char *path, const char *kind, const char *build_id,
-                    const char *names_from, bool has_addresses);
+                    const char *names_from, const char *note, bool has_addresses);
 void binaries_adopt_symbol(struct binaries *b, uint32_t binary, uint32_t symbol,
                            uint64_t rel_address, const char *inlined);
 

@@ -13,17 +13,18 @@ static inline struct binary *binaries_item(const struct binaries *b, uint32_t id
  * are the caller's. */
 struct symbol_text binaries_text_of(uint32_t binary, const struct names_symbol *found,
                                     uint64_t base);
-uint32_t binaries_named_symbol(struct binaries *b, uint32_t binary,
-                               const struct names_symbol *found, uint64_t base);
+/* The symbol of the function that a part or a clone belongs to; 0: it is one itself. */
+uint32_t binaries_whole_of(struct binaries *b, uint32_t binary, struct names *names,
+                           const struct names_symbol *part, uint64_t base);
 /* Says that a symbol is a function by that linkage name: what is inlined by it is the same one. */
 void binaries_note_called(struct binaries *b, uint32_t binary, uint32_t symbol,
                           const char *linkage_name);
 /* The symbol of a function found in a table; the one that is inlined by its name, if there is one
  * that nobody was seen to call before. */
-uint32_t binaries_called_symbol(struct binaries *b, uint32_t binary,
+uint32_t binaries_called_symbol(struct binaries *b, uint32_t binary, struct names *names,
                                 const struct names_symbol *found, uint64_t base);
 /* The symbol of an address in a binary whose tables are names (may be NULL). */
-uint32_t binaries_symbol_at(struct binaries *b, uint32_t binary, const struct names *names,
+uint32_t binaries_symbol_at(struct binaries *b, uint32_t binary, struct names *names,
                             uint64_t address, uint64_t base);
 
 #endif

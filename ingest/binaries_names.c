@@ -10,7 +10,7 @@
 #include "ingest/binaries_internal.h"
 
 void binaries_adopt(struct binaries *b, const char *path, const char *kind, const char *build_id,
-                    const char *names_from, bool has_addresses)
+                    const char *names_from, const char *note, bool has_addresses)
 {
     static const char *const kinds[] = {"main", "shared", "kernel", "module",
                                         "vdso", "jit",    "marker", "unknown"};
@@ -28,8 +28,10 @@ void binaries_adopt(struct binaries *b, const char *path, const char *kind, cons
                         .build_id = build_id[0] ? mem_strdup(build_id) : NULL,
                         .names_from = names_source_text(names_source_of(names_from)),
                         .has_addresses = has_addresses,
+                        .old_note = note[0] ? mem_strdup(note) : NULL,
                         .is_loaded = true,
                         .fd = -1};
+    b->items[b->n_items - 1].note = b->items[b->n_items - 1].old_note;
 }
 
 static uint32_t *inlined_slot(struct binaries *b, uint32_t binary, const char *linkage_name)
@@ -59,8 +61,11 @@ uint32_t binaries_inlined(struct binaries *b, uint32_t binary, const char *linka
 {
     uint32_t *id = inlined_slot(b, binary, linkage_name);
     if (!*id) {
-        struct names_symbol found = {.linkage_name = linkage_name, .source = NAMES_DWARF};
-        *id = binaries_named_symbol(b, binary, &found, 0);
+        struct names_symbol found = {.linkage_name = linkage_name,
+                                     .source = NAMES_DWARF,
+                                     .language = names_language(linkage_name)};
+        struct symbol_text text = binaries_text_of(binary, &found, 0);
+        *id = intern_symbol(b->intern, &text);
         *map_put(&b->inlined_only, *id) = 1;
     }
     return *id;
@@ -75,17 +80,18 @@ void binaries_note_called(struct binaries *b, uint32_t binary, uint32_t symbol,
     }
 }
 
-uint32_t binaries_called_symbol(struct binaries *b, uint32_t binary,
+uint32_t binaries_called_symbol(struct binaries *b, uint32_t binary, struct names *names,
                                 const struct names_symbol *found, uint64_t base)
 {
+    struct symbol_text text = binaries_text_of(binary, found, base);
+    text.whole = binaries_whole_of(b, binary, names, found, base);
     uint32_t *slot = b->naming ? inlined_slot(b, binary, found->linkage_name) : NULL;
     if (slot && *slot && map_get(&b->inlined_only, *slot) == 1) {
-        struct symbol_text text = binaries_text_of(binary, found, base);
         *map_put(&b->inlined_only, *slot) = 2;
         intern_rename(b->intern, *slot, &text);
         return *slot;
     }
-    uint32_t id = binaries_named_symbol(b, binary, found, base);
+    uint32_t id = intern_symbol(b->intern, &text);
     if (slot && !*slot) {
         *slot = id;
     }
@@ -101,7 +107,9 @@ static bool is_to_rename(const struct binary *bin, uint32_t symbol,
            map_get(&bin->symbols, found->start) == symbol;
 }
 
-static void rename_symbols(struct binaries *b, uint32_t binary, const struct names *names)
+/* changed: gets the symbols that count for another function now. */
+static void rename_symbols(struct binaries *b, uint32_t binary, struct names *names,
+                           struct map *changed)
 {
     const struct binary *bin = binaries_item(b, binary);
     struct map done = {0};
@@ -115,22 +123,29 @@ static void rename_symbols(struct binaries *b, uint32_t binary, const struct nam
         if (!map_get(&done, f->symbol) && names_find(names, f->rel_address, &found) &&
             is_to_rename(bin, f->symbol, &found)) {
             struct symbol_text text = binaries_text_of(binary, &found, 0);
-            *map_put(&done, f->symbol) = 1;
-            intern_rename(b->intern, f->symbol, &text);
-            binaries_note_called(b, binary, f->symbol, found.linkage_name);
+            uint32_t symbol = f->symbol;
+            *map_put(&done, symbol) = 1;
+            text.whole = binaries_whole_of(b, binary, names, &found, 0);
+            if (intern_rename(b->intern, symbol, &text)) {
+                *map_put(changed, symbol) = 1;
+            }
+            binaries_note_called(b, binary, symbol, found.linkage_name);
         }
     }
     map_free(&done);
 }
 
-/* Frames that lie in another function by the new tables. */
-static void move_frames(struct binaries *b, uint32_t binary)
+/* Frames that lie in another function by the new tables, or count for another one. */
+static void move_frames(struct binaries *b, uint32_t binary, const struct map *changed)
 {
     struct binary *bin = binaries_item(b, binary);
     for (size_t i = 0; i < bin->frames.n_slots; i++) {
         uint32_t id = bin->frames.slots[i].id;
         if (id) {
             const struct frame f = b->intern->frames[id - 1];
+            if (map_get(changed, f.symbol)) {
+                intern_touch_frame(b->intern, id);
+            }
             intern_move_frame(b->intern, id, binaries_symbol(b, &f));
         }
     }
@@ -140,13 +155,15 @@ void binaries_rename(struct binaries *b, uint32_t binary, struct names *names,
                      enum names_source source)
 {
     struct binary *bin = binaries_item(b, binary);
-    rename_symbols(b, binary, names);
+    struct map changed = {0};
+    rename_symbols(b, binary, names, &changed);
     names_close(bin->names);
     bin->names = names;
     bin->names_from = names_source_text(source);
     bin->note = NULL;
     bin->is_changed = true;
     if (!b->intern->is_frozen) {
-        move_frames(b, binary);
+        move_frames(b, binary, &changed);
     }
+    map_free(&changed);
 }

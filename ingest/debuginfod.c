@@ -1,24 +1,58 @@
-/* debuginfod_client.c - see debuginfod.h. */
+/* debuginfod.c - see debuginfod.h. */
 #include "ingest/debuginfod.h"
 
 #include <ctype.h>
 #include <elfutils/debuginfod.h>
+#include <errno.h>
 #include <glob.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/fd.h"
+#include "base/map.h"
 #include "base/mem.h"
 
-enum { MAX_URLS_BYTES = 64 << 10 };
-/* For one file: time without an answer that is not worth waiting for, and for a long download. */
-static const int64_t MAX_FIND_NS = INT64_C(90) * 1000000000;
+enum {
+    MAX_URLS_BYTES = 64 << 10,
+    MAX_KNOWN = 4096, /* answers kept; all are forgotten when there are more */
+    MAX_FAILURES = 2, /* in a row, before the servers rest */
+    MAX_REST_DOUBLINGS = 4
+};
+#define SECOND_NS INT64_C(1000000000)
+static const int64_t NO_ANSWER_NS = 15 * SECOND_NS; /* until the first byte */
+static const int64_t STALLED_NS = 20 * SECOND_NS;   /* without another byte */
+static const int64_t MAX_FIND_NS = 600 * SECOND_NS; /* for one file */
+static const int64_t MAX_FILE_BYTES = INT64_C(8) << 30;
+static const int64_t FORGET_NS = 600 * SECOND_NS;    /* for which a negative answer holds */
+static const int64_t FIRST_REST_NS = 30 * SECOND_NS; /* doubles with each further failure */
+
+struct debuginfod_servers {
+    pthread_mutex_t lock;
+    unsigned n_users;
+    struct strmap known; /* build id -> index into until_ns + 1 */
+    int64_t *until_ns;   /* until when it is not asked for again */
+    size_t n_known, cap_known;
+    int n_failures; /* in a row */
+    int64_t resting_until_ns;
+    int64_t start_ns; /* of what is under way */
+    struct debuginfod_status status;
+};
 
 struct debuginfod {
     debuginfod_client *client;
-    const atomic_bool *is_stopping;
+    struct debuginfod_servers *servers;
+    debuginfod_goes_on *goes_on;
+    void *ctx;
     int64_t deadline_ns;
+    /* of what is under way */
+    int64_t start_ns, news_ns, n_done, n_all;
+    const char *failure; /* why it was given up, or NULL; static */
+    bool is_stopped;     /* by us: says nothing of the servers */
 };
 
 void debuginfod_read_urls(void)
@@ -49,23 +83,165 @@ bool debuginfod_has_urls(void)
     return urls && strspn(urls, " ") < strlen(urls);
 }
 
+/* ---- what is known of the servers ---- */
+
+struct debuginfod_servers *debuginfod_servers_new(void)
+{
+    struct debuginfod_servers *s = mem_new(1, sizeof(*s));
+    pthread_mutex_init(&s->lock, NULL);
+    s->n_users = 1;
+    return s;
+}
+
+struct debuginfod_servers *debuginfod_servers_hold(struct debuginfod_servers *s)
+{
+    if (s) {
+        pthread_mutex_lock(&s->lock);
+        s->n_users++;
+        pthread_mutex_unlock(&s->lock);
+    }
+    return s;
+}
+
+static bool is_last_user(struct debuginfod_servers *s)
+{
+    pthread_mutex_lock(&s->lock);
+    bool is_last = --s->n_users == 0;
+    pthread_mutex_unlock(&s->lock);
+    return is_last;
+}
+
+void debuginfod_servers_free(struct debuginfod_servers *s)
+{
+    if (s && is_last_user(s)) {
+        strmap_free(&s->known);
+        free(s->until_ns);
+        pthread_mutex_destroy(&s->lock);
+        free(s);
+    }
+}
+
+void debuginfod_servers_status(struct debuginfod_servers *s, struct debuginfod_status *status)
+{
+    int64_t now_ns = clock_monotonic_ns();
+    pthread_mutex_lock(&s->lock);
+    *status = s->status;
+    status->elapsed_ns = status->build_id[0] ? now_ns - s->start_ns : 0;
+    status->resting_ns = s->resting_until_ns > now_ns ? s->resting_until_ns - now_ns : 0;
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Notes that a build is to be asked for; false: it is not. */
+static bool begin(struct debuginfod_servers *s, const char *build_id, const char *path)
+{
+    int64_t now_ns = clock_monotonic_ns();
+    pthread_mutex_lock(&s->lock);
+    uint32_t known = strmap_get(&s->known, build_id, strlen(build_id));
+    bool is_asked = s->resting_until_ns <= now_ns && (!known || s->until_ns[known - 1] <= now_ns);
+    if (is_asked) {
+        s->start_ns = now_ns;
+        s->status.n_done_bytes = s->status.n_all_bytes = 0;
+        snprintf(s->status.build_id, sizeof(s->status.build_id), "%s", build_id);
+        snprintf(s->status.path, sizeof(s->status.path), "%s", path);
+    } else {
+        s->status.n_skipped++;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return is_asked;
+}
+
+static void remember(struct debuginfod_servers *s, const char *build_id)
+{
+    if (s->n_known >= MAX_KNOWN) {
+        strmap_free(&s->known);
+        s->known = (struct strmap){0};
+        s->n_known = 0;
+    }
+    uint32_t *known = strmap_put(&s->known, build_id, strlen(build_id));
+    if (!*known) {
+        mem_reserve(&s->until_ns, &s->cap_known, s->n_known + 1, sizeof(*s->until_ns));
+        *known = (uint32_t)++s->n_known;
+    }
+    s->until_ns[*known - 1] = clock_monotonic_ns() + FORGET_NS;
+}
+
+static void note_failure(struct debuginfod_servers *s, const char *failure)
+{
+    s->status.n_failed++;
+    snprintf(s->status.last_failure, sizeof(s->status.last_failure), "%s", failure);
+    if (++s->n_failures >= MAX_FAILURES) {
+        int doublings = s->n_failures - MAX_FAILURES;
+        doublings = doublings < MAX_REST_DOUBLINGS ? doublings : MAX_REST_DOUBLINGS;
+        s->resting_until_ns = clock_monotonic_ns() + (FIRST_REST_NS << doublings);
+    }
+}
+
+/* failure NULL: a server answered. */
+static void end(struct debuginfod_servers *s, const char *build_id, bool is_found,
+                const char *failure, bool is_stopped)
+{
+    pthread_mutex_lock(&s->lock);
+    s->status.build_id[0] = s->status.path[0] = '\0';
+    if (is_found) {
+        s->status.n_found++;
+    } else if (!is_stopped) {
+        remember(s, build_id);
+        s->status.n_not_found += !failure;
+    }
+    if (failure && !is_stopped) {
+        note_failure(s, failure);
+    } else if (!is_stopped) {
+        s->n_failures = 0;
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- asking ---- */
+
+/* Why what is under way is not worth waiting for, or NULL. */
+static const char *hopeless(const struct debuginfod *d, int64_t now_ns, int64_t n_all)
+{
+    if (n_all > MAX_FILE_BYTES || d->n_done > MAX_FILE_BYTES) {
+        return "the file is larger than 8 GiB";
+    }
+    if (now_ns - d->start_ns > MAX_FIND_NS) {
+        return "the download took more than 10 minutes";
+    }
+    if (!d->n_done && now_ns - d->news_ns > NO_ANSWER_NS) {
+        return "no answer within 15 s";
+    }
+    return now_ns - d->news_ns > STALLED_NS ? "the download stood still for 20 s" : NULL;
+}
+
 /* Called by the library every now and then; not 0 ends the download. */
 static int progress(debuginfod_client *client, long done, long all)
 {
-    (void)done;
-    (void)all;
-    const struct debuginfod *d = debuginfod_get_user_data(client);
-    return atomic_load(d->is_stopping) || clock_monotonic_ns() > d->deadline_ns;
+    struct debuginfod *d = debuginfod_get_user_data(client);
+    struct debuginfod_servers *s = d->servers;
+    int64_t now_ns = clock_monotonic_ns();
+    d->n_all = all > 0 ? all : d->n_all;
+    if (all > 0 && done > d->n_done) { /* without a size it is a count of calls */
+        d->n_done = done;
+        d->news_ns = now_ns;
+    }
+    pthread_mutex_lock(&s->lock);
+    s->status.n_done_bytes = d->n_done;
+    s->status.n_all_bytes = all > 0 ? all : 0;
+    pthread_mutex_unlock(&s->lock);
+    d->is_stopped = !d->goes_on(d->ctx) || (d->deadline_ns && now_ns > d->deadline_ns);
+    d->failure = d->is_stopped ? NULL : hopeless(d, now_ns, all);
+    return d->is_stopped || d->failure;
 }
 
-struct debuginfod *debuginfod_open(const atomic_bool *is_stopping)
+struct debuginfod *debuginfod_open(struct debuginfod_servers *servers, debuginfod_goes_on *goes_on,
+                                   void *ctx)
 {
     debuginfod_client *client = debuginfod_begin();
     if (!client) {
         return NULL;
     }
     struct debuginfod *d = mem_new(1, sizeof(*d));
-    *d = (struct debuginfod){.client = client, .is_stopping = is_stopping};
+    *d = (struct debuginfod){.client = client, .servers = servers, .goes_on = goes_on, .ctx = ctx};
     debuginfod_set_user_data(client, d);
     debuginfod_set_progressfn(client, progress);
     return d;
@@ -79,14 +255,71 @@ void debuginfod_close(struct debuginfod *d)
     }
 }
 
-int debuginfod_find(struct debuginfod *d, const char *build_id, char **path)
+void debuginfod_set_deadline(struct debuginfod *d, int64_t deadline_ns)
 {
-    *path = NULL;
-    d->deadline_ns = clock_monotonic_ns() + MAX_FIND_NS;
-    int fd = debuginfod_find_debuginfo(d->client, (const unsigned char *)build_id, 0, path);
-    if (fd < 0) {
-        free(*path);
-        *path = NULL;
+    d->deadline_ns = deadline_ns;
+}
+
+/* The library keeps "no server has it" for ten minutes as an empty file, also when nobody said so
+ * (0.188). Where its cache is: debuginfod_find_debuginfo(3). */
+static void forget_miss(const char *build_id)
+{
+    const char *cache = getenv(DEBUGINFOD_CACHE_PATH_ENV_VAR), *home = getenv("HOME");
+    const char *xdg = getenv("XDG_CACHE_HOME");
+    struct buf path = {0};
+    struct stat st;
+    if (cache) {
+        buf_addstr(&path, cache);
+    } else if (xdg && xdg[0]) {
+        buf_addf(&path, "%s/debuginfod_client", xdg);
+    } else {
+        buf_addf(&path, "%s/.cache/debuginfod_client", home ? home : "");
     }
+    buf_addf(&path, "/%s/debuginfo", build_id);
+    if (lstat(buf_str(&path), &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0) {
+        unlink(buf_str(&path));
+    }
+    buf_free(&path);
+}
+
+int debuginfod_find(struct debuginfod *d, const char *build_id, const char *path, char **debug_path)
+{
+    *debug_path = NULL;
+    int64_t now_ns = clock_monotonic_ns();
+    if (!d->goes_on(d->ctx) || (d->deadline_ns && now_ns > d->deadline_ns) ||
+        !begin(d->servers, build_id, path)) {
+        return -1;
+    }
+    d->start_ns = d->news_ns = now_ns;
+    d->n_done = d->n_all = 0;
+    d->failure = NULL;
+    d->is_stopped = false;
+    int fd = debuginfod_find_debuginfo(d->client, (const unsigned char *)build_id, 0, debug_path);
+    if (fd < 0) {
+        free(*debug_path);
+        *debug_path = NULL;
+    }
+    /* The library says ENOENT of everything. */
+    const char *failure = d->failure;
+    if (fd < 0 && !failure && d->n_all) {
+        failure = "the download broke off";
+    } else if (fd < 0 && !failure && fd != -ENOENT) {
+        failure = strerrordesc_np(-fd);
+    }
+    if (fd < 0 && (failure || d->is_stopped)) {
+        forget_miss(build_id);
+    }
+    end(d->servers, build_id, fd >= 0, fd >= 0 ? NULL : failure, d->is_stopped);
     return fd < 0 ? -1 : fd;
+}
+
+void debuginfod_refuse(struct debuginfod_servers *s, const char *build_id, const char *debug_path)
+{
+    unlink(debug_path);
+    pthread_mutex_lock(&s->lock);
+    remember(s, build_id);
+    s->status.n_found--;
+    s->status.n_failed++;
+    snprintf(s->status.last_failure, sizeof(s->status.last_failure), "answered another build");
+    pthread_mutex_unlock(&s->lock);
 }

@@ -63,7 +63,7 @@ int ingest_open(struct ingest **out, const struct ingest_options *options,
     intern_count(&in->intern, run->n_counters);
     binaries_init(&in->binaries, &in->intern, options->kallsyms, options->without_files);
     late_names_init(&in->late_names, &in->binaries, &in->store,
-                    options->with_debug_info && !options->without_files);
+                    options->with_debug_info && !options->without_files, options->servers);
     jit_init(&in->jit, &in->binaries, &in->store, run->start_ts, !options->without_files);
     in->binaries.kallsyms_fd = options->kallsyms_fd > 0 ? options->kallsyms_fd : -1;
     in->path = mem_strdup(options->path);

@@ -44,6 +44,8 @@ struct ingest_ability {
     const char *unlock;
 };
 
+struct debuginfod_servers;
+
 struct ingest_options {
     const char *path;     /* of the run file, must not exist */
     int64_t max_bytes;    /* file size from which old raw rows are folded; 0: no bound */
@@ -51,7 +53,8 @@ struct ingest_options {
     const char *kallsyms; /* NULL: /proc/kallsyms; "" : none (replays) */
     int kallsyms_fd;      /* the same, open already, in its place: taken. 0 or -1: none */
     bool with_debug_info; /* look for better names (late_names.h) while recording */
-    bool without_files;   /* never open binaries named by mappings (replays, fuzzers) */
+    struct debuginfod_servers *servers; /* to ask then, borrowed; NULL: none */
+    bool without_files; /* never open binaries named by mappings (replays, fuzzers) */
     /* Called on the ingest thread after each commit, and once more with is_end. NULL: none. */
     void (*committed)(void *ctx, bool is_end);
     void *ctx;

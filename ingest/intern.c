@@ -36,6 +36,9 @@ void intern_free(struct intern *in)
     free(in->changed_callsites);
     free(in->symbol_kinds);
     free(in->symbol_reasons);
+    free(in->symbol_wholes);
+    free(in->symbol_languages);
+    free(in->languages);
     free(in->frames);
     free(in->callsites);
     map_free(&in->callsite_index);
@@ -75,6 +78,39 @@ static void classify(struct intern *in, uint32_t symbol, const struct symbol_tex
     in->symbol_reasons[symbol - 1] = row ? (uint8_t)(row->reason + 1) : 0;
 }
 
+void intern_set_whole(struct intern *in, uint32_t symbol, uint32_t whole)
+{
+    mem_reserve(&in->symbol_wholes, &in->cap_symbol_wholes, symbol, sizeof(*in->symbol_wholes));
+    while (in->n_wholes < symbol) {
+        in->symbol_wholes[in->n_wholes++] = 0;
+    }
+    in->symbol_wholes[symbol - 1] = whole;
+}
+
+static const char **language_of(struct intern *in, uint32_t symbol)
+{
+    mem_reserve(&in->symbol_languages, &in->cap_symbol_languages, symbol, sizeof(const char *));
+    while (in->n_symbol_languages < symbol) {
+        in->symbol_languages[in->n_symbol_languages++] = "";
+    }
+    return &in->symbol_languages[symbol - 1];
+}
+
+void intern_set_language(struct intern *in, uint32_t symbol, const char *language)
+{
+    const char **known = language_of(in, symbol);
+    if ((*known)[0] || !language || !language[0]) {
+        return;
+    }
+    *known = language;
+    if (symbol > in->symbols_written) {
+        in->new_symbols[symbol - in->symbols_written - 1].language = language;
+        return;
+    }
+    mem_reserve(&in->languages, &in->cap_languages, in->n_languages + 1, sizeof(*in->languages));
+    in->languages[in->n_languages++] = (struct symbol_language){symbol, language};
+}
+
 uint32_t intern_symbol(struct intern *in, const struct symbol_text *text)
 {
     size_t n_new = in->n_symbols - in->symbols_written;
@@ -83,21 +119,35 @@ uint32_t intern_symbol(struct intern *in, const struct symbol_text *text)
     mem_reserve(&in->symbol_reasons, &in->cap_symbol_reasons, in->n_symbols + 1, 1);
     in->new_symbols[n_new] = *text;
     classify(in, (uint32_t)++in->n_symbols, text);
+    intern_set_whole(in, (uint32_t)in->n_symbols, text->whole);
+    *language_of(in, (uint32_t)in->n_symbols) = text->language ? text->language : "";
     return (uint32_t)in->n_symbols;
 }
 
-void intern_rename(struct intern *in, uint32_t symbol, const struct symbol_text *text)
+bool intern_rename(struct intern *in, uint32_t symbol, const struct symbol_text *text)
 {
+    struct symbol_text renamed = *text;
+    const char **language = language_of(in, symbol);
     classify(in, symbol, text);
+    bool is_moved = !in->is_frozen && in->symbol_wholes[symbol - 1] != text->whole;
+    if (is_moved) {
+        intern_set_whole(in, symbol, text->whole);
+    }
+    renamed.whole = in->symbol_wholes[symbol - 1];
+    if (text->language && text->language[0]) {
+        *language = text->language;
+    }
+    renamed.language = *language;
     if (symbol > in->symbols_written) {
         struct symbol_text *old = &in->new_symbols[symbol - in->symbols_written - 1];
         free(old->name);
         free(old->linkage_name);
-        *old = *text;
-        return;
+        *old = renamed;
+        return is_moved;
     }
     mem_reserve(&in->renames, &in->cap_renames, in->n_renames + 1, sizeof(*in->renames));
-    in->renames[in->n_renames++] = (struct symbol_rename){symbol, *text};
+    in->renames[in->n_renames++] = (struct symbol_rename){symbol, renamed};
+    return is_moved;
 }
 
 uint32_t intern_frame(struct intern *in, uint32_t binary, uint64_t rel_address, uint32_t symbol)
@@ -179,12 +229,12 @@ size_t intern_inlined(const struct intern *in, uint32_t frame, const uint32_t **
 
 uint32_t intern_frame_node(struct intern *in, uint32_t parent, uint32_t frame)
 {
-    uint32_t node = intern_node(in, parent, in->frames[frame - 1].symbol);
+    uint32_t node = intern_node(in, parent, intern_whole(in, in->frames[frame - 1].symbol));
     if (frame <= in->n_inlined_at && in->inlined_at[frame - 1]) {
         const uint32_t *inlined;
         size_t n = intern_inlined(in, frame, &inlined);
         for (size_t i = 0; i < n; i++) {
-            node = intern_inlined_node(in, node, inlined[i]);
+            node = intern_inlined_node(in, node, intern_whole(in, inlined[i]));
         }
     }
     return node;

@@ -32,7 +32,9 @@ struct symbol_text {
     char *linkage_name; /* NULL: same as name */
     uint32_t binary;    /* 0: none */
     uint64_t rel_address, size;
-    const char *source; /* static */
+    const char *source;   /* static */
+    const char *language; /* static; NULL or "": not known */
+    uint32_t whole;       /* symbol that it is a part or a clone of; 0: none */
     enum symbol_kind kind;
 };
 
@@ -40,6 +42,12 @@ struct symbol_text {
 struct symbol_rename {
     uint32_t id;
     struct symbol_text text; /* owned */
+};
+
+/* What is known of the language of a symbol that is already written. */
+struct symbol_language {
+    uint32_t id;
+    const char *language; /* static */
 };
 
 struct frame {
@@ -92,12 +100,17 @@ struct batch_entry {
 struct intern {
     struct symbol_text *new_symbols; /* of ids symbols_written+1 .. n_symbols */
     uint8_t *symbol_kinds;           /* by id - 1 */
-    uint8_t *symbol_reasons; /* by id - 1: enum event_reason + 1 of what waits there, or 0 */
+    uint8_t *symbol_reasons;       /* by id - 1: enum event_reason + 1 of what waits there, or 0 */
+    uint32_t *symbol_wholes;       /* by id - 1: what stands for it in summaries, 0: itself */
+    const char **symbol_languages; /* by id - 1: static, "": not known */
     size_t n_symbols, symbols_written, cap_new_symbols, cap_symbol_kinds, cap_symbol_reasons;
+    size_t n_wholes, cap_symbol_wholes, n_symbol_languages, cap_symbol_languages;
     struct frame *frames;
     size_t n_frames, frames_written, cap_frames;
     struct symbol_rename *renames; /* not written yet */
     size_t n_renames, cap_renames;
+    struct symbol_language *languages; /* not written yet */
+    size_t n_languages, cap_languages;
     /* Functions inlined at frames, outermost first: where a frame's list begins in inlined (by id
      * - 1; 0: it has none), which holds the length of a list and then its symbols. */
     uint32_t *inlined_at, *inlined;
@@ -170,11 +183,25 @@ static inline uint32_t node_symbol(const struct lazy_row *row)
     return row->b & ~NODE_INLINED_BIT;
 }
 
-/* Names a symbol better; takes the strings. Binary, address and id stay. */
-void intern_rename(struct intern *in, uint32_t symbol, const struct symbol_text *text);
+/* Names a symbol better; takes the strings. Binary, address and id stay. Returns whether another
+ * symbol stands for it now in summaries: then its frames are to be touched. When frozen, none does.
+ */
+bool intern_rename(struct intern *in, uint32_t symbol, const struct symbol_text *text);
+/* Says what a symbol is written in, where that was not known. language: static. */
+void intern_set_language(struct intern *in, uint32_t symbol, const char *language);
+/* The symbol that stands for one in summaries: parts and clones count for their function. */
+static inline uint32_t intern_whole(const struct intern *in, uint32_t symbol)
+{
+    uint32_t whole = symbol <= in->n_wholes ? in->symbol_wholes[symbol - 1] : 0;
+    return whole ? whole : symbol;
+}
+/* The same for symbols of a file, by id. */
+void intern_set_whole(struct intern *in, uint32_t symbol, uint32_t whole);
 /* What a frame is from the next relayout on: of another function; with these functions inlined at
  * it, outermost first. False: it is that already. Not when frozen. */
 bool intern_move_frame(struct intern *in, uint32_t frame, uint32_t symbol);
+/* It stays what it is, but counts for another function. */
+void intern_touch_frame(struct intern *in, uint32_t frame);
 bool intern_set_inlined(struct intern *in, uint32_t frame, const uint32_t *symbols, size_t n);
 /* Functions inlined at a frame, outermost first; *symbols is borrowed until the next call that sets
  * any. */

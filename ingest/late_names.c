@@ -23,10 +23,11 @@ static const int64_t TAKE_NS = 10000000;
 static const int64_t RELAYOUT_MIN_NS = 500000000; /* between two relayouts */
 static const int64_t SHARE_NS = 1000000000;       /* between two looks at what is stale */
 
-void late_names_init(struct late_names *l, struct binaries *b, struct store *s, bool with_naming)
+void late_names_init(struct late_names *l, struct binaries *b, struct store *s, bool with_naming,
+                     struct debuginfod_servers *servers)
 {
-    *l =
-        (struct late_names){.naming = with_naming ? naming_new() : NULL, .binaries = b, .store = s};
+    *l = (struct late_names){
+        .naming = with_naming ? naming_new(servers) : NULL, .binaries = b, .store = s};
     b->naming = l->naming;
 }
 
@@ -188,7 +189,9 @@ static void take_frame(struct late_names *l, const struct naming_result *r, size
     for (size_t i = 0; i < n; i++) {
         const char *name = r->text.data + r->rows[first + i].function;
         inlined[n - 1 - i] = binaries_inlined(l->binaries, r->binary, name);
+        intern_set_language(in, inlined[n - 1 - i], r->rows[first + i].language);
     }
+    intern_set_language(in, in->frames[frame - 1].symbol, r->rows[end - 1].language);
     intern_set_inlined(in, frame, inlined, n);
     for (size_t i = 0; i <= n; i++) {
         struct line_row line = line_of(r, first + i);
@@ -230,6 +233,11 @@ static void take_names(struct late_names *l, struct naming_result *r)
     } else if (r->note) {
         bin->note = r->note;
         bin->is_changed = true;
+    }
+    if (r->package && !bin->package && !l->binaries->without_files) {
+        bin->package = r->package;
+        bin->is_changed = true;
+        r->package = NULL;
     }
     bin->is_asking_again |= r->is_asking_again;
 }

@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 #include "ingest/binaries.h"
+#include "ingest/debuginfod.h"
 #include "ingest/store.h"
 
 struct late_names {
@@ -30,8 +31,9 @@ struct late_names {
     int64_t last_share_ns, last_relayout_ns, relayout_took_ns; /* CLOCK_MONOTONIC */
 };
 
-/* with_naming: something is looked for, too. */
-void late_names_init(struct late_names *l, struct binaries *b, struct store *s, bool with_naming);
+/* with_naming: something is looked for, too. servers: of debuginfod; NULL: none is asked. */
+void late_names_init(struct late_names *l, struct binaries *b, struct store *s, bool with_naming,
+                     struct debuginfod_servers *servers);
 void late_names_fini(struct late_names *l);
 
 /* Before a commit: takes some of what was found, asks for frames that are new, and makes a relayout

@@ -251,13 +251,14 @@ size_t lines_find(struct lines *l, uint64_t address, struct lines_row rows[LINES
         row.line = dwarf_lineno(line, &number) == 0 && number > 0 ? (uint32_t)number : 0;
     }
     struct lines_function *f = lines_find_function(l, u, address);
+    const char *language = row.language = lines_language(u); /* of the split unit, now open */
     uint32_t call = f ? lines_find_call(l, f, address) : LINES_NO_CALL;
     while (call != LINES_NO_CALL && n < LINES_MAX_DEPTH - 1) {
         struct lines_call *c = &f->calls[call];
         const char *name = function_name(&c->die);
         row.function = keep(text, name ? name : "(inlined function without a name)");
         rows[n++] = row;
-        row = (struct lines_row){0};
+        row = (struct lines_row){.language = language};
         locate_call(u, &c->die, &row, text);
         call = c->parent;
     }

@@ -22,9 +22,10 @@ enum { LINES_MAX_DEPTH = 64 };
 
 /* One function at an address. Texts are offsets into the buffer given to lines_find(). */
 struct lines_row {
-    uint32_t function; /* linkage name, else name; 0: the function that was not inlined */
-    uint32_t file;     /* 0: not known; absolute where the compiler said where it ran */
-    uint32_t line;     /* 0: not known */
+    uint32_t function;    /* linkage name, else name; 0: the function that was not inlined */
+    uint32_t file;        /* 0: not known; absolute where the compiler said where it ran */
+    uint32_t line;        /* 0: not known */
+    const char *language; /* as symbol.language; static */
 };
 
 /* Takes fd, a file with DWARF, on success. path: of the file, for dwz alternates beside it.

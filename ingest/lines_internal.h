@@ -50,6 +50,7 @@ struct lines_unit {
     Dwarf_Die die;   /* with the line table */
     Dwarf_Die inner; /* with the functions: the split unit where there is one */
     bool is_read;
+    const char *language; /* NULL: not looked at yet */
     struct lines_function *functions;
     size_t n_functions, cap_functions;
     struct lines_ranges ranges; /* of functions */
@@ -65,6 +66,8 @@ struct lines {
     size_t n_bytes;
 };
 
+/* What a unit is written in, as symbol.language. */
+const char *lines_language(struct lines_unit *u);
 void lines_read_units(struct lines *l);
 void lines_free_units(struct lines *l);
 /* The unit and the function at address; function NULL: none. */

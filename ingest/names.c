@@ -292,6 +292,27 @@ void names_build(struct names *n, struct names_builder *b)
     free(keys);
 }
 
+/* What the Go linker put there and is no C: its names have a package. */
+static const char *language_of(const struct names *n, const char *name)
+{
+    const char *language = name ? names_language(name) : "";
+    return !language[0] && n->is_go && name && strchr(name, '.') ? "go" : language;
+}
+
+struct names_symbol names_symbol_of(const struct names *n, uint32_t function)
+{
+    const struct names_function *f = &n->functions[function];
+    struct names_symbol symbol = {
+        .linkage_name = f->name == NAMES_NO_NAME ? NULL : n->strings.data + f->name,
+        .start = f->start,
+        .size = f->size,
+        .source = f->source,
+        .module = f->module ? n->modules[f->module - 1] : NULL,
+    };
+    symbol.language = language_of(n, symbol.linkage_name);
+    return symbol;
+}
+
 bool names_find(const struct names *n, uint64_t address, struct names_symbol *symbol)
 {
     size_t low = 0;
@@ -307,14 +328,7 @@ bool names_find(const struct names *n, uint64_t address, struct names_symbol *sy
     if (!low || !n->owners[low - 1]) {
         return false;
     }
-    const struct names_function *f = &n->functions[n->owners[low - 1] - 1];
-    *symbol = (struct names_symbol){
-        .linkage_name = f->name == NAMES_NO_NAME ? NULL : n->strings.data + f->name,
-        .start = f->start,
-        .size = f->size,
-        .source = f->source,
-        .module = f->module ? n->modules[f->module - 1] : NULL,
-    };
+    *symbol = names_symbol_of(n, n->owners[low - 1] - 1);
     return true;
 }
 
@@ -387,7 +401,7 @@ size_t names_bytes(const struct names *n)
     for (size_t i = 0; i < n->n_modules; i++) {
         bytes += strlen(n->modules[i]) + 1;
     }
-    return bytes;
+    return bytes + names_wholes_bytes(n->wholes);
 }
 
 void names_close(struct names *n)
@@ -406,5 +420,6 @@ void names_close(struct names *n)
     free(n->segments);
     free(n->build_id);
     free(n->debug_link);
+    names_free_wholes(n->wholes);
     free(n);
 }

@@ -46,7 +46,8 @@ struct names_symbol {
     uint64_t start;           /* ELF virtual address (kernel: absolute) */
     uint64_t size;            /* bytes; from the table or up to the next symbol */
     enum names_source source;
-    const char *module; /* kernel module name, or NULL */
+    const char *module;   /* kernel module name, or NULL */
+    const char *language; /* as symbol.language: what its name or its binary tells; static */
 };
 
 /* Reads the symbol tables of an ELF file: .symtab, .dynsym (functions, also IFUNC; one name per
@@ -72,6 +73,10 @@ void names_close(struct names *n);
 
 /* The symbol that contains address. False: none. */
 bool names_find(const struct names *n, uint64_t address, struct names_symbol *symbol);
+/* The function that a symbol is a part or a clone of (foo for foo.cold and foo.isra.0; the first of
+ * its clones where the table has no foo). False: it is one itself, or the table has several
+ * functions that it could belong to. The first call for a table reads all its names. */
+bool names_find_whole(struct names *n, const struct names_symbol *part, struct names_symbol *whole);
 
 /* ELF virtual address of a file offset by the program headers (executable PT_LOAD first); false if
  * no segment holds it. */
@@ -88,9 +93,16 @@ enum names_source names_best_source(const struct names *n);
 uint64_t names_kernel_base(const struct names *n);
 size_t names_bytes(const struct names *n);
 
-/* Appends the demangled form of a linkage name (Itanium C++, Rust legacy and v0 by libiberty;
- * bounded in time and memory: names over 16 KiB or that explode stay as they are), cleaned by
- * text_clean(). */
-void names_demangle(struct buf *out, const char *linkage_name);
+/* Appends the readable form of a linkage name, cleaned by text_clean(): demangled (Itanium C++,
+ * Rust legacy and v0, D by libiberty; OCaml, Go), without what compilers append to parts and clones
+ * of a function (.part.0, .cold, .isra.0, .constprop.0, .llvm.123, .lto_priv.0). language: as in
+ * struct names_symbol. Bounded in time and memory: names over 16 KiB or that explode stay as they
+ * are. */
+void names_demangle(struct buf *out, const char *linkage_name, const char *language);
+
+/* The language that a linkage name is mangled by, "" if it tells none. Static. */
+const char *names_language(const char *linkage_name);
+/* The static text of a word that is one of symbol.language; "" if it is none. */
+const char *names_language_of_word(const char *word);
 
 #endif

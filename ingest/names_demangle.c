@@ -1,5 +1,5 @@
 /*
- * names_demangle.c - readable names of C++ and Rust functions, by libiberty.
+ * names_demangle.c - readable names of functions; of C++, Rust and D by libiberty.
  *
  * Linkage names come from hostile files, and a demangler can be made to recurse as deep as the name
  * is long, to print text exponential in its length, and to search for exponential time without
@@ -15,7 +15,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "ingest/names.h"
+#include "ingest/names_internal.h"
 
 enum {
     MAX_MANGLED_BYTES = 16 << 10,
@@ -29,6 +29,9 @@ enum {
     /* Parsing takes up to 200 bytes of stack for a byte of name. */
     MAX_INLINE_BYTES = 1 << 10,
     STACK_BYTES = 16 << 20,
+    /* Each reference back to a type may double the text of a D name. */
+    MAX_D_TYPE_REFERENCES = 10,
+    MAX_D_BYTES = 4 << 10,
     OPTIONS = DMGL_PARAMS | DMGL_ANSI
 };
 
@@ -178,11 +181,55 @@ static bool demangle_cplus(struct job *job)
     return cplus_demangle_print_callback(OPTIONS, root, add_text, job) != 0;
 }
 
+/* Where the reference at name[at] ('Q', then a number to base 26 of which only the last digit is in
+ * lower case) leads to: so many bytes back. 0: it is none. */
+static size_t d_reference(const char *name, size_t at)
+{
+    size_t back = 0;
+    for (size_t i = at + 1; back <= MAX_D_BYTES; i++) {
+        if (name[i] >= 'a' && name[i] <= 'z') {
+            back = back * 26 + (size_t)(name[i] - 'a');
+            return back <= at ? back : 0;
+        }
+        if (name[i] < 'A' || name[i] > 'Z') {
+            break;
+        }
+        back = back * 26 + (size_t)(name[i] - 'A');
+    }
+    return 0;
+}
+
+/* References to identifiers (a length and characters) are copied, those to types are read again
+ * with all that they refer to. A capital Q of an identifier may count as one of them, too. */
+static bool may_explode(const char *mangled)
+{
+    size_t len = strlen(mangled);
+    unsigned n = 0;
+    for (size_t i = 0; i < len && len <= MAX_D_BYTES; i++) {
+        size_t back = mangled[i] == 'Q' ? d_reference(mangled, i) : 0;
+        n += back && !(mangled[i - back] >= '0' && mangled[i - back] <= '9');
+    }
+    return len > MAX_D_BYTES || n > MAX_D_TYPE_REFERENCES;
+}
+
+static bool demangle_d(struct job *job)
+{
+    char *text = may_explode(job->mangled) ? NULL : dlang_demangle(job->mangled, OPTIONS);
+    size_t len = text ? strlen(text) : 0;
+    if (len && len <= MAX_TEXT_BYTES) {
+        buf_add(&job->text, text, len);
+    }
+    free(text);
+    return job->text.len > 0;
+}
+
 /* The start routine of a thread, too. */
 static void *run(void *ctx)
 {
     struct job *job = ctx;
-    if (setjmp(job->stop) == 0) {
+    if (job->mangled[1] == 'D') {
+        job->is_done = demangle_d(job);
+    } else if (setjmp(job->stop) == 0) {
         job->is_rust = true;
         job->is_done = rust_demangle_callback(job->mangled, OPTIONS, add_text, job) != 0;
         if (!job->is_done && !job->is_over && job->mangled[1] == 'Z') {
@@ -214,8 +261,7 @@ static void run_on_own_stack(struct job *job)
 /* Appends the demangled form of a name without version suffix. False: it has none. */
 static bool demangle(struct buf *out, const char *mangled, size_t len)
 {
-    if (len < 3 || len > MAX_MANGLED_BYTES || mangled[0] != '_' ||
-        (mangled[1] != 'Z' && mangled[1] != 'R')) {
+    if (len < 3 || len > MAX_MANGLED_BYTES || mangled[0] != '_' || !strchr("ZRD", mangled[1])) {
         return false;
     }
     struct job job = {.mangled = mangled};
@@ -231,8 +277,26 @@ static bool demangle(struct buf *out, const char *mangled, size_t len)
     return job.is_done;
 }
 
-void names_demangle(struct buf *out, const char *linkage_name)
+static void add_readable(struct buf *out, const char *name, size_t len, const char *language)
 {
+    struct buf readable = {0};
+    if (strcmp(language, "go") == 0) {
+        names_read_go(&readable, name, len);
+    } else if (demangle(out, name, len)) {
+        return;
+    } else if (!names_read_ocaml(&readable, name, len)) {
+        buf_add(&readable, name, len);
+    }
+    text_clean(out, buf_str(&readable), readable.len);
+    buf_free(&readable);
+}
+
+void names_demangle(struct buf *out, const char *linkage_name, const char *language)
+{
+    if (strcmp(language, "go") == 0) {
+        add_readable(out, linkage_name, strlen(linkage_name), language);
+        return;
+    }
     /* ld writes versioned symbols as name@VERSION, the default version as name@@VERSION: only the
      * former tells functions of one binary apart. */
     size_t len = strcspn(linkage_name, "@");
@@ -241,10 +305,9 @@ void names_demangle(struct buf *out, const char *linkage_name)
         text_clean(out, linkage_name, strlen(linkage_name));
         return;
     }
+    len = names_length_without_suffixes(linkage_name, len, true);
     char *name = mem_strndup(linkage_name, len);
-    if (!demangle(out, name, len)) {
-        text_clean(out, name, len);
-    }
+    add_readable(out, name, len, language);
     free(name);
     if (version[0] && version[1] != '@') {
         text_clean(out, version, strlen(version));

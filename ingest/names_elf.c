@@ -229,6 +229,7 @@ static void read_sections(struct names_reader *r)
         const char *name = has_names ? elf_strptr(r->elf, names, s.sh_name) : NULL;
         if (name) {
             to->role = role_of(&s, name);
+            r->n->is_go |= strcmp(name, ".go.buildinfo") == 0 || strcmp(name, ".gopclntab") == 0;
         }
         if (s.sh_type == SHT_NOTE) {
             find_build_id(r, s.sh_offset, s.sh_size, s.sh_addralign);

@@ -76,7 +76,20 @@ struct names {
     bool has_debug_info;
     char *debug_link; /* NULL: none */
     uint32_t debug_link_crc;
+    bool is_go;                  /* made by the Go linker */
+    struct names_wholes *wholes; /* by names_find_whole(), NULL: not asked yet */
 };
+
+/* Length of a name without the suffixes of parts and clones; with_others: also those that other
+ * functions of the same name got. */
+size_t names_length_without_suffixes(const char *name, size_t len, bool with_others);
+/* Appends the readable form of an OCaml name (false: it is none), or of a Go name. */
+bool names_read_ocaml(struct buf *out, const char *name, size_t len);
+void names_read_go(struct buf *out, const char *name, size_t len);
+void names_free_wholes(struct names_wholes *w);
+size_t names_wholes_bytes(const struct names_wholes *w);
+/* Symbol of a function by its index in n->functions. */
+struct names_symbol names_symbol_of(const struct names *n, uint32_t function);
 
 /* Adds an entry; past NAMES_MAX_ENTRIES it is ignored. */
 void names_add(struct names_builder *b, const struct names_entry *entry);

@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "ingest/debug_info.h"
 #include "ingest/debuginfod.h"
+#include "ingest/packages.h"
 
 enum {
     MAX_WAITING = 1 << 18,       /* addresses asked and not answered yet */
@@ -37,6 +38,7 @@ struct job {
     size_t n_addresses;
     int fd; /* JOB_DOWNLOADED */
     char *path;
+    char *build_id; /* asked for */
     struct job *next;
 };
 
@@ -45,6 +47,7 @@ struct jobs {
 };
 
 struct naming {
+    struct debuginfod_servers *servers; /* held */
     bool has_downloader;
     pthread_mutex_t lock;
     unsigned n_users; /* the owner and the threads: the last one frees */
@@ -61,6 +64,7 @@ struct naming {
     struct debug_info **files; /* by binary id */
     size_t n_slots, cap_slots;
     uint64_t clock;
+    struct packages *packages; /* NULL: not needed yet */
 };
 
 static void push(struct jobs *jobs, struct job *job)
@@ -94,6 +98,7 @@ static void free_job(struct job *job)
     fd_close(&job->fd);
     free(job->addresses);
     free(job->path);
+    free(job->build_id);
     free(job);
 }
 
@@ -142,6 +147,8 @@ static void destroy(struct naming *n)
     pthread_cond_destroy(&n->has_job);
     pthread_cond_destroy(&n->has_download);
     pthread_cond_destroy(&n->is_done);
+    packages_free(n->packages);
+    debuginfod_servers_free(n->servers);
     free(n);
 }
 
@@ -186,7 +193,8 @@ static void ask_server(struct naming *n, uint32_t binary, const struct debug_inf
         return;
     }
     struct job *job = job_new(JOB_DOWNLOADED, binary);
-    job->path = mem_strdup(d->build_id);
+    job->path = mem_strdup(d->path);
+    job->build_id = mem_strdup(d->build_id);
     pthread_mutex_lock(&n->lock);
     push(&n->downloads, job);
     n->n_downloads++;
@@ -209,6 +217,22 @@ static void tell_file(struct naming *n, uint32_t binary, struct names *names,
     give(n, r);
 }
 
+/* Whose debug package would help. */
+static void tell_package(struct naming *n, uint32_t binary)
+{
+    const struct debug_info *d = file_of(n, binary);
+    if (!debug_info_is_wanting(d)) {
+        return;
+    }
+    n->packages = n->packages ? n->packages : packages_new();
+    const char *package = packages_owner(n->packages, d->root, d->path);
+    if (package) {
+        struct naming_result *r = result_new(binary);
+        r->package = mem_strdup(package);
+        give(n, r);
+    }
+}
+
 static void look_for(struct naming *n, uint32_t binary, bool is_again)
 {
     struct debug_info *d = file_of(n, binary);
@@ -216,6 +240,9 @@ static void look_for(struct naming *n, uint32_t binary, bool is_again)
     struct names *names = debug_info_search(d);
     bool is_found = was_wanting && d->debug_fd >= 0;
     tell_file(n, binary, names, NAMES_DEBUG_FILE, is_again && is_found);
+    if (!is_again) {
+        tell_package(n, binary);
+    }
     ask_server(n, binary, d);
 }
 
@@ -270,7 +297,8 @@ static void find_lines(struct debug_info *d, struct naming_result *r,
                                                    .depth = (uint32_t)i,
                                                    .function = rows[i].function,
                                                    .file = rows[i].file,
-                                                   .line = rows[i].line};
+                                                   .line = rows[i].line,
+                                                   .language = rows[i].language};
     }
 }
 
@@ -298,6 +326,9 @@ static void do_downloaded(struct naming *n, struct job *job)
         int fd = job->fd;
         job->fd = -1;
         struct names *names = debug_info_take(d, fd, job->path, NAMES_DEBUGINFOD);
+        if (debug_info_is_wanting(d)) {
+            debuginfod_refuse(n->servers, job->build_id, job->path);
+        }
         tell_file(n, job->binary, names, NAMES_DEBUGINFOD, d->debug_fd >= 0);
     }
 }
@@ -353,11 +384,17 @@ static void *work(void *arg)
 
 /* ---- the thread that downloads ---- */
 
+static bool goes_on(void *ctx)
+{
+    const struct naming *n = ctx;
+    return !atomic_load(&n->is_stopping);
+}
+
 static void *download(void *arg)
 {
     struct naming *n = arg;
     pthread_setname_np(pthread_self(), "stax-debuginfod");
-    struct debuginfod *d = debuginfod_open(&n->is_stopping);
+    struct debuginfod *d = debuginfod_open(n->servers, goes_on, n);
     pthread_mutex_lock(&n->lock);
     while (d && !atomic_load(&n->is_stopping)) {
         struct job *job = pop(&n->downloads);
@@ -367,7 +404,7 @@ static void *download(void *arg)
         }
         pthread_mutex_unlock(&n->lock);
         char *path;
-        job->fd = debuginfod_find(d, job->path, &path);
+        job->fd = debuginfod_find(d, job->build_id, job->path, &path);
         free(job->path);
         job->path = path;
         pthread_mutex_lock(&n->lock);
@@ -382,9 +419,10 @@ static void *download(void *arg)
 
 /* ---- the owner ---- */
 
-struct naming *naming_new(void)
+struct naming *naming_new(struct debuginfod_servers *servers)
 {
     struct naming *n = mem_new(1, sizeof(*n));
+    n->servers = debuginfod_servers_hold(servers);
     n->last_result = &n->results;
     pthread_mutex_init(&n->lock, NULL);
     pthread_condattr_t attr;
@@ -395,7 +433,7 @@ struct naming *naming_new(void)
     pthread_cond_init(&n->is_done, &attr);
     pthread_condattr_destroy(&attr);
     n->n_users = 1;
-    n->has_downloader = debuginfod_has_urls() && start(n, download);
+    n->has_downloader = servers && debuginfod_has_urls() && start(n, download);
     if (!start(n, work)) {
         naming_free(n);
         return NULL;
@@ -480,6 +518,7 @@ void naming_free_result(struct naming_result *r)
 {
     names_close(r->names);
     free(r->rows);
+    free(r->package);
     buf_free(&r->text);
     free(r);
 }

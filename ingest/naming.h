@@ -28,6 +28,7 @@ struct naming_row {
     uint32_t frame, depth;
     uint32_t function; /* linkage name; 0: the frame's own function */
     uint32_t file, line;
+    const char *language; /* as symbol.language; static */
 };
 
 struct naming_result {
@@ -35,6 +36,7 @@ struct naming_result {
     struct names *names; /* better symbols, or NULL; the taker's */
     enum names_source source;
     const char *note;     /* what was refused, or NULL; static */
+    char *package;        /* that the file came in, where better names are missing; or NULL */
     bool is_asking_again; /* DWARF came late: addresses asked before shall be asked again */
     struct naming_row *rows;
     size_t n_rows, cap_rows;
@@ -42,8 +44,11 @@ struct naming_result {
     struct naming_result *next;
 };
 
-/* NULL: no thread can be started. */
-struct naming *naming_new(void);
+struct debuginfod_servers;
+
+/* servers: held while anything is under way; NULL: none is asked. NULL: no thread can be started.
+ */
+struct naming *naming_new(struct debuginfod_servers *servers);
 /* Waits for nothing: what is under way ends when it can, on threads that then free what is left,
  * and touches nothing of the owner's. NULL is accepted. */
 void naming_free(struct naming *n);

@@ -75,6 +75,11 @@ static void load_names(struct rebuild *r)
                 r->markers[i] = (uint32_t)in->n_symbols;
             }
         }
+        intern_set_whole(in, (uint32_t)in->n_symbols,
+                         id_at(r, st, read_symbols_c_whole, 0, UINT32_MAX));
+    }
+    for (size_t i = 0; i < in->n_wholes; i++) {
+        r->is_corrupt |= in->symbol_wholes[i] > in->n_symbols;
     }
     st = db_stmt(r->store.db, &sql_read_frames);
     while (stmt_next(st)) {

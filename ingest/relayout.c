@@ -30,6 +30,13 @@ bool intern_move_frame(struct intern *in, uint32_t frame, uint32_t symbol)
     return true;
 }
 
+void intern_touch_frame(struct intern *in, uint32_t frame)
+{
+    if (!in->is_frozen) {
+        stale_of(in, frame);
+    }
+}
+
 /* A list of its own; 0: none. */
 static uint32_t add_list(struct intern *in, const uint32_t *symbols, size_t n)
 {

@@ -64,11 +64,12 @@ ON CONFLICT (utid) DO UPDATE
    SET name = excluded.name, start_ts = excluded.start_ts, end_ts = excluded.end_ts;
 
 --@ put_binary
-INSERT INTO binary (id, path, name, kind, build_id, has_addresses, names_from, note)
-VALUES (:id, :path, :name, :kind, :build_id, :has_addresses, :names_from, :note)
+INSERT INTO binary (id, path, name, kind, build_id, has_addresses, names_from, note, package)
+VALUES (:id, :path, :name, :kind, :build_id, :has_addresses, :names_from, :note, :package)
 ON CONFLICT (id) DO UPDATE
    SET build_id = excluded.build_id, has_addresses = excluded.has_addresses,
-       names_from = excluded.names_from, note = excluded.note;
+       names_from = excluded.names_from, note = excluded.note,
+       package = ifnull(excluded.package, package);
 
 --@ insert_mapping
 INSERT INTO mapping (ts, upid, start, size, file_offset, binary)
@@ -86,16 +87,22 @@ VALUES (:ts, :utid, :cpu, :callsite, :frame, :on_cpu_ns, :c0, :c1, :c2, :c3);
 INSERT INTO loss (ts, cpu, kind, n) VALUES (:ts, :cpu, :kind, :n);
 
 --@ insert_symbol
-INSERT INTO symbol (id, kind, name, linkage_name, binary, rel_address, size, source)
-VALUES (:id, :kind, :name, :linkage_name, :binary, :rel_address, :size, :source);
+INSERT INTO symbol (id, kind, name, linkage_name, binary, rel_address, size, source, language,
+                    whole)
+VALUES (:id, :kind, :name, :linkage_name, :binary, :rel_address, :size, :source, :language,
+        :whole);
 
 --@ rename_symbol
 -- A better name for what is already there; columns as in symbol
 UPDATE symbol
    SET kind = :kind, name = :name, linkage_name = :linkage_name,
        rel_address = iif(source = 'dwarf', :rel_address, rel_address), size = :size,
-       source = :source
+       source = :source, language = :language, whole = :whole
  WHERE id = :id;
+
+--@ set_symbol_language
+-- Known since its lines are
+UPDATE symbol SET language = :language WHERE id = :id;
 
 --@ set_frame
 UPDATE frame
@@ -406,31 +413,37 @@ SELECT id, state, start_ts, start_wall_ns, end_ts, data_ts, raw_from_ts, n_sampl
   FROM run;
 
 --@ read_symbols
--- => id, kind, name (of markers)
-SELECT id, kind, iif(kind = 'marker', name, NULL) AS name FROM symbol ORDER BY id;
+-- => id, kind, name (of markers), whole (0: none)
+SELECT id, kind, iif(kind = 'marker', name, NULL) AS name, ifnull(whole, 0) AS whole
+  FROM symbol
+ ORDER BY id;
 
 --@ read_binaries
--- => id, path, kind, build_id, names_from, has_addresses
-SELECT id, path, kind, build_id, names_from, has_addresses FROM binary ORDER BY id;
+-- => id, path, kind, build_id, names_from, note, has_addresses
+SELECT id, path, kind, build_id, names_from, note, has_addresses FROM binary ORDER BY id;
 
 --@ read_named_symbols
--- => id, kind, name, linkage_name, binary, rel_address, is_inlined
+-- => id, kind, name, linkage_name, binary, rel_address, is_inlined, language, whole (0: none)
 SELECT id, kind, name, linkage_name, ifnull(binary, 0) AS binary,
-       ifnull(rel_address, 0) AS rel_address, source = 'dwarf' AS is_inlined
+       ifnull(rel_address, 0) AS rel_address, source = 'dwarf' AS is_inlined, language,
+       ifnull(whole, 0) AS whole
   FROM symbol
  ORDER BY id;
 
 --@ merge_inlined
--- Functions that are inlined here and called there are one symbol, where the name is no other's
+-- Functions that are inlined here and called there are one symbol, where the name is no other's;
+-- what is called may be a clone
 UPDATE frame_line
    SET symbol = m.called
-  FROM (SELECT i.id AS inlined, min(c.id) AS called
+  FROM (SELECT i.id AS inlined, min(ifnull(c.whole, c.id)) AS called
           FROM symbol AS i
-          JOIN symbol AS c ON c.binary = i.binary
-               AND ifnull(c.linkage_name, c.name) = ifnull(i.linkage_name, i.name)
+          JOIN symbol AS c ON c.binary = i.binary AND c.name = i.name
+               AND ifnull(i.linkage_name, i.name)
+                   IN (ifnull(c.linkage_name, c.name),
+                       substr(c.linkage_name, 1, instr(c.linkage_name, '.') - 1))
          WHERE i.source = 'dwarf' AND c.source <> 'dwarf' AND c.kind = 'function'
          GROUP BY i.id
-        HAVING count(*) = 1) AS m
+        HAVING count(DISTINCT ifnull(c.whole, c.id)) = 1) AS m
  WHERE frame_line.symbol = m.inlined;
 
 --@ read_frames

@@ -118,6 +118,7 @@ static void write_binaries(struct store *s, struct binaries *b)
         stmt_bind_int(st, put_binary_p_has_addresses, bin->has_addresses);
         stmt_bind_text(st, put_binary_p_names_from, bin->names_from);
         stmt_bind_text(st, put_binary_p_note, bin->note);
+        stmt_bind_text(st, put_binary_p_package, bin->package);
         store_run_row(s, st);
     }
     b->n_written = b->n_items;
@@ -307,6 +308,8 @@ static void write_symbols(struct store *s, struct intern *in)
         stmt_bind_int(st, insert_symbol_p_rel_address, (int64_t)t->rel_address);
         stmt_bind_int(st, insert_symbol_p_size, (int64_t)t->size);
         stmt_bind_text(st, insert_symbol_p_source, t->source);
+        stmt_bind_text(st, insert_symbol_p_language, t->language ? t->language : "");
+        store_bind_id(st, insert_symbol_p_whole, t->whole);
         store_run_row(s, st);
         free(t->name);
         free(t->linkage_name);
@@ -385,12 +388,21 @@ static void write_renames(struct store *s, struct intern *in)
         stmt_bind_int(st, rename_symbol_p_rel_address, (int64_t)t->rel_address);
         stmt_bind_int(st, rename_symbol_p_size, (int64_t)t->size);
         stmt_bind_text(st, rename_symbol_p_source, t->source);
+        stmt_bind_text(st, rename_symbol_p_language, t->language ? t->language : "");
+        store_bind_id(st, rename_symbol_p_whole, t->whole);
         store_run_row(s, st);
         free(t->name);
         free(t->linkage_name);
     }
     s->has_new_names |= in->n_renames > 0;
     in->n_renames = 0;
+    st = db_stmt(s->db, &sql_set_symbol_language);
+    for (size_t i = 0; i < in->n_languages; i++) {
+        stmt_bind_int(st, set_symbol_language_p_id, in->languages[i].id);
+        stmt_bind_text(st, set_symbol_language_p_language, in->languages[i].language);
+        store_run_row(s, st);
+    }
+    in->n_languages = 0;
 }
 
 static void write_moved_frames(struct store *s, const struct intern *in)

@@ -2,7 +2,6 @@
 #include "ingest/symbolize.h"
 
 #include <inttypes.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,9 +16,16 @@
 #include "ingest/naming.h"
 #include "ingest/store.sql.h"
 #include "ingest/store_internal.h"
+#include "schema/code.h"
 #include "schema/db.h"
+#include "schema/source.h"
+
+enum { WAIT_STEP_MS = 200 };
 
 struct symbolize {
+    const struct symbolize_options *options;
+    int64_t until_ns;    /* CLOCK_MONOTONIC */
+    struct strmap files; /* source files of lines found now */
     struct store store;
     struct intern intern;
     struct binaries binaries;
@@ -27,7 +33,18 @@ struct symbolize {
     struct symbolize_stats *stats;
     int64_t start_wall_ns;
     bool is_corrupt;
+    bool is_late; /* something was not looked at because time was over */
 };
+
+static bool is_cancelled(const struct symbolize *s)
+{
+    return s->options->goes_on && !s->options->goes_on(s->options->ctx);
+}
+
+static bool is_time_over(const struct symbolize *s)
+{
+    return clock_monotonic_ns() > s->until_ns;
+}
 
 static int read_run(struct symbolize *s, const char *path, struct err *e)
 {
@@ -52,10 +69,10 @@ static void read_binaries(struct symbolize *s)
 {
     struct stmt *st = db_stmt(s->store.db, &sql_read_binaries);
     while (stmt_next(st) && is_next(s, stmt_int(st, read_binaries_c_id), s->binaries.n_items)) {
-        binaries_adopt(&s->binaries, stmt_text(st, read_binaries_c_path),
-                       stmt_text(st, read_binaries_c_kind), stmt_text(st, read_binaries_c_build_id),
-                       stmt_text(st, read_binaries_c_names_from),
-                       stmt_int(st, read_binaries_c_has_addresses) != 0);
+        binaries_adopt(
+            &s->binaries, stmt_text(st, read_binaries_c_path), stmt_text(st, read_binaries_c_kind),
+            stmt_text(st, read_binaries_c_build_id), stmt_text(st, read_binaries_c_names_from),
+            stmt_text(st, read_binaries_c_note), stmt_int(st, read_binaries_c_has_addresses) != 0);
     }
     stmt_reset(st);
 }
@@ -69,7 +86,13 @@ static void read_symbols(struct symbolize *s)
         struct buf name = {0};
         buf_addstr(&name, stmt_text(st, read_named_symbols_c_name));
         int64_t binary = stmt_int(st, read_named_symbols_c_binary);
-        struct symbol_text text = {.name = (char *)(uintptr_t)buf_str(&name)};
+        int64_t whole = stmt_int(st, read_named_symbols_c_whole);
+        s->is_corrupt |= whole < 0 || whole >= UINT32_MAX / 2;
+        struct symbol_text text = {
+            .name = (char *)(uintptr_t)buf_str(&name),
+            .language = names_language_of_word(stmt_text(st, read_named_symbols_c_language)),
+            .whole = s->is_corrupt ? 0 : (uint32_t)whole,
+        };
         for (unsigned k = SYMBOL_FUNCTION; k <= SYMBOL_MARKER; k++) {
             text.kind = strcmp(kind, symbol_kind_text(k)) == 0 ? k : text.kind;
         }
@@ -131,7 +154,7 @@ static int open_mapped(const struct symbolize *s, const struct binary *bin, stru
 }
 
 /* Its debug file alone: symbols, segments and DWARF are all there. */
-static int open_debug_only(const struct binary *bin, struct debuginfod *servers,
+static int open_debug_only(struct symbolize *s, struct binary *bin, struct debuginfod *servers,
                            struct names **names, enum names_source *source)
 {
     struct debug_found found;
@@ -141,13 +164,22 @@ static int open_debug_only(const struct binary *bin, struct debuginfod *servers,
     debug_files_find(&(struct debug_wanted){.path = bin->path, .build_id = bin->build_id}, &found);
     *source = NAMES_DEBUG_FILE;
     if (found.fd < 0 && servers) {
-        found.fd = debuginfod_find(servers, bin->build_id, &found.path);
+        found.fd = debuginfod_find(servers, bin->build_id, bin->path, &found.path);
         *source = NAMES_DEBUGINFOD;
     }
-    free(found.path);
-    if (found.fd >= 0 && (!debug_files_is_build(found.fd, bin->build_id) ||
-                          names_open_elf_debug(names, found.fd, found.fd, *source, NULL) != 0)) {
+    if (found.fd >= 0 && !debug_files_is_build(found.fd, bin->build_id)) {
+        debuginfod_refuse(s->options->servers, bin->build_id, found.path);
+        found.note = "debuginfod answered another build";
         fd_close(&found.fd);
+    }
+    free(found.path);
+    if (found.fd >= 0 && names_open_elf_debug(names, found.fd, found.fd, *source, NULL) != 0) {
+        found.note = "separate debug file is damaged";
+        fd_close(&found.fd);
+    }
+    if (found.note) {
+        bin->note = found.note;
+        bin->is_changed = true;
     }
     return found.fd;
 }
@@ -166,7 +198,7 @@ static void look_for(struct symbolize *s, uint32_t id, struct debuginfod *server
     if (fd >= 0) {
         source = names_best_source(names);
     } else {
-        fd = open_debug_only(bin, servers, &names, &source);
+        fd = open_debug_only(s, bin, servers, &names, &source);
     }
     if (fd < 0) {
         s->stats->n_missing++;
@@ -175,20 +207,58 @@ static void look_for(struct symbolize *s, uint32_t id, struct debuginfod *server
     naming_add_file(s->binaries.naming, id, fd, names, bin->path, "");
     bin->is_asked = true;
     if (source >= names_source_of(bin->names_from)) {
+        const char *note = bin->note;
         binaries_rename(&s->binaries, id, names, source);
+        bin->note = source > NAMES_DYNSYM ? NULL : note; /* why is as true as before */
     } else {
         names_close(names);
     }
 }
 
+static bool goes_on(void *ctx)
+{
+    return !is_cancelled(ctx);
+}
+
 static void look_for_all(struct symbolize *s)
 {
-    static const atomic_bool is_stopping;
-    struct debuginfod *servers = debuginfod_has_urls() ? debuginfod_open(&is_stopping) : NULL;
-    for (size_t i = 0; i < s->binaries.n_items; i++) {
-        look_for(s, (uint32_t)i + 1, servers);
+    struct debuginfod *servers = NULL;
+    if (s->options->servers && debuginfod_has_urls()) {
+        servers = debuginfod_open(s->options->servers, goes_on, s);
+    }
+    if (servers) {
+        debuginfod_set_deadline(servers, s->until_ns);
+    }
+    for (size_t i = 0; i < s->binaries.n_items && !is_cancelled(s); i++) {
+        s->is_late |= is_time_over(s);
+        look_for(s, (uint32_t)i + 1, s->is_late ? NULL : servers);
     }
     debuginfod_close(servers);
+}
+
+/* Lines, and what servers answer for the files that are here. */
+static void wait_for_rest(struct symbolize *s)
+{
+    bool is_idle = false;
+    while (!is_idle && !is_cancelled(s)) {
+        late_names_finish(&s->late_names, WAIT_STEP_MS, true);
+        is_idle =
+            naming_wait(s->binaries.naming, 0, true) && s->late_names.n_asked == s->intern.n_frames;
+        if (!is_idle && is_time_over(s)) {
+            s->is_late = true;
+            break;
+        }
+    }
+}
+
+static void note_files(struct symbolize *s)
+{
+    for (size_t i = 0; i < s->store.n_lines && s->options->with_code; i++) {
+        const char *file = s->store.lines[i].file;
+        if (file) {
+            *strmap_put(&s->files, file, strlen(file)) = 1;
+        }
+    }
 }
 
 static int write_all(struct symbolize *s, struct err *e)
@@ -196,6 +266,7 @@ static int write_all(struct symbolize *s, struct err *e)
     s->stats->n_symbols_named = (int64_t)s->intern.n_renames;
     s->stats->n_frames = (int64_t)s->store.n_moved_frames;
     s->stats->n_lines = (int64_t)s->store.n_lines;
+    note_files(s);
     db_begin(s->store.db);
     store_names(&s->store, &s->intern, &s->binaries);
     if (s->stats->is_complete) {
@@ -210,7 +281,7 @@ static int write_all(struct symbolize *s, struct err *e)
     return rc;
 }
 
-static int name_again(struct symbolize *s, const char *path, int timeout_ms, struct err *e)
+static int name_again(struct symbolize *s, const char *path, struct err *e)
 {
     int rc = read_run(s, path, e);
     if (rc) {
@@ -228,26 +299,60 @@ static int name_again(struct symbolize *s, const char *path, int timeout_ms, str
     }
     s->binaries.n_written = s->binaries.n_items;
     look_for_all(s);
-    late_names_finish(&s->late_names, timeout_ms, true);
-    s->stats->is_complete = naming_wait(s->binaries.naming, 0, true);
+    wait_for_rest(s);
+    if (is_cancelled(s)) {
+        return err_set(e, STAX_ECANCELLED, "the search for names was given up");
+    }
+    s->stats->is_complete = !s->is_late;
     return write_all(s, e);
 }
 
-int ingest_symbolize(const char *path, int timeout_ms, struct symbolize_stats *stats, struct err *e)
+static bool is_new_file(void *ctx, const char *file)
 {
-    struct symbolize s = {.stats = stats};
+    return strmap_get(ctx, file, strlen(file)) != 0;
+}
+
+/* The paths of an archive's own lines are foreign: only files that debug information found here
+ * names are read. */
+static int add_code(struct symbolize *s, const char *path, struct err *e)
+{
+    struct db *db;
+    struct code_fill fill = {0};
+    int64_t n_functions, n_bytes;
+    int rc = db_open(&db, path, DB_WRITE, e);
+    if (rc) {
+        return rc;
+    }
+    code_totals(db, &n_functions, &n_bytes);
+    rc = code_fill(db, NULL, NULL, CODE_RUN_MAX, &fill, e);
+    s->stats->n_code = fill.n_functions - n_functions;
+    rc = rc ? rc : source_fill_from(db, is_new_file, &s->files, e);
+    db_close(db);
+    return rc;
+}
+
+int ingest_symbolize(const char *path, const struct symbolize_options *options,
+                     struct symbolize_stats *stats, struct err *e)
+{
+    struct symbolize s = {.stats = stats, .options = options};
+    s.until_ns = clock_monotonic_ns() + (int64_t)options->timeout_ms * 1000000;
     *stats = (struct symbolize_stats){0};
     int rc = db_open(&s.store.db, path, DB_WRITE, e);
     if (rc) {
         return rc;
     }
     binaries_init(&s.binaries, &s.intern, "", true);
-    late_names_init(&s.late_names, &s.binaries, &s.store, true);
-    rc = s.late_names.naming ? name_again(&s, path, timeout_ms, e)
+    late_names_init(&s.late_names, &s.binaries, &s.store, true, options->servers);
+    rc = s.late_names.naming ? name_again(&s, path, e)
                              : err_set(e, STAX_ESYSTEM, "cannot start a thread");
     late_names_fini(&s.late_names);
     store_fini(&s.store);
     binaries_fini(&s.binaries);
     intern_free(&s.intern);
-    return rc ? rc : ingest_rebuild_names(path, e);
+    rc = rc ? rc : ingest_rebuild_names(path, e);
+    if (rc == 0 && options->with_code) {
+        rc = add_code(&s, path, e);
+    }
+    strmap_free(&s.files);
+    return rc;
 }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "ingest/debuginfod.h"
 
 struct symbolize_stats {
     int64_t n_binaries;      /* files with frames */
@@ -19,12 +20,23 @@ struct symbolize_stats {
     int64_t n_symbols_named; /* symbols that were named by what is here now */
     int64_t n_frames;        /* frames that turned out to belong to another function */
     int64_t n_lines;         /* rows of frame_line written */
+    int64_t n_code;          /* functions whose machine code was added */
     bool is_complete;        /* false: time was over before everything was looked at */
 };
 
-/* path: a stopped run file of ours that nobody else writes. Waits for debuginfod servers up to
- * timeout_ms in all. Errors: STAX_ECORRUPT, STAX_EFULL, STAX_EUSAGE (it is being recorded). */
-int ingest_symbolize(const char *path, int timeout_ms, struct symbolize_stats *stats,
-                     struct err *e);
+struct symbolize_options {
+    int timeout_ms;                     /* how long to wait for all of it */
+    struct debuginfod_servers *servers; /* to ask, borrowed; NULL: none */
+    debuginfod_goes_on *goes_on;        /* false: STAX_ECANCELLED, and nothing is changed */
+    void *ctx;
+    /* For archives, which travel without files: the code of functions that got names, and the
+     * source of the lines that were found now, are stored where the files are here. */
+    bool with_code;
+};
+
+/* path: a stopped run file of ours that nobody else writes. Errors: STAX_ECORRUPT, STAX_EFULL,
+ * STAX_EUSAGE (it is being recorded), STAX_ECANCELLED. */
+int ingest_symbolize(const char *path, const struct symbolize_options *options,
+                     struct symbolize_stats *stats, struct err *e);
 
 #endif

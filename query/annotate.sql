@@ -2,19 +2,42 @@
 
 --@ functions_matching
 -- Functions with samples whose name contains a text, upper or lower case: the one that is called
--- exactly that first, then the hottest.
+-- exactly that first, then the hottest; of a function and its parts the hottest first.
 -- :text TEXT  empty: all
 -- :limit INTEGER
 -- => symbol, n_all (that match)
+WITH part (symbol, whole, on_cpu_ns) AS MATERIALIZED (
+    SELECT
+        p.id,
+        p.whole,
+        sum(t.on_cpu_ns)
+    FROM symbol AS p
+    JOIN frame AS f ON f.symbol = p.id
+    CROSS JOIN frame_sum AS t ON t.frame = f.id
+    WHERE p.whole IS NOT NULL
+    GROUP BY p.id
+)
 SELECT
     s.id AS symbol,
     count(*) OVER () AS n_all
 FROM symbol AS s
-JOIN symbol_sum AS t ON t.symbol = s.id
+LEFT JOIN part AS p ON p.symbol = s.id
+JOIN symbol_sum AS t ON t.symbol = ifnull(p.whole, s.id)
 WHERE s.kind IN ('function', 'unnamed')
     AND t.n_total_samples > 0
-    AND (:text = '' OR instr(lower(s.name), lower(:text)) > 0)
-ORDER BY s.name = :text DESC, t.self_on_cpu_ns DESC, t.total_on_cpu_ns DESC, s.id
+    AND (
+        :text = ''
+        OR instr(lower(s.name), lower(:text)) > 0
+        OR (s.whole IS NOT NULL AND instr(lower(s.linkage_name), lower(:text)) > 0)
+    )
+ORDER BY
+    :text IN (s.name, s.linkage_name) DESC,
+    t.self_on_cpu_ns DESC,
+    t.total_on_cpu_ns DESC,
+    t.symbol,
+    ifnull(p.on_cpu_ns, t.self_on_cpu_ns
+        - (SELECT ifnull(sum(q.on_cpu_ns), 0) FROM part AS q WHERE q.whole = s.id)) DESC,
+    s.id
 LIMIT :limit;
 
 --@ functions_at
@@ -29,7 +52,7 @@ SELECT
     count(*) OVER () AS n_all
 FROM symbol AS s
 JOIN binary AS b ON b.id = s.binary
-LEFT JOIN symbol_sum AS t ON t.symbol = s.id
+LEFT JOIN symbol_sum AS t ON t.symbol = ifnull(s.whole, s.id)
 WHERE s.kind IN ('function', 'unnamed')
     AND (:binary = 0 OR b.id = :binary)
     AND (:name = '' OR b.name = :name OR b.path = :name)
@@ -82,15 +105,28 @@ FROM symbol
 WHERE id = :symbol;
 
 --@ annotate_listed
+-- Parts of a function have their own time, and the function has the rest.
 -- :symbol INTEGER  symbol.id
 -- => rel_address, size (bytes), n_self_samples, self_on_cpu_ns (ns)
 SELECT
     coalesce(s.rel_address, 0) AS rel_address,
     coalesce(s.size, 0) AS size,
-    coalesce(t.n_self_samples, 0) AS n_self_samples,
-    coalesce(t.self_on_cpu_ns, 0) AS self_on_cpu_ns
+    CASE WHEN s.whole IS NULL THEN coalesce(t.n_self_samples, 0) - p.n_samples ELSE p.n_samples END
+        AS n_self_samples,
+    CASE WHEN s.whole IS NULL THEN coalesce(t.self_on_cpu_ns, 0) - p.on_cpu_ns ELSE p.on_cpu_ns END
+        AS self_on_cpu_ns
 FROM symbol AS s
 LEFT JOIN symbol_sum AS t ON t.symbol = s.id
+CROSS JOIN (
+    SELECT
+        ifnull(sum(own.n_samples), 0) AS n_samples,
+        ifnull(sum(own.on_cpu_ns), 0) AS on_cpu_ns
+    FROM symbol AS part
+    JOIN frame AS f ON f.symbol = part.id
+    CROSS JOIN frame_sum AS own ON own.frame = f.id
+    WHERE part.whole IS NOT NULL
+        AND :symbol IN (part.id, part.whole)
+) AS p
 WHERE s.id = :symbol;
 
 --@ annotate_arch

@@ -145,6 +145,9 @@ void symbols_describe(struct db *db, int64_t id, json_t *object)
                         !is_there || stmt_is_null(s, symbol_by_id_c_binary)
                             ? json_null()
                             : json_clean_string(stmt_text(s, symbol_by_id_c_binary)));
+    const char *language = is_there ? stmt_text(s, symbol_by_id_c_language) : "";
+    json_object_set_new(object, "language",
+                        language[0] ? json_clean_string(language) : json_null());
     stmt_reset(s);
 }
 

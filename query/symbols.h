@@ -40,7 +40,7 @@ static inline bool symbols_is_kernel(const struct symbols *s, int64_t id)
 int symbols_flag_named(const struct symbols *s, struct db *db, const char *name, uint8_t *flags,
                        struct err *e);
 
-/* Adds "symbol", "name", "kind" and "binary" (its name or null) to object. */
+/* Adds "symbol", "name", "kind", "binary" (its name or null) and "language" (or null) to object. */
 void symbols_describe(struct db *db, int64_t id, json_t *object);
 /* The name alone; new reference. */
 json_t *symbols_name(struct db *db, int64_t id);

@@ -14,13 +14,17 @@ WHERE s.id > :after
 ORDER BY s.id;
 
 --@ symbol_by_id
--- What the views print of a symbol.
+-- What the views print of a symbol; parts and clones of a function with what tells them from it.
 -- :symbol INTEGER  symbol.id
--- => name, kind, binary
+-- => name, kind, binary, language (empty: not known)
 SELECT
-    s.name AS name,
+    CASE
+        WHEN s.whole IS NULL THEN s.name
+        ELSE s.name || ' [clone ' || substr(s.linkage_name, instr(s.linkage_name, '.')) || ']'
+    END AS name,
     s.kind AS kind,
-    b.name AS binary
+    b.name AS binary,
+    s.language AS language
 FROM symbol AS s
 LEFT JOIN binary AS b ON b.id = s.binary
 WHERE s.id = :symbol;

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "query/unnamed.sql.h"
 #include "query/view.h"
@@ -9,7 +10,7 @@
 /* A binary; texts are owned. */
 struct row {
     int64_t id;
-    char *binary, *kind, *build_id, *names_from, *note;
+    char *binary, *kind, *build_id, *names_from, *note, *package;
     uint64_t on_cpu_ns, unnamed_ns, poor_ns; /* unsigned: a foreign file may hold any numbers */
     int64_t n_unnamed;
     bool has_map; /* some runtime told of code, maybe not this one's */
@@ -30,19 +31,46 @@ static bool is_any(const char *text, const char *const *words)
     return false;
 }
 
-/* Why, and in *help what would help ("": nothing is known). */
-static const char *why(const struct row *r, const char **help)
+/* The debug package: Debian's are called after what they are for, with a few exceptions. */
+static void add_package(struct buf *help, const struct row *r)
+{
+    static const char *const old_style[] = {"libc6", "libc6-i386", NULL};
+    bool is_old = is_any(r->package, old_style) || strncmp(r->package, "linux-image-", 12) == 0;
+    if (r->package[0]) {
+        buf_addf(help, "the package %s-%s of the distribution%s", r->package,
+                 is_old ? "dbg" : "dbgsym", is_old ? "" : "'s debug archive");
+    }
+}
+
+/* What names a build: its debug package, a debug file, or a server. */
+static void add_sources(struct buf *help, const struct row *r)
+{
+    struct buf sources = {0};
+    add_package(&sources, r);
+    if (strlen(r->build_id) > 2) {
+        buf_addf(&sources,
+                 "%s/usr/lib/debug/.build-id/%.2s/%s.debug, or a server for stax-server "
+                 "(DEBUGINFOD_URLS=https://debuginfod.elfutils.org)",
+                 sources.len ? ", or " : "", r->build_id, r->build_id + 2);
+    }
+    buf_addf(help, "%s; then: stax symbolize",
+             sources.len ? buf_str(&sources) : "its debug file beside it");
+    buf_free(&sources);
+}
+
+/* Why, and in help what would help (empty: nothing is known). */
+static const char *why(const struct row *r, struct buf *help)
 {
     static const char *const gone[] = {"deleted", "replaced", "unreadable", NULL};
     static const char *const kernel[] = {"kernel", "module", NULL};
-    *help = "";
+    static const char *const complete[] = {"debug_file", "debuginfod", NULL};
     if (strcmp(r->kind, "jit") == 0 && strcmp(r->binary, "[anon]") == 0 && r->has_map) {
         return "code made at run time that no jitdump or perf map has told of, or not yet";
     }
     if (strcmp(r->kind, "jit") == 0 && strcmp(r->binary, "[anon]") == 0) {
-        *help = "let the runtime tell: node --perf-prof (lines and code, too) or "
-                "--perf-basic-prof, java -XX:+DumpPerfMapAtExit or perf-map-agent, "
-                "DOTNET_PerfMapEnabled=1, python3 -X perf";
+        buf_addstr(help, "let the runtime tell: node --perf-prof (lines and code, too) or "
+                         "--perf-basic-prof, java -XX:+DumpPerfMapAtExit or perf-map-agent, "
+                         "DOTNET_PerfMapEnabled=1, python3 -X perf");
         return "JIT without a map: code made at run time that no jitdump or perf map names";
     }
     if (strcmp(r->kind, "jit") == 0) {
@@ -52,26 +80,32 @@ static const char *why(const struct row *r, const char **help)
         return "addresses that no mapping holds";
     }
     if (is_any(r->kind, kernel)) {
-        *help = r->note[0] ? "sudo sysctl kernel.kptr_restrict=0, or record as root" : "";
+        buf_addstr(help, r->note[0] ? "sudo sysctl kernel.kptr_restrict=0, or record as root" : "");
         return r->note[0] ? r->note : "no symbol of the kernel is there";
     }
     if (is_any(r->note, gone)) {
-        *help = "put the same build at its path, or a debug file of its build id, then: stax "
-                "symbolize";
+        if (strlen(r->build_id) > 2) {
+            add_sources(help, r);
+        } else { /* nobody could tell later whether a file is the one that was mapped */
+            buf_addstr(help, "record again while the file is at its path and can be read");
+        }
         return r->note;
     }
     if (strstr(r->note, "another build") || strstr(r->note, "checksum")) {
-        *help = "install the debug package of exactly this version, then: stax symbolize";
+        buf_addstr(help, "the debug file of exactly this version: ");
+        add_sources(help, r);
         return r->note;
     }
-    if (!r->build_id[0]) {
-        *help =
-            "keep its symbols (no strip), or link it with -Wl,--build-id and keep its debug file";
+    if (is_any(r->names_from, complete)) {
+        return "code that no symbol of its debug file covers";
+    }
+    if (strlen(r->build_id) <= 2) {
+        buf_addstr(help, "keep its symbols (no strip), or link it with -Wl,--build-id and keep its "
+                         "debug file");
         return r->unnamed_ns ? "stripped, and without a build id to find a debug file by"
                              : "only public names, and no build id to find a debug file by";
     }
-    *help = "its debug package (find-dbgsym-packages of debian-goodies names it), or a server for "
-            "stax-server: DEBUGINFOD_URLS=https://debuginfod.debian.net; then: stax symbolize";
+    add_sources(help, r);
     if (strcmp(r->names_from, "gnu_debugdata") == 0) {
         return "mini debug info only: names, no lines";
     }
@@ -81,7 +115,7 @@ static const char *why(const struct row *r, const char **help)
 
 static json_t *document_of(const struct row *r, int64_t all_ns)
 {
-    const char *help;
+    struct buf help = {0};
     json_t *o = json_object();
     json_object_set_new(o, "binary", json_clean_string(r->binary));
     json_object_set_new(o, "kind", json_clean_string(r->kind));
@@ -94,7 +128,9 @@ static json_t *document_of(const struct row *r, int64_t all_ns)
     view_set_int(o, "poor_ns", (int64_t)r->poor_ns);
     view_set_int(o, "n_unnamed", r->n_unnamed);
     json_object_set_new(o, "why", json_clean_string(why(r, &help)));
-    json_object_set_new(o, "help", json_clean_string(help));
+    json_object_set_new(o, "help", json_clean_string(buf_str(&help)));
+    json_object_set_new(o, "package", r->package[0] ? json_clean_string(r->package) : json_null());
+    buf_free(&help);
     return o;
 }
 
@@ -113,6 +149,7 @@ static struct row *row_of(struct rows *rows, struct stmt *s)
         .names_from = mem_strdup(stmt_text(s, unnamed_symbols_c_names_from)),
         .note = mem_strdup(stmt_text(s, unnamed_symbols_c_note)),
         .has_map = stmt_int(s, unnamed_symbols_c_has_map) != 0,
+        .package = mem_strdup(stmt_text(s, unnamed_symbols_c_package)),
     };
     return &rows->items[rows->n++];
 }
@@ -210,6 +247,7 @@ int view_symbols(struct query *q, const struct params *p, json_t *data, struct e
         free(rows.items[i].build_id);
         free(rows.items[i].names_from);
         free(rows.items[i].note);
+        free(rows.items[i].package);
     }
     free(rows.items);
     free(sums);

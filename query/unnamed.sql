@@ -2,7 +2,7 @@
 
 --@ unnamed_symbols
 -- Functions with samples, those of a binary together.
--- => symbol, id (binary.id, 0: none), binary, kind, build_id, names_from, note, is_unnamed, is_poor, has_map (a file told of code made at run time), self_on_cpu_ns (ns)
+-- => symbol, id (binary.id, 0: none), binary, kind, build_id, names_from, note, package, is_unnamed, is_poor, has_map (a file told of code made at run time), self_on_cpu_ns (ns)
 SELECT
     symbol.id AS symbol,
     coalesce(symbol.binary, 0) AS id,
@@ -11,6 +11,7 @@ SELECT
     coalesce(binary.build_id, '') AS build_id,
     coalesce(binary.names_from, 'none') AS names_from,
     coalesce(binary.note, '') AS note,
+    coalesce(binary.package, '') AS package,
     symbol.kind = 'unnamed' AS is_unnamed,
     symbol.source IN ('dynsym', 'gnu_debugdata') AS is_poor,
     EXISTS (SELECT 1 FROM binary AS b WHERE b.names_from IN ('jitdump', 'perf_map')) AS has_map,

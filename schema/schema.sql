@@ -1,4 +1,4 @@
--- stax run database, schema version 3. One file holds one recorded run.
+-- stax run database, schema version 4. One file holds one recorded run.
 --
 -- Times are nanoseconds of CLOCK_MONOTONIC in ts, durations in dur or *_ns; run maps them to wall time.
 -- Threads and processes are named by utid and upid, because tids and pids are reused.
@@ -76,7 +76,8 @@ CREATE TABLE binary (
     build_id         TEXT,                -- GNU build id in hex, NULL if it has none or is unreadable
     has_addresses    INTEGER NOT NULL,    -- 1: frame.rel_address is the ELF virtual address, 0: the file offset
     names_from       TEXT    NOT NULL,    -- best symbol table found, words as symbol.source
-    note             TEXT                 -- why names are missing or doubtful: deleted, replaced, unreadable, stripped; why a debug file was refused; what is wrong with a jitdump
+    note             TEXT,                -- why names are missing or doubtful: deleted, replaced, unreadable, stripped; why a debug file was refused; what is wrong with a jitdump
+    package          TEXT                 -- that the file came in, as the recording machine's dpkg knows it; NULL: none or not known
 ) STRICT;
 
 CREATE TABLE mapping (
@@ -189,12 +190,14 @@ CREATE TABLE counter (
 CREATE TABLE symbol (
     id               INTEGER PRIMARY KEY, -- a function, or what stands for one
     kind             TEXT    NOT NULL,    -- function, unnamed (binary+0x...), process (root of a call tree), marker
-    name             TEXT    NOT NULL,    -- demangled, control bytes as \xNN
+    name             TEXT    NOT NULL,    -- demangled, without suffixes of parts and clones, control bytes as \xNN
     linkage_name     TEXT,                -- as the symbol table, jitdump or perf map has it, NULL if equal to name
     binary           INTEGER,             -- binary.id, NULL for process and marker
     rel_address      INTEGER,             -- start, relative to its binary (frame.rel_address); source dwarf: 0
     size             INTEGER,             -- bytes, 0 if not known
-    source           TEXT    NOT NULL     -- symtab, dynsym (public names only), gnu_debugdata (left in a stripped file), plt (stub, name@plt), debug_file and debuginfod (separate debug file, and where from), dwarf (known as inlined only), jitdump and perf_map (told by the runtime that made it), kallsyms, eh_frame (start only), none
+    source           TEXT    NOT NULL,    -- symtab, dynsym (public names only), gnu_debugdata (left in a stripped file), plt (stub, name@plt), debug_file and debuginfod (separate debug file, and where from), dwarf (known as inlined only), jitdump and perf_map (told by the runtime that made it), kallsyms, eh_frame (start only), none
+    language         TEXT    NOT NULL,    -- c, c++, rust, d, go, ocaml, swift, zig, ...; from its linkage name, its lines or its binary; empty: not known
+    whole            INTEGER              -- symbol.id of the function that it is a part or a clone of (foo.cold, foo.isra.0), which summaries have instead of it; NULL: none
 ) STRICT;
 
 CREATE TABLE frame (

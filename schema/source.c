@@ -204,6 +204,11 @@ void source_totals(struct db *db, int64_t *n_lines, int64_t *n_bytes)
 
 int source_fill(struct db *db, struct err *e)
 {
+    return source_fill_from(db, NULL, NULL, e);
+}
+
+int source_fill_from(struct db *db, source_may_read *may_read, void *ctx, struct err *e)
+{
     struct source_reader *r = source_reader_new(db, true);
     int64_t stored = 0;
     size_t n;
@@ -211,7 +216,9 @@ int source_fill(struct db *db, struct err *e)
     db_begin(db);
     struct wanted *wanted = read_wanted(db, &n);
     for (size_t i = 0; i < n; i++) {
-        store_lines(r, &wanted[i], &stored);
+        if (!may_read || may_read(ctx, wanted[i].file)) {
+            store_lines(r, &wanted[i], &stored);
+        }
         free(wanted[i].file);
     }
     free(wanted);

@@ -31,6 +31,9 @@ bool source_is_newer(const struct source_reader *r);
 /* Stores the lines of every function with samples, with two around them, up to SOURCE_RUN_MAX bytes
  * in all, in a transaction of its own on a writer. */
 int source_fill(struct db *db, struct err *e);
+/* The same, of files that the caller lets be read. */
+typedef bool source_may_read(void *ctx, const char *file);
+int source_fill_from(struct db *db, source_may_read *may_read, void *ctx, struct err *e);
 /* What is stored already. */
 void source_totals(struct db *db, int64_t *n_lines, int64_t *n_bytes);
 /* Takes all of them out again. */

@@ -12,8 +12,9 @@
 
 /* An archive is named in a copy, which then replaces it: whoever reads it meanwhile sees one of the
  * two. */
-static int symbolize_archive(struct server *s, const struct run_info *info, int timeout_ms,
-                             struct symbolize_stats *stats, struct err *e)
+static int symbolize_archive(struct server *s, const struct run_info *info,
+                             const struct symbolize_options *options, struct symbolize_stats *stats,
+                             struct err *e)
 {
     char copy[PATH_MAX + 64];
     struct db *checked;
@@ -35,7 +36,7 @@ static int symbolize_archive(struct server *s, const struct run_info *info, int 
     }
     if (rc == 0) {
         db_close(checked);
-        rc = ingest_symbolize(copy, timeout_ms, stats, e);
+        rc = ingest_symbolize(copy, options, stats, e);
     }
     if (rc == 0) {
         rc = archive_save(copy, info->path, NULL, NULL, NULL, e);
@@ -44,15 +45,28 @@ static int symbolize_archive(struct server *s, const struct run_info *info, int 
     return rc;
 }
 
-static int symbolize(struct server *s, const struct run_info *info, int timeout_ms,
-                     struct symbolize_stats *stats, struct err *e)
+static bool goes_on(void *ctx)
 {
+    return !call_is_over(ctx);
+}
+
+static int symbolize(struct call *c, const struct run_info *info, struct symbolize_stats *stats,
+                     struct err *e)
+{
+    struct server *s = c->server;
+    const struct symbolize_options options = {
+        .timeout_ms = (int)json_int_at(c->parameters, "timeout_ms", 60000),
+        .servers = s->servers,
+        .goes_on = goes_on,
+        .ctx = c,
+        .with_code = info->is_archive,
+    };
     if (pthread_mutex_trylock(&s->symbolize_lock) != 0) {
         return err_set(e, STAX_EBUSY, "names of a run are being looked for already");
     }
     registry_hold(s->registry, info->id, 1);
-    int rc = info->is_archive ? symbolize_archive(s, info, timeout_ms, stats, e)
-                              : ingest_symbolize(info->path, timeout_ms, stats, e);
+    int rc = info->is_archive ? symbolize_archive(s, info, &options, stats, e)
+                              : ingest_symbolize(info->path, &options, stats, e);
     registry_hold(s->registry, info->id, -1);
     pthread_mutex_unlock(&s->symbolize_lock);
     return rc;
@@ -72,8 +86,7 @@ int method_symbolize(struct call *c, struct readers *readers, json_t **document,
     /* The recording itself does it, and says so by run.n_renames. */
     bool is_live = info.is_active && registry_rename(s->registry, info.id, NULL) == 0;
     if (!is_live) {
-        int timeout_ms = (int)json_int_at(c->parameters, "timeout_ms", 60000);
-        rc = symbolize(s, &info, timeout_ms, &stats, e);
+        rc = symbolize(c, &info, &stats, e);
     }
     if (rc == 0) {
         rc = readers_get(readers, info.id, &q, &info, e);
@@ -83,12 +96,12 @@ int method_symbolize(struct call *c, struct readers *readers, json_t **document,
     }
     json_t *run = query_run(q);
     json_object_set_new(run, "id", json_integer(info.id));
-    json_t *data = json_pack("{s:b,s:b,s:I,s:I,s:I,s:I,s:I,s:f}", "is_live", is_live, "is_complete",
-                             is_live ? 0 : stats.is_complete, "n_binaries",
-                             (json_int_t)stats.n_binaries, "n_missing", (json_int_t)stats.n_missing,
-                             "n_symbols_named", (json_int_t)stats.n_symbols_named, "n_frames",
-                             (json_int_t)stats.n_frames, "n_lines", (json_int_t)stats.n_lines,
-                             "elapsed_ms", (double)(clock_monotonic_ns() - start_ns) / 1e6);
+    json_t *data = json_pack(
+        "{s:b,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:f}", "is_live", is_live, "is_complete",
+        is_live ? 0 : stats.is_complete, "n_binaries", (json_int_t)stats.n_binaries, "n_missing",
+        (json_int_t)stats.n_missing, "n_symbols_named", (json_int_t)stats.n_symbols_named,
+        "n_frames", (json_int_t)stats.n_frames, "n_lines", (json_int_t)stats.n_lines, "n_code",
+        (json_int_t)stats.n_code, "elapsed_ms", (double)(clock_monotonic_ns() - start_ns) / 1e6);
     *document = document_new(c->method->schema, run, data, query_quality(q), NULL);
     return 0;
 }

@@ -4,6 +4,7 @@
 
 #include "base/fd.h"
 #include "schema/db.h"
+#include "ingest/debuginfod.h"
 #include "server/handlers.h"
 #include "server/readers.h"
 #include "server/server.h"
@@ -106,6 +107,28 @@ static json_t *process_member(struct server *s)
                      (json_int_t)server_n_waiting(s));
 }
 
+/* What the debuginfod servers are asked for, and how that went; null: none is named. */
+static json_t *debuginfod_member(struct server *s)
+{
+    struct debuginfod_status d;
+    if (!debuginfod_has_urls()) {
+        return json_null();
+    }
+    debuginfod_servers_status(s->servers, &d);
+    json_t *download = json_null();
+    if (d.build_id[0]) {
+        download = json_pack("{s:o,s:o,s:I,s:I,s:I}", "build_id", json_clean_string(d.build_id),
+                             "path", json_clean_string(d.path), "elapsed_ns",
+                             (json_int_t)d.elapsed_ns, "n_done_bytes", (json_int_t)d.n_done_bytes,
+                             "n_all_bytes", (json_int_t)d.n_all_bytes);
+    }
+    return json_pack("{s:o,s:I,s:I,s:I,s:I,s:I,s:o}", "download", download, "n_found",
+                     (json_int_t)d.n_found, "n_not_found", (json_int_t)d.n_not_found, "n_failed",
+                     (json_int_t)d.n_failed, "n_skipped", (json_int_t)d.n_skipped, "resting_ns",
+                     (json_int_t)d.resting_ns, "last_failure",
+                     d.last_failure[0] ? json_clean_string(d.last_failure) : json_null());
+}
+
 /* Members that only the active run has. */
 static void add_live_members(struct server *s, const struct run_info *info, json_t *data)
 {
@@ -143,6 +166,7 @@ int method_diagnostics(struct call *c, struct readers *readers, json_t **documen
                                   "wal_bytes", (json_int_t)db_wal_bytes(info.path)));
     json_object_set_new(data, "process", process_member(s));
     json_object_set_new(data, "saves", server_saves(s));
+    json_object_set_new(data, "debuginfod", debuginfod_member(s));
     return 0;
 }
 

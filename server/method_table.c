@@ -78,8 +78,8 @@ static const struct parameter save_parameters[] = {
 
 static const struct parameter symbolize_parameters[] = {
     RUN_PARAMETER,
-    {"timeout_ms", "integer", "ms", "wait this long for debuginfod servers; default 60000", false,
-     1, 3600000},
+    {"timeout_ms", "integer", "ms", "look this long, debuginfod servers included; default 60000",
+     false, 1, 3600000},
     {.name = NULL},
 };
 

@@ -88,6 +88,7 @@ static int open_ingest(struct recording *r, const struct recording_options *o, s
         .path = o->path,
         .kallsyms_fd = kallsyms_fd,
         .with_debug_info = wants_debug_info(),
+        .servers = o->servers,
         .max_bytes = o->max_bytes,
         .committed = o->committed,
         .ctx = o->ctx,

@@ -17,9 +17,10 @@
 
 struct recording_options {
     int64_t id;
-    const char *path;    /* of the run file; must not exist */
-    int64_t max_bytes;   /* bound for that file */
-    const char *command; /* for people; "" if not known: read from the target */
+    const char *path;                   /* of the run file; must not exist */
+    int64_t max_bytes;                  /* bound for that file */
+    struct debuginfod_servers *servers; /* borrowed */
+    const char *command;                /* for people; "" if not known: read from the target */
     struct capture_options capture;
     /* As in ingest.h: called on the ingest thread after each commit. */
     void (*committed)(void *ctx, bool is_end);

@@ -350,6 +350,7 @@ int registry_start(struct registry *r, const struct capture_options *capture, co
         .path = path,
         /* Less than all of it, so that the run does not have to go itself once it has stopped. */
         .max_bytes = r->max_bytes / 4 * 3,
+        .servers = r->options.servers,
         .command = command,
         .capture = *capture,
         .committed = committed,

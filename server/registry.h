@@ -33,8 +33,9 @@ struct run_info {
 };
 
 struct registry_options {
-    struct datadir *datadir; /* borrowed, must outlive the registry */
-    int64_t max_bytes;       /* bound over all runs; 0: a quarter of RAM */
+    struct datadir *datadir;            /* borrowed, must outlive the registry */
+    struct debuginfod_servers *servers; /* borrowed, the same */
+    int64_t max_bytes;                  /* bound over all runs; 0: a quarter of RAM */
     /* Called on any thread after data or runs changed; must be quick. */
     void (*changed)(void *ctx);
     /* Called on any thread when readers should let go of runs. */

@@ -1,4 +1,5 @@
 /* server.c - see server.h. */
+#include "ingest/debuginfod.h"
 #include "server/server.h"
 
 #include <pthread.h>
@@ -64,8 +65,10 @@ int server_open(struct server *s, int64_t max_bytes, void (*wake)(void *ctx), vo
     if (rc) {
         return rc;
     }
+    s->servers = debuginfod_servers_new();
     struct registry_options options = {
         .datadir = &s->datadir,
+        .servers = s->servers,
         .max_bytes = max_bytes,
         .changed = on_changed,
         .refresh = on_refresh,
@@ -73,6 +76,7 @@ int server_open(struct server *s, int64_t max_bytes, void (*wake)(void *ctx), vo
     };
     rc = registry_open(&s->registry, &options, e);
     if (rc) {
+        debuginfod_servers_free(s->servers);
         datadir_close(&s->datadir);
         return rc;
     }
@@ -158,6 +162,7 @@ void server_close(struct server *s)
     methods_free(s->methods);
     pthread_mutex_destroy(&s->calls->lock);
     free(s->calls);
+    debuginfod_servers_free(s->servers);
     datadir_close(&s->datadir);
 }
 
@@ -219,6 +224,14 @@ static const char *end_reason(const struct call *c)
     return c->is_cancelled               ? "the client is gone"
            : c->server->calls->is_ending ? "the server is shutting down"
                                          : NULL;
+}
+
+bool call_is_over(struct call *c)
+{
+    pthread_mutex_lock(&c->server->calls->lock);
+    bool is_over = end_reason(c) != NULL;
+    pthread_mutex_unlock(&c->server->calls->lock);
+    return is_over;
 }
 
 int call_reads(struct call *c, struct query *q, struct err *e)

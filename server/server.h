@@ -20,6 +20,7 @@
 #include "server/outbox.h"
 #include "server/registry.h"
 
+struct debuginfod_servers;
 struct watch;
 struct jobs;
 struct query;
@@ -39,7 +40,8 @@ struct server {
     struct outbox *outbox;
     struct server_addresses addresses;
     pthread_mutex_t symbolize_lock; /* one run at a time */
-    int64_t start_ns;               /* CLOCK_MONOTONIC */
+    struct debuginfod_servers *servers;
+    int64_t start_ns; /* CLOCK_MONOTONIC */
     struct calls *calls;
 };
 
@@ -77,6 +79,8 @@ size_t server_n_waiting(const struct server *s);
 
 /* Whether nobody waits for the answer any more. */
 bool call_is_cancelled(struct call *c);
+/* The same, or the server ends. */
+bool call_is_over(struct call *c);
 /* Says what the call is about to read from, so that it can be stopped when its client leaves or the
  * server ends. It holds until the handler returns. Errors: STAX_ECANCELLED: that has happened. */
 int call_reads(struct call *c, struct query *q, struct err *e);

@@ -150,6 +150,33 @@ restart
 stax record -- "$dir/main" 2 >/dev/null 2>&1
 check "mini debug info names local functions" is_named gnu_debugdata
 
+# The package whose debug package would help is a fact of the run, and of an archive.
+if [[ -d /var/lib/dpkg/info ]]; then
+    owner=$(grep -lE "^(/usr)?/lib/[^/]*/libc\\.so\\.6$" /var/lib/dpkg/info/*.list | head -1)
+    owner=$(basename "${owner%.list}")
+    cat >"$dir/libc.c" <<'C'
+#include <stdlib.h>
+#include <time.h>
+static int order(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
+int main(void)
+{
+    static int numbers[100000];
+    time_t end = time(NULL) + 2;
+    while (time(NULL) < end) {
+        for (int i = 0; i < 100000; i++) numbers[i] = rand();
+        qsort(numbers, 100000, sizeof(int), order);
+    }
+    return 0;
+}
+C
+    restart
+    gcc -O2 -g -o "$dir/libc" "$dir/libc.c" && STAX_DEBUG_DIRS=$TMP/nothing stax record -- "$dir/libc" >/dev/null 2>&1
+    check_json "the package of a file is known" <(stax sql --json "SELECT package FROM binary WHERE name = 'libc.so.6' OR name LIKE 'libc-%'") \
+        '.data.rows == [[$p]]' --arg p "${owner%%:*}"
+    check_json "... and diagnose names its debug package" <(stax diagnose symbols --json) \
+        '[.data.binaries[] | select(.binary | test("libc")) | .help | test("package " + $p + "-dbg")] | length > 0 and all' --arg p "${owner%%:*}"
+fi
+
 # A debuginfod server, on loopback.
 if command -v debuginfod >/dev/null; then
     strip_as libhot.full.so
@@ -218,4 +245,22 @@ check "... and they are some" test "$(wc -l <"$TMP/ours")" -gt 20
 check_json "nothing changed by adding names" <(stax sql --json \
     "SELECT (SELECT sum(self_on_cpu_ns) FROM call_tree) = on_cpu_ns AND n_samples = (SELECT count(*) FROM sample) FROM run") \
     '.data.rows == [[1]]'
+
+# An archive without code and source gets those of what is named now where the files are here, and no text of any other file.
+stax save "$TMP/bare.stax" >/dev/null
+"$PYTHON" - "$TMP/bare.stax" <<'PY'
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+for table in "code", "source_line", "frame_line":
+    db.execute(f"DELETE FROM {table}")
+frame, symbol = db.execute("SELECT f.id, f.symbol FROM frame AS f JOIN frame_sum AS t ON t.frame = f.id JOIN binary AS b ON b.id = f.binary WHERE b.name = '[kernel]' OR b.kind = 'vdso' OR b.name LIKE 'libc%' OR b.name LIKE 'ld-%' LIMIT 1").fetchone()
+db.execute("INSERT INTO frame_line VALUES (?, 0, ?, '/etc/passwd', 1)", (frame, symbol))
+db.commit()
+PY
+check_json "symbolize adds code to an archive" <(stax symbolize --run "$TMP/bare.stax" --json) '.data.n_code > 0 and .data.n_lines > 0'
+check_json "... and source" <(stax sql --run "$TMP/bare.stax" --json "SELECT count(*) FROM source_line WHERE file LIKE '%inlines.cpp'") \
+    '.data.rows[0][0] > 3'
+check_json "... but not of files that only the archive names" <(stax sql --run "$TMP/bare.stax" --json \
+    "SELECT (SELECT count(*) FROM frame_line WHERE file = '/etc/passwd'), (SELECT count(*) FROM source_line WHERE file LIKE '%passwd%')") \
+    '.data.rows == [[1, 0]]'
 finish

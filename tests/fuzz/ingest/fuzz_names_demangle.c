@@ -16,15 +16,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
     if (!n_bytes) {
         return 0;
     }
-    static const char *const prefixes[] = {"", "_Z", "_R", "_ZN"};
+    static const char *const prefixes[] = {"",   "_Z",     "_R",   "_ZN",
+                                           "_D", "_D3app", "caml", "camlA__"};
     struct buf name = {0};
-    buf_addstr(&name, prefixes[data[0] & 3]);
+    buf_addstr(&name, prefixes[data[0] & 7]);
     char *unit = mem_strndup((const char *)data + 1, n_bytes - 1);
-    for (unsigned i = 0; i < 1 + (data[0] >> 2) && name.len < 20000; i++) {
+    for (unsigned i = 0; i < 1 + (data[0] >> 3) && name.len < 20000; i++) {
         buf_addstr(&name, unit);
     }
     struct buf out = {0};
-    names_demangle(&out, buf_str(&name));
+    const char *language = names_language(buf_str(&name));
+    names_demangle(&out, buf_str(&name), data[0] & 128 ? "go" : language);
     if (out.len > (256 << 10) + 4 * name.len) {
         abort();
     }

@@ -90,7 +90,7 @@ static size_t print_ours(const char *file, const char *list, const char *to)
         for (size_t i = 0; i < n; i++) {
             struct buf name = {0};
             if (rows[i].function) {
-                names_demangle(&name, text.data + rows[i].function);
+                names_demangle(&name, text.data + rows[i].function, rows[i].language);
             }
             fprintf(out, "%s %s:%u\n", i + 1 < n ? buf_str(&name) : "-", text.data + rows[i].file,
                     rows[i].line);

@@ -371,6 +371,73 @@ static void test_huge_claims(void **state)
     names_close(n);
 }
 
+/* The start of the function that the symbol at a place belongs to; 0: it is one itself. */
+static uint64_t whole_at(struct names *n, uint64_t at)
+{
+    struct names_symbol part, whole;
+    assert_true(names_find(n, TEXT + at, &part));
+    return names_find_whole(n, &part, &whole) ? whole.start - TEXT : 0;
+}
+
+static void test_parts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        uint64_t whole; /* 0: itself */
+    } symbols[] = {
+        {"foo.cold", 0x120},
+        {"bar.isra.0", 0},
+        {"foo", 0},
+        {"foo.part.0.cold", 0x120},
+        {"bar.isra.0.cold", 0x110}, /* there is no bar */
+        {"sta", 0},
+        {"sta", 0},
+        {"sta.cold", 0}, /* of which of them? */
+        {"twin.part.0", 0},
+        {"twin.part.0", 0}, /* of two files */
+        {"p.lto_priv.0", 0},
+        {"p.lto_priv.1", 0}, /* two functions */
+        {"p.lto_priv.1.cold", 0x1b0},
+        {"a.colder", 0},
+        {"z", 0},
+    };
+    enum { N = sizeof(symbols) / sizeof(symbols[0]) };
+    struct image m;
+    image_init(&m);
+    for (size_t i = 0; i < N; i++) {
+        add_symbol(&m, symbols[i].name, STB_LOCAL, STT_FUNC, 0x100 + 0x10 * i, 0x10);
+    }
+    struct names *n = open_image(&m);
+    for (size_t i = 0; i < N; i++) {
+        assert_int_equal(whole_at(n, 0x100 + 0x10 * i), symbols[i].whole);
+    }
+    names_close(n);
+}
+
+/* What the Go linker made has no parts: main.cold is a function of package main. */
+static void test_go_has_no_parts(void **state)
+{
+    (void)state;
+    struct image m;
+    image_init(&m);
+    add_symbol(&m, "main", STB_GLOBAL, STT_FUNC, 0x100, 0x10);
+    add_symbol(&m, "main.cold", STB_GLOBAL, STT_FUNC, 0x110, 0x10);
+    size_t at = m.sections[S_STRTAB].sh_size;
+    memcpy(m.strings + at, ".go.buildinfo", 14);
+    m.sections[S_STRTAB].sh_size += 14;
+    m.sections[S_DATA].sh_name = (uint32_t)at;
+    m.header.e_shstrndx = S_STRTAB;
+    struct names *n = open_image(&m);
+    struct names_symbol s;
+    assert_int_equal(whole_at(n, 0x110), 0);
+    assert_true(names_find(n, TEXT + 0x110, &s));
+    assert_string_equal(s.language, "go");
+    assert_true(names_find(n, TEXT + 0x100, &s));
+    assert_string_equal(s.language, "");
+    names_close(n);
+}
+
 static void test_vdso(void **state)
 {
     (void)state;
@@ -404,6 +471,8 @@ int main(void)
         cmocka_unit_test(test_damage),
         cmocka_unit_test(test_hostile_strings),
         cmocka_unit_test(test_huge_claims),
+        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_go_has_no_parts),
         cmocka_unit_test(test_vdso),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

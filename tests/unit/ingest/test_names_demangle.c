@@ -7,12 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "ingest/names.h"
 
 static void expect(const char *linkage_name, const char *readable)
 {
     struct buf out = {0};
-    names_demangle(&out, linkage_name);
+    names_demangle(&out, linkage_name, names_language(linkage_name));
     assert_string_equal(buf_str(&out), readable);
     buf_free(&out);
 }
@@ -51,8 +52,8 @@ static void test_cplus(void **state)
     expect("_ZN3FooC1Ev", "Foo::Foo()");
     expect("_ZN3FooD0Ev", "Foo::~Foo()");
     expect("_ZZ4mainENKUliE_clEi", "main::{lambda(int)#1}::operator()(int) const");
-    expect("_ZN3fooEv.cold", "foo() [clone .cold]");
-    expect("_Z3fooi.constprop.0.isra.0", "foo(int) [clone .constprop.0] [clone .isra.0]");
+    expect("_ZN3fooEv.cold", "foo()");
+    expect("_Z3fooi.constprop.0.isra.0", "foo(int)");
     expect("_ZTV3Foo", "vtable for Foo");
     expect("_ZplRK1AS1_", "operator+(A const&, A const&)");
     expect("_ZN1AcviEv", "A::operator int()");
@@ -62,6 +63,121 @@ static void test_cplus(void **state)
            "std::shared_ptr<std::enable_if<!is_array<a>::value, a>::type> std::make_shared<a>()");
     expect("_Z1fIiEDTcl1gsr1AE1xEET_", "decltype (g(A::x)) f<int>(int)");
     expect("_Z1fIiEDTcl1gsr1A1xEET_", "decltype (g(A::x)) f<int>(int)");
+}
+
+static void test_suffixes(void **state)
+{
+    (void)state;
+    expect("foo.cold", "foo");
+    expect("foo.part.0", "foo");
+    expect("foo.part.12.cold", "foo");
+    expect("foo.isra.0.constprop.1.lto_priv.3", "foo");
+    expect("foo.llvm.1234567890", "foo");
+    expect("_ZN4core3fmt5write17h0123456789abcdefE.llvm.42", "core::fmt::write");
+    /* Functions of their own. */
+    expect("foo._omp_fn.0", "foo._omp_fn.0");
+    expect("foo.avx2.1", "foo.avx2.1");
+    expect("foo.", "foo.");
+    expect("foo.0", "foo.0");
+    expect(".cold", ".cold");
+    expect("foo.colder", "foo.colder");
+    expect("part.0", "part.0");
+}
+
+static void expect_language(const char *linkage_name, const char *language)
+{
+    assert_string_equal(names_language(linkage_name), language);
+}
+
+static void test_languages(void **state)
+{
+    (void)state;
+    expect_language("main", "");
+    expect_language("_ZN3foo3barEi", "c++");
+    expect_language("_ZN3foo3barEi.cold", "c++");
+    expect_language("_ZN4core3fmt5write17h0123456789abcdefE", "rust");
+    expect_language("_ZN4core3fmt5write17h0123456789abcdefE.llvm.42", "rust");
+    expect_language("_ZN1a17h0123456789abcdegE", "c++");
+    expect_language("_RNvC6_123foo3bar", "rust");
+    expect_language("_Rest", "");
+    expect_language("_D3std5stdio7writelnFZv", "d");
+    expect_language("_Dmain", "");
+    expect_language("camlStdlib__List__iter_507", "ocaml");
+    expect_language("caml_alloc", "");
+    expect_language("$s4main3fooyyF", "swift");
+    assert_string_equal(names_language_of_word("c++"), "c++");
+    assert_string_equal(names_language_of_word("klingon"), "");
+}
+
+static void test_d(void **state)
+{
+    (void)state;
+    expect("_D8demangle4testFZv", "demangle.test()");
+    expect("_D8demangle4testFiZv.part.0", "demangle.test(int)");
+    expect("_D3app3FooQeFZv", "app.Foo.Foo()");
+    expect("_D", "_D");
+    expect("_D3", "_D3");
+    expect("_D99999999999999999999999", "_D99999999999999999999999");
+}
+
+static void test_ocaml(void **state)
+{
+    (void)state;
+    expect("camlStdlib__List__iter_507", "Stdlib.List.iter");
+    expect("camlStdlib__List.iter_507", "Stdlib.List.iter");
+    expect("camlFoo__fun_1234", "Foo.fun");
+    expect("camlFoo__entry", "Foo.entry");
+    expect("camlFoo__$2b$2b_12", "Foo.++");
+    expect("camlFoo__a__b'_3", "Foo.a.b'");
+    expect("caml_main", "caml_main");
+    expect("camlFoo", "camlFoo");
+}
+
+static void expect_go(const char *linkage_name, const char *readable)
+{
+    struct buf out = {0};
+    names_demangle(&out, linkage_name, "go");
+    assert_string_equal(buf_str(&out), readable);
+    buf_free(&out);
+}
+
+/* Readable as they are, and what looks like a suffix is a name. */
+static void test_go(void **state)
+{
+    (void)state;
+    expect_go("main.(*T).Method", "main.(*T).Method");
+    expect_go("runtime.mallocgc", "runtime.mallocgc");
+    expect_go("main.cold", "main.cold");
+    expect_go("main.Map[go.shape.int,go.shape.struct { a int }]",
+              "main.Map[go.shape.int,go.shape.struct { a int }]");
+    expect_go("gopkg.in/yaml%2ev3.Unmarshal", "gopkg.in/yaml.v3.Unmarshal");
+    expect_go("main.a\xc2\xb7"
+              "b",
+              "main.a\xc2\xb7"
+              "b");
+    expect_go("main.%zz%1", "main.%zz%1");
+    expect_go("main.%0a", "main.%0a");
+    expect_go("m@v", "m@v");
+}
+
+/* Each reference names a type that refers twice to the one before: 2^n times the text. */
+static void test_d_that_explodes(void **state)
+{
+    (void)state;
+    struct buf name = {0};
+    buf_addstr(&name, "_D1aFS3fooZv");
+    for (int i = 0; i < 30; i++) {
+        buf_addstr(&name, "FQkQmZv");
+    }
+    for (size_t n = 1; n < name.len; n++) {
+        char *part = mem_strndup(name.data, n);
+        struct buf out = {0};
+        names_demangle(&out, part, "d");
+        assert_true(out.len <= 64 << 10);
+        buf_free(&out);
+        free(part);
+    }
+    buf_free(&name);
 }
 
 static void test_rust(void **state)
@@ -111,7 +227,7 @@ static void test_long_real_names(void **state)
     free(name);
     name = repeat("_Z1f", "3fooS_", 400, "");
     struct buf out = {0};
-    names_demangle(&out, name);
+    names_demangle(&out, name, names_language(name));
     assert_non_null(strstr(buf_str(&out), "f(foo, foo, foo"));
     assert_true(out.len > 800 * 4);
     buf_free(&out);
@@ -206,6 +322,12 @@ int main(void)
         cmocka_unit_test(test_versions),
         cmocka_unit_test(test_cplus),
         cmocka_unit_test(test_rust),
+        cmocka_unit_test(test_suffixes),
+        cmocka_unit_test(test_languages),
+        cmocka_unit_test(test_d),
+        cmocka_unit_test(test_ocaml),
+        cmocka_unit_test(test_go),
+        cmocka_unit_test(test_d_that_explodes),
         cmocka_unit_test(test_long_real_names),
         cmocka_unit_test(test_deep_recursion),
         cmocka_unit_test(test_exponential_text),

@@ -347,7 +347,7 @@ static void test_cplus_program(void **state)
         struct names_symbol s;
         struct buf text = {0};
         if (names_find(n, t.items[i].start, &s) && s.linkage_name) {
-            names_demangle(&text, s.linkage_name);
+            names_demangle(&text, s.linkage_name, s.language);
         }
         n_seen += strncmp(buf_str(&text), "app::run(std::vector<int", 24) == 0;
         n_seen += strcmp(t.items[i].name, "bare") == 0 && strcmp(buf_str(&text), "bare") == 0;

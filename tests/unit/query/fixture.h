@@ -39,8 +39,9 @@ static const struct sql_block fixture_sql[] = {
     {"ability", "INSERT OR IGNORE INTO ability VALUES ('kernel_stacks', 1, '', '')"},
     {"loss", "INSERT INTO loss VALUES (NULL, 5000000000, NULL, ?2, ?1)"},
     {"binary", "INSERT OR IGNORE INTO binary VALUES"
-               " (?1, '/usr/bin/' || ?2, ?2, ?3, NULL, 1, 'symtab', NULL)"},
-    {"symbol", "INSERT OR IGNORE INTO symbol VALUES (?1, ?2, ?3, NULL, ?4, ?5, 256, 'symtab')"},
+               " (?1, '/usr/bin/' || ?2, ?2, ?3, NULL, 1, 'symtab', NULL, NULL)"},
+    {"symbol",
+     "INSERT OR IGNORE INTO symbol VALUES (?1, ?2, ?3, NULL, ?4, ?5, 256, 'symtab', 'c', NULL)"},
     {"frame", "INSERT OR IGNORE INTO frame VALUES (?1, ?2, ?3, ?4)"},
     {"process", "INSERT OR IGNORE INTO process VALUES"
                 " (?1, ?2, iif(?1 = 1, NULL, 1), ?3, ?3, 5000000000, NULL)"},

@@ -13,18 +13,18 @@ INSERT INTO thread VALUES
     (1, 1, 100, 'app', 1, 1000000000, NULL),
     (2, 1, 101, 'worker', 0, 1001000000, 1011000000);
 INSERT INTO binary VALUES
-    (1, '/opt/app', 'app', 'main', 'abcd', 1, 'symtab', NULL),
-    (2, '/lib/libc.so.6', 'libc.so.6', 'shared', NULL, 1, 'dynsym', 'stripped'),
-    (3, '[marker]', '[marker]', 'marker', NULL, 1, 'none', NULL);
+    (1, '/opt/app', 'app', 'main', 'abcd', 1, 'symtab', NULL, NULL),
+    (2, '/lib/libc.so.6', 'libc.so.6', 'shared', NULL, 1, 'dynsym', 'stripped', NULL),
+    (3, '[marker]', '[marker]', 'marker', NULL, 1, 'none', NULL, NULL);
 INSERT INTO mapping VALUES
     (1, 1000000000, 1, 4194304, 4096, 0, 1),
     (2, 1000000000, 1, 8388608, 65536, 4096, 2);
 INSERT INTO symbol VALUES
-    (1, 'process', 'app', NULL, NULL, NULL, NULL, 'none'),
-    (2, 'function', 'main', NULL, 1, 256, 64, 'symtab'),
-    (3, 'function', 'work', NULL, 1, 512, 64, 'symtab'),
-    (4, 'function', 'memcpy', NULL, 2, 4096, 128, 'dynsym'),
-    (5, 'unnamed', 'libc.so.6+0x9000', NULL, 2, 36864, 0, 'none');
+    (1, 'process', 'app', NULL, NULL, NULL, NULL, 'none', '', NULL),
+    (2, 'function', 'main', NULL, 1, 256, 64, 'symtab', 'c', NULL),
+    (3, 'function', 'work', NULL, 1, 512, 64, 'symtab', 'c', NULL),
+    (4, 'function', 'memcpy', NULL, 2, 4096, 128, 'dynsym', '', NULL),
+    (5, 'unnamed', 'libc.so.6+0x9000', NULL, 2, 36864, 0, 'none', '', NULL);
 INSERT INTO frame VALUES (1, 3, 0, 1), (2, 1, 266, 2), (3, 1, 530, 3), (4, 2, 4100, 4), (5, 2, 36864, 5), (6, 1, 260, 2);
 INSERT INTO callsite VALUES (1, 0, 1, 0, 1), (2, 1, 2, 1, 2), (3, 2, 3, 2, 3);
 INSERT INTO call_tree VALUES

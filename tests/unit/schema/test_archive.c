@@ -309,7 +309,7 @@ static void test_foreign_things(void **state)
          "differ at thread.x"},
         {"DROP TABLE folded_wakeup", STAX_ECORRUPT, "differ at folded_wakeup"},
         {"CREATE TABLE \"x\x1b[31m\" (a)", STAX_ECORRUPT, "x\\x1b"},
-        {"PRAGMA user_version = 4", STAX_EVERSION, "newer stax"},
+        {"PRAGMA user_version = 5", STAX_EVERSION, "newer stax"},
         {"PRAGMA user_version = 0", STAX_EVERSION, "cannot read"},
         {"PRAGMA user_version = -3", STAX_ECORRUPT, "not a stax run"},
         {"PRAGMA application_id = 1", STAX_ECORRUPT, "not a stax run"},
@@ -448,6 +448,21 @@ static void make_older(struct fixture *f, const char *path)
             "NULL, unit TEXT NOT NULL) STRICT;"
             "DROP VIEW v_wakers; DROP VIEW v_wakeups; DROP TABLE folded_wakeup;"
             "DROP TABLE stack_end;"
+            /* DROP COLUMN stumbles over commas in comments */
+            "PRAGMA legacy_alter_table = ON;"
+            "CREATE TABLE old_symbol (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT "
+            "NULL, linkage_name TEXT, binary INTEGER, rel_address INTEGER, size INTEGER, source "
+            "TEXT NOT NULL) STRICT;"
+            "INSERT INTO old_symbol SELECT id, kind, name, linkage_name, binary, rel_address, "
+            "size, source FROM symbol;"
+            "DROP TABLE symbol; ALTER TABLE old_symbol RENAME TO symbol;"
+            "CREATE TABLE old_binary (id INTEGER PRIMARY KEY, path TEXT NOT NULL, name TEXT NOT "
+            "NULL, kind TEXT NOT NULL, build_id TEXT, has_addresses INTEGER NOT NULL, names_from "
+            "TEXT NOT NULL, note TEXT) STRICT;"
+            "INSERT INTO old_binary SELECT id, path, name, kind, build_id, has_addresses, "
+            "names_from, note FROM binary;"
+            "DROP TABLE binary; ALTER TABLE old_binary RENAME TO binary;"
+            "PRAGMA legacy_alter_table = OFF;"
             "ALTER TABLE run DROP COLUMN has_off_cpu;"
             "ALTER TABLE thread_state DROP COLUMN reason_from;"
             "ALTER TABLE call_tree DROP COLUMN n_self_waits;"
@@ -471,6 +486,8 @@ static void test_older_file_is_migrated(void **state)
     char *path = in(f, "older.stax");
     static const struct sql_block sums = {"sums", "SELECT sum(total_off_cpu_ns) FROM call_tree"};
     static const struct sql_block top = {"top", "SELECT name FROM v_top LIMIT 1"};
+    static const struct sql_block names = {
+        "names", "SELECT count(*) FROM symbol WHERE language = '' AND whole IS NULL"};
     struct db *db = NULL;
     struct err e = {0};
     bool is_migrated = false;
@@ -487,6 +504,10 @@ static void test_older_file_is_migrated(void **state)
     s = db_stmt(db, &top);
     assert_true(stmt_next(s));
     assert_string_equal(stmt_text(s, 0), "memcpy");
+    stmt_reset(s);
+    s = db_stmt(db, &names);
+    assert_true(stmt_next(s));
+    assert_int_equal(stmt_int(s, 0), 5);
     db_close(db);
     assert_int_equal(db_file_bytes(path), size); /* the original is as it was */
     assert_rows(path, "PRAGMA user_version", "1\n");
@@ -528,8 +549,10 @@ static void test_migrations_that_fail(void **state)
     static const struct migration_step wrong_sql[] = {
         {2, "CREATE TABLE run (a); PRAGMA user_version = 2"}, {0, NULL}};
     static const struct migration_step no_version[] = {{2, "SELECT 1"}, {0, NULL}};
-    static const struct migration_step unfinished[] = {
-        {2, "PRAGMA user_version = 2"}, {3, "PRAGMA user_version = 3"}, {0, NULL}};
+    static const struct migration_step unfinished[] = {{2, "PRAGMA user_version = 2"},
+                                                       {3, "PRAGMA user_version = 3"},
+                                                       {4, "PRAGMA user_version = 4"},
+                                                       {0, NULL}};
     static const struct migration_step gap[] = {{3, "PRAGMA user_version = 3"}, {0, NULL}};
     static const struct {
         const struct migration_step *steps;
@@ -560,9 +583,9 @@ static void test_steps_run_in_order(void **state)
 {
     struct fixture *f = *state;
     static const struct migration_step steps[] = {
-        {3, "SELECT raise_an_error"},
-        {4, "CREATE TABLE note (text TEXT) STRICT; PRAGMA user_version = 4"},
-        {5, "INSERT INTO note VALUES ('five'); PRAGMA user_version = 5"},
+        {4, "SELECT raise_an_error"},
+        {5, "CREATE TABLE note (text TEXT) STRICT; PRAGMA user_version = 5"},
+        {6, "INSERT INTO note VALUES ('six'); PRAGMA user_version = 6"},
         {0, NULL}};
     char *path = saved(f);
     struct err e = {0};
@@ -570,8 +593,8 @@ static void test_steps_run_in_order(void **state)
         fail_msg("%s", e.msg);
     }
     assert_int_equal(migrate(path, steps, &e), 0);
-    assert_rows(path, "SELECT text FROM note", "five\n");
-    assert_rows(path, "PRAGMA user_version", "5\n");
+    assert_rows(path, "SELECT text FROM note", "six\n");
+    assert_rows(path, "PRAGMA user_version", "6\n");
     assert_rows(path, "SELECT count(*) FROM v_top", "4\n");
     free(path);
 }

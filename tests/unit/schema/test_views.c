@@ -97,8 +97,9 @@ static void test_waits(void **state)
     run_sql(
         f->run,
         "INSERT INTO binary VALUES"
-        " (4, '[kernel]', '[kernel]', 'kernel', NULL, 1, 'kallsyms', NULL);"
-        "INSERT INTO symbol VALUES (6, 'function', 'futex_wait', NULL, 4, 64, 64, 'kallsyms');"
+        " (4, '[kernel]', '[kernel]', 'kernel', NULL, 1, 'kallsyms', NULL, NULL);"
+        "INSERT INTO symbol VALUES (6, 'function', 'futex_wait', NULL, 4, 64, 64, 'kallsyms', 'c', "
+        "NULL);"
         "INSERT INTO frame VALUES (7, 4, 70, 6);"
         "INSERT INTO callsite VALUES (4, 3, 7, 3, 6);"
         "INSERT INTO thread_state VALUES"
