@@ -191,6 +191,7 @@ static void look_for_all(struct symbolize *s)
     debuginfod_close(servers);
 }
 
+/* Names and what follows from them, or neither. */
 static int write_all(struct symbolize *s, struct err *e)
 {
     s->stats->n_symbols_named = (int64_t)s->intern.n_renames;
@@ -201,12 +202,16 @@ static int write_all(struct symbolize *s, struct err *e)
     if (s->stats->is_complete) {
         stmt_run(db_stmt(s->store.db, &sql_drop_lack_of_names));
     }
-    db_commit(s->store.db);
-    int rc = db_status(s->store.db, e);
+    int rc = ingest_rebuild_names(s->store.db, e);
+    if (rc == 0) {
+        db_commit(s->store.db);
+        rc = db_status(s->store.db, e);
+    }
     if (rc) {
         db_clear_error(s->store.db);
         db_rollback(s->store.db);
     }
+    db_checkpoint(s->store.db, true);
     return rc;
 }
 
@@ -249,5 +254,5 @@ int ingest_symbolize(const char *path, int timeout_ms, struct symbolize_stats *s
     store_fini(&s.store);
     binaries_fini(&s.binaries);
     intern_free(&s.intern);
-    return rc ? rc : ingest_rebuild_names(path, e);
+    return rc;
 }

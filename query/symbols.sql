@@ -16,11 +16,12 @@ ORDER BY s.id;
 --@ symbol_by_id
 -- What the views print of a symbol.
 -- :symbol INTEGER  symbol.id
--- => name, kind, binary
+-- => name, kind, binary, is_inlined (wherever it stands)
 SELECT
     s.name AS name,
     s.kind AS kind,
-    b.name AS binary
+    b.name AS binary,
+    s.source = 'dwarf' AS is_inlined
 FROM symbol AS s
 LEFT JOIN binary AS b ON b.id = s.binary
 WHERE s.id = :symbol;
