@@ -26,7 +26,11 @@ static void late_names_equal_rebuilt(void **state)
         struct world w;
         open_run(&w, seed, 0);
         w.has_late_names = true;
-        play(&w, 200 * seed);
+        play(&w, 100 * seed);
+        if (seed % 4 == 0) { /* as when fine stacks are too many: something may be waiting */
+            intern_freeze(&w.in->intern);
+        }
+        play(&w, 100 * seed);
         end_counters(&w);
         assert_int_equal(ingest_finish(w.in, "stopped", w.ts, NULL), 0);
         ingest_close(w.in);
@@ -47,7 +51,7 @@ static void late_names_equal_rebuilt(void **state)
         free(symbols_anew);
         remove_run(&w);
     }
-    assert_true(n_relayouts > 50);
+    assert_true(n_relayouts > 40);
 }
 
 /* After rows were dropped the tree stays as it is, the frames too: views of any kind agree. */
@@ -57,7 +61,7 @@ static void names_after_dropped_rows_move_nothing(void **state)
     struct world w;
     open_run(&w, 9, 12 << 20);
     w.n_deepest = 2;
-    for (int i = 0; i < 60; i++) {
+    for (int i = 0; i < 60 && !w.in->intern.is_frozen; i++) {
         play(&w, 4000);
         assert_int_equal(ingest_commit(w.in, NULL), 0);
     }
