@@ -66,7 +66,12 @@ static void add_counters(struct table *t, const struct counted *c, const json_t 
 
 static void add_name(struct table *t, const json_t *f)
 {
-    table_text(t, json_text_at(f, "name", "?"));
+    const char *name = json_text_at(f, "name", "?");
+    if (json_is_true(json_object_get(f, "is_inlined"))) {
+        table_textf(t, "%s (inlined)", name);
+    } else {
+        table_text(t, name);
+    }
     table_text(t, json_text_at(f, "binary", ""));
 }
 

@@ -93,11 +93,11 @@ static uint32_t special_binary(struct binaries *b, const char *name, const char 
     return id;
 }
 
-uint32_t binaries_of_process(struct binaries *b, uint32_t upid, const char *path)
+uint32_t binaries_of_process(struct binaries *b, uint64_t owner, const char *path)
 {
     struct buf identity = {0};
     bool is_new;
-    buf_addf(&identity, "process %u:%s", upid, path);
+    buf_addf(&identity, "process %" PRIu64 ":%s", owner, path);
     uint32_t id = binary_id(b, identity.data, identity.len, path, strlen(path), "jit", &is_new);
     buf_free(&identity);
     if (is_new) {

@@ -76,8 +76,9 @@ void binaries_fini(struct binaries *b);
  * address space. */
 uint32_t binaries_of_mapping(struct binaries *b, const struct event_mapping *m, uint32_t upid,
                              bool is_main);
-/* What stands for code that a process made at run time: [anon], or the file that tells of it. */
-uint32_t binaries_of_process(struct binaries *b, uint32_t upid, const char *path);
+/* What stands for code that a process made at run time: [anon], or the file that tells of it.
+ * owner: tells those of one path apart. */
+uint32_t binaries_of_process(struct binaries *b, uint64_t owner, const char *path);
 /* The binary of addresses that no mapping holds. */
 uint32_t binaries_unknown(struct binaries *b);
 

@@ -74,6 +74,7 @@ struct ingest_stats {
 };
 
 struct ingest;
+struct db;
 
 int ingest_open(struct ingest **out, const struct ingest_options *options,
                 const struct ingest_run *run, const struct ingest_ability *abilities,
@@ -100,9 +101,9 @@ void ingest_stats(struct ingest *in, struct ingest_stats *stats);
 /* Recomputes every summary of a stopped run file from its facts and names, in one transaction.
  * A run that was interrupted (state recording) becomes stopped with the given reason. */
 int ingest_rebuild(const char *path, const char *stop_reason_if_recording, struct err *e);
-/* The same after names changed: the call tree is made anew, with inlined functions as frame_line
- * has them, and run.n_renames counts. What was recorded before run.raw_from_ts keeps the tree it
- * has. */
-int ingest_rebuild_names(const char *path, struct err *e);
+/* The same after names changed, in a transaction of the caller's: the call tree is made anew, with
+ * inlined functions as frame_line has them, and run.n_renames counts. What was recorded before
+ * run.raw_from_ts keeps the tree it has. */
+int ingest_rebuild_names(struct db *db, struct err *e);
 
 #endif

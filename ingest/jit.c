@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fd.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "ingest/binaries_internal.h"
@@ -18,8 +19,9 @@
 #include "ingest/jit_table.h"
 
 enum {
-    STEP_BATCHES = 4, /* taken before a commit */
-    FORKS_MAX = 8,    /* processes whose code is looked through */
+    STEP_BATCHES = 4,      /* taken before a commit */
+    FORKS_MAX = 8,         /* processes whose code is looked through */
+    WAITING_MAX = 1 << 20, /* frames of [anon] of a process; further ones are told apart no more */
     UPPER_SHIFT = 48,
     UPPER_MAX = 0x7fff,
     TEXT_MAX = 128 << 20 /* bytes of names and lines */
@@ -27,6 +29,7 @@ enum {
 /* Frames of [anon] stand for a period each, so that code which turns out to have been replaced
  * meanwhile can be told apart: short where that costs little (callers multiply callsites), and
  * longer once no file has had news for a while. */
+static const int64_t STEP_NS = 10000000; /* for what was read, before a commit */
 static const int64_t UNIT_NS = 100000000, QUIET_NS = INT64_C(60000000000);
 enum { LEAF_UNITS = 1, CALLER_UNITS = 10, QUIET_FACTOR = 10 };
 
@@ -57,7 +60,7 @@ struct waiting {
 };
 
 struct jit_space {
-    uint32_t upid;
+    uint32_t upid, number;    /* one process has several, one after the other, when it execs */
     struct jit_space *parent; /* it was forked with the code of this one; NULL: none */
     int64_t fork_ts;
     bool has_source, has_map;
@@ -118,6 +121,7 @@ static struct jit_space *space_of(struct jit *j, struct process *p)
     }
     struct jit_space *own = mem_new(1, sizeof(*own));
     own->upid = p->upid;
+    own->number = (uint32_t)j->n_spaces + 1;
     own->parent = s;
     own->fork_ts = p->jit.fork_ts;
     own->has_source = s && s->has_source;
@@ -152,7 +156,7 @@ static int64_t period_of(const struct jit *j, const struct jit_space *s, int64_t
     int64_t unit = (ts > j->start_ts ? ts - j->start_ts : 0) / UNIT_NS;
     int64_t n = is_caller ? CALLER_UNITS : LEAF_UNITS;
     n *= ts - s->news_ts > QUIET_NS ? QUIET_FACTOR : 1;
-    return s->has_source ? unit - unit % n : -1;
+    return s->has_source && s->n_waiting < WAITING_MAX ? unit - unit % n : -1;
 }
 
 /* Distinct but for periods that are hours apart, which struct waiting tells. */
@@ -311,6 +315,14 @@ static uint32_t wait_for_load(struct jit *j, struct jit_space *s, uint64_t addre
     return w->frame;
 }
 
+/* Also a fork that mapped nothing of its own may write one. */
+static void look_for_map(struct jit *j, struct jit_space *s, struct process *p)
+{
+    if (j->follow && !s->has_map) {
+        jit_follow_map(j->follow, jit_add_source(j, p, 0, true), p->pid);
+    }
+}
+
 uint32_t jit_frame(struct jit *j, struct process *p, uint64_t address, bool is_caller,
                    bool is_mapped)
 {
@@ -318,6 +330,9 @@ uint32_t jit_frame(struct jit *j, struct process *p, uint64_t address, bool is_c
     struct jit_load *l = find(s, address, p->jit.ts, &owner);
     if (l) {
         return frame_of_load(j, owner, l, address);
+    }
+    if (is_mapped) {
+        look_for_map(j, s, p);
     }
     return is_mapped ? wait_for_load(j, s, address, p->jit.ts, is_caller) : 0;
 }
@@ -478,8 +493,8 @@ void jit_take_mapping(struct jit *j, struct process *p, const struct event_mappi
             s->news_ts = m->head.ts;
             jit_follow_dump(j->follow, jit_add_source(j, p, binary, false), fd);
         }
-    } else if (bin->is_memory && !s->has_map) {
-        jit_follow_map(j->follow, jit_add_source(j, p, 0, true), m->pid);
+    } else if (bin->is_memory) {
+        look_for_map(j, s, p);
     }
 }
 
@@ -571,7 +586,8 @@ static void note_opened(struct jit *j, struct jit_source *source, const char *pa
 {
     struct buf clean = {0};
     text_clean(&clean, path, strlen(path));
-    source->binary = binaries_of_process(j->binaries, source->space->upid, buf_str(&clean));
+    source->binary = binaries_of_process(
+        j->binaries, map_pair(source->space->number, source->space->upid), buf_str(&clean));
     source->space->has_source = true;
     source->space->news_ts = j->last_ts;
     source->space->table.version++; /* periods begin to count */
@@ -615,11 +631,14 @@ void jit_take_batch(struct jit *j, const struct jit_batch *batch)
     }
 }
 
-static bool take_all(struct jit *j, int n_max)
+/* Takes batches for some time; is_all: every one. */
+static bool take_batches(struct jit *j, bool is_all)
 {
     struct jit_batch *batch;
+    int64_t until = clock_monotonic_ns() + STEP_NS;
     bool has_any = false;
-    for (int i = 0; i < n_max && (batch = jit_follow_take(j->follow)) != NULL; i++) {
+    while ((is_all || clock_monotonic_ns() < until) &&
+           (batch = jit_follow_take(j->follow)) != NULL) {
         has_any = true;
         jit_take_batch(j, batch);
         jit_batch_fini(batch);
@@ -630,7 +649,7 @@ static bool take_all(struct jit *j, int n_max)
 
 bool jit_step(struct jit *j)
 {
-    return j->follow && take_all(j, STEP_BATCHES);
+    return j->follow && take_batches(j, false);
 }
 
 void jit_finish(struct jit *j, int timeout_ms)
@@ -638,7 +657,7 @@ void jit_finish(struct jit *j, int timeout_ms)
     bool is_done = !j->follow;
     for (int i = 0; i < 64 && !is_done; i++) { /* each makes room for the next */
         is_done = jit_follow_finish(j->follow, timeout_ms);
-        is_done = !take_all(j, INT32_MAX) && is_done;
+        is_done = !take_batches(j, true) && is_done;
     }
     for (size_t i = 0; i < j->n_spaces; i++) {
         resolve_rest(j, j->spaces[i]);

@@ -26,7 +26,7 @@ enum {
     POLL_MANY_MS = 1000,        /* ... for a map that was not there in LOOK_POLLS looks */
     LOOK_POLLS = 100,           /* looks for a map that is not there, one every POLL_MS */
     SOURCES_MAX = 4096,         /* files followed */
-    BATCH_BYTES = 1 << 20,      /* of results handed over at once */
+    BATCH_BYTES = 128 << 10,    /* of results handed over at once */
     RESULTS_MAX = 32 << 20,     /* bytes of results that may wait */
     MAP_READ_BYTES = 256 << 10, /* read at once */
     STATUS_BYTES = 64 << 10
@@ -225,6 +225,11 @@ static bool read_dump(struct jit_follow *f, struct source *s)
     }
     jitdump_settle(d, &batch);
     hand_over(f, s, &batch);
+    if (d->n_unwinding && !d->refusal) {
+        tell(f, s,
+             "it has unwind tables, which are not used: stacks through its code need frame "
+             "pointers");
+    }
     if (d->refusal) {
         tell(f, s, d->refusal);
         s->is_over = true;

@@ -8,7 +8,7 @@
 
 enum {
     PAGE_SHIFT = 12,
-    LOOK_MAX = 4096 /* loads of a page that are looked at */
+    LOOK_MAX = 1024 /* loads of a page that are looked at */
 };
 
 void jit_table_fini(struct jit_table *t)

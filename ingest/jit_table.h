@@ -3,7 +3,7 @@
  *
  * A load is code at an address from a time on. It ends when other code is loaded over any part of
  * it, or when it moves. Loads come in about the order of their times, each may come late. Bounded:
- * JIT_TABLE_LOADS_MAX loads, and only the newest few thousand of a page are looked at. One thread.
+ * JIT_TABLE_LOADS_MAX loads, and only the newest thousand of a page are looked at. One thread.
  */
 #ifndef STAX_INGEST_JIT_TABLE_H
 #define STAX_INGEST_JIT_TABLE_H

@@ -13,6 +13,7 @@ enum {
     LOAD_BYTES = RECORD_BYTES + 40,
     MOVE_BYTES = RECORD_BYTES + 48,
     DEBUG_BYTES = RECORD_BYTES + 16,
+    UNWINDING_BYTES = RECORD_BYTES + 24,
     DEBUG_ENTRY_BYTES = 16, /* without the file's name */
     FILE_NAME_MAX = 4096,
     ELF_OFFSET = 0x40, /* of the code in the ELF file that perf inject makes */
@@ -241,6 +242,21 @@ static bool take_debug_info(struct jitdump *d, const uint8_t *bytes, size_t n, u
     return true;
 }
 
+/* V8, whose code has frame pointers, writes a header with nothing behind it. */
+static bool take_unwinding_info(struct jitdump *d, const uint8_t *bytes, size_t n, uint32_t size)
+{
+    if (size >= UNWINDING_BYTES && n < UNWINDING_BYTES) {
+        return need(d, UNWINDING_BYTES);
+    }
+    if (size >= UNWINDING_BYTES) {
+        uint64_t all = read_u64(d, bytes + RECORD_BYTES);
+        uint64_t header = read_u64(d, bytes + RECORD_BYTES + 8);
+        d->n_unwinding += all > header && all <= size - UNWINDING_BYTES;
+    }
+    d->at += size;
+    return true;
+}
+
 bool jitdump_feed(struct jitdump *d, const uint8_t *bytes, size_t n, struct jit_batch *batch)
 {
     d->want = 0;
@@ -268,8 +284,7 @@ bool jitdump_feed(struct jitdump *d, const uint8_t *bytes, size_t n, struct jit_
     case RECORD_DEBUG_INFO:
         return take_debug_info(d, bytes, n, size, batch);
     case RECORD_UNWINDING_INFO:
-        d->n_unwinding++;
-        break;
+        return take_unwinding_info(d, bytes, n, size);
     default: /* also RECORD_CLOSE: what comes after it is of a runtime that began anew */
         break;
     }

@@ -31,7 +31,8 @@ struct jitdump {
     bool has_debug;
     uint64_t debug_address, debug_at; /* debug_at: file offset of the record */
     size_t first_line, n_lines;       /* in the batch's lines */
-    uint64_t n_loads, n_moves, n_debug, n_unwinding, n_bad;
+    uint64_t n_loads, n_moves, n_debug, n_bad;
+    uint64_t n_unwinding; /* functions with unwind tables of their own; these are not read */
 };
 
 /* How many bytes to read at d->at before feeding; fewer are fine at the end of the file. */

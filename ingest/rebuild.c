@@ -417,34 +417,40 @@ static void write_all(struct rebuild *r)
     }
 }
 
-static int rebuild(const char *path, const char *stop_reason_if_recording, bool is_renamed,
-                   struct err *e)
+/* All of it, in a transaction that has begun. */
+static int rebuild_rows(struct rebuild *r, struct err *e)
 {
-    struct rebuild r = {.is_renamed = is_renamed};
+    read_run(r);
+    if (r->is_renamed) {
+        stmt_run(db_stmt(r->store.db, &sql_merge_inlined));
+    }
+    load_names(r);
+    load_inlined(r);
+    load_tree(r);
+    load_callsites(r);
+    clear(r);
+    if (r->raw_from_ts) {
+        load_base(r);
+    }
+    replay_samples(r);
+    replay_waits(r);
+    write_all(r);
+    int rc = db_status(r->store.db, e);
+    if (rc == 0 && r->is_corrupt) {
+        rc = err_set(e, STAX_ECORRUPT, "rows of this run name others that are not there");
+    }
+    return rc;
+}
+
+int ingest_rebuild(const char *path, const char *stop_reason_if_recording, struct err *e)
+{
+    struct rebuild r = {0};
     int rc = db_open(&r.store.db, path, DB_WRITE, e);
     if (rc) {
         return rc;
     }
     db_begin(r.store.db);
-    read_run(&r);
-    if (is_renamed) {
-        stmt_run(db_stmt(r.store.db, &sql_merge_inlined));
-    }
-    load_names(&r);
-    load_inlined(&r);
-    load_tree(&r);
-    load_callsites(&r);
-    clear(&r);
-    if (r.raw_from_ts) {
-        load_base(&r);
-    }
-    replay_samples(&r);
-    replay_waits(&r);
-    write_all(&r);
-    rc = db_status(r.store.db, e);
-    if (rc == 0 && r.is_corrupt) {
-        rc = err_set(e, STAX_ECORRUPT, "%s: rows name others that are not there", path);
-    }
+    rc = rebuild_rows(&r, e);
     if (rc == 0 && r.is_recording) {
         rc = store_end(&r.store, stop_reason_if_recording, r.data_ts, e);
     }
@@ -462,12 +468,12 @@ static int rebuild(const char *path, const char *stop_reason_if_recording, bool 
     return rc;
 }
 
-int ingest_rebuild(const char *path, const char *stop_reason_if_recording, struct err *e)
+int ingest_rebuild_names(struct db *db, struct err *e)
 {
-    return rebuild(path, stop_reason_if_recording, false, e);
-}
-
-int ingest_rebuild_names(const char *path, struct err *e)
-{
-    return rebuild(path, "server_died", true, e);
+    struct rebuild r = {.store.db = db, .is_renamed = true};
+    int rc = rebuild_rows(&r, e);
+    r.store.db = NULL; /* the caller's */
+    store_fini(&r.store);
+    intern_free(&r.intern);
+    return rc;
 }

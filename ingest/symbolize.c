@@ -242,8 +242,7 @@ static void wait_for_rest(struct symbolize *s)
     bool is_idle = false;
     while (!is_idle && !is_cancelled(s)) {
         late_names_finish(&s->late_names, WAIT_STEP_MS, true);
-        is_idle =
-            naming_wait(s->binaries.naming, 0, true) && s->late_names.n_asked == s->intern.n_frames;
+        is_idle = !s->late_names.is_cut_off;
         if (!is_idle && is_time_over(s)) {
             s->is_late = true;
             break;
@@ -261,6 +260,7 @@ static void note_files(struct symbolize *s)
     }
 }
 
+/* Names and what follows from them, or neither. */
 static int write_all(struct symbolize *s, struct err *e)
 {
     s->stats->n_symbols_named = (int64_t)s->intern.n_renames;
@@ -272,12 +272,16 @@ static int write_all(struct symbolize *s, struct err *e)
     if (s->stats->is_complete) {
         stmt_run(db_stmt(s->store.db, &sql_drop_lack_of_names));
     }
-    db_commit(s->store.db);
-    int rc = db_status(s->store.db, e);
+    int rc = ingest_rebuild_names(s->store.db, e);
+    if (rc == 0) {
+        db_commit(s->store.db);
+        rc = db_status(s->store.db, e);
+    }
     if (rc) {
         db_clear_error(s->store.db);
         db_rollback(s->store.db);
     }
+    db_checkpoint(s->store.db, true);
     return rc;
 }
 
@@ -349,7 +353,6 @@ int ingest_symbolize(const char *path, const struct symbolize_options *options,
     store_fini(&s.store);
     binaries_fini(&s.binaries);
     intern_free(&s.intern);
-    rc = rc ? rc : ingest_rebuild_names(path, e);
     if (rc == 0 && options->with_code) {
         rc = add_code(&s, path, e);
     }

@@ -151,6 +151,16 @@ void symbols_describe(struct db *db, int64_t id, json_t *object)
     stmt_reset(s);
 }
 
+bool symbols_is_inlined(struct db *db, int64_t id)
+{
+    struct stmt *s = db_stmt(db, &sql_symbol_by_id);
+
+    stmt_bind_int(s, symbol_by_id_p_symbol, id);
+    bool is_inlined = stmt_next(s) && stmt_int(s, symbol_by_id_c_is_inlined);
+    stmt_reset(s);
+    return is_inlined;
+}
+
 json_t *symbols_name(struct db *db, int64_t id)
 {
     struct stmt *s = db_stmt(db, &sql_symbol_by_id);

@@ -16,7 +16,7 @@ ORDER BY s.id;
 --@ symbol_by_id
 -- What the views print of a symbol; parts and clones of a function with what tells them from it.
 -- :symbol INTEGER  symbol.id
--- => name, kind, binary, language (empty: not known)
+-- => name, kind, binary, language (empty: not known), is_inlined (wherever it stands)
 SELECT
     CASE
         WHEN s.whole IS NULL THEN s.name
@@ -24,7 +24,8 @@ SELECT
     END AS name,
     s.kind AS kind,
     b.name AS binary,
-    s.language AS language
+    s.language AS language,
+    s.source = 'dwarf' AS is_inlined
 FROM symbol AS s
 LEFT JOIN binary AS b ON b.id = s.binary
 WHERE s.id = :symbol;

@@ -210,6 +210,7 @@ static json_t *function_of(struct query *q, const struct top_row *row, int64_t a
     json_t *o = json_object();
 
     symbols_describe(q->db, row->symbol, o);
+    json_object_set_new(o, "is_inlined", json_boolean(symbols_is_inlined(q->db, row->symbol)));
     view_set_int(o, m->self_ns, row->self_ns);
     json_object_set_new(o, "self_pct", view_pct(row->self, all));
     view_set_int(o, m->n_self, row->n_self);

@@ -42,13 +42,6 @@ static void read_command(pid_t pid, struct buf *out)
     }
 }
 
-/* Debug files, lines and servers are asked during a run only where that is wished for. */
-static bool wants_debug_info(void)
-{
-    const char *value = getenv("STAX_LIVE_DEBUG_INFO");
-    return value && strcmp(value, "1") == 0;
-}
-
 static int open_ingest(struct recording *r, const struct recording_options *o, struct err *e)
 {
     size_t n = 0;
@@ -87,7 +80,7 @@ static int open_ingest(struct recording *r, const struct recording_options *o, s
     struct ingest_options options = {
         .path = o->path,
         .kallsyms_fd = kallsyms_fd,
-        .with_debug_info = wants_debug_info(),
+        .with_debug_info = true,
         .servers = o->servers,
         .max_bytes = o->max_bytes,
         .committed = o->committed,

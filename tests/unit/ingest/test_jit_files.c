@@ -90,6 +90,17 @@ static void put_debug(struct dump *d, uint64_t address, uint64_t base, unsigned 
     }
 }
 
+static void put_unwinding(struct dump *d, size_t n_bytes)
+{
+    put_record(d, 4, (uint32_t)(40 + n_bytes), 5);
+    put(d, n_bytes, 8);
+    put(d, 20, 8); /* of that, the header; what V8 writes ends there */
+    put(d, 0, 8);
+    for (size_t i = 0; i < n_bytes; i++) {
+        buf_addch(&d->bytes, 0);
+    }
+}
+
 /* Reads it as the follower does: what is there of n_bytes, in pieces. */
 static void read_all(struct jitdump *d, struct jit_batch *batch, const struct buf *file,
                      size_t n_bytes, size_t piece)
@@ -114,10 +125,8 @@ static void put_all(struct dump *d)
 {
     put_header(d, 1, 0);
     put_debug(d, 0x1000, 0x1000, 3);
-    put_record(d, 4, 40, 5); /* unwinding info */
-    for (int i = 0; i < 24; i++) {
-        buf_addch(&d->bytes, 0);
-    }
+    put_unwinding(d, 20);
+    put_unwinding(d, 64);
     put_load(d, 100, 0x1000, "first", 64);
     put_record(d, 99, 20, 101); /* of a later version */
     put(d, 0, 4);
