@@ -124,7 +124,7 @@ static void refine_futex(pid_t pid, const struct wait_place *place, struct wait_
         read_memory(pid, futex.address - WAIT_FUTEX_BEFORE, words, sizeof(words))) {
         futex.words = words;
     }
-    futex.is_tid = wait_futex_may_be_join(&futex) && wait_probe_is_thread(pid, futex.value);
+    futex.is_tid = wait_probe_is_thread(pid, wait_futex_tid(&futex));
     seen->is_vague = wait_futex_reason(&futex, &seen->reason) != WAIT_CERTAIN;
 }
 
