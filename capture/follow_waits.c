@@ -421,11 +421,13 @@ void follow_waits_exec(struct follow *f, struct target_thread *t, int64_t ts)
     note_change(f, t);
 }
 
-/* Whether nothing is known of a wait but that it is one. */
+/* Whether nothing is known of a wait but that it is one, or for a futex of which no function on the
+ * stack will tell more. */
 static bool is_blind(const struct thread_waits *w)
 {
     return !w->has_stack || !w->at_stack.is_known ||
-           (w->at_stack.is_vague && w->at_stack.reason == EVENT_REASON_OTHER);
+           (w->at_stack.is_vague &&
+            (w->at_stack.reason == EVENT_REASON_OTHER || w->stack.end != EVENT_STACK_END_ROOT));
 }
 
 static void begin_wait(struct follow *f, struct target_thread *t, int64_t ts)
@@ -494,10 +496,11 @@ static void read_arguments(struct follow *f, const struct target_thread *t, cons
                                .operation = (uint32_t)regs.value[arch->arguments[1]],
                                .value = (uint32_t)regs.value[arch->arguments[2]],
                                .sp = regs.value[arch->sp]};
-    if (wait_futex_may_be_join(&futex)) {
-        const struct target_thread *joined = target_thread(&f->target, (int32_t)futex.value);
+    uint32_t tid = wait_futex_tid(&futex);
+    if (tid) {
+        const struct target_thread *joined = target_thread(&f->target, (int32_t)tid);
         futex.is_tid = (joined && joined->process == p) ||
-                       (follow_may_read_proc(f) && wait_probe_is_thread(p->pid, futex.value));
+                       (follow_may_read_proc(f) && wait_probe_is_thread(p->pid, tid));
     }
     enum event_reason reason;
     enum wait_certainty certainty = wait_futex_reason(&futex, &reason);

@@ -120,7 +120,7 @@ static void refine_futex(struct target_memory *memory, pid_t pid, const struct w
                            &is_refused) == sizeof(words)) {
         futex.words = words;
     }
-    futex.is_tid = wait_futex_may_be_join(&futex) && wait_probe_is_thread(pid, futex.value);
+    futex.is_tid = wait_probe_is_thread(pid, wait_futex_tid(&futex));
     seen->is_vague = wait_futex_reason(&futex, &seen->reason) != WAIT_CERTAIN;
 }
 

@@ -43,7 +43,7 @@ static const struct wait_row rows[] = {
      "wq_sleep do_mq_timedreceive do_mq_timedsend do_msgrcv do_msgsnd",
      "POSIX and System V message queues"},
     {WAIT_KERNEL_FUNCTION, R(IPC), false, false,
-     "do_wait __do_wait kernel_wait4 kernel_waitid wait_for_vfork_done",
+     "do_wait __do_wait kernel_wait4 kernel_waitid wait_for_vfork_done kernel_clone _do_fork",
      "the end of a child, a vfork"},
     {WAIT_KERNEL_FUNCTION, R(IPC), false, false, "eventfd_read eventfd_write", "eventfd"},
     {WAIT_KERNEL_FUNCTION, R(SEM), false, false, "do_semtimedop __do_semtimedop",
@@ -69,6 +69,7 @@ static const struct wait_row rows[] = {
     {WAIT_KERNEL_FUNCTION, R(LOCK), false, false,
      "rwsem_down_read_slowpath rwsem_down_write_slowpath __mutex_lock_slowpath "
      "mutex_lock __mutex_lock __mutex_lock.constprop.0 down_read down_write "
+     "percpu_rwsem_wait percpu_down_write __percpu_down_read "
      "fcntl_setlk flock_lock_inode_wait locks_lock_inode_wait posix_lock_inode_wait",
      "locks of the kernel, file locks"},
     {WAIT_KERNEL_FUNCTION, R(IO_W), false, false,
@@ -388,11 +389,17 @@ static enum wait_certainty wait_reason(const struct wait_futex *f, enum event_re
     return WAIT_GUESS;
 }
 
-bool wait_futex_may_be_join(const struct wait_futex *f)
+/* The kernel clears a word with the id of a thread when it ends, which glibc waits for. musl waits
+ * for the thread's state, DT_JOINABLE, that lies two words behind the id in its struct pthread. */
+uint32_t wait_futex_tid(const struct wait_futex *f)
 {
-    uint32_t command = f->operation & OP_COMMAND;
-    return (command == OP_WAIT || command == OP_WAIT_BITSET) && !(f->operation & OP_PRIVATE) &&
-           f->value != 0 && f->value <= INT32_MAX;
+    uint32_t command = f->operation & OP_COMMAND, tid = 0;
+    if ((command == OP_WAIT || command == OP_WAIT_BITSET) && !(f->operation & OP_PRIVATE)) {
+        tid = f->value;
+    } else if (command == OP_WAIT && f->value == 2 && f->words) {
+        tid = word_at(f, -8);
+    }
+    return tid <= INT32_MAX ? tid : 0;
 }
 
 enum wait_certainty wait_futex_reason(const struct wait_futex *f, enum event_reason *reason)
@@ -407,9 +414,9 @@ enum wait_certainty wait_futex_reason(const struct wait_futex *f, enum event_rea
         *reason = EVENT_REASON_IDLE; /* a condition variable with a PI mutex */
         return WAIT_CERTAIN;
     }
-    if (f->is_tid && wait_futex_may_be_join(f)) {
-        *reason = EVENT_REASON_IPC; /* pthread_join: the kernel clears the id at the end */
-        return WAIT_CERTAIN;
+    if (f->is_tid && wait_futex_tid(f)) {
+        *reason = EVENT_REASON_IPC;
+        return f->operation & OP_PRIVATE ? WAIT_GUESS : WAIT_CERTAIN;
     }
     return command == OP_WAIT_BITSET ? bitset_reason(f, reason)
            : command == OP_WAIT      ? wait_reason(f, reason)

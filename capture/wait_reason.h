@@ -50,10 +50,11 @@ struct wait_futex {
     uint64_t address, sp;      /* sp: of the waiting thread */
     const uint8_t
         *words;  /* WAIT_FUTEX_BYTES, WAIT_FUTEX_BEFORE of them before it; NULL: not known */
-    bool is_tid; /* value is the id of a living thread of the process */
+    bool is_tid; /* wait_futex_tid() is the id of a living thread of the process */
 };
-/* Whether a value that is a thread's id would say that this is the wait for that thread's end. */
-bool wait_futex_may_be_join(const struct wait_futex *futex);
+/* The id of the thread for whose end this is the wait, if there is one of that id; 0: it cannot be.
+ */
+uint32_t wait_futex_tid(const struct wait_futex *futex);
 
 /* What a futex wait is part of (glibc, musl, Go, Rust), as far as its arguments say. A guess is
  * what no other evidence must contradict: the same call may be part of something else. */

@@ -80,7 +80,7 @@ static void refine(struct waits *w, struct thread *th, const struct event_off_cp
         if (o->reason_from != EVENT_FROM_EARLIER) {
             th->futex_reasons[o->reason] = reason;
         }
-    } else if (th->futex_reasons[o->reason]) {
+    } else if (guessed_reason(th, o->reason) != o->reason) {
         row->reason = guessed_reason(th, o->reason);
         row->reason_from = EVENT_FROM_EARLIER;
     }

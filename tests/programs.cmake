@@ -28,6 +28,16 @@ if(STAX_TESTS AND NOT STAX_SANITIZE)
     target_link_libraries(workload_omitted_${variant} Threads::Threads)
     list(APPEND workload_targets workload_omitted_${variant})
   endforeach()
+  # A program without glibc, all of it in one file.
+  find_program(MUSL_GCC musl-gcc)
+  if(MUSL_GCC)
+    add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/tests/workloads/waits_musl
+      COMMAND ${MUSL_GCC} -static -O2 -g1 -D_GNU_SOURCE -o ${CMAKE_BINARY_DIR}/tests/workloads/waits_musl
+        ${workload_dir}/waits.c
+      DEPENDS ${workload_dir}/waits.c ${workload_dir}/waiter.h ${workload_dir}/truth.h VERBATIM)
+    add_custom_target(workload_waits_musl ALL DEPENDS ${CMAKE_BINARY_DIR}/tests/workloads/waits_musl)
+    list(APPEND workload_targets workload_waits_musl)
+  endif()
   target_link_options(workload_omitted_static PRIVATE -static)
   target_link_options(workload_omitted_stripped PRIVATE -s)
   add_custom_command(TARGET workload_odd_names POST_BUILD

@@ -5,37 +5,103 @@
 . "$(dirname "$0")/lib.sh"
 need_perf
 
-stax record -- "$STAX_WORKLOADS/waits" >"$TMP/truth.json" 2>"$TMP/record.err"
-status=$?
-if ((status != 0)); then
-    fail "record exits with the target's status" "status $status" "$(cat "$TMP/record.err")"
-    finish
-fi
-path=$(stax sql --path)
 db() {
     sqlite3 -readonly -cmd '.timeout 2000' "$path" "$1"
 }
-db "SELECT json_group_array(json_object('name', t.name, 'tid', t.tid, 'on_cpu_ns', s.on_cpu_ns,
-        'unknown_ns', s.unknown_ns, 'reasons', json_object('idle', s.idle_ns, 'lock', s.lock_ns,
-        'sem', s.sem_ns, 'ipc', s.ipc_ns, 'ioR', s.io_r_ns, 'ioW', s.io_w_ns, 'ready', s.ready_ns,
-        'sleep', s.sleep_ns, 'conn', s.conn_ns, 'other', s.other_ns)))
-    FROM thread t JOIN thread_sum s USING (utid)" >"$TMP/sums.json"
+# Records a program whose threads know what they waited for; what they say and what was recorded of
+# each goes into $TMP/both.json. Time whose reason is a guess is marked, and counted here; waits that
+# were summed up have no mark.
+record_waits() {
+    local status=0 ticks
+    ticks=$(stolen_ticks)
+    stax record -- "$STAX_WORKLOADS/$1" >"$TMP/truth.json" 2>"$TMP/record.err" || status=$?
+    ticks=$(($(stolen_ticks) - ticks))
+    stolen_ns=$(((ticks + ($(stolen_ticks) > 0)) * 1000000000 / $(getconf CLK_TCK)))
+    if ((status != 0)); then
+        fail "$1: record exits with the target's status" "status $status" "$(cat "$TMP/record.err")"
+        finish
+    fi
+    path=$(stax sql --path)
+    db "SELECT json_group_array(json_object('name', t.name, 'tid', t.tid, 'on_cpu_ns', s.on_cpu_ns,
+            'unknown_ns', s.unknown_ns, 'n_switches', s.n_switches, 'guessed_ns', (
+                SELECT ifnull(sum(dur), 0) FROM thread_state g WHERE g.utid = t.utid AND state = 'blocked'
+                   AND reason_from IN ('earlier', 'none')),
+            'folded_ns', (SELECT ifnull(sum(dur), 0) FROM folded_state g WHERE g.utid = t.utid AND state = 'blocked'),
+            'reasons', json_object('idle', s.idle_ns, 'lock', s.lock_ns,
+            'sem', s.sem_ns, 'ipc', s.ipc_ns, 'ioR', s.io_r_ns, 'ioW', s.io_w_ns, 'ready', s.ready_ns,
+            'sleep', s.sleep_ns, 'conn', s.conn_ns, 'other', s.other_ns)))
+        FROM thread t JOIN thread_sum s USING (utid)" >"$TMP/sums.json"
+    jq --slurpfile truth "$TMP/truth.json" '[.[] as $got | $truth[0].threads[] | select(.tid == $got.tid) |
+        {name, truth: ., got: $got, lock_ns: (.barrier_ns + if .reason == "lock" then .wait_ns else 0 end)}]' \
+        "$TMP/sums.json" >"$TMP/both.json"
+}
+# What a hypervisor took of all CPUs so far. The kernel takes it out of a thread's CPU time; between two
+# records of a switch it cannot be told from the thread's own. It is known to a tick.
+stolen_ticks() {
+    awk '/^cpu /{print $9}' /proc/stat
+}
+# Where only /proc says why a thread waits, a wait that is over, or whose thread has been woken, before it
+# could be looked at stays a guess: it may count wrongly, no more than that may.
+is_exact=0
+! sees_kernel || is_exact=1
 
-# One check a thread, so that a failure names what was not recognised. Waits for the helper at a
-# barrier are waits for a lock. In both the thread may be preempted, which is no wait: the kernel's
-# count of that (with the time from wake-up to CPU) bounds it.
-for name in $(jq -r '.threads[].name' "$TMP/truth.json"); do
-    jq --arg name "$name" --slurpfile truth "$TMP/truth.json" \
-        '($truth[0].threads[] | select(.name == $name)) as $t | {truth: $t, got: (.[] | select(.tid == $t.tid))} |
-         .want = $t.wait_ns + (if $t.reason == "lock" then $t.barrier_ns else 0 end)' "$TMP/sums.json" >"$TMP/one.json"
-    check_json "$name: on-CPU time within 2 % or 15 ms" "$TMP/one.json" \
-        '(.got.on_cpu_ns - .truth.cpu_ns | fabs) <= ([0.02 * .truth.cpu_ns, 15000000] | max)'
-    # One wait (of 60 ms) may be taken for one of another kind where all that is seen is a futex.
-    check_json "$name: its reason within 3 % or 80 ms" "$TMP/one.json" \
-        '([0.03 * .want, 80000000] | max) as $near | .got.reasons[.truth.reason] as $got |
-         $got <= .want + $near and $got >= .want - .truth.delay_ns - $near'
+# tell LABEL: one check a thread, so that a failure names what was not recognised. Waits for the helper at
+# a barrier are waits for a lock. In all of them the thread may wait for a CPU, which is no wait: the
+# kernel's count of that (with the time from wake-up to CPU) bounds it. CPU time: the kernel counts what it
+# spends on events at a switch for the thread that goes on; the record of the switch comes after that. That
+# is most where an idle CPU goes on with a thread each time, as those of the disk do (docs/truth.md).
+tell() {
+    local label=$1 name
+    for name in $(jq -r '.threads[] | select(.skip).name' "$TMP/truth.json"); do
+        skip "$label$name" "$(jq -r --arg name "$name" '.threads[] | select(.name == $name).skip' "$TMP/truth.json")"
+    done
+    for name in $(jq -r '.threads[] | select(.skip | not).name' "$TMP/truth.json"); do
+        jq --arg name "$name" --argjson exact "$is_exact" '.[] | select(.name == $name) |
+            .want = (if .truth.reason == "lock" then .lock_ns else .truth.wait_ns end) |
+            .near = ([0.03 * .want, 20e6] | max) + (if $exact == 1 then 0 else .got.guessed_ns + .got.folded_ns end)
+            ' "$TMP/both.json" >"$TMP/one.json"
+        check_json "$label$name: on-CPU time within 2 %" "$TMP/one.json" \
+            '.got.on_cpu_ns <= 1.02 * .truth.cpu_ns + $stolen_ns and
+             .got.on_cpu_ns >= .truth.cpu_ns - ([0.02 * .truth.cpu_ns, $switch_ns * .got.n_switches] | max)' \
+            --argjson switch_ns "$([[ $name == m-read || $name == m-fsync || $name == m-fault ]] && echo 40000 || echo 20000)" \
+            --argjson stolen_ns "$stolen_ns"
+        check_json "$label$name: its reason within 3 % or 20 ms" "$TMP/one.json" \
+            '.got.reasons[.truth.reason] as $got | $got <= .want + .near and $got >= .want - .truth.delay_ns - .near'
+        check_json "$label$name: no other reason has 20 ms of it" "$TMP/one.json" \
+            '.truth.reason as $reason | ([.got.reasons | to_entries[] | select(.key != $reason and .key != "lock").value] | add) <= .near
+             and ($reason == "lock" or .got.reasons.lock <= .lock_ns + .near)'
+    done
+    check_json "${label}no time is unknown" "$TMP/sums.json" 'all(.[]; .unknown_ns == 0)'
+    ((is_exact)) || check_json "${label}a quarter of the waiting at most is guessed" "$TMP/sums.json" \
+        '([.[].guessed_ns] | add) <= 0.25 * ([.[].reasons[]] | add)'
+}
+
+for program in waits_more waits_futex; do
+    record_waits "$program"
+    tell ""
 done
-check_json "no time is unknown" "$TMP/sums.json" 'all(.[]; .unknown_ns == 0)'
+# Another program keeps all CPUs busy meanwhile.
+start "$STAX_WORKLOADS/cpu_shares" --threads "$(nproc)" --seconds 60 >/dev/null
+busy=$last_pid
+record_waits waits
+kill -KILL "$busy"
+tell "beside a busy program: "
+# A program whose libc has no unwind tables: its stacks end in the wait. What arguments and memory do not
+# tell apart is in docs/off-cpu.md: rwlocks from semaphores; a join is known while it is looked at. Its
+# fork waits for a lock that pthread_create holds.
+if [[ -x $STAX_WORKLOADS/waits_musl ]]; then
+    record_waits waits_musl
+    jq '[.[] | if .name == "w-rwlock" then .got.reasons.lock += .got.reasons.sem | .got.reasons.sem = 0
+               elif .name == "w-child" then .got.reasons.lock = 0
+               elif .name == "w-join" then .got.folded_ns += .got.reasons.lock else . end]' "$TMP/both.json" >"$TMP/musl.json"
+    mv "$TMP/musl.json" "$TMP/both.json"
+    tell "musl: "
+else
+    skip "musl" "no musl-gcc here"
+fi
+record_waits waits
+tell ""
+
 reasons="idle_ns + lock_ns + sem_ns + ipc_ns + io_r_ns + io_w_ns + ready_ns + sleep_ns + conn_ns + other_ns"
 check "every ledger closes" test 0 = "$(db "
     SELECT count(*) FROM thread t JOIN thread_sum s USING (utid), run r

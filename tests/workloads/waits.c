@@ -1,80 +1,19 @@
-/*
- * waits.c - one thread per kind of wait, each of which measures itself.
- *
- *   waits [--rounds N=20] [--wait-ms MS=60] [--work-ms MS=8]
- *
- * Every thread takes turns: it burns CPU for a while and then waits, in one way only, for something
- * that lasts --wait-ms. It prints one JSON document: per thread the reason its waits belong to, its
- * CPU time, and the wall time that passed in the waiting calls without the CPU time used in them;
- * how much of that it may have been waiting for a CPU instead (delay_ns, an upper bound) the kernel
- * says. Helper threads, named help-*, end the waits of those that cannot end by themselves.
- */
-#include <errno.h>
-#include <fcntl.h>
+/* waits.c - the common kinds of waits, one thread each; see waiter.h. */
 #include <mqueue.h>
 #include <poll.h>
-#include <pthread.h>
-#include <semaphore.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <stdio.h>
 
-#include <linux/futex.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
-#include "truth.h"
+#include "waiter.h"
 
-DEFINE_BURN(burn_between_waits, 6364136223846793005u)
-
-struct settings {
-    long rounds;
-    int64_t wait_ns, work_ns;
-};
-
-struct waiter {
-    const char *name, *reason;
-    void (*prepare)(struct waiter *w);
-    void (*wait)(struct waiter *w); /* blocks until ended, or for wait_ns */
-    void (*end)(struct waiter *w);  /* by the helper; NULL: it ends by itself */
-    const struct settings *settings;
-    pthread_t thread, helper;
-    pthread_barrier_t turn; /* both begin a round together */
-    pthread_mutex_t mutex;
-    pthread_cond_t cond;
-    pthread_rwlock_t rwlock;
-    sem_t sem;
-    mqd_t queue;
-    int fds[2];
-    int file;
-    uint32_t futex;
-    bool is_signalled;
-    int tid;
-    int64_t cpu_ns, start_ns, end_ns, wait_wall_ns, barrier_ns, delay_ns;
-    int schedstat;
-};
-
-static void burn(int64_t ns)
-{
-    uint64_t x = 1;
-    for (int64_t end = thread_cpu_ns() + ns; thread_cpu_ns() < end;) {
-        x = burn_between_waits(x, UNIT_ITERATIONS / 4);
-    }
-}
-
-static void must(bool is_good, const char *what)
-{
-    if (!is_good) {
-        perror(what);
-        exit(1);
-    }
-}
+enum { FUTEX_WAIT_PRIVATE = 0x80, FUTEX_WAKE_PRIVATE = 0x81 };
 
 /* ---- what ends by itself ---- */
 
@@ -243,20 +182,20 @@ static void prepare_queue(struct waiter *w)
     char name[64];
     struct mq_attr attr = {.mq_maxmsg = 4, .mq_msgsize = 16};
     snprintf(name, sizeof(name), "/stax-waits-%d", (int)getpid());
-    w->queue = mq_open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600, &attr);
-    must(w->queue != (mqd_t)-1, "mq_open");
+    w->file = mq_open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600, &attr);
+    must(w->file != -1, "mq_open");
     mq_unlink(name);
 }
 
 static void wait_queue(struct waiter *w)
 {
     char bytes[16];
-    must(mq_receive(w->queue, bytes, sizeof(bytes), NULL) >= 0, "mq_receive");
+    must(mq_receive(w->file, bytes, sizeof(bytes), NULL) >= 0, "mq_receive");
 }
 
 static void end_queue(struct waiter *w)
 {
-    must(mq_send(w->queue, "x", 1, 0) == 0, "mq_send");
+    must(mq_send(w->file, "x", 1, 0) == 0, "mq_send");
 }
 
 static void prepare_listener(struct waiter *w)
@@ -359,82 +298,6 @@ static void wait_file(struct waiter *w)
     must(flock(w->fds[0], LOCK_UN) == 0, "flock");
 }
 
-static void (*holder_of(const struct waiter *w))(struct waiter *)
-{
-    return w->wait == wait_mutex    ? hold_mutex
-           : w->wait == wait_rwlock ? hold_rwlock
-           : w->wait == wait_file   ? hold_file
-                                    : NULL;
-}
-
-static void *help(void *arg)
-{
-    struct waiter *w = arg;
-    char name[16];
-    snprintf(name, sizeof(name), "help-%.10s", w->name);
-    pthread_setname_np(pthread_self(), name);
-    void (*hold)(struct waiter *) = holder_of(w);
-    for (long i = 0; i < w->settings->rounds; i++) {
-        if (hold) {
-            hold(w);
-        }
-        pthread_barrier_wait(&w->turn);
-        sleep_ns(w->settings->wait_ns);
-        w->end(w);
-        pthread_barrier_wait(&w->turn);
-    }
-    return NULL;
-}
-
-/* Wall time without the CPU time in it. */
-static int64_t off_cpu_ns(void)
-{
-    return wall_ns() - thread_cpu_ns();
-}
-
-/* How long the thread has waited for a CPU so far, also after it was woken. */
-static int64_t delay_ns(const struct waiter *w)
-{
-    char text[128];
-    ssize_t n = pread(w->schedstat, text, sizeof(text) - 1, 0);
-    text[n > 0 ? n : 0] = 0;
-    char *rest;
-    strtoll(text, &rest, 10);
-    return strtoll(rest, NULL, 10);
-}
-
-/* Meets the helper; that is a wait for a lock as well. */
-static void meet(struct waiter *w)
-{
-    if (w->end) {
-        int64_t delay = delay_ns(w), before = off_cpu_ns();
-        pthread_barrier_wait(&w->turn);
-        w->barrier_ns += off_cpu_ns() - before;
-        w->delay_ns += delay_ns(w) - delay;
-    }
-}
-
-static void *run(void *arg)
-{
-    struct waiter *w = arg;
-    pthread_setname_np(pthread_self(), w->name);
-    w->tid = current_tid();
-    w->schedstat = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
-    w->start_ns = wall_ns();
-    for (long i = 0; i < w->settings->rounds; i++) {
-        burn(w->settings->work_ns);
-        meet(w);
-        int64_t delay = delay_ns(w), before = off_cpu_ns();
-        w->wait(w);
-        w->wait_wall_ns += off_cpu_ns() - before;
-        w->delay_ns += delay_ns(w) - delay;
-        meet(w);
-    }
-    w->cpu_ns = thread_cpu_ns();
-    w->end_ns = wall_ns();
-    return NULL;
-}
-
 static struct waiter waiters[] = {
     {.name = "w-sleep", .reason = "sleep", .wait = wait_sleep},
     {.name = "w-poll", .reason = "ready", .wait = wait_poll},
@@ -445,12 +308,17 @@ static struct waiter waiters[] = {
     {.name = "w-signal", .reason = "idle", .wait = wait_signal},
     {.name = "w-cond", .reason = "idle", .wait = wait_cond, .end = end_cond},
     {.name = "w-sem", .reason = "sem", .wait = wait_semaphore, .end = end_semaphore},
-    {.name = "w-mutex", .reason = "lock", .wait = wait_mutex, .end = end_mutex},
-    {.name = "w-rwlock", .reason = "lock", .wait = wait_rwlock, .end = end_rwlock},
+    {.name = "w-mutex", .reason = "lock", .wait = wait_mutex, .end = end_mutex, .hold = hold_mutex},
+    {.name = "w-rwlock",
+     .reason = "lock",
+     .wait = wait_rwlock,
+     .end = end_rwlock,
+     .hold = hold_rwlock},
     {.name = "w-flock",
      .reason = "lock",
      .wait = wait_file,
      .end = end_file,
+     .hold = hold_file,
      .prepare = prepare_file},
     {.name = "w-futex", .reason = "lock", .wait = wait_futex, .end = end_futex, .futex = 2},
     {.name = "w-pipe",
@@ -484,46 +352,8 @@ static struct waiter waiters[] = {
      .end = end_accept,
      .prepare = prepare_listener},
 };
-enum { N_WAITERS = sizeof(waiters) / sizeof(waiters[0]) };
-
-static void start(struct waiter *w, const struct settings *settings)
-{
-    w->settings = settings;
-    pthread_barrier_init(&w->turn, NULL, 2);
-    pthread_mutex_init(&w->mutex, NULL);
-    pthread_cond_init(&w->cond, NULL);
-    pthread_rwlock_init(&w->rwlock, NULL);
-    sem_init(&w->sem, 0, 0);
-    if (w->prepare) {
-        w->prepare(w);
-    }
-    must(pthread_create(&w->thread, NULL, run, w) == 0, "pthread_create");
-    if (w->end) {
-        must(pthread_create(&w->helper, NULL, help, w) == 0, "pthread_create");
-    }
-}
 
 int main(int argc, char **argv)
 {
-    struct settings settings = {.rounds = (long)option(argc, argv, "--rounds", 20),
-                                .wait_ns = (int64_t)(option(argc, argv, "--wait-ms", 60) * 1e6),
-                                .work_ns = (int64_t)(option(argc, argv, "--work-ms", 8) * 1e6)};
-    for (int i = 0; i < N_WAITERS; i++) {
-        start(&waiters[i], &settings);
-    }
-    printf("{\"threads\":[");
-    for (int i = 0; i < N_WAITERS; i++) {
-        struct waiter *w = &waiters[i];
-        pthread_join(w->thread, NULL);
-        if (w->end) {
-            pthread_join(w->helper, NULL);
-        }
-        printf("%s{\"name\":\"%s\",\"tid\":%d,\"reason\":\"%s\",\"cpu_ns\":%lld,\"wait_ns\":%lld,"
-               "\"barrier_ns\":%lld,\"delay_ns\":%lld,\"wall_ns\":%lld}",
-               i ? "," : "", w->name, w->tid, w->reason, (long long)w->cpu_ns,
-               (long long)w->wait_wall_ns, (long long)w->barrier_ns, (long long)w->delay_ns,
-               (long long)(w->end_ns - w->start_ns));
-    }
-    printf("]}\n");
-    return 0;
+    return run_waiters(argc, argv, waiters, sizeof(waiters) / sizeof(waiters[0]));
 }

@@ -25,7 +25,8 @@ static const char kallsyms[] = "ffffffff81000000 T _stext\n"
                                "ffffffff81002000 T sem_wait\n"
                                "ffffffff81003000 T main\n"
                                "ffffffff81004000 T _etext\n";
-static const uint64_t COND = 0xffffffff81001010, MAIN = 0xffffffff81003010;
+static const uint64_t COND = 0xffffffff81001010, SEM = 0xffffffff81002010,
+                      MAIN = 0xffffffff81003010;
 
 struct fixture {
     char path[64], names[64];
@@ -131,12 +132,16 @@ static void test_guess(void **state)
     add_wait(&f, 0, EVENT_REASON_SEM, EVENT_FROM_SYSCALL, true);
     add_wait(&f, COND, EVENT_REASON_SEM, EVENT_FROM_SYSCALL, true);
     add_wait(&f, 0, EVENT_REASON_SEM, EVENT_FROM_SYSCALL, true);
+    add_wait(&f, SEM, EVENT_REASON_SEM, EVENT_FROM_SYSCALL, true);
+    add_wait(&f, 0, EVENT_REASON_SEM, EVENT_FROM_SYSCALL, true);
     add_wait(&f, 0, EVENT_REASON_LOCK, EVENT_FROM_SYSCALL, true);
     add_wait(&f, 0, EVENT_REASON_OTHER, EVENT_FROM_NONE, true);
     check(&f, waits,
           "sem syscall\n"
           "idle user_function\n"
           "idle earlier\n"
+          "sem user_function\n"
+          "sem syscall\n"
           "lock syscall\n"
           "other none\n");
 }
