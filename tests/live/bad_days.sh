@@ -59,8 +59,10 @@ check "... every ledger closes" test 0 = "$(db "
     SELECT count(*) FROM run r, thread t JOIN thread_sum s USING (utid)
      WHERE abs(ifnull(t.end_ts, r.end_ts) - t.start_ts - s.on_cpu_ns - runnable_ns - unknown_ns
                - idle_ns - lock_ns - sem_ns - ipc_ns - io_r_ns - io_w_ns - ready_ns - sleep_ns - conn_ns - other_ns) > 1")"
-check "... a sleep is still known for one" test 1 = "$(db "
-    SELECT sleep_ns > 400000000 FROM thread JOIN thread_sum USING (utid) WHERE name LIKE '%sleep%' LIMIT 1")"
+# Without stacks of the kernel what is left is a function's name in wchan, if the wait lasts until it is asked for.
+check "... a sleep is known for one, or not known, but for nothing else" test 1 = "$(db "
+    SELECT sleep_ns + other_ns + unknown_ns > 400000000 AND lock_ns + sem_ns + ipc_ns + io_r_ns + io_w_ns + conn_ns = 0
+      FROM thread JOIN thread_sum USING (utid) WHERE name LIKE '%sleep%' LIMIT 1")"
 server_end
 
 # ---- throttled ----
@@ -92,17 +94,24 @@ fi
 start stax record -F 10000 -- "$STAX_WORKLOADS/cpu_shares" --threads 1 --seconds 6 >"$TMP/truth.json" 2>"$TMP/err"
 wait_for 10 has_samples 500
 server=$(server_pid)
+target=$(stax status --json | jq '.data.active.pid')
 kill -STOP "$server"
 sleep 3
 kill -CONT "$server"
+# Two records are a switch, off the CPU and on: how many there were until shortly before the end.
+n_switches=0
+while n=$(awk '/ctxt_switches/ { n += $2 } END { print n }' "/proc/$target/task/"*/status 2>/dev/null) && ((n > 0)); do
+    n_switches=$n
+    sleep 0.1
+done
 wait "$last_pid"
 check "rings that ran over: what was lost is stored, with its time and CPU, and sums up" test "1|0|1|1" = "$(db "
     SELECT sum(n) > 100, count(*) FILTER (WHERE l.ts NOT BETWEEN r.start_ts AND r.end_ts), count(cpu) > 0, sum(n) = max(r.n_lost)
       FROM loss l, run r WHERE l.kind = 'ring_full'")"
-check_json "... exactly as many as there are too few" <(jq --argjson n "$(db "
-        SELECT json_object('samples', n_samples, 'lost', n_lost) FROM run")" \
-    '{truth: ([.threads[].cpu_ns] | add / 100000), n: $n}' "$TMP/truth.json") \
-    '.n.samples + .n.lost | . > $both.truth * 0.97 and . < $both.truth * 1.05' --argjson both "$(jq '{truth: ([.threads[].cpu_ns] | add / 100000)}' "$TMP/truth.json")"
+jq --argjson n "$(db "SELECT json_object('samples', n_samples, 'lost', n_lost) FROM run")" --argjson switches "$n_switches" \
+    '{expected: ([.threads[].cpu_ns] | add / 100000), $n, $switches}' "$TMP/truth.json" >"$TMP/count.json"
+check_json "... exactly as many as there are too few" "$TMP/count.json" \
+    '(.n.samples + .n.lost) as $all | $all > .expected * 0.97 and $all < .expected * 1.03 + 2.2 * .switches + 50'
 check_json "... and a view says so" <(stax top --json) '.quality.n_lost > 100'
 
 # ---- a large binary ----
