@@ -120,6 +120,11 @@ int64_t clock_monotonic_ns(void)
     return clock_ns(CLOCK_MONOTONIC);
 }
 
+int64_t clock_boottime_ns(void)
+{
+    return clock_ns(CLOCK_BOOTTIME);
+}
+
 int64_t clock_realtime_ns(void)
 {
     return clock_ns(CLOCK_REALTIME);

@@ -30,8 +30,10 @@ int fd_read_int(const char *path, int64_t *value);
 /* Writes all n bytes, restarting after signals. Returns 0 or -errno. */
 int fd_write_all(int fd, const void *bytes, size_t n);
 
-/* CLOCK_MONOTONIC and CLOCK_REALTIME in nanoseconds. */
+/* CLOCK_MONOTONIC, CLOCK_BOOTTIME and CLOCK_REALTIME in nanoseconds. The first does not count while
+ * the machine is suspended, the second does, the last may jump. */
 int64_t clock_monotonic_ns(void);
+int64_t clock_boottime_ns(void);
 int64_t clock_realtime_ns(void);
 
 #endif

@@ -140,7 +140,7 @@ static struct target_process *process_of(struct follow *f, int32_t pid, int64_t 
         return p;
     }
     p = target_add_process(&f->target, pid);
-    p->seen_ts = ts;
+    p->seen_boot_ns = follow_boot_ns(ts);
     follow_name_by_pid(&p->name, pid);
     int32_t parent_pid = 0;
     bool is_known = follow_may_read_proc(f);
@@ -326,7 +326,7 @@ static struct target_process *start_forked(struct follow *f, const struct record
     }
     struct target_process *parent = process_of(f, r->fork.parent_pid, ts);
     struct target_process *p = target_add_process(&f->target, r->pid);
-    p->seen_ts = ts;
+    p->seen_boot_ns = follow_boot_ns(ts);
     p->name = parent->name;
     p->maps_ts = parent->maps_ts;
     p->space = parent->space ? address_space_ref(parent->space) : NULL;

@@ -12,7 +12,6 @@ enum {
     CMDLINE_BYTES_MAX = 1024,
 };
 static const int64_t THREAD_CHECK_NS = 1000000;  /* a thread, between two looks at all of them */
-static const int64_t START_NS = 200000000;       /* start times are rounded to 10 ms */
 static const int64_t LOSS_CHECK_NS = 5000000000; /* so long after a loss threads are compared */
 
 bool follow_may_read_proc(struct follow *f)
@@ -84,6 +83,11 @@ void follow_name_by_pid(struct target_name *name, int32_t pid)
     target_set_name(name, text, (size_t)len);
 }
 
+int64_t follow_boot_ns(int64_t ts)
+{
+    return ts + (clock_boottime_ns() - clock_monotonic_ns());
+}
+
 void follow_adopt_process(struct follow *f, int32_t pid, int32_t parent_pid, bool with_mappings,
                           int64_t ts)
 {
@@ -91,7 +95,7 @@ void follow_adopt_process(struct follow *f, int32_t pid, int32_t parent_pid, boo
         return;
     }
     struct target_process *p = target_add_process(&f->target, pid);
-    p->seen_ts = f->options.has_proc ? clock_monotonic_ns() : ts;
+    p->seen_boot_ns = f->options.has_proc ? clock_boottime_ns() : 0;
     follow_name_by_pid(&p->name, pid);
     follow_read_name(f, pid, 0, &p->name);
     follow_read_cmdline(f, p);
@@ -172,10 +176,8 @@ static bool needs_thread_check(const struct follow *f, const struct target_proce
 static bool is_there(const struct target_process *p)
 {
     struct proc_stat stat;
-    if (!proc_is_alive(p->pid) || proc_read_stat(p->pid, 0, &stat) != 0) {
-        return false;
-    }
-    return clock_monotonic_ns() - proc_age_ns(&stat) <= p->seen_ts + START_NS;
+    return proc_is_alive(p->pid) && proc_read_stat(p->pid, 0, &stat) == 0 &&
+           proc_was_there(&stat, p->seen_boot_ns);
 }
 
 void follow_verify(struct follow *f, int64_t now_ts)

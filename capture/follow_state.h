@@ -112,6 +112,8 @@ void follow_read_own_mappings(struct follow *f, struct target_process *p, int32_
 /* Leaves the name as it is when /proc has none. tid 0: of the process. */
 void follow_read_name(struct follow *f, int32_t pid, int32_t tid, struct target_name *name);
 void follow_read_cmdline(struct follow *f, struct target_process *p);
+/* When that was, in CLOCK_BOOTTIME, of a record that was just written. */
+int64_t follow_boot_ns(int64_t ts);
 void follow_name_by_pid(struct target_name *name, int32_t pid);
 
 #endif

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -22,6 +21,8 @@ enum {
     CPUS_MAX = 4096,
     PATH_BYTES = 64,
 };
+
+static const int64_t START_NS = 200000000; /* start times are rounded to 10 ms */
 
 /* A read position in text; numbers that are not there stick as is_bad. */
 struct scan {
@@ -123,12 +124,11 @@ int proc_read_stat(pid_t pid, pid_t tid, struct proc_stat *stat)
     return rc;
 }
 
-int64_t proc_age_ns(const struct proc_stat *stat)
+bool proc_was_there(const struct proc_stat *stat, int64_t boot_ns)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_BOOTTIME, &now);
-    return now.tv_sec * 1000000000LL + now.tv_nsec -
-           stat->start_ticks * (1000000000LL / sysconf(_SC_CLK_TCK));
+    int64_t tick_ns = 1000000000LL / sysconf(_SC_CLK_TCK), start_ns;
+    return !__builtin_mul_overflow(stat->start_ticks, tick_ns, &start_ns) &&
+           start_ns - START_NS <= boot_ns;
 }
 
 static bool parse_mapping_line(const char *line, size_t len, struct proc_mapping *m)

@@ -26,8 +26,10 @@ struct proc_stat {
 int proc_parse_stat(const char *text, size_t len, struct proc_stat *stat);
 /* tid 0: of the process. */
 int proc_read_stat(pid_t pid, pid_t tid, struct proc_stat *stat);
-/* How long ago it was, ns, that a process or thread was created; rounded to 10 ms. */
-int64_t proc_age_ns(const struct proc_stat *stat);
+/* Whether a process or thread was there at a time of CLOCK_BOOTTIME, ns; false: it is another one,
+ * that was given the same id later. /proc rounds, so one 0.2 s younger passes. Both count while the
+ * machine is suspended: CLOCK_MONOTONIC does not, and hours of that would make any process old. */
+bool proc_was_there(const struct proc_stat *stat, int64_t boot_ns);
 /* Whether a process is there and not a zombie. */
 bool proc_is_alive(pid_t pid);
 

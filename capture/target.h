@@ -43,7 +43,7 @@ struct target_process {
     struct target_name name; /* since its last exec */
     char *cmdline;           /* arguments separated by NUL, NULL: not known */
     size_t cmdline_len;
-    int64_t seen_ts;             /* ns, when it was known to be alive first */
+    int64_t seen_boot_ns;        /* CLOCK_BOOTTIME, when it was known to be alive first */
     int64_t gone_ts;             /* ns, when /proc no longer had it; 0: it has */
     int64_t threads_ts;          /* ns, when its threads were last compared with /proc */
     int64_t maps_ts;             /* ns, when its mappings were last read from /proc */

@@ -40,6 +40,16 @@ if(STAX_TESTS AND NOT STAX_SANITIZE)
   endif()
   target_link_options(workload_omitted_static PRIVATE -static)
   target_link_options(workload_omitted_stripped PRIVATE -s)
+  # plugins: two libraries of the same size and layout, that differ in a name.
+  foreach(plugin alpha omega)
+    add_library(workload_plugin_${plugin} MODULE ${workload_dir}/plugin/plugin.c)
+    set_target_properties(workload_plugin_${plugin} PROPERTIES PREFIX "" OUTPUT_NAME plugin_${plugin}
+      COMPILE_OPTIONS "-Wall;-Wextra;-O2;-g1;-fno-omit-frame-pointer;-mno-omit-leaf-frame-pointer"
+      COMPILE_DEFINITIONS "BURN=burn_${plugin}"
+      LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/workloads)
+    list(APPEND workload_targets workload_plugin_${plugin})
+  endforeach()
+  target_link_libraries(workload_plugins ${CMAKE_DL_LIBS})
   add_custom_command(TARGET workload_odd_names POST_BUILD
     COMMAND ${CMAKE_COMMAND} -E env LC_ALL=C sed -i -f ${workload_dir}/odd_names.sed
       $<TARGET_FILE:workload_odd_names> VERBATIM)

@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 
 #include "base/err.h"
+#include "base/fd.h"
 #include "capture/proc.h"
 
 static void test_maps(void **state)
@@ -172,12 +173,37 @@ static void test_gone(void **state)
     buf_free(&text);
 }
 
+/* A process is told from a later one with its pid, also when the machine was suspended for hours in
+ * between, which the clock of records does not count. */
+static void test_was_there(void **state)
+{
+    (void)state;
+    const int64_t second_ns = 1000000000, ticks = sysconf(_SC_CLK_TCK);
+    const int64_t seen_ns = 100 * second_ns, hours = 10 * 3600;
+    struct proc_stat stat = {.start_ticks = 100 * ticks};
+    assert_true(proc_was_there(&stat, seen_ns));
+    stat.start_ticks = 100 * ticks + ticks / 10; /* rounded up */
+    assert_true(proc_was_there(&stat, seen_ns));
+    stat.start_ticks = 102 * ticks; /* right after; and after a suspend, too */
+    assert_false(proc_was_there(&stat, seen_ns));
+    stat.start_ticks = (100 + hours) * ticks;
+    assert_false(proc_was_there(&stat, seen_ns));
+    assert_true(proc_was_there(&stat, seen_ns + hours * second_ns));
+    stat.start_ticks = INT64_MAX;
+    assert_false(proc_was_there(&stat, seen_ns));
+    /* Ours, by the clock that both are of, whatever the others say. */
+    assert_int_equal(proc_read_stat(getpid(), 0, &stat), 0);
+    assert_true(proc_was_there(&stat, clock_boottime_ns()));
+    assert_false(proc_was_there(&stat, clock_boottime_ns() - 3600 * second_ns));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_maps), cmocka_unit_test(test_hostile_maps),
-        cmocka_unit_test(test_stat), cmocka_unit_test(test_cpus),
-        cmocka_unit_test(test_self), cmocka_unit_test(test_gone),
+        cmocka_unit_test(test_stat), cmocka_unit_test(test_was_there),
+        cmocka_unit_test(test_cpus), cmocka_unit_test(test_self),
+        cmocka_unit_test(test_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,6 +21,7 @@ struct tally {
     char name[TRUTH_CASE_BYTES];
     uint64_t root; /* the first function of its thread, by the first moment */
     size_t n, n_frames, n_unknown, n_wrong;
+    size_t n_vdso; /* moments in the vDSO */
 };
 
 struct fixture {
@@ -28,6 +29,7 @@ struct fixture {
     struct space space;
     struct tally cases[MAX_CASES];
     size_t n_cases;
+    uint64_t vdso_start, vdso_end;
 };
 
 static char *path_in(const struct fixture *f, const char *name)
@@ -100,6 +102,7 @@ static void check(struct fixture *f, const struct truth *t, const uint8_t *stack
         tally->root = last;
     }
     tally->n_frames += out.n;
+    tally->n_vdso += t->regs[16] >= f->vdso_start && t->regs[16] < f->vdso_end;
     if (last != tally->root) {
         /* libgcc stopped short of the root, where there is no CFI (a static program's PLT) or wrong
          * CFI (GCC's for the end of a function that realigns its stack). */
@@ -129,6 +132,15 @@ static void load_maps(struct fixture *f)
     struct buf maps = {0};
     assert_int_equal(fd_read_file(path_in(f, "out.maps"), MAX_MAPS, &maps), 0);
     space_load(&f->space, buf_str(&maps), maps.len);
+    const char *line = strstr(buf_str(&maps), "[vdso]");
+    while (line && line > buf_str(&maps) && line[-1] != '\n') {
+        line--;
+    }
+    if (line) {
+        char *end;
+        f->vdso_start = strtoull(line, &end, 16);
+        f->vdso_end = strtoull(end + 1, NULL, 16);
+    }
     buf_free(&maps);
 }
 
@@ -154,7 +166,7 @@ static void check_program(const char *flags)
     load_maps(&f);
     check_all(&f);
     clean(&f);
-    assert_true(f.n_cases >= 7);
+    assert_true(f.n_cases >= 9);
     size_t n_wrong = 0;
     for (size_t i = 0; i < f.n_cases; i++) {
         printf("%s: %zu moments, %zu frames, %zu without truth, %zu wrong\n", f.cases[i].name,
@@ -163,6 +175,8 @@ static void check_program(const char *flags)
         assert_true(f.cases[i].n_unknown * 50 < f.cases[i].n);
     }
     assert_int_equal(n_wrong, 0);
+    assert_true(find_case(&f, "vdso")->n_vdso > 20);
+    assert_true(find_case(&f, "assembly")->n > 30);
 }
 
 static void test_every_instruction(void **state)

@@ -192,6 +192,76 @@ void work_plt()
     sink = static_cast<int>(s.size());
 }
 
+/* The kernel's own code in each process. */
+void work_vdso()
+{
+    timespec ts;
+    for (int i = 0; i < 3; i++) {
+        clock_gettime(CLOCK_MONOTONIC, &ts);
+        clock_gettime(CLOCK_REALTIME, &ts);
+        clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+        clock_getres(CLOCK_MONOTONIC, &ts);
+        sink = static_cast<int>(ts.tv_nsec + time(nullptr));
+    }
+}
+
+/* Written by hand, as C libraries and codecs have it: the CFA moves to another register and back,
+ * is behind a pointer, and what is saved is not where a compiler would put it. */
+extern "C" int by_hand(int n);
+extern "C" __attribute__((used)) int called_by_hand(int n);
+
+extern "C" int called_by_hand(int n)
+{
+    return deep(n, 1, 2, 3);
+}
+
+__asm__(".text\n"
+        ".type by_hand, @function\n"
+        "by_hand:\n"
+        ".cfi_startproc\n"
+        "push %r12\n"
+        ".cfi_adjust_cfa_offset 8\n"
+        ".cfi_rel_offset %r12, 0\n"
+        "mov %rsp, %r12\n"
+        ".cfi_def_cfa_register %r12\n"
+        "sub $120, %rsp\n"
+        "and $-64, %rsp\n"
+        "mov %rbx, 8(%rsp)\n"
+        "lea 16(%r12), %rbx\n"
+        "mov %rbx, (%rsp)\n"
+        "mov 8(%rsp), %rbx\n"
+        ".cfi_remember_state\n"
+        /* CFA: what (rsp) points to */
+        ".cfi_escape 0x0f, 3, 0x77, 0, 0x06\n"
+        "call called_by_hand\n"
+        "test %eax, %eax\n"
+        "js 1f\n"
+        ".cfi_restore_state\n"
+        "mov %r12, %rsp\n"
+        ".cfi_def_cfa_register %rsp\n"
+        "pop %r12\n"
+        ".cfi_adjust_cfa_offset -8\n"
+        ".cfi_restore %r12\n"
+        "ret\n"
+        "1:\n"
+        ".cfi_def_cfa %r12, 16\n"
+        ".cfi_rel_offset %r12, 0\n"
+        "xor %eax, %eax\n"
+        "mov %r12, %rsp\n"
+        "pop %r12\n"
+        ".cfi_def_cfa %rsp, 8\n"
+        ".cfi_restore %r12\n"
+        "ret\n"
+        ".cfi_endproc\n"
+        ".size by_hand, . - by_hand\n");
+
+void work_assembly()
+{
+    sink = by_hand(3);
+    sink = by_hand(0);
+}
+
 [[gnu::noinline, noreturn]] void throw_it(int n)
 {
     throw std::runtime_error(std::string(static_cast<size_t>(n), 'x'));
@@ -319,6 +389,8 @@ int main(int argc, char **argv)
     dl_iterate_phdr(find_libgcc, nullptr);
     stack_top = find_stack_top(argv);
     step("plt", work_plt);
+    step("vdso", work_vdso);
+    step("assembly", work_assembly);
     step("deep", work_deep);
     step("qsort", work_qsort);
 #ifndef WITHOUT_EXCEPTIONS /* statically linked, the unwinder's lock would be taken twice */
