@@ -18,7 +18,7 @@ static const char intro[] =
     "the file `token` of the data directory as `Authorization: Bearer TOKEN` or `?token=TOKEN`, a\n"
     "`Host` of this machine, and no `Origin` but its own. `status` says where the server listens "
     "and\n"
-    "where its data directory is.\n"
+    "where its data directory is. Every answer names the version: `Server: stax-server/VERSION`.\n"
     "\n"
     "A request needs a `Content-Length` (411 without) of at most 1 MiB (413). The answer's "
     "`result`\n"

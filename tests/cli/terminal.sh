@@ -132,6 +132,15 @@ check "history is kept" grep -q 'count' "$XDG_STATE_HOME/stax/sql_history"
 check "history is private" test "$(stat -c %a "$XDG_STATE_HOME/stax/sql_history")" = 600
 check "statements from standard input" test "$(printf 'SELECT 1 AS a;\n-- ;\nSELECT 2 AS b' | stax sql | xargs)" = "a 1 b 2"
 
+# A save that takes long says how much of it is done; nothing of that stays.
+start "$PYTHON" "$(dirname "$0")/slow_save.py" "$TMP/slow.sock" "$(stax --version | cut -d' ' -f2)" 2>"$TMP/slow.err"
+wait_for 5 test -S "$TMP/slow.sock"
+STAX_SERVER_SOCKET=$TMP/slow.sock tty 80 '[]' stax save "$TMP/slow.stax" >"$TMP/slow"
+screen "$TMP/slow"
+shows "a long save says how much is done" "$TMP/slow" 'saving for [1-3]\.[0-9] s, 50 % done'
+shows "... until it is" "$TMP/slow" 'saved .*1 sample, code of 1 function .*in 3000 ms'
+lacks "... and not afterwards" "$TMP/slow.screen" 'saving'
+
 # Examples of every command's help are run as they are printed, where they need no other program.
 stax record --counters page-faults -- "$STAX_WORKLOADS/cpu_shares" --seconds 1 >/dev/null 2>&1
 stax save "$TMP/profile.stax" >/dev/null

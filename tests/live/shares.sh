@@ -4,8 +4,17 @@
 . "$(dirname "$0")/lib.sh"
 need_perf
 
-stax record -- "$STAX_WORKLOADS/cpu_shares" --seconds 5 --threads 3 >"$TMP/truth.json" 2>"$TMP/err" ||
-    fail "record" "$(cat "$TMP/err")"
+# On a machine that is busy with other things 5 s hold too few samples for so narrow a bound.
+for _ in 1 2 3; do
+    stax record -- "$STAX_WORKLOADS/cpu_shares" --seconds 5 --threads 3 >"$TMP/truth.json" 2>"$TMP/err" ||
+        fail "record" "$(cat "$TMP/err")"
+    cpu_ms=$(jq '[.threads[].cpu_ns] | add / 1e6 | floor' "$TMP/truth.json")
+    ((cpu_ms < 4000)) || break
+done
+if ((cpu_ms < 4000)); then
+    skip "shares at 900 Hz" "the target got $cpu_ms ms of CPU time in 5 s, three times"
+    finish
+fi
 # shares NAME VIEW TRUTH MEASURED: both {name: ns}.
 shares() {
     check_json "$1" <(stax "$2" --json -n 1000) 'def shares: (add // 0) as $sum | map_values(100 * . / $sum);

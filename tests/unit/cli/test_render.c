@@ -92,6 +92,37 @@ static void test_flame(void **state)
            "     1.1      1.0               ... 4 more subtrees (--threshold-pct)\n");
 }
 
+/* What was left out for its depth and for its size names the option that shows it. */
+static void test_flame_says_why_it_is_cut(void **state)
+{
+    (void)state;
+    static const char json[] =
+        "{" RUN "," QUALITY ",'data':{'n_samples':100,'on_cpu_ns':100000000,'n_nodes':2,'roots':["
+        "{'name':'gcc','kind':'process','total_on_cpu_ns':100000000,'self_on_cpu_ns':0,"
+        "'total_pct':100,'is_inlined':false,'cut':{'n_nodes':7,'total_on_cpu_ns':300000},"
+        "'children':[{'name':'main','kind':'function','total_on_cpu_ns':90000000,"
+        "'self_on_cpu_ns':0,'total_pct':90,'is_inlined':false,"
+        "'cut':{'n_nodes':1,'total_on_cpu_ns':90000000},'children':[]}]}]}}";
+    const struct flag depth = {.name = "max-depth", .type = FLAG_INT};
+    struct arg_value value = {.flag = &depth, .integer = 1};
+    const struct args args = {.values = &value, .n_values = 1};
+    expect(render_flame, json, &args, 0,
+           "run 3  gcc -O2 big.c\n"
+           "recording for 12.3 s, 100 samples, 111.0 ms on CPU\n"
+           "\n"
+           "total ms  total %  self ms  function\n"
+           "   100.0    100.0      0.0  gcc (process)\n"
+           "    90.0     90.0      0.0    main\n"
+           "    90.0     90.0               ... 1 more subtree (--max-depth)\n"
+           "     0.3      0.3           ... 7 more subtrees (--threshold-pct)\n");
+    value.integer = 0;
+    char *document = quoted(json);
+    char *shown = rendered(render_flame, document, &args, 0);
+    assert_non_null(strstr(shown, "... 7 more subtrees (--max-depth)"));
+    free(shown);
+    free(document);
+}
+
 static void test_deep_flame_keeps_names(void **state)
 {
     (void)state;
@@ -137,6 +168,24 @@ static void test_top_off_cpu(void **state)
            "self ms  self %  total ms  total %  waits  blocked  function            binary\n"
            "  150.0    75.0     150.0     75.0      5  lock     pthread_mutex_lock  libc.so.6\n"
            "... 2 more functions (--sort total)\n");
+}
+
+/* The end of a recording lists what used the CPU itself. */
+static void test_summary_is_of_self_time(void **state)
+{
+    (void)state;
+    static const char json[] = "{" RUN "," QUALITY ",'data':{'sort':'self','functions':["
+                               "{'name':'work','self_on_cpu_ns':111000000,'self_pct':100},"
+                               "{'name':'main','self_on_cpu_ns':0,'self_pct':0}]}}";
+    struct out out = {.fd = -1};
+    char *text = quoted(json);
+    json_t *document = json_loads(text, 0, NULL);
+    render_summary(&out, document);
+    assert_non_null(strstr(buf_str(&out.text), "  100.0 %  work\ntry: "));
+    assert_null(strstr(buf_str(&out.text), "main"));
+    out_fini(&out);
+    json_decref(document);
+    free(text);
 }
 
 static void test_flame_off_cpu(void **state)
@@ -579,8 +628,10 @@ int main(void)
         cmocka_unit_test(test_top),
         cmocka_unit_test(test_top_fits_the_terminal),
         cmocka_unit_test(test_flame),
+        cmocka_unit_test(test_flame_says_why_it_is_cut),
         cmocka_unit_test(test_deep_flame_keeps_names),
         cmocka_unit_test(test_top_off_cpu),
+        cmocka_unit_test(test_summary_is_of_self_time),
         cmocka_unit_test(test_flame_off_cpu),
         cmocka_unit_test(test_waits),
         cmocka_unit_test(test_waits_with_stacks),
