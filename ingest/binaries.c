@@ -146,6 +146,28 @@ static int open_mapped(const struct event_mapping *m, const char *path, char **o
     return fd;
 }
 
+static void take_names(struct binary *bin, struct names *names);
+
+/* A file that is gone: what its process has in memory says which build it is, and where in it an
+ * address lies, so that a debug file can name it. */
+static void open_memory(struct binaries *b, struct binary *bin, const struct event_mapping *m)
+{
+    struct names *names;
+    const char *note = bin->note;
+    if (names_open_memory(&names, m->pid, m->start, m->inode, NULL) != 0) {
+        return;
+    }
+    take_names(bin, names);
+    bin->note = note;
+    bin->is_changed = true;
+    if (b->naming && bin->build_id) {
+        char root[32];
+        snprintf(root, sizeof(root), "/proc/%d/root", m->pid);
+        naming_add_file(b->naming, (uint32_t)(bin - b->items) + 1, -1, names, bin->path, root);
+        bin->is_asked = true;
+    }
+}
+
 static void open_now(struct binaries *b, struct binary *bin, const struct event_mapping *m)
 {
     static const char deleted[] = " (deleted)";
@@ -154,11 +176,15 @@ static void open_now(struct binaries *b, struct binary *bin, const struct event_
     if (len > n_deleted && strcmp(path + len - n_deleted, deleted) == 0) {
         path[len - n_deleted] = '\0';
     }
-    bin->fd = path[0] == '/' ? open_mapped(m, path, &bin->open_path, &bin->note) : -1;
+    bool is_file = path[0] == '/';
+    bin->fd = is_file ? open_mapped(m, path, &bin->open_path, &bin->note) : -1;
     free(path);
     if (bin->fd < 0) {
         bin->is_loaded = true;
         bin->note = bin->note ? bin->note : "not a file";
+        if (is_file) {
+            open_memory(b, bin, m);
+        }
     } else if (b->n_fds >= FDS_MAX) {
         fd_close(&bin->fd);
     } else {
