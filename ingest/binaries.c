@@ -18,6 +18,7 @@
 #include "ingest/binaries_internal.h"
 #include "ingest/naming.h"
 
+#define MAX_TABLE_BYTES ((size_t)256 << 20)
 enum {
     CODE_FDS_MAX = 256, /* ... and of files whose code is read at the end of the run */
     FDS_MAX = 256,      /* descriptors kept open for files whose tables were not needed yet */
@@ -30,6 +31,7 @@ void binaries_init(struct binaries *b, struct intern *intern, const char *kallsy
     *b = (struct binaries){.intern = intern,
                            .kallsyms = kallsyms ? kallsyms : "/proc/kallsyms",
                            .kallsyms_fd = -1,
+                           .max_table_bytes = MAX_TABLE_BYTES,
                            .without_files = without_files};
 }
 
@@ -450,7 +452,7 @@ uint32_t binaries_symbol_at(struct binaries *b, uint32_t binary, struct names *n
 void binaries_name_start(struct binaries *b, uint32_t binary, uint64_t address)
 {
     struct names_symbol found;
-    struct names *names = binaries_item(b, binary)->names;
+    struct names *names = binaries_tables(b, binary);
     if (names && names_find(names, address, &found) && found.start == address &&
         found.linkage_name) {
         binaries_symbol_at(b, binary, names, address, 0);
@@ -462,6 +464,7 @@ uint32_t binaries_frame(struct binaries *b, uint32_t binary, uint64_t file_offse
     struct binary *bin = binaries_item(b, binary);
     if (!bin->is_loaded) {
         load(b, bin);
+        binaries_keep_small(b, bin);
     }
     uint64_t rel = file_offset;
     struct names *names = bin->names;
@@ -471,6 +474,7 @@ uint32_t binaries_frame(struct binaries *b, uint32_t binary, uint64_t file_offse
     }
     uint32_t *id = map_put(&bin->frames, rel);
     if (!*id) {
+        names = names ? binaries_tables(b, binary) : NULL;
         *id = intern_frame(b->intern, binary, rel, binaries_symbol_at(b, binary, names, rel, 0));
     }
     return *id;
@@ -544,12 +548,10 @@ uint32_t binaries_marker_frame(struct binaries *b, const char *name, size_t len,
 
 size_t binaries_bytes(const struct binaries *b)
 {
-    size_t n =
-        b->cap_items * sizeof(*b->items) + (b->kernel_names ? names_bytes(b->kernel_names) : 0);
+    size_t n = b->cap_items * sizeof(*b->items) + binaries_table_bytes(b);
     for (size_t i = 0; i < b->n_items; i++) {
         const struct binary *bin = &b->items[i];
-        n += map_bytes(&bin->frames) + map_bytes(&bin->symbols) +
-             (bin->names ? names_bytes(bin->names) : 0);
+        n += map_bytes(&bin->frames) + map_bytes(&bin->symbols);
     }
     return n;
 }

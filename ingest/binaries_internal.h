@@ -16,6 +16,10 @@ struct symbol_text binaries_text_of(uint32_t binary, const struct names_symbol *
 /* The symbol of the function that a part or a clone belongs to; 0: it is one itself. */
 uint32_t binaries_whole_of(struct binaries *b, uint32_t binary, struct names *names,
                            const struct names_symbol *part, uint64_t base);
+/* Gives back tables until their bound holds; keeps those of bin. */
+void binaries_keep_small(struct binaries *b, const struct binary *bin);
+/* The tables of a binary, read again if they were given back; NULL: none. */
+struct names *binaries_tables(struct binaries *b, uint32_t binary);
 /* The symbol of an address in a binary whose tables are names (may be NULL). */
 uint32_t binaries_symbol_at(struct binaries *b, uint32_t binary, struct names *names,
                             uint64_t address, uint64_t base);

@@ -53,7 +53,7 @@ void binaries_adopt_symbol(struct binaries *b, uint32_t binary, uint32_t symbol,
 
 uint32_t binaries_symbol(struct binaries *b, const struct frame *frame)
 {
-    return binaries_symbol_at(b, frame->binary, binaries_item(b, frame->binary)->names,
+    return binaries_symbol_at(b, frame->binary, binaries_tables(b, frame->binary),
                               frame->rel_address, 0);
 }
 

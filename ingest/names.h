@@ -69,6 +69,9 @@ char *names_read_build_id(int fd);
 /* Text symbols of /proc/kallsyms from an open descriptor. STAX_EPERMISSION if all addresses are 0.
  */
 int names_open_kallsyms(struct names **out, int fd, struct err *e);
+/* Gives back the symbols; build id, segments and the rest stay. Nothing is found from then on. */
+void names_drop(struct names *n);
+bool names_is_dropped(const struct names *n);
 /* NULL is accepted. */
 void names_close(struct names *n);
 
