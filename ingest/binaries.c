@@ -19,6 +19,7 @@
 #include "ingest/binaries_internal.h"
 #include "ingest/naming.h"
 
+#define MAX_TABLE_BYTES ((size_t)256 << 20)
 enum {
     CODE_FDS_MAX = 256, /* ... and of files whose code is read at the end of the run */
     FDS_MAX = 256,      /* descriptors kept open for files whose tables were not needed yet */
@@ -31,6 +32,7 @@ void binaries_init(struct binaries *b, struct intern *intern, const char *kallsy
     *b = (struct binaries){.intern = intern,
                            .kallsyms = kallsyms ? kallsyms : "/proc/kallsyms",
                            .kallsyms_fd = -1,
+                           .max_table_bytes = MAX_TABLE_BYTES,
                            .without_files = without_files};
 }
 
@@ -159,6 +161,28 @@ static int open_mapped(const struct event_mapping *m, const char *path, char **o
     return fd;
 }
 
+static void take_names(struct binary *bin, struct names *names);
+
+/* A file that is gone: what its process has in memory says which build it is, and where in it an
+ * address lies, so that a debug file can name it. */
+static void open_memory(struct binaries *b, struct binary *bin, const struct event_mapping *m)
+{
+    struct names *names;
+    const char *note = bin->note;
+    if (names_open_memory(&names, m->pid, m->start, m->inode, NULL) != 0) {
+        return;
+    }
+    take_names(bin, names);
+    bin->note = note;
+    bin->is_changed = true;
+    if (b->naming && bin->build_id) {
+        char root[32];
+        snprintf(root, sizeof(root), "/proc/%d/root", m->pid);
+        naming_add_file(b->naming, (uint32_t)(bin - b->items) + 1, -1, names, bin->path, root);
+        bin->is_asked = true;
+    }
+}
+
 static void open_now(struct binaries *b, struct binary *bin, const struct event_mapping *m)
 {
     static const char deleted[] = " (deleted)";
@@ -167,11 +191,15 @@ static void open_now(struct binaries *b, struct binary *bin, const struct event_
     if (len > n_deleted && strcmp(path + len - n_deleted, deleted) == 0) {
         path[len - n_deleted] = '\0';
     }
-    bin->fd = path[0] == '/' ? open_mapped(m, path, &bin->open_path, &bin->note) : -1;
+    bool is_file = path[0] == '/';
+    bin->fd = is_file ? open_mapped(m, path, &bin->open_path, &bin->note) : -1;
     free(path);
     if (bin->fd < 0) {
         bin->is_loaded = true;
         bin->note = bin->note ? bin->note : "not a file";
+        if (is_file) {
+            open_memory(b, bin, m);
+        }
     } else if (b->n_fds >= FDS_MAX) {
         fd_close(&bin->fd);
     } else {
@@ -493,7 +521,7 @@ uint32_t binaries_symbol_at(struct binaries *b, uint32_t binary, struct names *n
 void binaries_name_start(struct binaries *b, uint32_t binary, uint64_t address)
 {
     struct names_symbol found;
-    struct names *names = binaries_item(b, binary)->names;
+    struct names *names = binaries_tables(b, binary);
     if (names && names_find(names, address, &found) && found.start == address &&
         found.linkage_name) {
         binaries_symbol_at(b, binary, names, address, 0);
@@ -505,6 +533,7 @@ uint32_t binaries_frame(struct binaries *b, uint32_t binary, uint64_t file_offse
     struct binary *bin = binaries_item(b, binary);
     if (!bin->is_loaded) {
         load(b, bin);
+        binaries_keep_small(b, bin);
     }
     uint64_t rel = file_offset;
     struct names *names = bin->names;
@@ -514,6 +543,7 @@ uint32_t binaries_frame(struct binaries *b, uint32_t binary, uint64_t file_offse
     }
     uint32_t *id = map_put(&bin->frames, rel);
     if (!*id) {
+        names = names ? binaries_tables(b, binary) : NULL;
         *id = intern_frame(b->intern, binary, rel, binaries_symbol_at(b, binary, names, rel, 0));
     }
     return *id;
@@ -587,12 +617,10 @@ uint32_t binaries_marker_frame(struct binaries *b, const char *name, size_t len,
 
 size_t binaries_bytes(const struct binaries *b)
 {
-    size_t n =
-        b->cap_items * sizeof(*b->items) + (b->kernel_names ? names_bytes(b->kernel_names) : 0);
+    size_t n = b->cap_items * sizeof(*b->items) + binaries_table_bytes(b);
     for (size_t i = 0; i < b->n_items; i++) {
         const struct binary *bin = &b->items[i];
-        n += map_bytes(&bin->frames) + map_bytes(&bin->symbols) +
-             (bin->names ? names_bytes(bin->names) : 0);
+        n += map_bytes(&bin->frames) + map_bytes(&bin->symbols);
     }
     return n;
 }

@@ -41,6 +41,8 @@ struct binary {
     struct map symbols;   /* start -> symbol id */
     bool is_asked;        /* binaries.naming looks for better names */
     bool is_asking_again; /* for lines of frames that were asked already */
+    bool is_renamed;      /* its tables are not those of the file itself */
+    uint64_t used;        /* when its tables were last asked; the larger, the later */
     size_t n_unnamed;
     uint32_t overflow_symbol; /* of all further unnamed addresses, 0: none yet */
 };
@@ -61,6 +63,12 @@ struct binaries {
     int kallsyms_fd;      /* the same, open; -1: not yet */
     bool without_files;
     size_t n_fds, n_code_fds;
+    /* Symbol tables may have so many bytes in all. Those of files that can be read again are given
+     * back, the least recently used first; better tables (binaries_rename()) and the kernel's stay.
+     */
+    size_t max_table_bytes;
+    size_t n_dropped; /* how often that was done */
+    uint64_t clock;
     uint32_t unknown; /* binary id, 0 until needed */
     uint32_t kernel;  /* binary id, 0 until needed */
     uint64_t kernel_base;
@@ -113,5 +121,7 @@ int binaries_open_code(const struct binaries *b, uint32_t binary);
 void binaries_name_start(struct binaries *b, uint32_t binary, uint64_t address);
 
 size_t binaries_bytes(const struct binaries *b);
+/* Of it, what symbol tables take. */
+size_t binaries_table_bytes(const struct binaries *b);
 
 #endif

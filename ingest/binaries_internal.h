@@ -23,6 +23,10 @@ void binaries_note_called(struct binaries *b, uint32_t binary, uint32_t symbol,
  * that nobody was seen to call before. */
 uint32_t binaries_called_symbol(struct binaries *b, uint32_t binary, struct names *names,
                                 const struct names_symbol *found, uint64_t base);
+/* Gives back tables until their bound holds; keeps those of bin. */
+void binaries_keep_small(struct binaries *b, const struct binary *bin);
+/* The tables of a binary, read again if they were given back; NULL: none. */
+struct names *binaries_tables(struct binaries *b, uint32_t binary);
 /* The symbol of an address in a binary whose tables are names (may be NULL). */
 uint32_t binaries_symbol_at(struct binaries *b, uint32_t binary, struct names *names,
                             uint64_t address, uint64_t base);

@@ -53,7 +53,7 @@ void binaries_adopt_symbol(struct binaries *b, uint32_t binary, uint32_t symbol,
 
 uint32_t binaries_symbol(struct binaries *b, const struct frame *frame)
 {
-    return binaries_symbol_at(b, frame->binary, binaries_item(b, frame->binary)->names,
+    return binaries_symbol_at(b, frame->binary, binaries_tables(b, frame->binary),
                               frame->rel_address, 0);
 }
 
@@ -162,6 +162,7 @@ void binaries_rename(struct binaries *b, uint32_t binary, struct names *names,
     bin->names_from = names_source_text(source);
     bin->note = NULL;
     bin->is_changed = true;
+    bin->is_renamed = true;
     if (!b->intern->is_frozen) {
         move_frames(b, binary, &changed);
     }

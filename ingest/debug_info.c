@@ -46,7 +46,8 @@ bool debug_info_is_wanting(const struct debug_info *d)
 static struct names *better_names(struct debug_info *d, enum names_source source)
 {
     struct names *names;
-    if (d->has_symtab || names_open_elf_debug(&names, d->fd, d->debug_fd, source, NULL) != 0) {
+    int fd = d->fd >= 0 ? d->fd : d->debug_fd; /* of a file that is gone, it has the segments too */
+    if (d->has_symtab || names_open_elf_debug(&names, fd, d->debug_fd, source, NULL) != 0) {
         return NULL;
     }
     if (names_best_source(names) < source) { /* it has DWARF but no symbols */

@@ -17,7 +17,7 @@
 #include "ingest/names.h"
 
 struct debug_info {
-    int fd;         /* of the mapped file */
+    int fd;         /* of the mapped file, -1: gone */
     char *path;     /* as the target sees it */
     char *root;     /* of the target, or "" */
     char *build_id; /* or NULL */
@@ -33,7 +33,7 @@ struct debug_info {
     uint64_t used;     /* for whoever drops lines: when they were last asked for */
 };
 
-/* Takes fd; names: of that file, borrowed for the call. */
+/* Takes fd (-1: the file is gone); names: of that file, borrowed for the call. */
 void debug_info_init(struct debug_info *d, int fd, const struct names *names, const char *path,
                      const char *root);
 void debug_info_fini(struct debug_info *d);

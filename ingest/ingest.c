@@ -331,7 +331,7 @@ static void note_commit(struct ingest *in, int64_t began)
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
     uint64_t memory =
         intern_bytes(&in->intern) + binaries_bytes(&in->binaries) + jit_bytes(&in->jit);
-    memory += in->late_names.naming ? naming_bytes(in->late_names.naming) : 0;
+    uint64_t debug_info = in->late_names.naming ? naming_bytes(in->late_names.naming) : 0;
     pthread_mutex_lock(&in->stats_lock);
     struct ingest_stats *st = &in->stats;
     st->n_samples = in->intern.n_samples;
@@ -342,7 +342,10 @@ static void note_commit(struct ingest *in, int64_t began)
     st->total_commit_ns += took;
     st->max_commit_ns = took > st->max_commit_ns ? took : st->max_commit_ns;
     st->data_ts = in->store.counts.data_ts;
-    st->memory_bytes = memory;
+    st->memory_bytes = memory + debug_info;
+    st->names_bytes = binaries_table_bytes(&in->binaries);
+    st->debug_info_bytes = debug_info;
+    st->n_dropped_names = in->binaries.n_dropped;
     st->cpu_time_ns = (int64_t)cpu.tv_sec * 1000000000 + cpu.tv_nsec;
     pthread_mutex_unlock(&in->stats_lock);
 }

@@ -68,9 +68,12 @@ struct ingest_stats {
     int64_t last_commit_ns; /* duration of the last commit */
     int64_t max_commit_ns;
     int64_t total_commit_ns;
-    int64_t data_ts;       /* newest committed event */
-    uint64_t memory_bytes; /* of the interning tables, estimated */
-    int64_t cpu_time_ns;   /* of the ingest thread */
+    int64_t data_ts;           /* newest committed event */
+    uint64_t memory_bytes;     /* of the interning tables, estimated */
+    uint64_t names_bytes;      /* ... of symbol tables; bounded */
+    uint64_t debug_info_bytes; /* ... of lines; bounded */
+    uint64_t n_dropped_names; /* how often a symbol table was given back to stay within the bound */
+    int64_t cpu_time_ns;      /* of the ingest thread */
 };
 
 struct ingest;

@@ -404,6 +404,26 @@ size_t names_bytes(const struct names *n)
     return bytes + names_wholes_bytes(n->wholes);
 }
 
+void names_drop(struct names *n)
+{
+    free(n->functions);
+    free(n->starts);
+    free(n->owners);
+    buf_free(&n->strings);
+    names_free_wholes(n->wholes);
+    n->functions = NULL;
+    n->starts = NULL;
+    n->owners = NULL;
+    n->wholes = NULL;
+    n->n_functions = n->cap_functions = n->n_spans = n->cap_starts = n->cap_owners = 0;
+    n->is_dropped = true;
+}
+
+bool names_is_dropped(const struct names *n)
+{
+    return n->is_dropped;
+}
+
 void names_close(struct names *n)
 {
     if (!n) {

@@ -61,6 +61,9 @@ int names_open_elf_debug(struct names **out, int fd, int debug_fd, enum names_so
                          struct err *e);
 /* The same from memory (the vDSO image); bytes are only read during the call. */
 int names_open_elf_image(struct names **out, const void *image, size_t n_bytes, struct err *e);
+/* The same of a mapped file that is gone, from the memory of a process that maps it at address and
+ * may be read (ptrace(2)): build id, segments, extents. STAX_ENOTFOUND, STAX_EPERMISSION. */
+int names_open_memory(struct names **out, int pid, uint64_t address, uint64_t inode, struct err *e);
 /* Whether libelf may be let at a file: an ELF header that claims nothing absurd. */
 int names_check_elf(int fd, struct err *e);
 /* The GNU build id of an ELF file in hex, free(); NULL: none. Reads no more than its notes. */
@@ -68,6 +71,9 @@ char *names_read_build_id(int fd);
 /* Text symbols of /proc/kallsyms from an open descriptor. STAX_EPERMISSION if all addresses are 0.
  */
 int names_open_kallsyms(struct names **out, int fd, struct err *e);
+/* Gives back the symbols; build id, segments and the rest stay. Nothing is found from then on. */
+void names_drop(struct names *n);
+bool names_is_dropped(const struct names *n);
 /* NULL is accepted. */
 void names_close(struct names *n);
 

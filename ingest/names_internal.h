@@ -76,6 +76,7 @@ struct names {
     bool has_debug_info;
     char *debug_link; /* NULL: none */
     uint32_t debug_link_crc;
+    bool is_dropped;
     bool is_go;                  /* made by the Go linker */
     struct names_wholes *wholes; /* by names_find_whole(), NULL: not asked yet */
 };

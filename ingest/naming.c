@@ -468,7 +468,7 @@ void naming_add_file(struct naming *n, uint32_t binary, int fd, const struct nam
                      const char *path, const char *root)
 {
     if (n->n_files >= MAX_FILES) {
-        close(fd);
+        fd_close(&fd);
         return;
     }
     n->n_files++;

@@ -53,7 +53,8 @@ struct naming *naming_new(struct debuginfod_servers *servers);
  * and touches nothing of the owner's. NULL is accepted. */
 void naming_free(struct naming *n);
 
-/* Takes fd, the mapped file; names: what is known of it, borrowed for the call. binary: id. */
+/* Takes fd, the mapped file (-1: gone); names: what is known of it, borrowed for the call. binary:
+ * id. */
 void naming_add_file(struct naming *n, uint32_t binary, int fd, const struct names *names,
                      const char *path, const char *root);
 /* Asks for lines at addresses of a file that was added. False: the queue is full. */

@@ -86,12 +86,14 @@ static json_t *capture_member(const struct capture_stats *s)
 static json_t *ingest_member(const struct ingest_stats *s)
 {
     return json_pack(
-        "{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "n_samples", (json_int_t)s->n_samples,
-        "n_commits", (json_int_t)s->n_commits, "n_rows_written", (json_int_t)s->n_rows_written,
-        "n_pending", (json_int_t)s->n_pending, "last_commit_ns", (json_int_t)s->last_commit_ns,
-        "max_commit_ns", (json_int_t)s->max_commit_ns, "total_commit_ns",
-        (json_int_t)s->total_commit_ns, "data_ts", (json_int_t)s->data_ts, "memory_bytes",
-        (json_int_t)s->memory_bytes, "cpu_time_ns", (json_int_t)s->cpu_time_ns);
+        "{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "n_samples",
+        (json_int_t)s->n_samples, "n_commits", (json_int_t)s->n_commits, "n_rows_written",
+        (json_int_t)s->n_rows_written, "n_pending", (json_int_t)s->n_pending, "last_commit_ns",
+        (json_int_t)s->last_commit_ns, "max_commit_ns", (json_int_t)s->max_commit_ns,
+        "total_commit_ns", (json_int_t)s->total_commit_ns, "data_ts", (json_int_t)s->data_ts,
+        "memory_bytes", (json_int_t)s->memory_bytes, "names_bytes", (json_int_t)s->names_bytes,
+        "debug_info_bytes", (json_int_t)s->debug_info_bytes, "n_dropped_names",
+        (json_int_t)s->n_dropped_names, "cpu_time_ns", (json_int_t)s->cpu_time_ns);
 }
 
 static json_t *process_member(struct server *s)

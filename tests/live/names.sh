@@ -149,6 +149,21 @@ restart
 stax record -- "$dir/main" 2 >/dev/null 2>&1
 check "mini debug info names local functions" is_named gnu_debugdata
 
+# A library whose file is gone when the recording begins: the process's memory tells its build id, and that finds its debug file.
+strip_as libhot.full.so
+mkdir -p "$TMP/gone/.build-id/${id:0:2}"
+objcopy --only-keep-debug "$dir/libhot.full.so" "$TMP/gone/.build-id/${id:0:2}/${id:2}.debug"
+restart
+start "$dir/main" 60
+target=$last_pid
+sleep 0.3
+rm "$dir/libhot.so"
+STAX_DEBUG_DIRS=$TMP/gone stax record --pid "$target" -l 2 >/dev/null 2>&1
+check "a deleted library is named by its build id" is_named debug_file
+check_json "... and has addresses" <(stax sql --json "SELECT has_addresses, build_id FROM binary WHERE name LIKE 'libhot.so%'") \
+    '.data.rows == [[1, $id]]' --arg id "$id"
+kill "$target"
+
 # The package whose debug package would help is a fact of the run, and of an archive.
 if [[ -d /var/lib/dpkg/info ]]; then
     owner=$(grep -lE "^(/usr)?/lib/[^/]*/libc\\.so\\.6$" /var/lib/dpkg/info/*.list | head -1)
@@ -288,7 +303,8 @@ import sqlite3, sys
 db = sqlite3.connect(sys.argv[1])
 for table in "code", "source_line", "frame_line":
     db.execute(f"DELETE FROM {table}")
-frame, symbol = db.execute("SELECT f.id, f.symbol FROM frame AS f JOIN frame_sum AS t ON t.frame = f.id JOIN binary AS b ON b.id = f.binary WHERE b.name = '[kernel]' OR b.kind = 'vdso' OR b.name LIKE 'libc%' OR b.name LIKE 'ld-%' LIMIT 1").fetchone()
+frame, symbol = db.execute("SELECT f.id, f.symbol FROM frame AS f JOIN binary AS b ON b.id = f.binary "
+    "LEFT JOIN frame_sum AS t ON t.frame = f.id WHERE b.name <> 'inlines' ORDER BY t.frame IS NULL LIMIT 1").fetchone()
 db.execute("INSERT INTO frame_line VALUES (?, 0, ?, '/etc/passwd', 1)", (frame, symbol))
 db.commit()
 PY

@@ -7,11 +7,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -423,12 +425,62 @@ static void test_own_function(void **state)
     names_close(n);
 }
 
+/* A library whose file is gone: its memory says which build it is and where an address lies. */
+static void test_memory_of_a_file_that_is_gone(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/stax-gone-XXXXXX.so", command[512];
+    int fd = mkstemps(path, 3);
+    assert_true(fd >= 0);
+    close(fd);
+    snprintf(command, sizeof(command),
+             "echo 'int gone_function(int x) { return x * 7; }' | gcc -O2 -shared -fPIC "
+             "-Wl,--build-id=sha1 -x c -o %s -",
+             path);
+    assert_int_equal(system(command), 0);
+    void *library = dlopen(path, RTLD_NOW);
+    assert_non_null(library);
+    uint64_t function = (uint64_t)(uintptr_t)dlsym(library, "gone_function");
+    struct names *before, *after;
+    struct names_symbol expected, found;
+    struct stat st;
+    struct err e = {0};
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(names_open_elf(&before, fd, &e), 0);
+    close(fd);
+    assert_int_equal(unlink(path), 0);
+    Dl_info info;
+    assert_int_not_equal(dladdr((void *)(uintptr_t)function, &info), 0);
+    uint64_t address = function - (uint64_t)(uintptr_t)info.dli_fbase, translated;
+    if (names_open_memory(&after, getpid(), function, st.st_ino, &e) != 0) {
+        fail_msg("%s", e.msg);
+    }
+    assert_non_null(names_build_id(after));
+    assert_string_equal(names_build_id(after), names_build_id(before));
+    assert_true(names_find(before, address, &expected));
+    assert_true(names_find(after, address, &found));
+    assert_int_equal(found.start, expected.start);
+    assert_null(found.linkage_name);
+    assert_true(names_address_of_offset(after, 0x1000, &translated));
+    assert_int_equal(names_open_memory(&after, getpid(), function, st.st_ino + 1, &e),
+                     STAX_ENOTFOUND);
+    assert_int_equal(names_open_memory(&after, getpid(), 0, st.st_ino, &e), STAX_ENOTFOUND);
+    assert_null(after);
+    names_close(before);
+    dlclose(library);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_libc),          cmocka_unit_test(test_python),
-        cmocka_unit_test(test_git),           cmocka_unit_test(test_llvm),
-        cmocka_unit_test(test_cplus_program), cmocka_unit_test(test_stripped_program),
+        cmocka_unit_test(test_memory_of_a_file_that_is_gone),
+        cmocka_unit_test(test_libc),
+        cmocka_unit_test(test_python),
+        cmocka_unit_test(test_git),
+        cmocka_unit_test(test_llvm),
+        cmocka_unit_test(test_cplus_program),
+        cmocka_unit_test(test_stripped_program),
         cmocka_unit_test(test_own_function),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
