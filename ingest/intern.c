@@ -173,7 +173,7 @@ uint32_t intern_inlined_node(struct intern *in, uint32_t parent, uint32_t symbol
 size_t intern_inlined(const struct intern *in, uint32_t frame, const uint32_t **symbols)
 {
     uint32_t at = frame <= in->n_inlined_at ? in->inlined_at[frame - 1] : 0;
-    *symbols = in->inlined + at + 1;
+    *symbols = at ? in->inlined + at + 1 : NULL;
     return at ? in->inlined[at] : 0;
 }
 
