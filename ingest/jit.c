@@ -277,8 +277,9 @@ static uint32_t frame_of_load(struct jit *j, struct jit_space *s, struct jit_loa
     uint32_t binary = j->sources[l->source - 1].binary;
     uint64_t delta = address - l->start, rel = l->rel_address + delta;
     uint32_t id = map_get(&binaries_item(j->binaries, binary)->frames, rel);
-    if (!id) {
-        uint32_t symbol = symbol_of(j, s, l);
+    uint32_t symbol = symbol_of(j, s, l);
+    /* another's: a map of very much code may not know how often an address was used */
+    if (!id || j->binaries->intern->frames[id - 1].symbol != symbol) {
         id = intern_frame(j->binaries->intern, binary, rel, symbol);
         *map_put(&binaries_item(j->binaries, binary)->frames, rel) = id;
         add_line(j, s, l, id, delta);
@@ -565,12 +566,11 @@ static bool take_load(struct jit *j, uint32_t source, const struct jit_batch *ba
             return true;
         }
         l.rel_address = item->address | (uint64_t)generation << UPPER_SHIFT;
-        if (generation > UPPER_MAX || item->address >> UPPER_SHIFT) {
-            return false;
-        }
     }
     size_t len = strlen(name) + 1;
-    if (j->n_text_bytes + len > TEXT_MAX || l.rel_address + l.size > INT64_MAX) {
+    if (j->n_text_bytes + len > TEXT_MAX || l.rel_address + l.size > INT64_MAX ||
+        (from->is_map && item->address >> UPPER_SHIFT)) {
+        jit_table_end(&s->table, l.start, l.size, l.from_ts);
         return false;
     }
     take_lines(j, s, batch, item, &l);

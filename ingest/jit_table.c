@@ -60,10 +60,14 @@ static bool is_in(const struct jit_load *l, uint64_t address)
 static void add_time(struct jit_table *t, int64_t ts)
 {
     size_t at = t->n_times;
-    while (at && t->times[at - 1] > ts) {
+    while (at && t->times[at - 1] > ts && t->n_times - at < LOOK_MAX) {
         at--;
     }
     if (at && t->times[at - 1] == ts) {
+        return;
+    }
+    if (at && t->times[at - 1] > ts) {
+        t->is_disordered = true;
         return;
     }
     mem_reserve(&t->times, &t->cap_times, t->n_times + 1, sizeof(*t->times));
@@ -93,10 +97,12 @@ static void link_page(struct jit_table *t, uint64_t page, uint32_t load)
     }
 }
 
-/* Ends what load covers, and load itself where newer code covers it. */
-static void end_covered(struct jit_table *t, struct jit_load *load)
+/* Ends what load covers, and load itself where newer code covers it. Returns whether anything
+ * ended. */
+static bool end_covered(struct jit_table *t, struct jit_load *load)
 {
     uint64_t last = page_of(load->start + load->size - 1);
+    bool has_ended = false;
     for (uint64_t page = page_of(load->start); page <= last; page++) {
         struct walk w = walk_page(t, page);
         struct jit_load *other;
@@ -108,8 +114,19 @@ static void end_covered(struct jit_table *t, struct jit_load *load)
                 load->to_ts = other->from_ts < load->to_ts ? other->from_ts : load->to_ts;
             } else if (other->to_ts > load->from_ts) {
                 other->to_ts = load->from_ts;
+                has_ended = true;
             }
         }
+    }
+    return has_ended;
+}
+
+void jit_table_end(struct jit_table *t, uint64_t start, uint64_t size, int64_t ts)
+{
+    struct jit_load unknown = {.start = start, .size = size, .from_ts = ts, .to_ts = INT64_MAX};
+    if (end_covered(t, &unknown)) {
+        add_time(t, ts);
+        t->version++;
     }
 }
 
@@ -118,7 +135,7 @@ uint32_t jit_table_load(struct jit_table *t, const struct jit_load *load)
     uint64_t first = page_of(load->start),
              n_pages = page_of(load->start + load->size - 1) - first + 1;
     if (t->n_loads >= JIT_TABLE_LOADS_MAX || t->n_links + n_pages > JIT_TABLE_PAGES_MAX) {
-        t->n_refused++;
+        jit_table_end(t, load->start, load->size, load->from_ts);
         return 0;
     }
     struct jit_load own = *load;
@@ -201,6 +218,11 @@ int jit_table_generation(const struct jit_table *t, uint64_t start, uint64_t siz
 
 void jit_table_segment(const struct jit_table *t, int64_t ts, int64_t *from_ts, int64_t *to_ts)
 {
+    if (t->is_disordered) {
+        *from_ts = ts;
+        *to_ts = ts + 1;
+        return;
+    }
     size_t lo = 0, hi = t->n_times; /* the first time after ts */
     while (lo < hi) {
         size_t middle = lo + (hi - lo) / 2;

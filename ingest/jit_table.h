@@ -41,14 +41,17 @@ struct jit_table {
     struct map by_address; /* start -> the newest load there (index + 1) */
     int64_t *times;        /* at which answers change, ascending */
     size_t n_times, cap_times;
-    uint64_t n_refused; /* loads that were too many */
+    bool is_disordered; /* times came in no order: what is in times is not all */
     uint32_t version;   /* raised with every change */
 };
 
 void jit_table_fini(struct jit_table *t);
 
-/* Adds a load (ends are worked out here). Returns its index + 1, 0: there are too many. */
+/* Adds a load (ends are worked out here). Returns its index + 1; 0: there are too many, but what it
+ * lies over has ended. */
 uint32_t jit_table_load(struct jit_table *t, const struct jit_load *load);
+/* What lies in a range ends at ts: by code that is not known. */
+void jit_table_end(struct jit_table *t, uint64_t start, uint64_t size, int64_t ts);
 /* Code of size bytes at from is at to from ts on. Returns the index + 1 of the new load; 0: nothing
  * was known at from, or too many. */
 uint32_t jit_table_move(struct jit_table *t, uint64_t from, uint64_t to, uint64_t size, int64_t ts);

@@ -52,10 +52,10 @@ J
 # node_live MODE KIND
 node_live() {
     local mode=$1 kind=$2
-    start stax record -- node "$mode" "$TMP/hot.js" 30 >/dev/null 2>"$TMP/err"
+    start stax record -- node "$mode" "$TMP/hot.js" 60 >/dev/null 2>"$TMP/err"
     local record=$last_pid target
     check "node $mode: top has the function with file and line while it runs" wait_for 25 top_has "hotLoop hot.js:1"
-    check "node $mode: so has flame" wait_for 5 flame_has "hotLoop hot.js:1"
+    check "node $mode: so has flame" wait_for 20 flame_has "hotLoop hot.js:1"
     check "node $mode: that was live" is_active
     check "node $mode: hardly any time in code without a name" wait_for 20 is_named
     target=$(pgrep -P "$record" -x node)

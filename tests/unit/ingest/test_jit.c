@@ -94,6 +94,43 @@ static void late_loads_do_not_hide_newer_ones(void **state)
     jit_table_fini(&t);
 }
 
+/* What lies under code that is not kept is not there any more either. */
+static void a_full_table_names_nothing_wrong(void **state)
+{
+    (void)state;
+    struct jit_table t = {0};
+    for (int i = 0; i < JIT_TABLE_LOADS_MAX; i++) {
+        struct jit_load l = {
+            .start = 0x100000 + 16 * (uint64_t)i, .size = 16, .from_ts = i, .name = 1};
+        assert_int_not_equal(jit_table_load(&t, &l), 0);
+    }
+    struct jit_load more = {.start = 0x100000, .size = 16, .from_ts = 1 << 21, .name = 2};
+    uint32_t version = t.version;
+    assert_int_equal(jit_table_load(&t, &more), 0);
+    assert_int_equal(name_at(&t, 0x100004, (1 << 21) - 1), 1);
+    assert_int_equal(name_at(&t, 0x100004, 1 << 21), 0);
+    assert_int_not_equal(t.version, version);
+    jit_table_fini(&t);
+}
+
+/* Times that fall: bounded work, and nothing is said to hold longer than it does. */
+static void falling_times(void **state)
+{
+    (void)state;
+    struct jit_table t = {0};
+    for (int i = 200000; i > 0; i--) {
+        struct jit_load l = {.start = 16 * (uint64_t)i, .size = 16, .from_ts = i, .name = 1};
+        jit_table_load(&t, &l);
+    }
+    int64_t from = 0, to = INT64_MAX;
+    jit_table_segment(&t, 77, &from, &to);
+    assert_int_equal(from, 77);
+    assert_int_equal(to, 78);
+    assert_int_equal(name_at(&t, 16 * 77, 77), 1);
+    assert_int_equal(name_at(&t, 16 * 77, 76), 0);
+    jit_table_fini(&t);
+}
+
 /* ---- frames ---- */
 
 struct fixture {
@@ -356,6 +393,8 @@ int main(void)
         cmocka_unit_test(equals_a_model),
         cmocka_unit_test(moves_end_where_they_were),
         cmocka_unit_test(late_loads_do_not_hide_newer_ones),
+        cmocka_unit_test(a_full_table_names_nothing_wrong),
+        cmocka_unit_test(falling_times),
         cmocka_unit_test_setup_teardown(replaced_code_keeps_its_name, setup, teardown),
         cmocka_unit_test_setup_teardown(versions_rise_where_meaning_changes, setup, teardown),
         cmocka_unit_test_setup_teardown(late_news_move_frames, setup, teardown),
