@@ -223,6 +223,24 @@ static void test_unknown(void **state)
     free_fixture(f);
 }
 
+/* Of a thread that takes turns, the wait that was not seen is the one whose turn it is. */
+static void test_turns(void **state)
+{
+    (void)state;
+    struct fixture *f = new_fixture();
+    const uint64_t arguments[] = {0, 0, 0};
+    for (int i = 0; i < 2; i++) {
+        check_wait(f, IN_SLEEP, FUTEX_CALL, arguments, PERF_SAMPLE_REGS_ABI_64,
+                   "sleep from kernel_stack");
+        check_futex(f, SHARED_REALTIME, JOINED, "ipc from syscall");
+    }
+    check_wait(f, IN_SLEEP, FUTEX_CALL, arguments, PERF_SAMPLE_REGS_ABI_64,
+               "sleep from kernel_stack");
+    check_wait(f, 0, 0, NULL, 0, "ipc from earlier");
+    check_wait(f, 0, 0, NULL, 0, "sleep from earlier");
+    free_fixture(f);
+}
+
 int main(void)
 {
     if (!unwind_arch_of_host()) {
@@ -232,6 +250,7 @@ int main(void)
         cmocka_unit_test(test_join),
         cmocka_unit_test(test_guess),
         cmocka_unit_test(test_unknown),
+        cmocka_unit_test(test_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
