@@ -71,7 +71,10 @@ ws() {
 ws rules "$SOCKET" "$http" "$token"
 ws docs "$SOCKET" "$here/../../docs/rpc.md"
 ws greedy "$SOCKET"
-# A server with less patience, for those who never read.
+rpc stop_active >"$TMP/stop.json"
+check_json "stop_active answers with the run" "$TMP/stop.json" '.result.run.state == "stopped"'
+check_json "stop_active without a run" <(rpc stop_active) '.error.data.code == "no_such_run"'
+# A server with less patience, for those who never read. (Locked memory is enough for one run at a time.)
 mkdir -m 700 "$TMP/run2"
 in_hurry() {
     env XDG_RUNTIME_DIR="$TMP/run2" STAX_DATA_DIR="$TMP/data2" STAX_CLIENT_TIMEOUT_S=1 "$@"
@@ -88,9 +91,5 @@ ws patience "$TMP/run2/stax-server.sock" 1
 second=$(in_hurry stax status --json | jq .data.server.pid)
 kill -TERM "$second"
 wait_for 5 gone "$second" || kill -KILL "$second"
-
-rpc stop_active >"$TMP/stop.json"
-check_json "stop_active answers with the run" "$TMP/stop.json" '.result.run.state == "stopped"'
-check_json "stop_active without a run" <(rpc stop_active) '.error.data.code == "no_such_run"'
 kill -KILL "$target"
 finish
