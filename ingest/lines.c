@@ -18,8 +18,26 @@
 enum { MAX_TEXT_BYTES = 16 << 10, MAX_SECTIONS = 1 << 18 };
 static const uint64_t MAX_DEBUG_BYTES = UINT64_C(2) << 30; /* all sections, unpacked */
 
+/* What a section of the old compressed form unpacks to, as it says itself: "ZLIB" and eight bytes.
+ * One that is too small for what it claims is refused when it is unpacked: zlib packs no better
+ * than 1 to 1032. */
+static uint64_t unpacked_size(int fd, const GElf_Shdr *s)
+{
+    uint8_t head[12];
+    uint64_t size = 0;
+    if (s->sh_size < sizeof(head) ||
+        pread(fd, head, sizeof(head), (off_t)s->sh_offset) != (ssize_t)sizeof(head) ||
+        memcmp(head, "ZLIB", 4) != 0) {
+        return s->sh_size;
+    }
+    for (size_t i = 4; i < sizeof(head); i++) {
+        size = size << 8 | head[i];
+    }
+    return size < UINT64_MAX / 2 ? size : UINT64_MAX / 2;
+}
+
 /* Bytes that libdw will hold of an ELF file's DWARF; 0: it has none, or too much (*is_large). */
-static uint64_t judge_sections(Elf *elf, bool *is_large)
+static uint64_t judge_sections(Elf *elf, int fd, bool *is_large)
 {
     size_t n = 0, names = 0;
     uint64_t n_bytes = 0;
@@ -42,7 +60,7 @@ static uint64_t judge_sections(Elf *elf, bool *is_large)
         if (s.sh_flags & SHF_COMPRESSED) {
             size = gelf_getchdr(scn, &packed) ? packed.ch_size : UINT64_MAX / 2;
         } else if (name[1] == 'z') {
-            size = size < UINT64_MAX / 64 ? size * 16 : UINT64_MAX / 2;
+            size = unpacked_size(fd, &s);
         }
         n_bytes = size > MAX_DEBUG_BYTES - n_bytes ? MAX_DEBUG_BYTES : n_bytes + size;
         has_info |= strcmp(name[1] == 'z' ? name + 2 : name + 1, "debug_info") == 0;
@@ -60,7 +78,7 @@ static int open_dwarf(int fd, void **elf, Dwarf **dwarf, size_t *n_bytes, struct
     }
     elf_version(EV_CURRENT);
     *elf = elf_begin(fd, ELF_C_READ, NULL);
-    uint64_t size = *elf ? judge_sections(*elf, &is_large) : 0;
+    uint64_t size = *elf ? judge_sections(*elf, fd, &is_large) : 0;
     if (is_large) {
         return err_set(e, STAX_ELIMIT, "debug information of more than %llu MiB",
                        (unsigned long long)(MAX_DEBUG_BYTES >> 20));

@@ -221,7 +221,7 @@ static void tell_file(struct naming *n, uint32_t binary, struct names *names,
 static void tell_package(struct naming *n, uint32_t binary)
 {
     const struct debug_info *d = file_of(n, binary);
-    if (!debug_info_is_wanting(d)) {
+    if (!debug_info_is_wanting(d) || !d->root[0]) { /* no process of a run under way */
         return;
     }
     n->packages = n->packages ? n->packages : packages_new();

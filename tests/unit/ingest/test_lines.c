@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "base/fd.h"
 #include "base/mem.h"
 #include "ingest/debug_files.h"
 #include "ingest/lines.h"
@@ -298,11 +299,118 @@ static void test_none(void **state)
     close(fd);
 }
 
+/* The compressed section's own word for its size is believed only so far. */
+static void test_compressed_that_lies(void **state)
+{
+    (void)state;
+    static const uint8_t sizes[][8] = {
+        {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, /* beyond all memory */
+        {0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff},             /* within the bound, not in the file */
+        {0, 0, 0, 0, 0, 0, 0, 1},                         /* less than there is */
+    };
+    char file[256];
+    build("packed", "-gdwarf-4 -gz=zlib-gnu");
+    snprintf(file, sizeof(file), "%s/packed", folder);
+    compare(file, "eu-addr2line");
+    struct buf bytes = {0};
+    assert_int_equal(fd_read_file(file, 1 << 26, &bytes), 0);
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        for (char *at = bytes.data;
+             (at = memmem(at, (size_t)(bytes.data + bytes.len - at), "ZLIB", 4)); at += 12) {
+            memcpy(at + 4, sizes[i], 8);
+        }
+        snprintf(file, sizeof(file), "%s/lying%zu", folder, i);
+        int fd = open(file, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        assert_int_equal(fd_write_all(fd, bytes.data, bytes.len), 0);
+        close(fd);
+        try_damaged(file);
+    }
+    buf_free(&bytes);
+}
+
+/* The language that lines say at the start of a function. */
+static void expect_language(const char *file, const char *function, const char *language)
+{
+    char path[256], command[512];
+    unsigned long long address = 0;
+    struct lines *l;
+    struct lines_row rows[LINES_MAX_DEPTH];
+    struct buf text = {0};
+    snprintf(path, sizeof(path), "%s/%s", folder, file);
+    snprintf(command, sizeof(command), "nm %s | awk '$3 ~ /%s/ {print $1; exit}'", path, function);
+    FILE *in = popen(command, "r");
+    assert_non_null(in);
+    assert_int_equal(fscanf(in, "%llx", &address), 1);
+    pclose(in);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(lines_open(&l, fd, path, NULL), 0);
+    assert_true(lines_find(l, address, rows, &text) > 0);
+    assert_string_equal(rows[0].language, language);
+    buf_free(&text);
+    lines_close(l);
+}
+
+static void test_languages(void **state)
+{
+    (void)state;
+    build("cxx", "-gdwarf-5");
+    expect_language("cxx", "^main$", "c++");
+    build("cxx_split", "-gdwarf-5 -gsplit-dwarf");
+    expect_language("cxx_split", "^main$", "c++");
+    sh("cd %s && echo 'int main(void) { return 0; }' > c.c && gcc -g -o c c.c && gcc -std=c89 "
+       "-gdwarf-4 -o c89 c.c",
+       folder);
+    expect_language("c", "^main$", "c");
+    expect_language("c89", "^main$", "c");
+}
+
+/* Lines and inlined functions of a Rust function; eu-addr2line looks for no inlined calls there. */
+static void test_rust(void **state)
+{
+    (void)state;
+    char file[256], list[256], ours[256], theirs[256];
+    if (system("command -v rustc >/dev/null && rustc --version >/dev/null 2>&1") != 0) {
+        skip();
+    }
+    sh("cd %s && printf '%%s\\n' '#[inline(always)] fn inner(x: u64) -> u64 { x.wrapping_mul(3) ^ "
+       "x.rotate_left(7) }' '#[inline(always)] fn middle(x: u64) -> u64 { inner(x)' "
+       "'+ inner(x / 3) }' '#[inline(never)] pub fn outer_fn(x: u64) -> u64 { let mut s = 0u64; "
+       "for i in 0..x {' 's = s.wrapping_add(middle(i));' '} s }' 'fn main() { println!(\"{}\", "
+       "outer_fn(std::env::args().count() as u64)); }' > r.rs && "
+       "rustc -O -g -C symbol-mangling-version=v0 -o rust r.rs",
+       folder);
+    expect_language("rust", "outer_fn", "rust");
+    snprintf(file, sizeof(file), "%s/rust", folder);
+    snprintf(list, sizeof(list), "%s/list", folder);
+    snprintf(ours, sizeof(ours), "%s/ours", folder);
+    snprintf(theirs, sizeof(theirs), "%s/theirs", folder);
+    sh("nm -S --defined-only %s | grep -E ' [tT] .*outer_fn' | while read -r at size rest; do for "
+       "((i = 0; i < 16#$size; i++)); do printf '0x%%x\\n' $((16#$at + i)); done; done > %s && [ "
+       "-s %s ]",
+       file, list, list);
+    print_ours(file, list, ours);
+    sh("while read -r a; do addr2line -i -e %s $a | sed -E 's/ \\(discriminator [0-9]+\\)//; "
+       "s/:[?]$/:0/'; echo; done < %s > %s",
+       file, list, theirs);
+    sh("sed 's/^.* //' %s | diff - %s > %s/diff || { head -20 %s/diff; exit 1; }", ours, theirs,
+       folder, folder);
+    sh("grep -q 'r.rs:1$' %s", ours); /* inner is there */
+    sh("grep -q '^r::inner ' %s && grep -q '^r::middle ' %s", ours, ours);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_formats), cmocka_unit_test(test_split), cmocka_unit_test(test_dwz),
-        cmocka_unit_test(test_damaged), cmocka_unit_test(test_plt),   cmocka_unit_test(test_none),
+        cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_split),
+        cmocka_unit_test(test_dwz),
+        cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_plt),
+        cmocka_unit_test(test_none),
+        cmocka_unit_test(test_compressed_that_lies),
+
+        cmocka_unit_test(test_languages),
+        cmocka_unit_test(test_rust),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -371,6 +371,62 @@ static void test_huge_claims(void **state)
     names_close(n);
 }
 
+/* A file of n symbols, all of which overlap the rest, or are empty, or begin at one place. */
+static int many_symbols(uint32_t n, int shape)
+{
+    struct image m;
+    image_init(&m);
+    uint64_t n_bytes = (uint64_t)n * sizeof(Elf64_Sym);
+    m.segments[0] = (Elf64_Phdr){.p_type = PT_LOAD,
+                                 .p_flags = PF_R | PF_X,
+                                 .p_vaddr = TEXT,
+                                 .p_filesz = 64 << 20,
+                                 .p_memsz = 64 << 20};
+    m.sections[S_TEXT].sh_size = 64 << 20;
+    m.sections[S_STRTAB].sh_size = sizeof(m.strings);
+    memcpy(m.strings, "\0f", 3);
+    m.sections[S_SYMTAB].sh_offset = sizeof(m);
+    m.sections[S_SYMTAB].sh_size = n_bytes;
+    Elf64_Sym *symbols = calloc(n, sizeof(*symbols));
+    assert_non_null(symbols);
+    for (uint32_t i = 1; i < n; i++) {
+        symbols[i] = (Elf64_Sym){.st_name = 1,
+                                 .st_info = ELF64_ST_INFO(STB_LOCAL, STT_FUNC),
+                                 .st_shndx = S_TEXT,
+                                 .st_value = TEXT + (shape == 2 ? 0 : (uint64_t)(n - i) * 16),
+                                 .st_size = shape == 0   ? UINT64_MAX / 2
+                                            : shape == 1 ? 0
+                                                         : i};
+    }
+    int fd = memfd_create("many", MFD_CLOEXEC);
+    assert_int_equal(fd_write_all(fd, &m, sizeof(m)), 0);
+    assert_int_equal(fd_write_all(fd, symbols, n_bytes), 0);
+    free(symbols);
+    return fd;
+}
+
+static void test_a_million_symbols(void **state)
+{
+    (void)state;
+    enum { N = 1000000 };
+    for (int shape = 0; shape < 3; shape++) {
+        struct names *n;
+        struct names_symbol s;
+        struct err e = {0};
+        int fd = many_symbols(N, shape);
+        int64_t start_ns = clock_monotonic_ns();
+        if (names_open_elf(&n, fd, &e) != 0) {
+            fail_msg("%s", e.msg);
+        }
+        close(fd);
+        assert_true(names_find(n, TEXT + 16 * 1000 + 3, &s) || shape == 2);
+        /* Linear: a square would take hours. */
+        assert_true(clock_monotonic_ns() - start_ns < INT64_C(60) * 1000000000);
+        assert_true(names_bytes(n) < (size_t)N * 128);
+        names_close(n);
+    }
+}
+
 /* The start of the function that the symbol at a place belongs to; 0: it is one itself. */
 static uint64_t whole_at(struct names *n, uint64_t at)
 {
@@ -463,17 +519,12 @@ static void test_vdso(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_overlaps),
-        cmocka_unit_test(test_one_name_per_address),
-        cmocka_unit_test(test_offsets),
-        cmocka_unit_test(test_no_names),
-        cmocka_unit_test(test_not_elf),
-        cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_hostile_strings),
-        cmocka_unit_test(test_huge_claims),
-        cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_go_has_no_parts),
-        cmocka_unit_test(test_vdso),
+        cmocka_unit_test(test_overlaps),          cmocka_unit_test(test_one_name_per_address),
+        cmocka_unit_test(test_offsets),           cmocka_unit_test(test_no_names),
+        cmocka_unit_test(test_not_elf),           cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_hostile_strings),   cmocka_unit_test(test_huge_claims),
+        cmocka_unit_test(test_a_million_symbols), cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_go_has_no_parts),   cmocka_unit_test(test_vdso),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
