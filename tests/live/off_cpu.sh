@@ -97,7 +97,7 @@ if [[ -x $STAX_WORKLOADS/waits_musl ]]; then
     record_waits waits_musl
     jq '[.[] | if .name == "w-rwlock" then .got.reasons.lock += .got.reasons.sem | .got.reasons.sem = 0
                elif .name == "w-child" then .got.reasons.lock = 0
-               elif .name == "w-join" then .got.folded_ns += .got.reasons.lock else . end]' "$TMP/both.json" >"$TMP/musl.json"
+               elif .name == "w-join" then .got.reasons.ipc += .got.reasons.lock + .got.reasons.sem | .got.reasons.lock = 0 | .got.reasons.sem = 0 else . end]' "$TMP/both.json" >"$TMP/musl.json"
     mv "$TMP/musl.json" "$TMP/both.json"
     tell "musl: "
 else
