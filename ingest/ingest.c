@@ -32,6 +32,8 @@
 enum {
     COMMIT_MS = 100,
     NAMES_END_MS = 2000,             /* that the end of a run waits for names under way */
+    LINES_END_MS = 3000,             /* ... and for line tables of functions that were not hot */
+    MIN_ROOM_FOR_LINES = 128 << 20,  /* bytes that the run may still grow by */
     NEW_TREE_SAMPLES = 1000000,      /* more of them: making the tree anew takes seconds */
     CHECKPOINT_WAL_BYTES = 16 << 20, /* copy the WAL back from this size on */
     TRUNCATE_WAL_BYTES = 256 << 20,  /* ... and make it small again when readers allow */
@@ -481,6 +483,9 @@ int ingest_finish(struct ingest *in, const char *stop_reason, int64_t end_ts, st
         if (rc == 0) {
             int64_t room = in->max_bytes ? in->max_bytes - store_used_bytes(&in->store) : INT64_MAX;
             code_store(&in->store, &in->intern, &in->binaries, room / 2);
+            if (in->late_names.naming && room > MIN_ROOM_FOR_LINES) {
+                line_tables_finish(&in->late_names.tables, LINES_END_MS, false);
+            }
         }
         note_commit(in, began);
         db_checkpoint(in->store.db, true);

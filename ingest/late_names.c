@@ -15,10 +15,12 @@ void late_names_init(struct late_names *l, struct binaries *b, struct store *s)
 {
     *l = (struct late_names){.naming = naming_new(), .binaries = b, .store = s};
     b->naming = l->naming;
+    line_tables_init(&l->tables, s->db, l->naming);
 }
 
 void late_names_fini(struct late_names *l)
 {
+    line_tables_fini(&l->tables);
     naming_free(l->naming);
     l->naming = NULL;
 }
@@ -128,6 +130,7 @@ static void take(struct late_names *l, struct naming_result *r)
     }
     bin->is_asking_again |= r->is_asking_again;
     take_rows(l, r);
+    line_tables_take(&l->tables, r);
 }
 
 /* Samples whose pc has no name, after some got one. */
@@ -166,6 +169,7 @@ bool late_names_step(struct late_names *l)
     }
     bool has_any = take_all(l);
     ask_frames(l);
+    line_tables_step(&l->tables, (int64_t)l->binaries->intern->n_samples);
     return has_any;
 }
 

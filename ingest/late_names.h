@@ -12,12 +12,14 @@
 #include <stddef.h>
 
 #include "ingest/binaries.h"
+#include "ingest/line_tables.h"
 #include "ingest/store.h"
 
 struct late_names {
     struct naming *naming; /* owned; NULL: nothing is looked for */
     struct binaries *binaries;
     struct store *store;
+    struct line_tables tables;
     size_t n_asked;    /* frames up to this id were asked for */
     bool has_new_tree; /* the call tree would be another one */
 };

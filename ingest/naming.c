@@ -22,12 +22,13 @@
 
 enum {
     MAX_WAITING = 1 << 18,       /* addresses asked and not answered yet */
+    MAX_TABLES = 4096,           /* functions asked and not answered yet */
     MAX_FILES = 4096,            /* files with a descriptor each */
     MAX_LINES_BYTES = 512 << 20, /* debug information of all files; the last one may exceed it */
     NICE = 10
 };
 
-enum job_kind { JOB_FILE, JOB_ADDRESSES, JOB_DOWNLOADED, JOB_RETRY };
+enum job_kind { JOB_FILE, JOB_ADDRESSES, JOB_TABLES, JOB_DOWNLOADED, JOB_RETRY };
 
 struct job {
     enum job_kind kind;
@@ -35,6 +36,8 @@ struct job {
     struct debug_info *file;          /* JOB_FILE: becomes the worker's */
     struct naming_address *addresses; /* JOB_ADDRESSES */
     size_t n_addresses;
+    struct naming_code *codes; /* JOB_TABLES */
+    size_t n_codes;
     int fd; /* JOB_DOWNLOADED */
     char *path;
     struct job *next;
@@ -52,6 +55,7 @@ struct naming {
     struct jobs jobs, downloads;
     struct naming_result *results, **last_result;
     size_t n_waiting;   /* addresses in jobs */
+    size_t n_tables;    /* functions in jobs */
     size_t n_busy;      /* jobs of the owner that are not finished */
     size_t n_downloads; /* ... and what servers were asked */
     size_t n_files;
@@ -93,6 +97,7 @@ static void free_job(struct job *job)
     }
     fd_close(&job->fd);
     free(job->addresses);
+    free(job->codes);
     free(job->path);
     free(job);
 }
@@ -237,6 +242,27 @@ static void do_addresses(struct naming *n, const struct job *job)
     pthread_mutex_unlock(&n->lock);
 }
 
+static void do_tables(struct naming *n, const struct job *job)
+{
+    struct debug_info *d = file_of(n, job->binary);
+    struct naming_result *r = result_new(job->binary);
+    r->tables = mem_new(job->n_codes, sizeof(*r->tables));
+    if (d) {
+        d->used = ++n->clock;
+    }
+    for (size_t i = 0; i < job->n_codes && !atomic_load(&n->is_stopping); i++) {
+        const struct naming_code *code = &job->codes[i];
+        struct naming_table *t = &r->tables[r->n_tables++];
+        *t = (struct naming_table){.code = *code};
+        t->is_known = d && debug_info_table(d, code->address, code->size, &t->table);
+    }
+    keep_small(n, d);
+    give(n, r);
+    pthread_mutex_lock(&n->lock);
+    n->n_tables -= job->n_codes;
+    pthread_mutex_unlock(&n->lock);
+}
+
 static void do_downloaded(struct naming *n, struct job *job)
 {
     struct debug_info *d = file_of(n, job->binary);
@@ -256,6 +282,9 @@ static void do_job(struct naming *n, struct job *job)
         break;
     case JOB_ADDRESSES:
         do_addresses(n, job);
+        break;
+    case JOB_TABLES:
+        do_tables(n, job);
         break;
     case JOB_DOWNLOADED:
         do_downloaded(n, job);
@@ -392,6 +421,7 @@ static void submit(struct naming *n, struct job *job)
     push(&n->jobs, job);
     n->n_busy++;
     n->n_waiting += job->n_addresses;
+    n->n_tables += job->n_codes;
     pthread_cond_signal(&n->has_job);
     pthread_mutex_unlock(&n->lock);
 }
@@ -427,6 +457,23 @@ bool naming_ask(struct naming *n, uint32_t binary, const struct naming_address *
     return true;
 }
 
+bool naming_ask_tables(struct naming *n, uint32_t binary, const struct naming_code *codes,
+                       size_t n_codes)
+{
+    pthread_mutex_lock(&n->lock);
+    bool is_full = n->n_tables + n_codes > MAX_TABLES;
+    pthread_mutex_unlock(&n->lock);
+    if (is_full) {
+        return false;
+    }
+    struct job *job = job_new(JOB_TABLES, binary);
+    job->codes = mem_new(n_codes, sizeof(*codes));
+    memcpy(job->codes, codes, n_codes * sizeof(*codes));
+    job->n_codes = n_codes;
+    submit(n, job);
+    return true;
+}
+
 void naming_retry(struct naming *n)
 {
     submit(n, job_new(JOB_RETRY, 0));
@@ -449,6 +496,10 @@ struct naming_result *naming_take(struct naming *n)
 void naming_free_result(struct naming_result *r)
 {
     names_close(r->names);
+    for (size_t i = 0; i < r->n_tables; i++) {
+        lines_free_table(&r->tables[i].table);
+    }
+    free(r->tables);
     free(r->rows);
     buf_free(&r->text);
     free(r);

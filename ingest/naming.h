@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "ingest/lines.h"
 #include "ingest/names.h"
 
 struct naming;
@@ -30,6 +31,18 @@ struct naming_row {
     uint32_t file, line;
 };
 
+/* A function whose line table is asked for. */
+struct naming_code {
+    uint32_t symbol; /* id, given back with the result */
+    uint64_t address, size;
+};
+
+struct naming_table {
+    struct naming_code code;
+    bool is_known; /* false: the debug information does not say */
+    struct lines_table table;
+};
+
 struct naming_result {
     uint32_t binary;
     struct names *names; /* better symbols, or NULL; the taker's */
@@ -39,6 +52,8 @@ struct naming_result {
     struct naming_row *rows;
     size_t n_rows, cap_rows;
     struct buf text;
+    struct naming_table *tables;
+    size_t n_tables;
     struct naming_result *next;
 };
 
@@ -53,6 +68,9 @@ void naming_add_file(struct naming *n, uint32_t binary, int fd, const struct nam
 /* Asks for lines at addresses of a file that was added. False: the queue is full. */
 bool naming_ask(struct naming *n, uint32_t binary, const struct naming_address *addresses,
                 size_t n_addresses);
+/* Asks for line tables of functions of a file that was added. False: the queue is full. */
+bool naming_ask_tables(struct naming *n, uint32_t binary, const struct naming_code *codes,
+                       size_t n_codes);
 /* Looks for every file's debug file once more, also for those that were not found. */
 void naming_retry(struct naming *n);
 

@@ -50,8 +50,8 @@ struct code_fill {
     int64_t n_over;               /* ... or did not fit max_bytes */
 };
 
-/* Stores the code of every function with samples of its own that has none yet, in a transaction of
- * its own on a writer. max_bytes: for all of it, at most CODE_RUN_MAX. */
+/* Stores the code of every function with samples, of its own or of what it calls, that has none
+ * yet, in a transaction of its own on a writer. max_bytes: for all of it, at most CODE_RUN_MAX. */
 int code_fill(struct db *db, code_opener *opener, void *ctx, int64_t max_bytes,
               struct code_fill *fill, struct err *e);
 

@@ -59,17 +59,18 @@ ORDER BY p.end_ts IS NOT NULL, p.upid DESC
 LIMIT 8;
 
 --@ code_wanted
--- Functions with samples of their own whose code is not stored yet, the hottest first.
+-- Functions with samples, of their own or of what they call, whose code is not stored yet, the hottest first.
 -- => symbol
 SELECT s.id AS symbol
-FROM frame_sum AS t
-JOIN frame AS f ON f.id = t.frame
-JOIN symbol AS s ON s.id = f.symbol
+FROM symbol_sum AS t
+JOIN symbol AS s ON s.id = t.symbol
 JOIN binary AS b ON b.id = s.binary
 WHERE b.kind IN ('main', 'shared', 'vdso')
+    AND s.kind IN ('function', 'unnamed')
+    AND s.source <> 'dwarf'
+    AND t.n_total_samples > 0
     AND s.id NOT IN (SELECT symbol FROM code)
-GROUP BY s.id
-ORDER BY sum(t.on_cpu_ns) DESC, s.id;
+ORDER BY t.self_on_cpu_ns DESC, t.total_on_cpu_ns DESC, s.id;
 
 --@ code_insert
 -- :symbol INTEGER  symbol.id

@@ -10,7 +10,7 @@ WHERE file = :file
     AND line = :line;
 
 --@ source_wanted
--- The lines of every function with samples, by file.
+-- The lines of every function with samples, by file: those between its sampled ones, and those of its line table.
 -- => file, first_line, last_line
 SELECT
     l.file AS file,
@@ -21,7 +21,14 @@ JOIN frame_line AS l ON l.frame = t.frame
 WHERE l.file IS NOT NULL
     AND l.line > 0
 GROUP BY l.file, l.symbol
-ORDER BY l.file, first_line;
+UNION ALL
+SELECT
+    f.path AS file,
+    l.line AS first_line,
+    l.line AS last_line
+FROM (SELECT DISTINCT file, line FROM code_line WHERE line > 0) AS l
+JOIN source_file AS f ON f.id = l.file
+ORDER BY file, first_line;
 
 --@ source_insert
 -- :file TEXT

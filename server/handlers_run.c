@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "ingest/line_tables.h"
 #include "schema/archive.h"
 #include "server/handlers.h"
 #include "server/readers.h"
@@ -242,6 +243,30 @@ static int check_save_path(struct call *c, const char *path, struct err *e)
     return 0;
 }
 
+enum { LINES_MS = 120000 }; /* that saving spends on debug information */
+
+static int fill_lines(struct db *db, struct err *e)
+{
+    return line_tables_fill(db, LINES_MS, e);
+}
+
+/* A run that has ended gets its missing line tables itself, so that it says what the archive says.
+ * Names may be being looked for just now, which does the same; and the archive is complete anyway.
+ */
+static void fill_run(struct server *s, const struct run_info *info)
+{
+    struct db *db = NULL;
+
+    if (info->is_archive || info->is_active || pthread_mutex_trylock(&s->symbolize_lock) != 0) {
+        return;
+    }
+    if (db_open(&db, info->path, DB_WRITE, NULL) == 0) {
+        line_tables_fill(db, LINES_MS, NULL);
+        db_close(db);
+    }
+    pthread_mutex_unlock(&s->symbolize_lock);
+}
+
 int method_save_current(struct call *c, struct readers *readers, json_t **document, struct err *e)
 {
     struct server *s = c->server;
@@ -262,7 +287,9 @@ int method_save_current(struct call *c, struct readers *readers, json_t **docume
     struct archive_contents contents = {
         .with_files = !info.is_archive,
         .with_source = bool_at(c->parameters, "with_source", true),
+        .fill_lines = fill_lines,
     };
+    fill_run(s, &info);
     rc = archive_save_with(info.path, path, &contents, save_goes_on, c, &size_bytes, e);
     registry_hold(s->registry, info.id, -1);
     server_save_progress(s, c, 0, 0);

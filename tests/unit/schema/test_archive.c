@@ -309,7 +309,7 @@ static void test_foreign_things(void **state)
          "differ at thread.x"},
         {"DROP TABLE folded_wakeup", STAX_ECORRUPT, "differ at folded_wakeup"},
         {"CREATE TABLE \"x\x1b[31m\" (a)", STAX_ECORRUPT, "x\\x1b"},
-        {"PRAGMA user_version = 4", STAX_EVERSION, "newer stax"},
+        {"PRAGMA user_version = 5", STAX_EVERSION, "newer stax"},
         {"PRAGMA user_version = 0", STAX_EVERSION, "cannot read"},
         {"PRAGMA user_version = -3", STAX_ECORRUPT, "not a stax run"},
         {"PRAGMA application_id = 1", STAX_ECORRUPT, "not a stax run"},
@@ -448,6 +448,7 @@ static void make_older(struct fixture *f, const char *path)
             "NULL, unit TEXT NOT NULL) STRICT;"
             "DROP VIEW v_wakers; DROP VIEW v_wakeups; DROP TABLE folded_wakeup;"
             "DROP TABLE stack_end;"
+            "DROP TABLE code_line; DROP TABLE inlined_call; DROP TABLE source_file;"
             "ALTER TABLE run DROP COLUMN has_off_cpu;"
             "ALTER TABLE thread_state DROP COLUMN reason_from;"
             "ALTER TABLE call_tree DROP COLUMN n_self_waits;"
@@ -528,8 +529,10 @@ static void test_migrations_that_fail(void **state)
     static const struct migration_step wrong_sql[] = {
         {2, "CREATE TABLE run (a); PRAGMA user_version = 2"}, {0, NULL}};
     static const struct migration_step no_version[] = {{2, "SELECT 1"}, {0, NULL}};
-    static const struct migration_step unfinished[] = {
-        {2, "PRAGMA user_version = 2"}, {3, "PRAGMA user_version = 3"}, {0, NULL}};
+    static const struct migration_step unfinished[] = {{2, "PRAGMA user_version = 2"},
+                                                       {3, "PRAGMA user_version = 3"},
+                                                       {4, "PRAGMA user_version = 4"},
+                                                       {0, NULL}};
     static const struct migration_step gap[] = {{3, "PRAGMA user_version = 3"}, {0, NULL}};
     static const struct {
         const struct migration_step *steps;
@@ -560,9 +563,9 @@ static void test_steps_run_in_order(void **state)
 {
     struct fixture *f = *state;
     static const struct migration_step steps[] = {
-        {3, "SELECT raise_an_error"},
-        {4, "CREATE TABLE note (text TEXT) STRICT; PRAGMA user_version = 4"},
-        {5, "INSERT INTO note VALUES ('five'); PRAGMA user_version = 5"},
+        {4, "SELECT raise_an_error"},
+        {5, "CREATE TABLE note (text TEXT) STRICT; PRAGMA user_version = 5"},
+        {6, "INSERT INTO note VALUES ('six'); PRAGMA user_version = 6"},
         {0, NULL}};
     char *path = saved(f);
     struct err e = {0};
@@ -570,8 +573,8 @@ static void test_steps_run_in_order(void **state)
         fail_msg("%s", e.msg);
     }
     assert_int_equal(migrate(path, steps, &e), 0);
-    assert_rows(path, "SELECT text FROM note", "five\n");
-    assert_rows(path, "PRAGMA user_version", "5\n");
+    assert_rows(path, "SELECT text FROM note", "six\n");
+    assert_rows(path, "PRAGMA user_version", "6\n");
     assert_rows(path, "SELECT count(*) FROM v_top", "4\n");
     free(path);
 }
