@@ -154,6 +154,20 @@ bool elf_code_address_of_offset(const struct elf_code *c, uint64_t offset, uint6
     return false;
 }
 
+bool elf_code_first_address(const struct elf_code *c, uint64_t *address)
+{
+    bool is_any = false;
+
+    for (size_t i = 0; i < c->n_segments; i++) {
+        const Elf64_Phdr *s = &c->segments[i];
+        if (is_code(s) && s->p_filesz && (!is_any || s->p_vaddr < *address)) {
+            *address = s->p_vaddr;
+            is_any = true;
+        }
+    }
+    return is_any;
+}
+
 int elf_code_read(const struct elf_code *c, uint64_t address, size_t n, struct buf *out,
                   struct err *e)
 {

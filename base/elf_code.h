@@ -30,6 +30,9 @@ const char *elf_code_build_id(const struct elf_code *c);
  */
 bool elf_code_address_of_offset(const struct elf_code *c, uint64_t offset, uint64_t *address);
 
+/* The lowest address of executable code. False: it has none. */
+bool elf_code_first_address(const struct elf_code *c, uint64_t *address);
+
 /* Appends up to n bytes of executable code at an ELF virtual address, fewer at the end of its
  * segment. Returns 0, or STAX_ENOTFOUND: there is no code at that address in the file. */
 int elf_code_read(const struct elf_code *c, uint64_t address, size_t n, struct buf *out,

@@ -33,8 +33,10 @@ void annotated_describe(struct query *q, const struct annotated *a, json_t *data
     json_object_set_new(data, "code_from", a->has_code ? json_string(from) : json_null());
     json_object_set_new(data, "is_cut", json_boolean(a->has_code && a->code.is_cut));
     if (!a->has_code) {
-        view_warn(q, "no instructions: %s",
-                  a->no_code.msg[0] ? a->no_code.msg : "the function's code is empty");
+        bool has_hint = a->no_code.hint[0] != '\0';
+        view_warn(q, "no instructions: %s%s%s",
+                  a->no_code.msg[0] ? a->no_code.msg : "the function's code is empty",
+                  has_hint ? "; " : "", a->no_code.hint);
     } else if (a->code.is_cut) {
         view_warn(q, "the function has %llu bytes of code: the first %d are shown",
                   (unsigned long long)a->size, CODE_FUNCTION_MAX);

@@ -7,29 +7,34 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/elf_code.h"
 #include "base/fd.h"
 #include "base/mem.h"
 #include "schema/code.sql.h"
+#include "schema/kernel_code.h"
 
 enum {
-    MAX_FILES = 16,   /* kept open */
-    UNSIZED_TAIL = 64 /* bytes taken after the last sampled address where a size is not known */
+    MAX_FILES = 16,       /* kept open */
+    MAX_CLOCK_STEP_S = 5, /* that the wall clock may have been set by since the run */
+    UNSIZED_TAIL = 64     /* bytes taken after the last sampled address where a size is not known */
 };
 
 struct code_file {
-    int64_t binary;       /* 0: none */
-    struct elf_code *elf; /* NULL: cannot be had */
-    struct err why;       /* then */
-    int64_t used;         /* the larger, the later */
+    int64_t binary;             /* 0: none */
+    struct elf_code *elf;       /* NULL: cannot be had */
+    struct kernel_code *kernel; /* instead, for the kernel and its modules */
+    struct err why;             /* then */
+    int64_t used;               /* the larger, the later */
 };
 
 struct code_reader {
     struct db *db;
     code_opener *opener;
     void *ctx;
+    const struct kernel_files *kernel_files;
     struct code_file files[MAX_FILES];
     int64_t clock;
 };
@@ -49,7 +54,13 @@ struct code_reader *code_reader_new(struct db *db, code_opener *opener, void *ct
     r->db = db;
     r->opener = opener;
     r->ctx = ctx;
+    r->kernel_files = &kernel_files_here;
     return r;
+}
+
+void code_reader_set_kernel(struct code_reader *r, const struct kernel_files *files)
+{
+    r->kernel_files = files;
 }
 
 void code_reader_free(struct code_reader *r)
@@ -59,6 +70,7 @@ void code_reader_free(struct code_reader *r)
     }
     for (size_t i = 0; i < MAX_FILES; i++) {
         elf_code_close(r->files[i].elf);
+        kernel_code_close(r->files[i].kernel);
     }
     free(r);
 }
@@ -189,14 +201,48 @@ static int open_file(struct code_reader *r, struct elf_code **out, const struct 
     if (strcmp(f->kind, "vdso") == 0) {
         return open_vdso(out, f, e);
     }
-    if (strcmp(f->kind, "kernel") == 0 || strcmp(f->kind, "module") == 0) {
-        return err_set(e, STAX_ENOTFOUND, "the kernel's code is not read");
-    }
     if (strcmp(f->kind, "main") != 0 && strcmp(f->kind, "shared") != 0) {
         return err_set(e, STAX_ENOTFOUND, "code that is in no file (%s) was not recorded", f->path);
     }
     int fd = r->opener ? r->opener(r->ctx, f->binary) : -1;
     return fd >= 0 ? elf_code_open(out, fd, 0, e) : find_file(r, out, f, e);
+}
+
+static bool is_kernel(const struct function *f)
+{
+    return strcmp(f->kind, "kernel") == 0 || strcmp(f->kind, "module") == 0;
+}
+
+/* Modules lie elsewhere after each boot: only those of the boot that was recorded are there. */
+static int open_kernel(struct code_reader *r, struct kernel_code **out, const struct function *f,
+                       struct err *e)
+{
+    struct stmt *s = db_stmt(r->db, &sql_code_kernel);
+    struct timespec wall, up;
+    char *build_id = NULL, *release = NULL;
+    int64_t boot_ns = 0;
+
+    if (stmt_next(s)) {
+        build_id = mem_strdup(stmt_text(s, code_kernel_c_build_id));
+        release = mem_strdup(stmt_text(s, code_kernel_c_release));
+        boot_ns = stmt_int(s, code_kernel_c_boot_wall_ns);
+    }
+    stmt_reset(s);
+    int rc =
+        kernel_code_open(out, r->kernel_files, build_id ? build_id : "", release ? release : "", e);
+    free(build_id);
+    free(release);
+    clock_gettime(CLOCK_REALTIME, &wall);
+    clock_gettime(CLOCK_MONOTONIC, &up);
+    int64_t off_s = wall.tv_sec - up.tv_sec - boot_ns / 1000000000;
+    bool is_same_boot = off_s > -MAX_CLOCK_STEP_S && off_s < MAX_CLOCK_STEP_S;
+    if (rc == 0 && strcmp(f->kind, "module") == 0 && !(kernel_code_is_live(*out) && is_same_boot)) {
+        kernel_code_close(*out);
+        *out = NULL;
+        rc = err_set(e, STAX_ENOTFOUND,
+                     "the code of %s is only in /proc/kcore, until the next boot", f->path);
+    }
+    return rc;
 }
 
 /* The file of a binary, opened at most once; owned by r. */
@@ -213,8 +259,11 @@ static struct code_file *file_of(struct code_reader *r, const struct function *f
         oldest = file->used < oldest->used ? file : oldest;
     }
     elf_code_close(oldest->elf);
+    kernel_code_close(oldest->kernel);
     *oldest = (struct code_file){.binary = f->binary, .used = ++r->clock};
-    if (open_file(r, &oldest->elf, f, &oldest->why) < 0) {
+    if (is_kernel(f)) {
+        open_kernel(r, &oldest->kernel, f, &oldest->why);
+    } else if (open_file(r, &oldest->elf, f, &oldest->why) < 0) {
         oldest->elf = NULL;
     }
     return oldest;
@@ -226,16 +275,22 @@ static int read_from_file(struct code_reader *r, const struct function *f, struc
     struct code_file *file = file_of(r, f);
     uint64_t address = f->rel_address;
 
-    if (!file->elf) {
-        return err_set(e, file->why.code ? (enum stax_err)file->why.code : STAX_ENOTFOUND, "%s",
-                       file->why.msg);
+    if (!file->elf && !file->kernel) {
+        if (e) {
+            *e = file->why;
+            e->code = e->code ? e->code : STAX_ENOTFOUND;
+        }
+        return file->why.code ? file->why.code : STAX_ENOTFOUND;
+    }
+    code->is_cut = f->size > CODE_FUNCTION_MAX;
+    size_t n = code->is_cut ? CODE_FUNCTION_MAX : (size_t)f->size;
+    if (file->kernel) {
+        return kernel_code_read(file->kernel, address, n, &code->bytes, e);
     }
     if (!f->has_addresses && !elf_code_address_of_offset(file->elf, f->rel_address, &address)) {
         return err_set(e, STAX_ENOTFOUND, "%s has no code at 0x%llx", f->path,
                        (unsigned long long)f->rel_address);
     }
-    code->is_cut = f->size > CODE_FUNCTION_MAX;
-    size_t n = code->is_cut ? CODE_FUNCTION_MAX : (size_t)f->size;
     return elf_code_read(file->elf, address, n, &code->bytes, e);
 }
 

@@ -35,6 +35,9 @@ struct code_reader;
  * own path, and taken if the build id is the recorded one, or, without one, if the file is older
  * than its mapping. */
 struct code_reader *code_reader_new(struct db *db, code_opener *opener, void *ctx);
+/* Reads the kernel's code from elsewhere than this machine's own files; borrowed. */
+struct kernel_files;
+void code_reader_set_kernel(struct code_reader *r, const struct kernel_files *files);
 /* NULL is accepted. */
 void code_reader_free(struct code_reader *r);
 

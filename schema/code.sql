@@ -27,6 +27,18 @@ SELECT
 FROM binary
 WHERE id = :binary;
 
+--@ code_kernel
+-- The kernel that was recorded.
+-- => build_id (empty: not known), release, boot_wall_ns (ns since 1970, to within clock steps)
+SELECT
+    coalesce((SELECT build_id FROM binary WHERE kind = 'kernel'), '') AS build_id,
+    CASE
+        WHEN instr(os_release, ' ') > 0 THEN substr(os_release, instr(os_release, ' ') + 1)
+        ELSE os_release
+    END AS release,
+    start_wall_ns - start_ts AS boot_wall_ns
+FROM run;
+
 --@ code_last_frame
 -- :symbol INTEGER  symbol.id
 -- => rel_address (of the last frame in it, NULL: none)
@@ -65,7 +77,7 @@ SELECT s.id AS symbol
 FROM symbol_sum AS t
 JOIN symbol AS s ON s.id = t.symbol
 JOIN binary AS b ON b.id = s.binary
-WHERE b.kind IN ('main', 'shared', 'vdso')
+WHERE b.kind IN ('main', 'shared', 'vdso', 'kernel', 'module')
     AND s.kind IN ('function', 'unnamed')
     AND s.source <> 'dwarf'
     AND t.n_total_samples > 0
