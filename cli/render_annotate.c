@@ -266,7 +266,9 @@ static void draw_row(struct out *out, const struct listing *l, size_t at)
     if (is_elsewhere) {
         bool is_inside = json_is_integer(json_object_get(item, "instruction"));
         buf_addf(&out->text, "%s%s%s\n", out_style(out, STYLE_RED),
-                 is_inside ? "(inside the instruction above)" : "(outside of the code)",
+                 is_inside                               ? "(inside the instruction above)"
+                 : json_array_size(l->instructions) == 0 ? "(code not known)"
+                                                         : "(outside of the code)",
                  out_style(out, STYLE_PLAIN));
         return;
     }

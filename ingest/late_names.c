@@ -118,6 +118,14 @@ static void take_rows(struct late_names *l, const struct naming_result *r)
     }
 }
 
+/* What looks like a call into the middle of a function is none: only starts get names. */
+static void name_targets(struct late_names *l, uint32_t binary, const struct naming_table *t)
+{
+    for (size_t i = 0; i < t->n_targets && binary_of(l, binary)->has_addresses; i++) {
+        binaries_name_start(l->binaries, binary, t->targets[i]);
+    }
+}
+
 static void take(struct late_names *l, struct naming_result *r)
 {
     struct binary *bin = binary_of(l, r->binary);
@@ -131,6 +139,9 @@ static void take(struct late_names *l, struct naming_result *r)
     bin->is_asking_again |= r->is_asking_again;
     take_rows(l, r);
     line_tables_take(&l->tables, r);
+    for (size_t i = 0; i < r->n_tables; i++) {
+        name_targets(l, r->binary, &r->tables[i]);
+    }
 }
 
 /* Samples whose pc has no name, after some got one. */

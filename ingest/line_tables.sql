@@ -2,7 +2,7 @@
 
 --@ line_tables_wanted
 -- Functions in files that have no line table yet, the hottest first.
--- :min_self_samples INTEGER  0: also those that only call
+-- :min_self_samples INTEGER  samples of their own, or an eighth of all with them on the stack; 0: any
 -- :is_again INTEGER  1: also those that were looked up in vain
 -- :limit INTEGER
 -- => symbol, binary, rel_address, size (bytes)
@@ -19,7 +19,7 @@ JOIN symbol AS s ON s.id = t.symbol
 JOIN binary AS b ON b.id = s.binary
 WHERE s.kind IN ('function', 'unnamed')
     AND t.n_total_samples > 0
-    AND t.n_self_samples >= :min_self_samples
+    AND max(t.n_self_samples, t.n_total_samples / 8) >= :min_self_samples
     AND b.kind IN ('main', 'shared', 'vdso')
     AND b.has_addresses = 1
     AND s.source <> 'dwarf'

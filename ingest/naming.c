@@ -6,6 +6,7 @@
  */
 #include "ingest/naming.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -15,14 +16,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/elf_code.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "ingest/code.h"
 #include "ingest/debug_info.h"
 #include "ingest/debuginfod.h"
 
 enum {
     MAX_WAITING = 1 << 18,       /* addresses asked and not answered yet */
     MAX_TABLES = 4096,           /* functions asked and not answered yet */
+    MAX_TARGETS = 4096,          /* of a function */
     MAX_FILES = 4096,            /* files with a descriptor each */
     MAX_LINES_BYTES = 512 << 20, /* debug information of all files; the last one may exceed it */
     NICE = 10
@@ -242,6 +246,33 @@ static void do_addresses(struct naming *n, const struct job *job)
     pthread_mutex_unlock(&n->lock);
 }
 
+static void take_target(void *ctx, uint64_t address)
+{
+    struct naming_table *t = ctx;
+    bool is_outside = address < t->code.address || address - t->code.address >= t->code.size;
+    if (is_outside && t->n_targets < MAX_TARGETS) {
+        mem_reserve(&t->targets, &t->cap_targets, t->n_targets + 1, sizeof(*t->targets));
+        t->targets[t->n_targets++] = address;
+    }
+}
+
+static void find_targets(const struct elf_code *code, struct naming_table *t)
+{
+    struct buf bytes = {0};
+    if (code && elf_code_read(code, t->code.address, t->code.size, &bytes, NULL) == 0) {
+        code_targets(elf_code_arch(code), (const uint8_t *)bytes.data, bytes.len, t->code.address,
+                     take_target, t);
+    }
+    buf_free(&bytes);
+}
+
+static struct elf_code *open_code(const struct debug_info *d)
+{
+    struct elf_code *code = NULL;
+    int fd = d && d->fd >= 0 ? fcntl(d->fd, F_DUPFD_CLOEXEC, 3) : -1;
+    return fd >= 0 && elf_code_open(&code, fd, 0, NULL) == 0 ? code : NULL;
+}
+
 static void do_tables(struct naming *n, const struct job *job)
 {
     struct debug_info *d = file_of(n, job->binary);
@@ -250,12 +281,15 @@ static void do_tables(struct naming *n, const struct job *job)
     if (d) {
         d->used = ++n->clock;
     }
+    struct elf_code *elf = open_code(d);
     for (size_t i = 0; i < job->n_codes && !atomic_load(&n->is_stopping); i++) {
         const struct naming_code *code = &job->codes[i];
         struct naming_table *t = &r->tables[r->n_tables++];
         *t = (struct naming_table){.code = *code};
         t->is_known = d && debug_info_table(d, code->address, code->size, &t->table);
+        find_targets(elf, t);
     }
+    elf_code_close(elf);
     keep_small(n, d);
     give(n, r);
     pthread_mutex_lock(&n->lock);
@@ -498,6 +532,7 @@ void naming_free_result(struct naming_result *r)
     names_close(r->names);
     for (size_t i = 0; i < r->n_tables; i++) {
         lines_free_table(&r->tables[i].table);
+        free(r->tables[i].targets);
     }
     free(r->tables);
     free(r->rows);

@@ -41,6 +41,8 @@ struct naming_table {
     struct naming_code code;
     bool is_known; /* false: the debug information does not say */
     struct lines_table table;
+    uint64_t *targets; /* what the function may call (code_targets()); not known: none */
+    size_t n_targets, cap_targets;
 };
 
 struct naming_result {
