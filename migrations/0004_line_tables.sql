@@ -17,6 +17,7 @@ CREATE TABLE inlined_call (
 ) STRICT;
 CREATE TABLE source_file (
     id               INTEGER PRIMARY KEY,
-    path             TEXT    NOT NULL UNIQUE
+    path             TEXT    NOT NULL UNIQUE,
+    note             TEXT
 ) STRICT;
 PRAGMA user_version = 4;

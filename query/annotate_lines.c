@@ -4,6 +4,7 @@
 
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "query/annotate.h"
 #include "query/annotate.sql.h"
 #include "query/line_table.h"
@@ -162,22 +163,39 @@ static json_t *line_of(struct query *q, struct source_reader *reader, const stru
     return o;
 }
 
+static void warn_of(struct query *q, const struct source_reader *reader)
+{
+    const char *newer = source_newer(reader), *too_large = source_too_large(reader);
+    struct buf name = {0};
+
+    if (newer) {
+        text_clean(&name, newer, strlen(newer));
+        view_warn(q, "%s was changed after the code was built: its text may not be what ran",
+                  buf_str(&name));
+    }
+    buf_clear(&name);
+    if (too_large) {
+        text_clean(&name, too_large, strlen(too_large));
+        view_warn(q, "%s has more than %d MiB: its text is left out", buf_str(&name),
+                  SOURCE_FILE_MAX >> 20);
+    }
+    buf_free(&name);
+}
+
 /* Texts file by file, then the list by time. */
 static json_t *list_lines(struct query *q, const struct annotated *a, struct line_sums *sums)
 {
     struct source_reader *reader = source_reader_new(q->db, !q->is_archive);
     json_t *list = json_array();
 
+    source_set_function(reader, a->symbol);
     if (sums->n) {
         qsort(sums->items, sums->n, sizeof(*sums->items), by_place);
     }
     for (size_t i = 0; i < sums->n; i++) {
         sums->items[i].document = line_of(q, reader, &sums->items[i], a->sum.on_cpu_ns);
     }
-    if (source_is_newer(reader)) {
-        view_warn(q,
-                  "source files were changed after the run began: their text may not be what ran");
-    }
+    warn_of(q, reader);
     if (sums->n) {
         qsort(sums->items, sums->n, sizeof(*sums->items), by_time);
     }

@@ -249,7 +249,8 @@ CREATE TABLE inlined_call (
 
 CREATE TABLE source_file (
     id               INTEGER PRIMARY KEY, -- a source file of code_line and inlined_call
-    path             TEXT    NOT NULL UNIQUE -- absolute where the compiler said where it ran
+    path             TEXT    NOT NULL UNIQUE, -- absolute where the compiler said where it ran
+    note             TEXT                 -- of its text in source_line: newer (the file was changed after the code was built), too_large (it has none); NULL: nothing is known against it
 ) STRICT;
 
 CREATE TABLE source_line (

@@ -20,7 +20,7 @@ static const struct sql_block more_sql[] = {
              " WHERE rel_address = ?1"},
     {"span", "INSERT INTO code_line VALUES (?1, ?2, ?3, ?4, ?5)"},
     {"call", "INSERT INTO inlined_call VALUES (?1, ?2, ?3, ?4, 1, 3)"},
-    {"file", "INSERT INTO source_file VALUES (1, '/src/work.c')"},
+    {"file", "INSERT INTO source_file VALUES (1, '/src/work.c', NULL)"},
     {"source", "INSERT INTO source_line VALUES ('/src/work.c', 7, '    x += 1;')"},
 };
 
