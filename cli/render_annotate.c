@@ -190,14 +190,10 @@ static void join_jumps(struct listing *l, size_t max_lanes)
     free(items);
 }
 
-static void draw_cut(struct out *out, size_t indent, enum style style, const struct buf *text)
+/* Columns that are left of a line. */
+static size_t room(const struct out *out, size_t indent)
 {
-    buf_addf(&out->text, " %s", out_style(out, style));
-    out_foreign_cut(out, buf_str(text),
-                    out->width > indent + 10 ? out->width - indent
-                    : out->width             ? 10
-                                             : 0);
-    buf_addf(&out->text, "%s\n", out_style(out, STYLE_PLAIN));
+    return out->width > indent + 10 ? out->width - indent : out->width ? 10 : 0;
 }
 
 /* "inner < outer": what is inlined where, from here on. */
@@ -212,7 +208,9 @@ static void draw_inlined(struct out *out, size_t indent, const struct place *pla
     {
         buf_addf(&text, "%s%s", i ? " < " : "", json_string_value(name));
     }
-    draw_cut(out, indent, STYLE_DIM, &text);
+    buf_addf(&out->text, " %s", out_style(out, STYLE_DIM));
+    out_foreign_cut(out, buf_str(&text), room(out, indent));
+    buf_addf(&out->text, "%s\n", out_style(out, STYLE_PLAIN));
     buf_free(&text);
 }
 
@@ -227,7 +225,9 @@ static void draw_source(struct out *out, const struct listing *l, size_t indent,
     buf_addstr(&text, slash ? slash + 1 : buf_str(&key));
     source += strspn(source, " ");
     buf_addf(&text, "%s%s", *source ? "  " : "", source);
-    draw_cut(out, indent, STYLE_CYAN, &text);
+    buf_addf(&out->text, " %s", out_style(out, STYLE_CYAN));
+    out_foreign_cut_end(out, buf_str(&text), room(out, indent));
+    buf_addf(&out->text, "%s\n", out_style(out, STYLE_PLAIN));
     buf_free(&key);
     buf_free(&text);
 }
@@ -316,9 +316,9 @@ static void render_listing(struct out *out, const json_t *data, bool is_all)
 static void render_lines(struct out *out, const json_t *data)
 {
     static const struct column columns[] = {
-        {"self ms", COLUMN_NUMBER, STYLE_PLAIN, 0},  {"self %", COLUMN_NUMBER, STYLE_BOLD, 0},
-        {"samples", COLUMN_NUMBER, STYLE_PLAIN, 1},  {"line", COLUMN_FLEXIBLE, STYLE_CYAN, 0},
-        {"source", COLUMN_FLEXIBLE, STYLE_PLAIN, 2},
+        {"self ms", COLUMN_NUMBER, STYLE_PLAIN, 0}, {"self %", COLUMN_NUMBER, STYLE_BOLD, 0},
+        {"samples", COLUMN_NUMBER, STYLE_PLAIN, 1}, {"line", COLUMN_FLEXIBLE, STYLE_CYAN, 0},
+        {"source", COLUMN_SOURCE, STYLE_PLAIN, 2},
     };
     struct table *t = table_new(columns, sizeof(columns) / sizeof(*columns));
     int64_t all_ns = json_int_at(json_object_get(data, "function"), "self_on_cpu_ns", 0);
@@ -330,6 +330,9 @@ static void render_lines(struct out *out, const json_t *data)
     json_array_foreach(json_object_get(data, "lines"), i, line)
     {
         const char *text = json_text_at(line, "text", "");
+        if (json_int_at(line, "n_samples", 0) == 0) {
+            continue;
+        }
         table_ms(t, json_int_at(line, "on_cpu_ns", 0));
         table_pct(t, json_real_at(line, "pct", 0));
         table_int(t, json_int_at(line, "n_samples", 0));
@@ -387,6 +390,9 @@ void render_annotate(struct out *out, const json_t *document, const struct args 
         return;
     }
     code_draw_function(out, data);
+    if (json_int_at(json_object_get(data, "function"), "n_self_samples", 0) == 0) {
+        buf_addstr(&out->text, "no samples of its own: see what it calls with stax callees\n\n");
+    }
     if (args && args_has(args, "source")) {
         render_lines(out, data);
     } else {
