@@ -68,7 +68,7 @@ static void map_files(struct files *f)
         bool is_bad = false;
         event_add_mapping(&batch, &m, f->paths[i], strlen(f->paths[i]));
         const struct event_head *head = event_next(batch.data, batch.len, &at, &is_bad);
-        f->ids[i] = binaries_of_mapping(&f->binaries, (const struct event_mapping *)head, false);
+        f->ids[i] = binaries_of_mapping(&f->binaries, (const struct event_mapping *)head, 1, false);
         buf_free(&batch);
         int fd = open(f->paths[i], O_RDONLY | O_CLOEXEC);
         assert_int_equal(names_open_elf(&f->names[i], fd, NULL), 0);
