@@ -389,7 +389,7 @@ bool late_names_step(struct late_names *l)
     if (l->has_renames) {
         count_unnamed(l);
     }
-    return has_any || l->binaries->intern->n_renames > 0;
+    return has_any || l->binaries->intern->n_renames > 0 || l->binaries->intern->n_languages > 0;
 }
 
 void late_names_retry(struct late_names *l)
