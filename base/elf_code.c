@@ -15,6 +15,7 @@ enum { MAX_SEGMENTS = 256, MAX_NOTE_BYTES = 4096, MAX_ID_BYTES = 64 };
 struct elf_code {
     int fd;
     uint64_t base;
+    uint16_t machine;
     Elf64_Phdr segments[MAX_SEGMENTS];
     size_t n_segments;
     char build_id[2 * MAX_ID_BYTES + 1];
@@ -101,6 +102,7 @@ static int read_headers(struct elf_code *c, struct err *e)
         return err_set(e, STAX_ECORRUPT, "its program headers are cut off");
     }
     c->n_segments = header.e_phnum;
+    c->machine = header.e_machine;
     for (size_t i = 0; i < c->n_segments && !c->build_id[0]; i++) {
         if (c->segments[i].p_type == PT_NOTE) {
             read_notes(c, &c->segments[i]);
@@ -137,6 +139,11 @@ const char *elf_code_build_id(const struct elf_code *c)
     return c->build_id;
 }
 
+const char *elf_code_arch(const struct elf_code *c)
+{
+    return c->machine == EM_AARCH64 ? "aarch64" : "x86_64";
+}
+
 static bool is_code(const Elf64_Phdr *segment)
 {
     return segment->p_type == PT_LOAD && (segment->p_flags & PF_X);
@@ -152,6 +159,20 @@ bool elf_code_address_of_offset(const struct elf_code *c, uint64_t offset, uint6
         }
     }
     return false;
+}
+
+bool elf_code_first_address(const struct elf_code *c, uint64_t *address)
+{
+    bool is_any = false;
+
+    for (size_t i = 0; i < c->n_segments; i++) {
+        const Elf64_Phdr *s = &c->segments[i];
+        if (is_code(s) && s->p_filesz && (!is_any || s->p_vaddr < *address)) {
+            *address = s->p_vaddr;
+            is_any = true;
+        }
+    }
+    return is_any;
 }
 
 int elf_code_read(const struct elf_code *c, uint64_t address, size_t n, struct buf *out,

@@ -26,9 +26,15 @@ void elf_code_close(struct elf_code *c);
 /* GNU build id in lower-case hex, "" if there is none. Owned by c. */
 const char *elf_code_build_id(const struct elf_code *c);
 
+/* The machine as uname -m prints it: "x86_64" or "aarch64". */
+const char *elf_code_arch(const struct elf_code *c);
+
 /* ELF virtual address of a file offset that executable code is mapped from. False: no code there.
  */
 bool elf_code_address_of_offset(const struct elf_code *c, uint64_t offset, uint64_t *address);
+
+/* The lowest address of executable code. False: it has none. */
+bool elf_code_first_address(const struct elf_code *c, uint64_t *address);
 
 /* Appends up to n bytes of executable code at an ELF virtual address, fewer at the end of its
  * segment. Returns 0, or STAX_ENOTFOUND: there is no code at that address in the file. */

@@ -121,6 +121,25 @@ void text_cut_middle(struct buf *out, const char *s, size_t width)
     buf_add(out, s + i, len - i);
 }
 
+void text_cut_end(struct buf *out, const char *s, size_t width)
+{
+    size_t i = 0, at = 0, len = strlen(s);
+    if (text_width(s) <= width) {
+        buf_add(out, s, len);
+        return;
+    }
+    while (i < len) {
+        size_t columns, n = step(s + i, len - i, &columns);
+        if (at + columns + 1 > width) {
+            break;
+        }
+        at += columns;
+        i += n;
+    }
+    buf_add(out, s, i);
+    buf_addstr(out, width ? "…" : "");
+}
+
 /* Bytes of a bracketed group that begins at s, its closing bracket included; 0 if it never closes.
  * An arrow's '>' closes nothing. */
 static size_t group_len(const char *s)

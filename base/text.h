@@ -20,6 +20,9 @@ size_t text_width(const char *s);
 /* Appends s cut to at most width columns, the middle replaced by "…" when it does not fit. */
 void text_cut_middle(struct buf *out, const char *s, size_t width);
 
+/* The same with the end replaced by "…". */
+void text_cut_end(struct buf *out, const char *s, size_t width);
+
 /* Appends a function's demangled name cut to at most width columns. When it does not fit, template
  * arguments and parameter lists shrink to <…> and (…) first, since two long names differ elsewhere,
  * then a compiler's [clone .x] goes; only then is the middle cut. */

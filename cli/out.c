@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -65,6 +66,14 @@ void out_foreign_cut(struct out *o, const char *s, size_t width)
     struct buf clean = {0};
     text_clean(&clean, s, strlen(s));
     text_cut_name(&o->text, buf_str(&clean), width);
+    buf_free(&clean);
+}
+
+void out_foreign_cut_end(struct out *o, const char *s, size_t width)
+{
+    struct buf clean = {0};
+    text_clean(&clean, s, strlen(s));
+    text_cut_end(&o->text, buf_str(&clean), width ? width : SIZE_MAX);
     buf_free(&clean);
 }
 

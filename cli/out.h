@@ -36,6 +36,8 @@ const char *out_style(const struct out *o, enum style style);
 void out_foreign(struct out *o, const char *s);
 /* ... cut in the middle to width columns; 0: not cut. */
 void out_foreign_cut(struct out *o, const char *s, size_t width);
+/* The same of text that is no name, such as a line of source: only its end is cut. */
+void out_foreign_cut_end(struct out *o, const char *s, size_t width);
 
 /* Writes what was gathered. A reader that has gone away (EPIPE) is not an error: the rest is
  * dropped. Other failures are STAX_ESYSTEM or STAX_EFULL. */

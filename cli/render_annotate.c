@@ -18,11 +18,19 @@ enum {
 };
 
 /* What a line shows. */
-enum row_kind { ROW_INSTRUCTION, ROW_ELSEWHERE, ROW_GAP, ROW_SOURCE };
+enum row_kind { ROW_INSTRUCTION, ROW_ELSEWHERE, ROW_GAP, ROW_INLINED, ROW_SOURCE };
+
+/* Where in the source code is. */
+struct place {
+    const char *file; /* NULL: not known */
+    int64_t line;
+    const json_t *inlined; /* NULL: nothing is inlined there */
+};
 
 struct row {
     enum row_kind kind;
-    size_t index; /* of the instruction, or in "elsewhere"; of a gap: how many */
+    size_t index;       /* of the instruction, or in "elsewhere"; of a gap: how many */
+    struct place place; /* of ROW_INLINED and ROW_SOURCE */
 };
 
 struct listing {
@@ -32,15 +40,19 @@ struct listing {
     size_t n_rows, cap_rows;
     size_t *row_of; /* row + 1 by instruction, 0: not shown */
     struct arrows arrows;
-    double max_pct;
+    struct code_sums sums;
     int64_t hottest; /* -1: none */
     int address_width;
 };
 
-static void add_row(struct listing *l, enum row_kind kind, size_t index)
+static void add_row(struct listing *l, enum row_kind kind, size_t index, const struct place *place)
 {
     mem_reserve(&l->rows, &l->cap_rows, l->n_rows + 1, sizeof(*l->rows));
-    l->rows[l->n_rows++] = (struct row){kind, index};
+    l->rows[l->n_rows] = (struct row){.kind = kind, .index = index};
+    if (place) {
+        l->rows[l->n_rows].place = *place;
+    }
+    l->n_rows++;
 }
 
 /* Which instructions are shown: all of short functions, else those near samples and the ends. */
@@ -75,17 +87,39 @@ static uint8_t *choose(const struct listing *l, bool is_all)
     return shown;
 }
 
-static bool has_new_line(const json_t *in, const char **file, int64_t *line)
+/* Moves on to an instruction; those that do not say are where the one before is. */
+static void follow(struct place *p, const json_t *in)
 {
-    const char *f = json_text_at(in, "file", NULL);
-    int64_t n = json_int_at(in, "line", 0);
+    const json_t *line = json_object_get(in, "line");
 
-    if (!f || (*file && strcmp(*file, f) == 0 && *line == n)) {
-        return false;
+    if (line) {
+        p->file = json_text_at(in, "file", NULL);
+        p->line = json_integer_value(line);
+        p->inlined = json_object_get(in, "inlined");
     }
-    *file = f;
-    *line = n;
-    return true;
+}
+
+static bool is_same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static void add_place_rows(struct listing *l, size_t i, const struct place *now,
+                           struct place *shown)
+{
+    bool is_inlined_anew =
+        now->inlined != shown->inlined &&
+        !(now->inlined && shown->inlined &&
+          json_equal((json_t *)(uintptr_t)now->inlined, (json_t *)(uintptr_t)shown->inlined));
+    bool is_moved = now->line != shown->line || !is_same_text(now->file, shown->file);
+
+    if (is_inlined_anew) {
+        add_row(l, ROW_INLINED, i, now);
+    }
+    if ((is_moved || is_inlined_anew) && now->file) {
+        add_row(l, ROW_SOURCE, i, now);
+    }
+    *shown = *now;
 }
 
 /* Those inside the code are shown behind the instruction that holds them, by address. */
@@ -96,7 +130,7 @@ static void add_elsewhere(struct listing *l, int64_t instruction, size_t *next)
     while ((o = json_array_get(l->elsewhere, *next)) != NULL &&
            (instruction < 0 || json_int_at(o, "instruction", -1) == instruction)) {
         if (instruction >= 0 || json_is_null(json_object_get(o, "instruction"))) {
-            add_row(l, ROW_ELSEWHERE, *next);
+            add_row(l, ROW_ELSEWHERE, *next, NULL);
         }
         ++*next;
     }
@@ -106,24 +140,21 @@ static void add_rows(struct listing *l, bool is_all)
 {
     uint8_t *shown = choose(l, is_all);
     size_t n_hidden = 0, next = 0, i, n = json_array_size(l->instructions);
-    const char *file = NULL;
-    int64_t line = 0;
+    struct place now = {0}, last = {0};
 
     l->row_of = mem_new(n + 1, sizeof(*l->row_of));
     for (i = 0; i < n; i++) {
-        const json_t *in = json_array_get(l->instructions, i);
+        follow(&now, json_array_get(l->instructions, i));
         if (!shown[i]) {
             n_hidden++;
             continue;
         }
         if (n_hidden) {
-            add_row(l, ROW_GAP, n_hidden);
+            add_row(l, ROW_GAP, n_hidden, NULL);
             n_hidden = 0;
         }
-        if (has_new_line(in, &file, &line)) {
-            add_row(l, ROW_SOURCE, i);
-        }
-        add_row(l, ROW_INSTRUCTION, i);
+        add_place_rows(l, i, &now, &last);
+        add_row(l, ROW_INSTRUCTION, i, NULL);
         l->row_of[i] = l->n_rows;
         while (json_is_null(json_object_get(json_array_get(l->elsewhere, next), "instruction"))) {
             next++; /* before the code; shown at the end */
@@ -159,27 +190,43 @@ static void join_jumps(struct listing *l, size_t max_lanes)
     free(items);
 }
 
-static void draw_source(struct out *out, const struct listing *l, size_t indent, const json_t *in)
+/* Columns that are left of a line. */
+static size_t room(const struct out *out, size_t indent)
 {
-    struct buf key = {0}, text = {0};
-    const char *source;
+    return out->width > indent + 10 ? out->width - indent : out->width ? 10 : 0;
+}
+
+/* "inner < outer": what is inlined where, from here on. */
+static void draw_inlined(struct out *out, size_t indent, const struct place *place)
+{
+    struct buf text = {0};
     size_t i;
     const json_t *name;
 
-    buf_addf(&key, "%s:%" PRId64, json_text_at(in, "file", ""), json_int_at(in, "line", 0));
-    source = json_text_at(l->texts, buf_str(&key), "");
+    buf_addstr(&text, place->inlined ? "inlined: " : "(the function itself)");
+    json_array_foreach(place->inlined, i, name)
+    {
+        buf_addf(&text, "%s%s", i ? " < " : "", json_string_value(name));
+    }
+    buf_addf(&out->text, " %s", out_style(out, STYLE_DIM));
+    out_foreign_cut(out, buf_str(&text), room(out, indent));
+    buf_addf(&out->text, "%s\n", out_style(out, STYLE_PLAIN));
+    buf_free(&text);
+}
+
+static void draw_source(struct out *out, const struct listing *l, size_t indent,
+                        const struct place *place)
+{
+    struct buf key = {0}, text = {0};
+
+    buf_addf(&key, "%s:%" PRId64, place->file, place->line);
+    const char *source = json_text_at(l->texts, buf_str(&key), "");
     const char *slash = strrchr(buf_str(&key), '/');
     buf_addstr(&text, slash ? slash + 1 : buf_str(&key));
-    json_array_foreach(json_object_get(in, "inlined"), i, name)
-    {
-        buf_addf(&text, "%s%s", i ? " < " : "  inlined ", json_string_value(name));
-    }
-    buf_addf(&text, "  %s", source + strspn(source, " "));
-    buf_addf(&out->text, "%*s%s", (int)indent, "", out_style(out, STYLE_YELLOW));
-    out_foreign_cut(out, buf_str(&text),
-                    out->width > indent + 10 ? out->width - indent
-                    : out->width             ? 10
-                                             : 0);
+    source += strspn(source, " ");
+    buf_addf(&text, "%s%s", *source ? "  " : "", source);
+    buf_addf(&out->text, " %s", out_style(out, STYLE_CYAN));
+    out_foreign_cut_end(out, buf_str(&text), room(out, indent));
     buf_addf(&out->text, "%s\n", out_style(out, STYLE_PLAIN));
     buf_free(&key);
     buf_free(&text);
@@ -192,16 +239,21 @@ static void draw_row(struct out *out, const struct listing *l, size_t at)
     const json_t *item = is_gap         ? NULL
                          : is_elsewhere ? json_array_get(l->elsewhere, row->index)
                                         : json_array_get(l->instructions, row->index);
-    size_t used = CODE_SUMS_WIDTH + arrows_width(&l->arrows) + (size_t)l->address_width + 4;
+    size_t used = l->sums.width + arrows_width(&l->arrows) + (size_t)l->address_width + 4;
 
-    if (row->kind == ROW_SOURCE) {
-        code_draw_sums(out, NULL, l->max_pct, false);
+    if (row->kind == ROW_SOURCE || row->kind == ROW_INLINED) {
+        size_t indent = l->sums.width + arrows_width(&l->arrows) + 1;
+        code_draw_sums(out, &l->sums, NULL, false);
         arrows_draw(&l->arrows, at, &out->text);
-        draw_source(out, l, 1, item);
+        if (row->kind == ROW_SOURCE) {
+            draw_source(out, l, indent, &row->place);
+        } else {
+            draw_inlined(out, indent, &row->place);
+        }
         return;
     }
     bool is_hottest = row->kind == ROW_INSTRUCTION && (int64_t)row->index == l->hottest;
-    code_draw_sums(out, item, l->max_pct, is_hottest);
+    code_draw_sums(out, &l->sums, item, is_hottest);
     buf_addstr(&out->text, out_style(out, STYLE_DIM));
     arrows_draw(&l->arrows, at, &out->text);
     if (is_gap) {
@@ -214,7 +266,9 @@ static void draw_row(struct out *out, const struct listing *l, size_t at)
     if (is_elsewhere) {
         bool is_inside = json_is_integer(json_object_get(item, "instruction"));
         buf_addf(&out->text, "%s%s%s\n", out_style(out, STYLE_RED),
-                 is_inside ? "(inside the instruction above)" : "(outside of the code)",
+                 is_inside                               ? "(inside the instruction above)"
+                 : json_array_size(l->instructions) == 0 ? "(code not known)"
+                                                         : "(outside of the code)",
                  out_style(out, STYLE_PLAIN));
         return;
     }
@@ -244,12 +298,12 @@ static void render_listing(struct out *out, const json_t *data, bool is_all)
                         .elsewhere = json_object_get(data, "elsewhere"),
                         .hottest = json_int_at(data, "hottest", -1)};
 
-    l.max_pct = code_max_pct(l.instructions);
+    code_sums_init(&l.sums, out, data);
     l.address_width = code_address_width(l.instructions, l.elsewhere);
     read_texts(&l);
     add_rows(&l, is_all);
     join_jumps(&l, out->width && out->width < NARROW ? 3 : ARROW_LANES_MAX);
-    code_draw_header(out, arrows_width(&l.arrows), l.address_width);
+    code_draw_header(out, &l.sums, arrows_width(&l.arrows), l.address_width);
     for (size_t i = 0; i < l.n_rows; i++) {
         draw_row(out, &l, i);
     }
@@ -262,9 +316,9 @@ static void render_listing(struct out *out, const json_t *data, bool is_all)
 static void render_lines(struct out *out, const json_t *data)
 {
     static const struct column columns[] = {
-        {"self ms", COLUMN_NUMBER, STYLE_PLAIN, 0},  {"self %", COLUMN_NUMBER, STYLE_BOLD, 0},
-        {"samples", COLUMN_NUMBER, STYLE_PLAIN, 1},  {"line", COLUMN_FLEXIBLE, STYLE_CYAN, 0},
-        {"source", COLUMN_FLEXIBLE, STYLE_PLAIN, 2},
+        {"self ms", COLUMN_NUMBER, STYLE_PLAIN, 0}, {"self %", COLUMN_NUMBER, STYLE_BOLD, 0},
+        {"samples", COLUMN_NUMBER, STYLE_PLAIN, 1}, {"line", COLUMN_FLEXIBLE, STYLE_CYAN, 0},
+        {"source", COLUMN_SOURCE, STYLE_PLAIN, 2},
     };
     struct table *t = table_new(columns, sizeof(columns) / sizeof(*columns));
     int64_t all_ns = json_int_at(json_object_get(data, "function"), "self_on_cpu_ns", 0);
@@ -276,6 +330,9 @@ static void render_lines(struct out *out, const json_t *data)
     json_array_foreach(json_object_get(data, "lines"), i, line)
     {
         const char *text = json_text_at(line, "text", "");
+        if (json_int_at(line, "n_samples", 0) == 0) {
+            continue;
+        }
         table_ms(t, json_int_at(line, "on_cpu_ns", 0));
         table_pct(t, json_real_at(line, "pct", 0));
         table_int(t, json_int_at(line, "n_samples", 0));
@@ -333,6 +390,9 @@ void render_annotate(struct out *out, const json_t *document, const struct args 
         return;
     }
     code_draw_function(out, data);
+    if (json_int_at(json_object_get(data, "function"), "n_self_samples", 0) == 0) {
+        buf_addstr(&out->text, "no samples of its own: see what it calls with stax callees\n\n");
+    }
     if (args && args_has(args, "source")) {
         render_lines(out, data);
     } else {

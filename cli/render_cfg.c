@@ -30,7 +30,7 @@ static size_t add_edges(struct out *out, const json_t *edges, size_t next, int64
 }
 
 static void add_block(struct out *out, const json_t *data, const json_t *block, size_t *next_edge,
-                      double max_pct, bool is_all)
+                      const struct code_sums *sums, bool is_all)
 {
     const json_t *instructions = json_object_get(data, "instructions");
     int64_t first = json_int_at(block, "first_instruction", 0);
@@ -53,10 +53,10 @@ static void add_block(struct out *out, const json_t *data, const json_t *block, 
     buf_addch(&out->text, '\n');
     for (int64_t i = first; i < first + n && (is_all || json_int_at(block, "n_samples", 0)); i++) {
         const json_t *in = json_array_get(instructions, (size_t)i);
-        code_draw_sums(out, in, max_pct, i == hottest);
+        code_draw_sums(out, sums, in, i == hottest);
         buf_addf(&out->text, " %s%6" PRIx64 "%s  ", out_style(out, STYLE_DIM),
                  (uint64_t)json_int_at(in, "rel_address", 0), out_style(out, STYLE_PLAIN));
-        size_t used = CODE_SUMS_WIDTH + 14;
+        size_t used = sums->width + 14;
         code_draw_text(out, in, out->width > used + 12 ? out->width - used : out->width ? 12 : 0);
         buf_addch(&out->text, '\n');
     }
@@ -141,18 +141,19 @@ void render_cfg(struct out *out, const json_t *document, const struct args *args
 {
     const json_t *data = json_object_get(document, "data");
     const json_t *block;
-    double max_pct = code_max_pct(json_object_get(data, "instructions"));
+    struct code_sums sums;
     size_t next_edge = 0, i;
 
     if (args && args_has(args, "dot")) {
         render_dot(out, data);
         return;
     }
+    code_sums_init(&sums, out, data);
     render_run_line(out, document);
     code_draw_function(out, data);
     json_array_foreach(json_object_get(data, "blocks"), i, block)
     {
-        add_block(out, data, block, &next_edge, max_pct, args && args_has(args, "all"));
+        add_block(out, data, block, &next_edge, &sums, args && args_has(args, "all"));
     }
     add_outside(out, data);
 }

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "cli/render.h"
+#include "cli/table.h"
 
 size_t code_find(const json_t *instructions, uint64_t rel_address)
 {
@@ -59,28 +60,66 @@ int code_address_width(const json_t *instructions, const json_t *elsewhere)
     return width_of(elsewhere, width_of(instructions, 4));
 }
 
-void code_draw_header(struct out *out, size_t arrows_width, int address_width)
+enum { SUMS_WIDTH = 28, COUNTER_WIDTH = 14, ROOM_FOR_TEXT = 60 };
+
+void code_sums_init(struct code_sums *sums, const struct out *out, const json_t *data)
 {
-    buf_addf(&out->text, "%s  samples  self %%   self ms  %*s %*s  instruction%s\n",
-             out_style(out, STYLE_BOLD), (int)arrows_width, "", address_width,
+    const char *name;
+    json_t *counted = json_object_get(json_object_get(data, "function"), "self_counters"), *value;
+
+    *sums = (struct code_sums){.max_pct = code_max_pct(json_object_get(data, "instructions")),
+                               .width = SUMS_WIDTH};
+    json_object_foreach(counted, name, value)
+    {
+        size_t width = sums->width + COUNTER_WIDTH;
+        if (sums->n_counters < CODE_MAX_COUNTERS &&
+            (!out->width || width + ROOM_FOR_TEXT <= out->width)) {
+            sums->counters[sums->n_counters++] = name;
+            sums->width = width;
+        }
+    }
+}
+
+void code_draw_header(struct out *out, const struct code_sums *sums, size_t arrows_width,
+                      int address_width)
+{
+    buf_addf(&out->text, "%s  samples  self %%   self ms ", out_style(out, STYLE_BOLD));
+    for (size_t i = 0; i < sums->n_counters; i++) {
+        struct buf name = {0};
+        text_cut_middle(&name, sums->counters[i], COUNTER_WIDTH - 2);
+        size_t n = text_width(buf_str(&name));
+        buf_addf(&out->text, "%*s", n < COUNTER_WIDTH - 1 ? (int)(COUNTER_WIDTH - 1 - n) : 0, "");
+        out_foreign(out, buf_str(&name));
+        buf_addch(&out->text, ' ');
+        buf_free(&name);
+    }
+    buf_addf(&out->text, " %*s %*s  instruction%s\n", (int)arrows_width, "", address_width,
              address_width >= 7 ? "address" : "addr", out_style(out, STYLE_PLAIN));
 }
 
-void code_draw_sums(struct out *out, const json_t *item, double max_pct, bool is_hottest)
+void code_draw_sums(struct out *out, const struct code_sums *sums, const json_t *item,
+                    bool is_hottest)
 {
     int64_t n = json_int_at(item, "n_samples", 0);
     double pct = json_real_at(item, "pct", 0);
 
     if (n == 0) {
-        buf_addf(&out->text, "%*s", CODE_SUMS_WIDTH, "");
+        buf_addf(&out->text, "%*s", (int)sums->width, "");
         return;
     }
-    enum style style = pct >= max_pct / 2   ? STYLE_RED
-                       : pct >= max_pct / 8 ? STYLE_YELLOW
-                                            : STYLE_PLAIN;
-    buf_addf(&out->text, "%s%s%c%8" PRId64 "  %6.1f%10.1f %s", out_style(out, style),
+    enum style style = pct >= sums->max_pct / 2   ? STYLE_RED
+                       : pct >= sums->max_pct / 8 ? STYLE_YELLOW
+                                                  : STYLE_PLAIN;
+    buf_addf(&out->text, "%s%s%c%8" PRId64 "  %6.1f%10.1f ", out_style(out, style),
              is_hottest ? out_style(out, STYLE_BOLD) : "", is_hottest ? '>' : ' ', n, pct,
-             (double)json_int_at(item, "on_cpu_ns", 0) / 1e6, out_style(out, STYLE_PLAIN));
+             (double)json_int_at(item, "on_cpu_ns", 0) / 1e6);
+    for (size_t i = 0; i < sums->n_counters; i++) {
+        char count[16];
+        table_format_count(count, sizeof(count),
+                           json_int_at(json_object_get(item, "counters"), sums->counters[i], 0));
+        buf_addf(&out->text, "%*s ", COUNTER_WIDTH - 1, count);
+    }
+    buf_addstr(&out->text, out_style(out, STYLE_PLAIN));
 }
 
 void code_draw_text(struct out *out, const json_t *instruction, size_t width)

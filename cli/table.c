@@ -128,12 +128,17 @@ static size_t line_width(const struct table *t)
     return n;
 }
 
+static bool is_flexible(const struct column *c)
+{
+    return c->kind == COLUMN_FLEXIBLE || c->kind == COLUMN_SOURCE;
+}
+
 /* The narrowest line that the columns shown can make. */
 static size_t least_width(const struct table *t)
 {
     size_t n = line_width(t);
     for (size_t i = 0; i < t->n_columns; i++) {
-        bool can_shrink = t->columns[i].kind == COLUMN_FLEXIBLE && t->widths[i] > MIN_FLEXIBLE;
+        bool can_shrink = is_flexible(&t->columns[i]) && t->widths[i] > MIN_FLEXIBLE;
         n -= can_shrink && !t->is_dropped[i] ? t->widths[i] - MIN_FLEXIBLE : 0;
     }
     return n;
@@ -163,8 +168,8 @@ static void fit(struct table *t, size_t width)
     for (size_t n = line_width(t); n > width; n--) {
         size_t widest = t->n_columns;
         for (size_t i = 0; i < t->n_columns; i++) {
-            bool can_shrink = !t->is_dropped[i] && t->columns[i].kind == COLUMN_FLEXIBLE &&
-                              t->widths[i] > MIN_FLEXIBLE;
+            bool can_shrink =
+                !t->is_dropped[i] && is_flexible(&t->columns[i]) && t->widths[i] > MIN_FLEXIBLE;
             if (can_shrink && (widest == t->n_columns || t->widths[i] > t->widths[widest])) {
                 widest = i;
             }
@@ -190,7 +195,11 @@ static void print_cell(const struct table *t, size_t column, const char *cell, e
     }
     struct buf cut = {0};
     size_t width = t->widths[column];
-    text_cut_name(&cut, cell, width);
+    if (t->columns[column].kind == COLUMN_SOURCE) {
+        text_cut_end(&cut, cell, width);
+    } else {
+        text_cut_name(&cut, cell, width);
+    }
     size_t n_pad = width - text_width(buf_str(&cut));
     bool is_last = column + 1 == t->n_columns;
     if (t->columns[column].kind == COLUMN_NUMBER) {

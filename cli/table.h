@@ -18,6 +18,7 @@ enum column_kind {
     COLUMN_NUMBER,   /* right-aligned, never cut */
     COLUMN_TEXT,     /* left-aligned, never cut */
     COLUMN_FLEXIBLE, /* left-aligned, cut in the middle when the line is too long */
+    COLUMN_SOURCE,   /* the same, cut at the end: a line of source */
 };
 
 struct column {

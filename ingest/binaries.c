@@ -18,6 +18,7 @@
 #include "base/text.h"
 #include "ingest/binaries_internal.h"
 #include "ingest/naming.h"
+#include "schema/kernel_code.h"
 
 #define MAX_TABLE_BYTES ((size_t)256 << 20)
 enum {
@@ -549,11 +550,24 @@ uint32_t binaries_frame(struct binaries *b, uint32_t binary, uint64_t file_offse
     return *id;
 }
 
+/* Of the kernel that runs; what was recorded is told apart by it from what runs later. */
+static char *kernel_build_id(void)
+{
+    enum { MAX_NOTES = 64 << 10 };
+    struct buf notes = {0}, id = {0};
+    if (fd_read_file("/sys/kernel/notes", MAX_NOTES, &notes) == 0) {
+        kernel_code_build_id((const uint8_t *)notes.data, notes.len, &id);
+    }
+    buf_free(&notes);
+    return id.len ? buf_take(&id) : NULL;
+}
+
 static void load_kernel(struct binaries *b)
 {
     b->kernel = special_binary(b, "[kernel]", "kernel");
     struct binary *bin = binaries_item(b, b->kernel);
     bin->is_changed = true;
+    bin->build_id = b->without_files ? NULL : kernel_build_id();
     if (b->kallsyms_fd < 0 && b->kallsyms[0]) {
         b->kallsyms_fd = open(b->kallsyms, O_RDONLY | O_CLOEXEC);
     }

@@ -117,6 +117,15 @@ size_t debug_info_find(struct debug_info *d, uint64_t address,
     return d->lines ? lines_find(d->lines, address, rows, text) : 0;
 }
 
+bool debug_info_table(struct debug_info *d, uint64_t address, uint64_t size,
+                      struct lines_table *table)
+{
+    if (!d->lines && !d->has_no_lines) {
+        open_lines(d);
+    }
+    return d->lines && lines_read_table(d->lines, address, size, table);
+}
+
 size_t debug_info_bytes(const struct debug_info *d)
 {
     return d->lines ? lines_bytes(d->lines) : 0;

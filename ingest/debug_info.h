@@ -49,6 +49,9 @@ struct names *debug_info_take(struct debug_info *d, int debug_fd, const char *pa
 /* lines_find() of whichever file has DWARF. */
 size_t debug_info_find(struct debug_info *d, uint64_t address,
                        struct lines_row rows[LINES_MAX_DEPTH], struct buf *text);
+/* lines_read_table(), likewise. */
+bool debug_info_table(struct debug_info *d, uint64_t address, uint64_t size,
+                      struct lines_table *table);
 size_t debug_info_bytes(const struct debug_info *d);
 void debug_info_drop_lines(struct debug_info *d);
 

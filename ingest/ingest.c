@@ -23,8 +23,9 @@
 
 enum {
     COMMIT_MS = 100,
-    JIT_END_MS = 1000,               /* ... and for files about code made at run time */
-    NAMES_END_MS = 300,              /* that the end of a run waits for names under way */
+    JIT_END_MS = 1000,  /* ... and for files about code made at run time */
+    NAMES_END_MS = 300, /* that the end of a run waits for names under way, then lines */
+    MIN_ROOM_FOR_LINES = 128 << 20,  /* bytes that the run may still grow by */
     CHECKPOINT_WAL_BYTES = 16 << 20, /* copy the WAL back from this size on */
     TRUNCATE_WAL_BYTES = 256 << 20,  /* ... and make it small again when readers allow */
     MAX_FOLDED = 200000,             /* rows of folded waits and wakeups */
@@ -445,7 +446,9 @@ int ingest_finish(struct ingest *in, const char *stop_reason, int64_t end_ts, st
     if (!in->has_failed) {
         int64_t began = clock_monotonic_ns();
         jit_finish(&in->jit, JIT_END_MS);
+        int64_t lines_ns = clock_monotonic_ns() + (int64_t)NAMES_END_MS * 1000000;
         late_names_finish(&in->late_names, NAMES_END_MS, false);
+        lines_ns -= clock_monotonic_ns(); /* names left so much of it */
         jit_settle(&in->jit);
         rc = store_commit(&in->store, &in->intern, &in->binaries, &in->tasks, true, e);
         if (rc == 0) {
@@ -458,6 +461,10 @@ int ingest_finish(struct ingest *in, const char *stop_reason, int64_t end_ts, st
         if (rc == 0) {
             int64_t room = in->max_bytes ? in->max_bytes - store_used_bytes(&in->store) : INT64_MAX;
             code_store(&in->store, &in->intern, &in->binaries, room / 2);
+            if (in->late_names.naming && room > MIN_ROOM_FOR_LINES) {
+                struct line_tables_bound bound = {.until_ns = clock_monotonic_ns() + lines_ns};
+                line_tables_finish(&in->late_names.tables, &bound, false);
+            }
         }
         note_commit(in, began);
         db_checkpoint(in->store.db, true);

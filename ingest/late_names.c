@@ -29,10 +29,12 @@ void late_names_init(struct late_names *l, struct binaries *b, struct store *s, 
     *l = (struct late_names){
         .naming = with_naming ? naming_new(servers) : NULL, .binaries = b, .store = s};
     b->naming = l->naming;
+    line_tables_init(&l->tables, s->db, l->naming);
 }
 
 void late_names_fini(struct late_names *l)
 {
+    line_tables_fini(&l->tables);
     naming_free(l->naming);
     l->naming = NULL;
     if (l->current) {
@@ -222,6 +224,14 @@ size_t late_names_take_rows(struct late_names *l, const struct naming_result *r,
     return first;
 }
 
+/* What looks like a call into the middle of a function is none: only starts get names. */
+static void name_targets(struct late_names *l, uint32_t binary, const struct naming_table *t)
+{
+    for (size_t i = 0; i < t->n_targets && binary_of(l, binary)->has_addresses; i++) {
+        binaries_name_start(l->binaries, binary, t->targets[i]);
+    }
+}
+
 static void take_names(struct late_names *l, struct naming_result *r)
 {
     struct binary *bin = binary_of(l, r->binary);
@@ -256,6 +266,24 @@ static void count_unnamed(struct late_names *l)
     l->has_renames = false;
 }
 
+/* A piece of the current result, names first. Returns how many rows it had. */
+static size_t take_piece(struct late_names *l)
+{
+    const struct naming_result *r = l->current;
+    size_t first = l->n_rows_taken;
+    if (first < r->n_rows) {
+        l->n_rows_taken = late_names_take_rows(l, r, first, TAKE_ROWS);
+        return l->n_rows_taken - first;
+    }
+    first = l->n_tables_taken;
+    size_t n = line_tables_take(&l->tables, r, &l->n_tables_taken, TAKE_ROWS);
+    for (; first < l->n_tables_taken; first++) {
+        name_targets(l, r->binary, &r->tables[first]);
+        n += r->tables[first].n_targets;
+    }
+    return n;
+}
+
 /* Takes results, or max rows of them and what fits into a little time; is_all: every one. Returns
  * whether there was any. */
 static bool take_some(struct late_names *l, bool is_all)
@@ -266,17 +294,15 @@ static bool take_some(struct late_names *l, bool is_all)
     while (is_all || (n_rows < TAKE_ROWS_MOST && clock_monotonic_ns() < until)) {
         if (!l->current) {
             l->current = naming_take(l->naming);
-            l->n_rows_taken = 0;
+            l->n_rows_taken = l->n_tables_taken = 0;
             if (!l->current) {
                 break;
             }
             take_names(l, l->current);
         }
-        size_t first = l->n_rows_taken;
-        l->n_rows_taken = late_names_take_rows(l, l->current, first, TAKE_ROWS);
-        n_rows += l->n_rows_taken - first;
+        n_rows += take_piece(l);
         has_any = true;
-        if (l->n_rows_taken == l->current->n_rows) {
+        if (l->n_rows_taken == l->current->n_rows && l->n_tables_taken == l->current->n_tables) {
             naming_free_result(l->current);
             l->current = NULL;
         }
@@ -355,6 +381,7 @@ bool late_names_step(struct late_names *l)
     bool has_any = l->naming && take_some(l, false);
     if (l->naming) {
         ask_frames(l);
+        line_tables_step(&l->tables, (int64_t)l->binaries->intern->n_samples);
     }
     if (is_relayout_due(l) || l->binaries->intern->is_frozen) {
         has_any |= late_names_relayout(l);
@@ -362,7 +389,7 @@ bool late_names_step(struct late_names *l)
     if (l->has_renames) {
         count_unnamed(l);
     }
-    return has_any || l->binaries->intern->n_renames > 0;
+    return has_any || l->binaries->intern->n_renames > 0 || l->binaries->intern->n_languages > 0;
 }
 
 void late_names_retry(struct late_names *l)

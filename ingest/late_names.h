@@ -14,15 +14,17 @@
 
 #include "ingest/binaries.h"
 #include "ingest/debuginfod.h"
+#include "ingest/line_tables.h"
 #include "ingest/store.h"
 
 struct late_names {
     struct naming *naming; /* owned; NULL: nothing is looked for */
     struct binaries *binaries;
     struct store *store;
+    struct line_tables tables;
     size_t n_asked;                /* frames up to this id were asked for */
     struct naming_result *current; /* taken in part: */
-    size_t n_rows_taken;
+    size_t n_rows_taken, n_tables_taken;
     struct line_row *waiting; /* lines of stale frames */
     size_t n_waiting, cap_waiting;
     bool has_renames; /* since samples without names were counted */

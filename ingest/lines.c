@@ -200,7 +200,7 @@ static uint32_t keep(struct buf *text, const char *s)
 }
 
 /* A file of a unit, made absolute by the directory that the compiler ran in. */
-static uint32_t keep_file(const struct lines_unit *u, struct buf *text, const char *file)
+uint32_t lines_keep_file(const struct lines_unit *u, struct buf *text, const char *file)
 {
     Dwarf_Attribute attr;
     Dwarf_Die die = u->die;
@@ -248,8 +248,19 @@ static void locate_call(const struct lines_unit *u, Dwarf_Die *call, struct line
     }
     if (dwarf_attr(call, DW_AT_call_file, &attr) && dwarf_formudata(&attr, &number) == 0 &&
         dwarf_getsrcfiles(&unit, &files, &n_files) == 0 && number < n_files) {
-        row->file = keep_file(u, text, dwarf_filesrc(files, number, NULL, NULL));
+        row->file = lines_keep_file(u, text, dwarf_filesrc(files, number, NULL, NULL));
     }
+}
+
+struct lines_row lines_describe_call(const struct lines_unit *u, const struct lines_call *call,
+                                     struct buf *text, uint32_t *function)
+{
+    Dwarf_Die die = call->die;
+    struct lines_row row = {0};
+    const char *name = function_name(&die);
+    *function = keep(text, name ? name : "(inlined function without a name)");
+    locate_call(u, &die, &row, text);
+    return row;
 }
 
 size_t lines_find(struct lines *l, uint64_t address, struct lines_row rows[LINES_MAX_DEPTH],
@@ -265,7 +276,7 @@ size_t lines_find(struct lines *l, uint64_t address, struct lines_row rows[LINES
     Dwarf_Line *line = dwarf_getsrc_die(&die, address);
     int number = 0;
     if (line) {
-        row.file = keep_file(u, text, dwarf_linesrc(line, NULL, NULL));
+        row.file = lines_keep_file(u, text, dwarf_linesrc(line, NULL, NULL));
         row.line = dwarf_lineno(line, &number) == 0 && number > 0 ? (uint32_t)number : 0;
     }
     struct lines_function *f = lines_find_function(l, u, address);
@@ -273,11 +284,10 @@ size_t lines_find(struct lines *l, uint64_t address, struct lines_row rows[LINES
     uint32_t call = f ? lines_find_call(l, f, address) : LINES_NO_CALL;
     while (call != LINES_NO_CALL && n < LINES_MAX_DEPTH - 1) {
         struct lines_call *c = &f->calls[call];
-        const char *name = function_name(&c->die);
-        row.function = keep(text, name ? name : "(inlined function without a name)");
+        struct lines_row caller = lines_describe_call(u, c, text, &row.function);
         rows[n++] = row;
-        row = (struct lines_row){.language = language};
-        locate_call(u, &c->die, &row, text);
+        row = caller;
+        row.language = language;
         call = c->parent;
     }
     rows[n++] = row;

@@ -10,6 +10,7 @@
 #ifndef STAX_INGEST_LINES_H
 #define STAX_INGEST_LINES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,6 +39,34 @@ void lines_close(struct lines *l);
  * appended to text, each with its NUL. Returns rows, 0 when nothing is known. */
 size_t lines_find(struct lines *l, uint64_t address, struct lines_row rows[LINES_MAX_DEPTH],
                   struct buf *text);
+
+/* From here on, code is of a line and of an inlined call. */
+struct lines_span {
+    uint64_t address;
+    uint32_t file, line; /* as in struct lines_row */
+    uint32_t call;       /* index + 1 in calls, 0: the function itself */
+};
+
+struct lines_inlined {
+    uint32_t parent;               /* index + 1 of the call it is made in, 0: the function itself */
+    uint32_t function, file, line; /* what is inlined, and where that is called */
+};
+
+/* The line table of a stretch of code: spans by address, each up to the next one. */
+struct lines_table {
+    struct lines_span *spans;
+    size_t n_spans, cap_spans;
+    struct lines_inlined *calls; /* parents before what they call */
+    size_t n_calls, cap_calls;
+    struct buf text; /* offset 0: none */
+};
+
+enum { LINES_TABLE_MAX = 1 << 20 }; /* spans of a table; what lies beyond is not known */
+
+/* Fills an empty table with what lines_find() says of every address in [address, address + size).
+ * False: nothing is known of any. The caller frees in either case. */
+bool lines_read_table(struct lines *l, uint64_t address, uint64_t size, struct lines_table *t);
+void lines_free_table(struct lines_table *t);
 
 /* Memory held: sections read and what was built of them. */
 size_t lines_bytes(const struct lines *l);

@@ -73,6 +73,15 @@ void lines_free_units(struct lines *l);
 /* The unit and the function at address; function NULL: none. */
 struct lines_unit *lines_find_unit(struct lines *l, uint64_t address);
 struct lines_function *lines_find_function(struct lines *l, struct lines_unit *u, uint64_t address);
+/* Up to where lines_find_unit() and lines_find_function() say the same as at address; u NULL: no
+ * unit is there. */
+uint64_t lines_same_until(struct lines *l, struct lines_unit *u, uint64_t address);
+/* Reads the inlined calls of a function. */
+void lines_read_calls(struct lines *l, struct lines_function *f);
+/* Of an inlined call: texts are appended to text. */
+struct lines_row lines_describe_call(const struct lines_unit *u, const struct lines_call *call,
+                                     struct buf *text, uint32_t *function);
+uint32_t lines_keep_file(const struct lines_unit *u, struct buf *text, const char *file);
 /* Index of the innermost inlined call at address, LINES_NO_CALL. */
 uint32_t lines_find_call(struct lines *l, struct lines_function *f, uint64_t address);
 

@@ -74,6 +74,29 @@ static const struct lines_range *find_range(struct lines_ranges *r, uint64_t add
     return NULL;
 }
 
+/* The first border of a range after address, at most limit. */
+static uint64_t next_border(const struct lines_ranges *r, uint64_t address, uint64_t limit)
+{
+    enum { NEIGHBOURS = 16 };
+    size_t low = 0, high = r->n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (r->items[middle].low <= address) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (low < r->n && r->items[low].low < limit) {
+        limit = r->items[low].low;
+    }
+    for (size_t i = 0; i < NEIGHBOURS && low > 0; i++) {
+        uint64_t end = r->items[--low].high;
+        limit = end > address && end < limit ? end : limit;
+    }
+    return limit;
+}
+
 /* ---- units ---- */
 
 /* libdw opens the file of a split unit by itself, and would wait for a FIFO there. */
@@ -212,6 +235,12 @@ struct lines_function *lines_find_function(struct lines *l, struct lines_unit *u
     return r ? &u->functions[r->item] : NULL;
 }
 
+uint64_t lines_same_until(struct lines *l, struct lines_unit *u, uint64_t address)
+{
+    uint64_t until = next_border(&l->ranges, address, UINT64_MAX);
+    return u ? next_border(&u->ranges, address, until) : until;
+}
+
 /* ---- inlined calls of a function ---- */
 
 static void read_calls(struct lines *l, struct lines_function *f, Dwarf_Die *die, uint32_t parent,
@@ -246,7 +275,7 @@ static void read_calls(struct lines *l, struct lines_function *f, Dwarf_Die *die
     }
 }
 
-uint32_t lines_find_call(struct lines *l, struct lines_function *f, uint64_t address)
+void lines_read_calls(struct lines *l, struct lines_function *f)
 {
     if (!f->is_read) {
         int64_t budget = LINES_MAX_FUNCTION_DIES;
@@ -254,6 +283,11 @@ uint32_t lines_find_call(struct lines *l, struct lines_function *f, uint64_t add
         read_calls(l, f, &f->die, LINES_NO_CALL, 0, &budget);
         l->n_bytes += f->cap_calls * sizeof(*f->calls);
     }
+}
+
+uint32_t lines_find_call(struct lines *l, struct lines_function *f, uint64_t address)
+{
+    lines_read_calls(l, f);
     uint32_t found = LINES_NO_CALL;
     for (size_t i = 0; i < f->ranges.n; i++) {
         const struct lines_range *r = &f->ranges.items[i];

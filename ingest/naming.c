@@ -6,6 +6,7 @@
  */
 #include "ingest/naming.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -15,20 +16,24 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/elf_code.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "ingest/code.h"
 #include "ingest/debug_info.h"
 #include "ingest/debuginfod.h"
 #include "ingest/packages.h"
 
 enum {
     MAX_WAITING = 1 << 18,       /* addresses asked and not answered yet */
+    MAX_TABLES = 4096,           /* functions asked and not answered yet */
+    MAX_TARGETS = 4096,          /* of a function */
     MAX_FILES = 4096,            /* files with a descriptor each */
     MAX_LINES_BYTES = 512 << 20, /* debug information of all files; the last one may exceed it */
     NICE = 19                    /* some percent of a busy CPU */
 };
 
-enum job_kind { JOB_FILE, JOB_ADDRESSES, JOB_DOWNLOADED, JOB_RETRY };
+enum job_kind { JOB_FILE, JOB_ADDRESSES, JOB_TABLES, JOB_DOWNLOADED, JOB_RETRY };
 
 struct job {
     enum job_kind kind;
@@ -36,6 +41,8 @@ struct job {
     struct debug_info *file;          /* JOB_FILE: becomes the worker's */
     struct naming_address *addresses; /* JOB_ADDRESSES */
     size_t n_addresses;
+    struct naming_code *codes; /* JOB_TABLES */
+    size_t n_codes;
     int fd; /* JOB_DOWNLOADED */
     char *path;
     char *build_id; /* asked for */
@@ -52,10 +59,11 @@ struct naming {
     pthread_mutex_t lock;
     unsigned n_users; /* the owner and the threads: the last one frees */
     pthread_cond_t has_job, has_download, is_done;
-    struct jobs jobs, downloads;
+    struct jobs jobs, tables, downloads; /* tables: whenever there are no other jobs */
     struct naming_result *results, **last_result;
     size_t n_waiting;   /* addresses in jobs */
-    size_t n_busy;      /* jobs of the owner that are not finished */
+    size_t n_tables;    /* functions in jobs */
+    size_t n_busy;      /* other jobs of the owner that are not finished */
     size_t n_downloads; /* ... and what servers were asked */
     size_t n_files;
     atomic_bool is_stopping;
@@ -97,6 +105,7 @@ static void free_job(struct job *job)
     }
     fd_close(&job->fd);
     free(job->addresses);
+    free(job->codes);
     free(job->path);
     free(job->build_id);
     free(job);
@@ -129,7 +138,7 @@ static struct naming_result *result_new(uint32_t binary)
 static void destroy(struct naming *n)
 {
     struct job *job;
-    while ((job = pop(&n->jobs)) || (job = pop(&n->downloads))) {
+    while ((job = pop(&n->jobs)) || (job = pop(&n->tables)) || (job = pop(&n->downloads))) {
         free_job(job);
     }
     struct naming_result *r;
@@ -319,6 +328,57 @@ static void do_addresses(struct naming *n, const struct job *job)
     pthread_mutex_unlock(&n->lock);
 }
 
+static void take_target(void *ctx, uint64_t address)
+{
+    struct naming_table *t = ctx;
+    bool is_outside = address < t->code.address || address - t->code.address >= t->code.size;
+    if (is_outside && t->n_targets < MAX_TARGETS) {
+        mem_reserve(&t->targets, &t->cap_targets, t->n_targets + 1, sizeof(*t->targets));
+        t->targets[t->n_targets++] = address;
+    }
+}
+
+static void find_targets(const struct elf_code *code, struct naming_table *t)
+{
+    struct buf bytes = {0};
+    if (code && elf_code_read(code, t->code.address, t->code.size, &bytes, NULL) == 0) {
+        code_targets(elf_code_arch(code), (const uint8_t *)bytes.data, bytes.len, t->code.address,
+                     take_target, t);
+    }
+    buf_free(&bytes);
+}
+
+static struct elf_code *open_code(const struct debug_info *d)
+{
+    struct elf_code *code = NULL;
+    int fd = d && d->fd >= 0 ? fcntl(d->fd, F_DUPFD_CLOEXEC, 3) : -1;
+    return fd >= 0 && elf_code_open(&code, fd, 0, NULL) == 0 ? code : NULL;
+}
+
+static void do_tables(struct naming *n, const struct job *job)
+{
+    struct debug_info *d = file_of(n, job->binary);
+    struct naming_result *r = result_new(job->binary);
+    r->tables = mem_new(job->n_codes, sizeof(*r->tables));
+    if (d) {
+        d->used = ++n->clock;
+    }
+    struct elf_code *elf = open_code(d);
+    for (size_t i = 0; i < job->n_codes && !atomic_load(&n->is_stopping); i++) {
+        const struct naming_code *code = &job->codes[i];
+        struct naming_table *t = &r->tables[r->n_tables++];
+        *t = (struct naming_table){.code = *code};
+        t->is_known = d && debug_info_table(d, code->address, code->size, &t->table);
+        find_targets(elf, t);
+    }
+    elf_code_close(elf);
+    keep_small(n, d);
+    give(n, r);
+    pthread_mutex_lock(&n->lock);
+    n->n_tables -= job->n_codes;
+    pthread_mutex_unlock(&n->lock);
+}
+
 static void do_downloaded(struct naming *n, struct job *job)
 {
     struct debug_info *d = file_of(n, job->binary);
@@ -342,6 +402,9 @@ static void do_job(struct naming *n, struct job *job)
     case JOB_ADDRESSES:
         do_addresses(n, job);
         break;
+    case JOB_TABLES:
+        do_tables(n, job);
+        break;
     case JOB_DOWNLOADED:
         do_downloaded(n, job);
         break;
@@ -364,16 +427,17 @@ static void *work(void *arg)
     pthread_mutex_lock(&n->lock);
     while (!atomic_load(&n->is_stopping)) {
         struct job *job = pop(&n->jobs);
+        job = job ? job : pop(&n->tables);
         if (!job) {
             pthread_cond_wait(&n->has_job, &n->lock);
             continue;
         }
         pthread_mutex_unlock(&n->lock);
         do_job(n, job);
-        bool is_owners = job->kind != JOB_DOWNLOADED;
+        bool is_owners = job->kind != JOB_DOWNLOADED, is_tables = job->kind == JOB_TABLES;
         free_job(job);
         pthread_mutex_lock(&n->lock);
-        n->n_busy -= is_owners;
+        n->n_busy -= is_owners && !is_tables;
         n->n_downloads -= !is_owners;
         pthread_cond_broadcast(&n->is_done);
     }
@@ -457,9 +521,10 @@ void naming_free(struct naming *n)
 static void submit(struct naming *n, struct job *job)
 {
     pthread_mutex_lock(&n->lock);
-    push(&n->jobs, job);
-    n->n_busy++;
+    push(job->kind == JOB_TABLES ? &n->tables : &n->jobs, job);
+    n->n_busy += job->kind != JOB_TABLES;
     n->n_waiting += job->n_addresses;
+    n->n_tables += job->n_codes;
     pthread_cond_signal(&n->has_job);
     pthread_mutex_unlock(&n->lock);
 }
@@ -495,6 +560,23 @@ bool naming_ask(struct naming *n, uint32_t binary, const struct naming_address *
     return true;
 }
 
+bool naming_ask_tables(struct naming *n, uint32_t binary, const struct naming_code *codes,
+                       size_t n_codes)
+{
+    pthread_mutex_lock(&n->lock);
+    bool is_full = n->n_tables + n_codes > MAX_TABLES;
+    pthread_mutex_unlock(&n->lock);
+    if (is_full) {
+        return false;
+    }
+    struct job *job = job_new(JOB_TABLES, binary);
+    job->codes = mem_new(n_codes, sizeof(*codes));
+    memcpy(job->codes, codes, n_codes * sizeof(*codes));
+    job->n_codes = n_codes;
+    submit(n, job);
+    return true;
+}
+
 void naming_retry(struct naming *n)
 {
     submit(n, job_new(JOB_RETRY, 0));
@@ -517,25 +599,49 @@ struct naming_result *naming_take(struct naming *n)
 void naming_free_result(struct naming_result *r)
 {
     names_close(r->names);
+    for (size_t i = 0; i < r->n_tables; i++) {
+        lines_free_table(&r->tables[i].table);
+        free(r->tables[i].targets);
+    }
+    free(r->tables);
     free(r->rows);
     free(r->package);
     buf_free(&r->text);
     free(r);
 }
 
+static struct timespec after_ms(int timeout_ms)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    int64_t ns = t.tv_nsec + (int64_t)timeout_ms * 1000000;
+    t.tv_sec += (time_t)(ns / 1000000000);
+    t.tv_nsec = (long)(ns % 1000000000);
+    return t;
+}
+
 bool naming_wait(struct naming *n, int timeout_ms, bool with_downloads)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t ns = until.tv_nsec + (int64_t)timeout_ms * 1000000;
-    until.tv_sec += (time_t)(ns / 1000000000);
-    until.tv_nsec = (long)(ns % 1000000000);
+    struct timespec until = after_ms(timeout_ms);
     pthread_mutex_lock(&n->lock);
     int rc = 0;
     while ((n->n_busy || (with_downloads && n->n_downloads)) && rc == 0) {
         rc = pthread_cond_timedwait(&n->is_done, &n->lock, &until);
     }
     bool is_idle = !n->n_busy && !(with_downloads && n->n_downloads);
+    pthread_mutex_unlock(&n->lock);
+    return is_idle;
+}
+
+bool naming_wait_tables(struct naming *n, int timeout_ms)
+{
+    struct timespec until = after_ms(timeout_ms);
+    pthread_mutex_lock(&n->lock);
+    int rc = 0;
+    while (n->n_tables && rc == 0) {
+        rc = pthread_cond_timedwait(&n->is_done, &n->lock, &until);
+    }
+    bool is_idle = !n->n_tables;
     pthread_mutex_unlock(&n->lock);
     return is_idle;
 }

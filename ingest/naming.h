@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "ingest/lines.h"
 #include "ingest/names.h"
 
 struct naming;
@@ -31,6 +32,20 @@ struct naming_row {
     const char *language; /* as symbol.language; static */
 };
 
+/* A function whose line table is asked for. */
+struct naming_code {
+    uint32_t symbol; /* id, given back with the result */
+    uint64_t address, size;
+};
+
+struct naming_table {
+    struct naming_code code;
+    bool is_known; /* false: the debug information does not say */
+    struct lines_table table;
+    uint64_t *targets; /* what the function may call (code_targets()); not known: none */
+    size_t n_targets, cap_targets;
+};
+
 struct naming_result {
     uint32_t binary;
     struct names *names; /* better symbols, or NULL; the taker's */
@@ -41,6 +56,8 @@ struct naming_result {
     struct naming_row *rows;
     size_t n_rows, cap_rows;
     struct buf text;
+    struct naming_table *tables;
+    size_t n_tables;
     struct naming_result *next;
 };
 
@@ -60,15 +77,21 @@ void naming_add_file(struct naming *n, uint32_t binary, int fd, const struct nam
 /* Asks for lines at addresses of a file that was added. False: the queue is full. */
 bool naming_ask(struct naming *n, uint32_t binary, const struct naming_address *addresses,
                 size_t n_addresses);
+/* Asks for line tables of functions of a file that was added, made while nothing else is to be
+ * done. False: the queue is full. */
+bool naming_ask_tables(struct naming *n, uint32_t binary, const struct naming_code *codes,
+                       size_t n_codes);
 /* Looks for every file's debug file once more, also for those that were not found. */
 void naming_retry(struct naming *n);
 
 /* The next result, or NULL; free it with naming_free_result(). */
 struct naming_result *naming_take(struct naming *n);
 void naming_free_result(struct naming_result *r);
-/* Waits until everything asked is answered, by servers too with_downloads, or timeout_ms is over.
- * False: something is still under way. */
+/* Waits until everything asked but line tables is answered, by servers too with_downloads, or
+ * timeout_ms is over. False: something is still under way. */
 bool naming_wait(struct naming *n, int timeout_ms, bool with_downloads);
+/* The same for line tables. */
+bool naming_wait_tables(struct naming *n, int timeout_ms);
 /* Memory of debug information, bytes. */
 size_t naming_bytes(struct naming *n);
 

@@ -370,7 +370,8 @@ static void write_stacks(struct store *s, struct intern *in)
 /* Readers give up what they keep of names when run.n_renames counts: not too often. */
 static bool is_rename_due(const struct store *s, const struct intern *in)
 {
-    return in->n_renames && (in->has_new_layout || clock_monotonic_ns() >= s->next_rename_ns);
+    return (in->n_renames || in->n_languages) &&
+           (in->has_new_layout || clock_monotonic_ns() >= s->next_rename_ns);
 }
 
 static void write_renames(struct store *s, struct intern *in)
@@ -394,7 +395,7 @@ static void write_renames(struct store *s, struct intern *in)
         free(t->name);
         free(t->linkage_name);
     }
-    s->has_new_names |= in->n_renames > 0;
+    s->has_new_names = true;
     in->n_renames = 0;
     st = db_stmt(s->db, &sql_set_symbol_language);
     for (size_t i = 0; i < in->n_languages; i++) {

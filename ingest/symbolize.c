@@ -4,16 +4,15 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/mem.h"
-#include "ingest/debug_files.h"
 #include "ingest/debuginfod.h"
 #include "ingest/ingest.h"
 #include "ingest/late_names.h"
+#include "ingest/line_tables.h"
 #include "ingest/naming.h"
+#include "ingest/run_file.h"
 #include "ingest/store.sql.h"
 #include "ingest/store_internal.h"
 #include "schema/code.h"
@@ -130,60 +129,6 @@ static void read_frames(struct symbolize *s)
     s->intern.frames_written = s->intern.n_frames;
 }
 
-/* The mapped file, if it is still the one that was recorded: build ids say so; a file without one
- * is believed when it is older than the run. */
-static int open_mapped(const struct symbolize *s, const struct binary *bin, struct names **names)
-{
-    struct stat st;
-    int fd = debug_files_open(bin->path);
-    if (fd < 0 || names_open_elf(names, fd, NULL) != 0) {
-        fd_close(&fd);
-        return -1;
-    }
-    const char *id = names_build_id(*names);
-    bool is_same = bin->build_id && id && strcmp(bin->build_id, id) == 0;
-    if (!bin->build_id && !id && fstat(fd, &st) == 0) {
-        is_same = (int64_t)st.st_mtim.tv_sec < s->start_wall_ns / 1000000000;
-    }
-    if (!is_same) {
-        names_close(*names);
-        *names = NULL;
-        fd_close(&fd);
-    }
-    return fd;
-}
-
-/* Its debug file alone: symbols, segments and DWARF are all there. */
-static int open_debug_only(struct symbolize *s, struct binary *bin, struct debuginfod *servers,
-                           struct names **names, enum names_source *source)
-{
-    struct debug_found found;
-    if (!bin->build_id) {
-        return -1;
-    }
-    debug_files_find(&(struct debug_wanted){.path = bin->path, .build_id = bin->build_id}, &found);
-    *source = NAMES_DEBUG_FILE;
-    if (found.fd < 0 && servers) {
-        found.fd = debuginfod_find(servers, bin->build_id, bin->path, &found.path);
-        *source = NAMES_DEBUGINFOD;
-    }
-    if (found.fd >= 0 && !debug_files_is_build(found.fd, bin->build_id)) {
-        debuginfod_refuse(s->options->servers, bin->build_id, found.path);
-        found.note = "debuginfod answered another build";
-        fd_close(&found.fd);
-    }
-    free(found.path);
-    if (found.fd >= 0 && names_open_elf_debug(names, found.fd, found.fd, *source, NULL) != 0) {
-        found.note = "separate debug file is damaged";
-        fd_close(&found.fd);
-    }
-    if (found.note) {
-        bin->note = found.note;
-        bin->is_changed = true;
-    }
-    return found.fd;
-}
-
 static void look_for(struct symbolize *s, uint32_t id, struct debuginfod *servers)
 {
     struct binary *bin = &s->binaries.items[id - 1];
@@ -194,11 +139,13 @@ static void look_for(struct symbolize *s, uint32_t id, struct debuginfod *server
     }
     s->stats->n_binaries++;
     enum names_source source = NAMES_NONE;
-    int fd = open_mapped(s, bin, &names);
-    if (fd >= 0) {
-        source = names_best_source(names);
-    } else {
-        fd = open_debug_only(s, bin, servers, &names, &source);
+    const struct run_file file = {bin->path, bin->build_id, s->start_wall_ns, servers,
+                                  s->options->servers};
+    const char *refused;
+    int fd = run_file_open(&file, &names, &source, &refused);
+    if (refused) {
+        bin->note = refused;
+        bin->is_changed = true;
     }
     if (fd < 0) {
         s->stats->n_missing++;
@@ -285,6 +232,15 @@ static int write_all(struct symbolize *s, struct err *e)
     return rc;
 }
 
+/* Names are written and stay, whatever comes of the line tables. */
+static int add_tables(struct symbolize *s, struct err *e)
+{
+    const struct line_tables_bound bound = {s->until_ns, goes_on, s};
+    s->late_names.tables.named = s->options->with_code ? &s->files : NULL;
+    s->stats->is_complete &= line_tables_finish(&s->late_names.tables, &bound, true);
+    return db_status(s->store.db, e);
+}
+
 static int name_again(struct symbolize *s, const char *path, struct err *e)
 {
     int rc = read_run(s, path, e);
@@ -308,7 +264,8 @@ static int name_again(struct symbolize *s, const char *path, struct err *e)
         return err_set(e, STAX_ECANCELLED, "the search for names was given up");
     }
     s->stats->is_complete = !s->is_late;
-    return write_all(s, e);
+    rc = write_all(s, e);
+    return rc ? rc : add_tables(s, e);
 }
 
 static bool is_new_file(void *ctx, const char *file)

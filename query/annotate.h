@@ -9,11 +9,17 @@
 #include "query/view.h"
 #include "schema/code.h"
 
+/* Samples, and what the run's counters counted in them, by slot. */
+struct annotated_sum {
+    int64_t n_samples, on_cpu_ns;
+    int64_t counters[COUNTERS_MAX];
+};
+
 /* Samples at one address. */
 struct annotated_place {
     int64_t frame;
     uint64_t rel_address;
-    int64_t n_samples, on_cpu_ns;
+    struct annotated_sum sum;
     size_t instruction; /* that begins there or holds it; SIZE_MAX: none */
     bool is_start;      /* it begins there */
 };
@@ -30,7 +36,7 @@ struct annotated {
     struct disasm disasm;
     struct annotated_place *places; /* by address */
     size_t n_places, cap_places;
-    int64_t n_samples, on_cpu_ns; /* of all places */
+    struct annotated_sum sum; /* of all places */
 };
 
 /* Sums wrap instead of being undefined on files that lie. */
@@ -39,24 +45,33 @@ static inline void annotate_add(int64_t *sum, int64_t value)
     *sum = (int64_t)((uint64_t)*sum + (uint64_t)value);
 }
 
+static inline void annotate_add_sum(struct annotated_sum *to, const struct annotated_sum *sum)
+{
+    annotate_add(&to->n_samples, sum->n_samples);
+    annotate_add(&to->on_cpu_ns, sum->on_cpu_ns);
+    for (size_t i = 0; i < COUNTERS_MAX; i++) {
+        annotate_add(&to->counters[i], sum->counters[i]);
+    }
+}
+
 /* Finds the function (parameter "target"), its code, and the samples that the filter lets through.
  * Errors: STAX_EUSAGE, STAX_ENOTFOUND (no such function, with the hottest ones as a hint). The
  * caller frees in either case. */
 int annotated_read(struct annotated *a, struct query *q, const struct params *p, struct err *e);
 void annotated_free(struct annotated *a);
 
-/* Sums of one instruction, those of addresses inside it included. */
-struct annotated_sum {
-    int64_t n_samples, on_cpu_ns;
-};
-/* By instruction; the caller frees. NULL without code. */
+/* n_samples, on_cpu_ns, pct (of all_ns) and counters of an object. */
+void annotate_set_sum(const struct query *q, json_t *o, const struct annotated_sum *sum,
+                      int64_t all_ns);
+/* Sums by instruction, those of addresses inside it included; the caller frees. NULL without code.
+ */
 struct annotated_sum *annotated_sums(const struct annotated *a);
 
 /* "function": who it is and how much it has, or null for symbol 0. New reference. */
 json_t *annotated_function(struct query *q, const struct annotated *a);
 /* arch, syntax, code_from, no_code_reason, is_cut of data. */
 void annotated_describe(struct query *q, const struct annotated *a, json_t *data);
-/* Adds instructions, hottest and elsewhere. */
+/* "instructions" and "elsewhere" with their samples, and "hottest". */
 void annotated_instructions(struct query *q, const struct annotated *a, json_t *data);
 
 /* annotate_target.c: the functions that a text names, the best first, as symbol ids. The caller
@@ -66,8 +81,9 @@ int annotate_find(struct query *q, struct code_reader *code, const char *target,
 /* STAX_ENOTFOUND with the hottest functions as a hint. */
 int annotate_refuse(struct query *q, const char *target, struct err *e);
 
-/* annotate_lines.c: "lines" of data: the source lines of the samples; and "file", "line" and
- * "inlined" of the instructions that have samples, where they are known. */
+/* annotate_lines.c: "lines" of data: the source lines of the function and their samples; and
+ * "file", "line" and "inlined" of instructions that have samples or are of another line than the
+ * one before, where they are known. */
 void annotate_lines(struct query *q, const struct annotated *a, json_t *data);
 
 #endif

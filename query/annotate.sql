@@ -139,14 +139,19 @@ FROM run;
 -- :symbol INTEGER  symbol.id
 -- :tid INTEGER  or NULL
 -- :pid INTEGER  or NULL
--- => frame, rel_address, n_samples, on_cpu_ns (ns)
+-- => frame, rel_address, n_samples, on_cpu_ns (ns), c0, c1, c2, c3
 SELECT
     f.id AS frame,
     f.rel_address AS rel_address,
     sum(t.n_samples) AS n_samples,
-    sum(t.on_cpu_ns) AS on_cpu_ns
+    sum(t.on_cpu_ns) AS on_cpu_ns,
+    coalesce(sum(c.c0), 0) AS c0,
+    coalesce(sum(c.c1), 0) AS c1,
+    coalesce(sum(c.c2), 0) AS c2,
+    coalesce(sum(c.c3), 0) AS c3
 FROM frame AS f
 CROSS JOIN frame_sum AS t ON t.frame = f.id
+LEFT JOIN frame_counter AS c ON c.frame = t.frame AND c.utid = t.utid
 LEFT JOIN thread AS th ON th.utid = t.utid
 LEFT JOIN process AS p ON p.upid = th.upid
 WHERE f.symbol = :symbol
@@ -160,13 +165,17 @@ ORDER BY f.rel_address;
 -- :symbol INTEGER  symbol.id
 -- :after INTEGER  ns, exclusive
 -- :upto INTEGER  ns, inclusive
--- => utid, callsite, frame, rel_address, on_cpu_ns (ns)
+-- => utid, callsite, frame, rel_address, on_cpu_ns (ns), c0, c1, c2, c3
 SELECT
     s.utid AS utid,
     s.callsite AS callsite,
     s.frame AS frame,
     f.rel_address AS rel_address,
-    s.on_cpu_ns AS on_cpu_ns
+    s.on_cpu_ns AS on_cpu_ns,
+    coalesce(s.c0, 0) AS c0,
+    coalesce(s.c1, 0) AS c1,
+    coalesce(s.c2, 0) AS c2,
+    coalesce(s.c3, 0) AS c3
 FROM sample AS s
 JOIN frame AS f ON f.id = s.frame
 WHERE s.ts > :after

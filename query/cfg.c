@@ -7,7 +7,7 @@
 
 struct block {
     size_t first, n; /* instructions */
-    int64_t n_samples, on_cpu_ns;
+    struct annotated_sum sum;
 };
 
 struct cfg {
@@ -52,8 +52,7 @@ static void find_blocks(struct cfg *c, const struct disasm *d, const struct anno
         }
         struct block *b = &c->blocks[c->n - 1];
         b->n++;
-        annotate_add(&b->n_samples, sums[i].n_samples);
-        annotate_add(&b->on_cpu_ns, sums[i].on_cpu_ns);
+        annotate_add_sum(&b->sum, &sums[i]);
         c->block_of[i] = (uint32_t)(c->n - 1);
     }
     free(is_leader);
@@ -90,7 +89,7 @@ static void add_edges(const struct cfg *c, size_t at, json_t *edges)
     }
 }
 
-static json_t *block_of(const struct cfg *c, size_t at, int64_t all_ns)
+static json_t *block_of(const struct query *q, const struct cfg *c, size_t at, int64_t all_ns)
 {
     const struct block *b = &c->blocks[at];
     const struct instruction *first = &c->disasm->items[b->first];
@@ -102,9 +101,7 @@ static json_t *block_of(const struct cfg *c, size_t at, int64_t all_ns)
     view_set_int(o, "size_bytes", (int64_t)(last->address + last->size - first->address));
     view_set_int(o, "first_instruction", (int64_t)b->first);
     view_set_int(o, "n_instructions", (int64_t)b->n);
-    view_set_int(o, "n_samples", b->n_samples);
-    view_set_int(o, "on_cpu_ns", b->on_cpu_ns);
-    json_object_set_new(o, "pct", view_pct(b->on_cpu_ns, all_ns));
+    annotate_set_sum(q, o, &b->sum, all_ns);
     json_object_set_new(o, "ends_in", json_string(flow_text(last->flow)));
     json_object_set_new(
         o, "is_indirect",
@@ -112,21 +109,21 @@ static json_t *block_of(const struct cfg *c, size_t at, int64_t all_ns)
     return o;
 }
 
-static void add_blocks(const struct annotated *a, json_t *data)
+static void add_blocks(const struct query *q, const struct annotated *a, json_t *data)
 {
     struct annotated_sum *sums = annotated_sums(a);
     struct cfg c = {0};
     json_t *blocks = json_array(), *edges = json_array();
-    int64_t n_outside = a->n_samples, outside_ns = a->on_cpu_ns;
+    int64_t n_outside = a->sum.n_samples, outside_ns = a->sum.on_cpu_ns;
 
     if (sums) {
         find_blocks(&c, &a->disasm, sums);
     }
     for (size_t i = 0; i < c.n; i++) {
-        json_array_append_new(blocks, block_of(&c, i, a->on_cpu_ns));
+        json_array_append_new(blocks, block_of(q, &c, i, a->sum.on_cpu_ns));
         add_edges(&c, i, edges);
-        n_outside = (int64_t)((uint64_t)n_outside - (uint64_t)c.blocks[i].n_samples);
-        outside_ns = (int64_t)((uint64_t)outside_ns - (uint64_t)c.blocks[i].on_cpu_ns);
+        n_outside = (int64_t)((uint64_t)n_outside - (uint64_t)c.blocks[i].sum.n_samples);
+        outside_ns = (int64_t)((uint64_t)outside_ns - (uint64_t)c.blocks[i].sum.on_cpu_ns);
     }
     json_object_set_new(data, "blocks", blocks);
     json_object_set_new(data, "edges", edges);
@@ -145,8 +142,8 @@ int view_cfg(struct query *q, const struct params *p, json_t *data, struct err *
     if (rc == 0) {
         annotated_describe(q, &a, data);
         annotated_instructions(q, &a, data);
-        add_blocks(&a, data);
-        run_warnings(q, false, a.n_samples == 0, p);
+        add_blocks(q, &a, data);
+        run_warnings(q, false, a.sum.n_samples == 0, p);
         rc = db_status(q->db, e);
     }
     annotated_free(&a);

@@ -237,6 +237,9 @@ static int fill_copy(struct save *s)
     if (c->with_files) {
         rc = code_fill(s->copy, NULL, NULL, CODE_RUN_MAX, &fill, s->e);
     }
+    if (rc == 0 && c->with_files && c->fill_lines) {
+        rc = c->fill_lines(s->copy, s->ctx, s->e);
+    }
     if (rc == 0 && !c->with_source) {
         rc = source_clear(s->copy, s->e);
     } else if (rc == 0 && c->with_files) {

@@ -23,10 +23,15 @@ typedef bool archive_progress(void *ctx, int64_t n_done, int64_t n_total);
 int archive_save(const char *source, const char *target, archive_progress *progress, void *ctx,
                  int64_t *bytes, struct err *e);
 
+/* Adds line tables to a run that nobody else writes, from files of this machine. ctx: as progress
+ * gets it. */
+typedef int archive_fill_lines(struct db *db, void *ctx, struct err *e);
+
 /* What goes into an archive beside the run itself; the second part is the result. */
 struct archive_contents {
     bool with_files;  /* code and source that the run lacks are read from files of this machine */
     bool with_source; /* false: source text is left out, also what the run has */
+    archive_fill_lines *fill_lines;  /* ... and line tables; NULL: only those that it has */
     int64_t n_functions, code_bytes; /* functions with code, and its size */
     int64_t n_source_lines, source_bytes;
     int64_t n_missing; /* functions with samples whose code could not be had */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/elf_code.h"
@@ -14,26 +15,30 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "schema/code.sql.h"
+#include "schema/kernel_code.h"
 
 enum {
-    MAX_FILES = 16,   /* kept open */
-    UNSIZED_TAIL = 64 /* bytes taken after the last sampled address where a size is not known */
+    MAX_FILES = 16,       /* kept open */
+    MAX_CLOCK_STEP_S = 5, /* that the wall clock may have been set by since the run */
+    UNSIZED_TAIL = 64     /* bytes taken after the last sampled address where a size is not known */
 };
 
 struct code_file {
-    int64_t binary;       /* 0: none */
-    struct elf_code *elf; /* NULL: cannot be had, or is_dump */
-    bool is_dump;         /* a jitdump: code lies at file offsets of fd */
-    bool is_found;        /* ... by its path: it may be another's */
-    int fd;               /* of is_dump only */
-    struct err why;       /* why there is neither */
-    int64_t used;         /* the larger, the later */
+    int64_t binary;             /* 0: none */
+    struct elf_code *elf;       /* NULL: cannot be had, or is_dump */
+    struct kernel_code *kernel; /* instead, for the kernel and its modules */
+    bool is_dump;               /* a jitdump: code lies at file offsets of fd */
+    bool is_found;              /* ... by its path: it may be another's */
+    int fd;                     /* of is_dump only */
+    struct err why;             /* why there is none of them */
+    int64_t used;               /* the larger, the later */
 };
 
 struct code_reader {
     struct db *db;
     code_opener *opener;
     void *ctx;
+    const struct kernel_files *kernel_files;
     struct code_file files[MAX_FILES];
     int64_t clock;
 };
@@ -54,16 +59,23 @@ struct code_reader *code_reader_new(struct db *db, code_opener *opener, void *ct
     r->db = db;
     r->opener = opener;
     r->ctx = ctx;
+    r->kernel_files = &kernel_files_here;
     return r;
 }
 
 static void file_close(struct code_file *file)
 {
     elf_code_close(file->elf);
+    kernel_code_close(file->kernel);
     if (file->is_dump) {
         fd_close(&file->fd);
     }
     *file = (struct code_file){0};
+}
+
+void code_reader_set_kernel(struct code_reader *r, const struct kernel_files *files)
+{
+    r->kernel_files = files;
 }
 
 void code_reader_free(struct code_reader *r)
@@ -211,9 +223,6 @@ static int open_file(struct code_reader *r, struct code_file *out, const struct 
     if (strcmp(f->kind, "vdso") == 0) {
         return open_vdso(out, f, e);
     }
-    if (strcmp(f->kind, "kernel") == 0 || strcmp(f->kind, "module") == 0) {
-        return err_set(e, STAX_ENOTFOUND, "the kernel's code is not read");
-    }
     if (!f->is_dumped && strcmp(f->kind, "main") != 0 && strcmp(f->kind, "shared") != 0) {
         return err_set(e, STAX_ENOTFOUND, "code that is in no file (%s) was not recorded", f->path);
     }
@@ -224,6 +233,43 @@ static int open_file(struct code_reader *r, struct code_file *out, const struct 
         return 0;
     }
     return fd >= 0 ? elf_code_open(&out->elf, fd, 0, e) : find_file(r, out, f, e);
+}
+
+static bool is_kernel(const struct function *f)
+{
+    return strcmp(f->kind, "kernel") == 0 || strcmp(f->kind, "module") == 0;
+}
+
+/* Modules lie elsewhere after each boot: only those of the boot that was recorded are there. */
+static int open_kernel(struct code_reader *r, struct kernel_code **out, const struct function *f,
+                       struct err *e)
+{
+    struct stmt *s = db_stmt(r->db, &sql_code_kernel);
+    struct timespec wall, up;
+    char *build_id = NULL, *release = NULL;
+    int64_t boot_ns = 0;
+
+    if (stmt_next(s)) {
+        build_id = mem_strdup(stmt_text(s, code_kernel_c_build_id));
+        release = mem_strdup(stmt_text(s, code_kernel_c_release));
+        boot_ns = stmt_int(s, code_kernel_c_boot_wall_ns);
+    }
+    stmt_reset(s);
+    int rc =
+        kernel_code_open(out, r->kernel_files, build_id ? build_id : "", release ? release : "", e);
+    free(build_id);
+    free(release);
+    clock_gettime(CLOCK_REALTIME, &wall);
+    clock_gettime(CLOCK_MONOTONIC, &up);
+    int64_t off_s = wall.tv_sec - up.tv_sec - boot_ns / 1000000000;
+    bool is_same_boot = off_s > -MAX_CLOCK_STEP_S && off_s < MAX_CLOCK_STEP_S;
+    if (rc == 0 && strcmp(f->kind, "module") == 0 && !(kernel_code_is_live(*out) && is_same_boot)) {
+        kernel_code_close(*out);
+        *out = NULL;
+        rc = err_set(e, STAX_ENOTFOUND,
+                     "the code of %s is only in /proc/kcore, until the next boot", f->path);
+    }
+    return rc;
 }
 
 /* The file of a binary, opened at most once; owned by r. */
@@ -241,7 +287,9 @@ static struct code_file *file_of(struct code_reader *r, const struct function *f
     }
     file_close(oldest);
     *oldest = (struct code_file){.binary = f->binary, .used = ++r->clock};
-    if (open_file(r, oldest, f, &oldest->why) < 0) {
+    if (is_kernel(f)) {
+        open_kernel(r, &oldest->kernel, f, &oldest->why);
+    } else if (open_file(r, oldest, f, &oldest->why) < 0) {
         oldest->elf = NULL;
     }
     return oldest;
@@ -293,9 +341,15 @@ static int read_from_file(struct code_reader *r, const struct function *f, struc
     if (file->is_dump && f->is_dumped) {
         return read_from_dump(file, f, n, code, e);
     }
-    if (!file->elf) {
-        return err_set(e, file->why.code ? (enum stax_err)file->why.code : STAX_ENOTFOUND, "%s",
-                       file->why.msg);
+    if (!file->elf && !file->kernel) {
+        if (e) {
+            *e = file->why;
+            e->code = e->code ? e->code : STAX_ENOTFOUND;
+        }
+        return file->why.code ? file->why.code : STAX_ENOTFOUND;
+    }
+    if (file->kernel) {
+        return kernel_code_read(file->kernel, address, n, &code->bytes, e);
     }
     if (!f->has_addresses && !elf_code_address_of_offset(file->elf, f->rel_address, &address)) {
         return err_set(e, STAX_ENOTFOUND, "%s has no code at 0x%llx", f->path,

@@ -35,6 +35,9 @@ struct code_reader;
  * own path, and taken if the build id is the recorded one, or, without one, if the file is older
  * than its mapping. */
 struct code_reader *code_reader_new(struct db *db, code_opener *opener, void *ctx);
+/* Reads the kernel's code from elsewhere than this machine's own files; borrowed. */
+struct kernel_files;
+void code_reader_set_kernel(struct code_reader *r, const struct kernel_files *files);
 /* NULL is accepted. */
 void code_reader_free(struct code_reader *r);
 
@@ -50,8 +53,8 @@ struct code_fill {
     int64_t n_over;               /* ... or did not fit max_bytes */
 };
 
-/* Stores the code of every function with samples of its own that has none yet, in a transaction of
- * its own on a writer. max_bytes: for all of it, at most CODE_RUN_MAX. */
+/* Stores the code of every function with samples, of its own or of what it calls, that has none
+ * yet, in a transaction of its own on a writer. max_bytes: for all of it, at most CODE_RUN_MAX. */
 int code_fill(struct db *db, code_opener *opener, void *ctx, int64_t max_bytes,
               struct code_fill *fill, struct err *e);
 

@@ -29,6 +29,18 @@ SELECT
 FROM binary
 WHERE id = :binary;
 
+--@ code_kernel
+-- The kernel that was recorded.
+-- => build_id (empty: not known), release, boot_wall_ns (ns since 1970, to within clock steps)
+SELECT
+    coalesce((SELECT build_id FROM binary WHERE kind = 'kernel'), '') AS build_id,
+    CASE
+        WHEN instr(os_release, ' ') > 0 THEN substr(os_release, instr(os_release, ' ') + 1)
+        ELSE os_release
+    END AS release,
+    start_wall_ns - start_ts AS boot_wall_ns
+FROM run;
+
 --@ code_last_frame
 -- :symbol INTEGER  symbol.id
 -- => rel_address (of the last frame in it, NULL: none)
@@ -61,17 +73,18 @@ ORDER BY p.end_ts IS NOT NULL, p.upid DESC
 LIMIT 8;
 
 --@ code_wanted
--- Functions with samples of their own whose code is not stored yet, the hottest first.
+-- Functions with samples, of their own or of what they call, and their parts, whose code is not stored yet, the hottest first.
 -- => symbol
 SELECT s.id AS symbol
-FROM frame_sum AS t
-JOIN frame AS f ON f.id = t.frame
-JOIN symbol AS s ON s.id = f.symbol
+FROM symbol AS s
+JOIN symbol_sum AS t ON t.symbol = ifnull(s.whole, s.id)
 JOIN binary AS b ON b.id = s.binary
-WHERE (b.kind IN ('main', 'shared', 'vdso') OR s.source = 'jitdump')
+WHERE (b.kind IN ('main', 'shared', 'vdso', 'kernel', 'module') OR s.source = 'jitdump')
+    AND s.kind IN ('function', 'unnamed')
+    AND s.source <> 'dwarf'
+    AND t.n_total_samples > 0
     AND s.id NOT IN (SELECT symbol FROM code)
-GROUP BY s.id
-ORDER BY sum(t.on_cpu_ns) DESC, s.id;
+ORDER BY t.self_on_cpu_ns DESC, t.total_on_cpu_ns DESC, s.id;
 
 --@ code_insert
 -- :symbol INTEGER  symbol.id

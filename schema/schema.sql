@@ -230,8 +230,34 @@ CREATE TABLE code (
     bytes            BLOB    NOT NULL     -- its machine code
 ) STRICT;
 
+-- The line table of functions with samples, in ranges: each reaches to the next one of its function. Functions that
+-- were looked up in vain have one range of which nothing is known.
+CREATE TABLE code_line (
+    symbol           INTEGER NOT NULL,    -- symbol.id
+    rel_address      INTEGER NOT NULL,    -- where the range begins, as code.rel_address
+    file             INTEGER,             -- source_file.id, NULL: not known
+    line             INTEGER,             -- source line, from 1; NULL: none
+    call             INTEGER NOT NULL,    -- inlined_call.id of the innermost inlined function, 0: the function's own code
+    PRIMARY KEY (symbol, rel_address)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE inlined_call (
+    id               INTEGER PRIMARY KEY, -- a call that the compiler replaced by the called function's code
+    symbol           INTEGER NOT NULL,    -- symbol.id of the function whose code it is part of
+    parent           INTEGER NOT NULL,    -- inlined_call.id that it is made in, smaller than id; 0: the function itself
+    function         TEXT    NOT NULL,    -- name of what is inlined, as symbol.name
+    file             INTEGER,             -- source_file.id of the call, NULL: not known
+    line             INTEGER              -- ... and its line
+) STRICT;
+
+CREATE TABLE source_file (
+    id               INTEGER PRIMARY KEY, -- a source file of code_line and inlined_call
+    path             TEXT    NOT NULL UNIQUE, -- absolute where the compiler said where it ran
+    note             TEXT                 -- of its text in source_line: newer (the file was changed after the code was built), too_large (it has none); NULL: nothing is known against it
+) STRICT;
+
 CREATE TABLE source_line (
-    file             TEXT    NOT NULL,    -- frame_line.file
+    file             TEXT    NOT NULL,    -- frame_line.file, source_file.path
     line             INTEGER NOT NULL,    -- from 1
     text             TEXT    NOT NULL,    -- the line
     PRIMARY KEY (file, line)

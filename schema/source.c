@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/fd.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "schema/source.sql.h"
@@ -17,7 +18,11 @@ enum { CONTEXT_LINES = 2, FUNCTION_LINES = 5000 };
 
 struct source_reader {
     struct db *db;
-    bool with_files, is_newer;
+    bool with_files;
+    int64_t built_ns;        /* the code, or the run that recorded it if that is older */
+    char *newer, *too_large; /* the first such files, NULL: none */
+    const char *note;        /* of the file in text, static; NULL: none */
+    char *noted;             /* the file whose stored note was looked at last */
     int64_t start_wall_ns;
     char *file; /* that is in text, NULL: none */
     struct buf text;
@@ -35,6 +40,7 @@ struct source_reader *source_reader_new(struct db *db, bool with_files)
     r->with_files = with_files;
     r->start_wall_ns = stmt_next(s) ? stmt_int(s, source_run_start_c_start_wall_ns) : 0;
     stmt_reset(s);
+    r->built_ns = r->start_wall_ns;
     return r;
 }
 
@@ -42,6 +48,9 @@ void source_reader_free(struct source_reader *r)
 {
     if (r) {
         free(r->file);
+        free(r->newer);
+        free(r->too_large);
+        free(r->noted);
         buf_free(&r->text);
         buf_free(&r->line);
         free(r->starts);
@@ -49,9 +58,49 @@ void source_reader_free(struct source_reader *r)
     }
 }
 
-bool source_is_newer(const struct source_reader *r)
+static int64_t changed_ns(const struct stat *st)
 {
-    return r->is_newer;
+    return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+}
+
+/* The time of a file of code, at most that of the run: what was put there later did not run. */
+static int64_t built_ns(const struct source_reader *r, const char *binary)
+{
+    struct stat st;
+    bool is_older = binary[0] == '/' && stat(binary, &st) == 0 && S_ISREG(st.st_mode) &&
+                    changed_ns(&st) < r->start_wall_ns;
+    return is_older ? changed_ns(&st) : r->start_wall_ns;
+}
+
+void source_set_function(struct source_reader *r, int64_t symbol)
+{
+    struct stmt *s = db_stmt(r->db, &sql_source_binary);
+
+    stmt_bind_int(s, source_binary_p_symbol, symbol);
+    if (stmt_next(s) && r->with_files) {
+        r->built_ns = built_ns(r, stmt_text(s, source_binary_c_path));
+    }
+    stmt_reset(s);
+}
+
+const char *source_newer(const struct source_reader *r)
+{
+    return r->newer;
+}
+
+const char *source_too_large(const struct source_reader *r)
+{
+    return r->too_large;
+}
+
+static void take_note(struct source_reader *r, const char *file, const char *note)
+{
+    char **first = strcmp(note, "newer") == 0       ? &r->newer
+                   : strcmp(note, "too_large") == 0 ? &r->too_large
+                                                    : NULL;
+    if (first && !*first) {
+        *first = mem_strdup(file);
+    }
 }
 
 static void split_lines(struct source_reader *r)
@@ -97,14 +146,18 @@ static void read_file(struct source_reader *r, const char *file)
     r->n_lines = 0;
     bool is_wanted = file[0] == '/' && is_source(file);
     int fd = is_wanted ? fd_open_regular(file, &st) : -1;
-    fd = fd < 0 ? -1 : fd;
-    if (fd >= 0 && st.st_size <= SOURCE_FILE_MAX &&
-        fd_read_all(fd, SOURCE_FILE_MAX, &r->text) == 0) {
-        int64_t written_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
-        r->is_newer |= written_ns > r->start_wall_ns;
-        split_lines(r);
+    r->note = NULL;
+    if (fd >= 0) {
+        bool is_large = st.st_size > SOURCE_FILE_MAX;
+        if (is_large) {
+            r->note = "too_large";
+        } else if (fd_read_all(fd, SOURCE_FILE_MAX, &r->text) == 0) {
+            r->note = changed_ns(&st) > r->built_ns ? "newer" : NULL;
+            split_lines(r);
+        }
+        take_note(r, file, r->note ? r->note : "");
+        fd_close(&fd);
     }
-    fd_close(&fd);
 }
 
 static const char *line_of_file(struct source_reader *r, const char *file, int64_t line)
@@ -132,8 +185,25 @@ static const char *line_of_file(struct source_reader *r, const char *file, int64
     return buf_str(&r->line);
 }
 
+/* What was noted of a file when its text was stored. */
+static void read_note(struct source_reader *r, const char *file)
+{
+    struct stmt *s = db_stmt(r->db, &sql_source_note);
+
+    free(r->noted);
+    r->noted = mem_strdup(file);
+    stmt_bind_text(s, source_note_p_path, file);
+    if (stmt_next(s)) {
+        take_note(r, file, stmt_text(s, source_note_c_note));
+    }
+    stmt_reset(s);
+}
+
 const char *source_text(struct source_reader *r, const char *file, int64_t line)
 {
+    if (!r->with_files && (!r->noted || strcmp(r->noted, file) != 0)) {
+        read_note(r, file);
+    }
     struct stmt *s = db_stmt(r->db, &sql_source_stored);
 
     stmt_bind_text(s, source_stored_p_file, file);
@@ -155,6 +225,46 @@ struct wanted {
     char *file;
     int64_t first, last;
 };
+
+/* When the oldest code with lines of a file was built. */
+struct ages {
+    struct strmap index; /* path -> index + 1 */
+    int64_t *built_ns;
+    size_t n, cap;
+};
+
+static void read_ages(struct source_reader *r, struct ages *a)
+{
+    struct stmt *s = db_stmt(r->db, &sql_source_binaries);
+
+    while (stmt_next(s)) {
+        const char *file = stmt_text(s, source_binaries_c_file);
+        uint32_t *id = strmap_put(&a->index, file, strlen(file));
+        if (!*id) {
+            mem_reserve(&a->built_ns, &a->cap, a->n + 1, sizeof(*a->built_ns));
+            a->built_ns[a->n++] = INT64_MAX;
+            *id = (uint32_t)a->n;
+        }
+        int64_t *oldest = &a->built_ns[*id - 1];
+        int64_t built = built_ns(r, stmt_text(s, source_binaries_c_binary));
+        *oldest = built < *oldest ? built : *oldest;
+    }
+}
+
+/* Before lines of a file are stored. */
+static void begin_file(struct source_reader *r, const struct ages *a, const char *file)
+{
+    uint32_t id = strmap_get(&a->index, file, strlen(file));
+
+    r->built_ns = id ? a->built_ns[id - 1] : r->start_wall_ns;
+    read_file(r, file);
+    if (r->note) {
+        struct stmt *s = db_stmt(r->db, &sql_source_set_note);
+        stmt_bind_text(s, source_set_note_p_path, file);
+        stmt_bind_text(s, source_set_note_p_note, r->note);
+        stmt_run(s);
+    }
+}
 
 static struct wanted *read_wanted(struct db *db, size_t *n)
 {
@@ -215,13 +325,20 @@ int source_fill_from(struct db *db, source_may_read *may_read, void *ctx, struct
 
     db_begin(db);
     struct wanted *wanted = read_wanted(db, &n);
+    struct ages ages = {0};
+    read_ages(r, &ages);
     for (size_t i = 0; i < n; i++) {
         if (!may_read || may_read(ctx, wanted[i].file)) {
+            if (!r->file || strcmp(r->file, wanted[i].file) != 0) {
+                begin_file(r, &ages, wanted[i].file);
+            }
             store_lines(r, &wanted[i], &stored);
         }
         free(wanted[i].file);
     }
     free(wanted);
+    strmap_free(&ages.index);
+    free(ages.built_ns);
     source_reader_free(r);
     db_commit(db);
     return db_status(db, e);

@@ -25,8 +25,12 @@ void source_reader_free(struct source_reader *r);
 
 /* The text of a line (from 1), or NULL: not known. Valid until the next call. */
 const char *source_text(struct source_reader *r, const char *file, int64_t line);
-/* Whether a file that gave text was changed after the run began. */
-bool source_is_newer(const struct source_reader *r);
+/* Files changed later than the code of this function (or the run, if that is older) are newer. */
+void source_set_function(struct source_reader *r, int64_t symbol);
+/* Of the files asked for so far: one that is newer than the code that was built of it, and one that
+ * is larger than SOURCE_FILE_MAX and was not read. NULL: there is none. */
+const char *source_newer(const struct source_reader *r);
+const char *source_too_large(const struct source_reader *r);
 
 /* Stores the lines of every function with samples, with two around them, up to SOURCE_RUN_MAX bytes
  * in all, in a transaction of its own on a writer. */

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "ingest/line_tables.h"
 #include "schema/archive.h"
 #include "server/handlers.h"
 #include "server/readers.h"
@@ -242,6 +243,42 @@ static int check_save_path(struct call *c, const char *path, struct err *e)
     return 0;
 }
 
+enum { LINES_MS = 120000 }; /* that saving spends on debug information */
+
+static bool fill_goes_on(void *ctx)
+{
+    return !call_is_over(ctx);
+}
+
+static int fill_lines(struct db *db, void *ctx, struct err *e)
+{
+    const struct line_tables_bound bound = {
+        .until_ns = clock_monotonic_ns() + (int64_t)LINES_MS * 1000000,
+        .goes_on = fill_goes_on,
+        .ctx = ctx,
+    };
+    int rc = line_tables_fill(db, &bound, e);
+    return rc == 0 && call_is_over(ctx) ? err_set(e, STAX_ECANCELLED, "saving was given up") : rc;
+}
+
+/* A run that has ended gets its missing line tables itself, so that it says what the archive says.
+ * Names may be being looked for just now, which does the same; and the archive is complete anyway.
+ */
+static void fill_run(struct call *c, const struct run_info *info)
+{
+    struct server *s = c->server;
+    struct db *db = NULL;
+
+    if (info->is_archive || info->is_active || pthread_mutex_trylock(&s->symbolize_lock) != 0) {
+        return;
+    }
+    if (db_open(&db, info->path, DB_WRITE, NULL) == 0) {
+        fill_lines(db, c, NULL);
+        db_close(db);
+    }
+    pthread_mutex_unlock(&s->symbolize_lock);
+}
+
 int method_save_current(struct call *c, struct readers *readers, json_t **document, struct err *e)
 {
     struct server *s = c->server;
@@ -262,7 +299,9 @@ int method_save_current(struct call *c, struct readers *readers, json_t **docume
     struct archive_contents contents = {
         .with_files = !info.is_archive,
         .with_source = bool_at(c->parameters, "with_source", true),
+        .fill_lines = fill_lines,
     };
+    fill_run(c, &info);
     rc = archive_save_with(info.path, path, &contents, save_goes_on, c, &size_bytes, e);
     registry_hold(s->registry, info.id, -1);
     server_save_progress(s, c, 0, 0);

@@ -66,6 +66,11 @@ check_json "live: addresses and sizes are those of objdump" "$TMP/live.json" \
     '[.data.instructions[].rel_address] == $wanted' --argjson wanted \
     "[$(objdump -d --no-show-raw-insn --disassemble=hot_loop "$TMP/loop" | sed -nE 's/^ +([0-9a-f]+):.*/\1/p' |
         while read -r a; do printf '%d\n' "0x$a"; done | paste -sd,)]"
+# What is called has no samples of its own.
+calls_by_name() {
+    stax annotate hot_loop --json | jq -e 'any(.data.instructions[]; .flow == "call" and .target_name == "tail_call_target")' >/dev/null
+}
+check "live: what is called has its name" wait_for 20 calls_by_name
 check "save of the live run" stax save "$TMP/live.stax"
 check_status "annotate without a target lists the hottest" 0 hot_loop -- stax annotate
 check_status "no match names the hottest" 1 'hottest are: .*hot_loop' -- stax annotate no_such_thing

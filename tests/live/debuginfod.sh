@@ -4,7 +4,7 @@
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 need_perf
-export STAX_LIVE_DEBUG_INFO=1 DEBUGINFOD_RETRY_LIMIT=1
+export DEBUGINFOD_RETRY_LIMIT=1
 
 dir=$TMP/program
 mkdir "$dir"

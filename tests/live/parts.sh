@@ -3,7 +3,6 @@
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 need_perf
-export STAX_LIVE_DEBUG_INFO=1
 cat >"$TMP/split.c" <<'C'
 #include <stdlib.h>
 #include <time.h>

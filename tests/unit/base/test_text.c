@@ -65,6 +65,26 @@ static void cuts_in_the_middle(void **state)
     }
 }
 
+static void cuts_at_the_end(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in;
+        size_t width;
+        const char *expected;
+    } rows[] = {
+        {"short", 5, "short"},    {"f(a, b);", 6, "f(a, …"},
+        {"abcdef", 1, "…"},       {"abcdef", 0, ""},
+        {"漢字漢字", 6, "漢字…"}, {"if (x) { y(); }", 99, "if (x) { y(); }"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct buf b = {0};
+        text_cut_end(&b, rows[i].in, rows[i].width);
+        assert_string_equal(buf_str(&b), rows[i].expected);
+        buf_free(&b);
+    }
+}
+
 static void shrinks_arguments_of_names(void **state)
 {
     (void)state;
@@ -110,6 +130,7 @@ int main(void)
         cmocka_unit_test(cleans),
         cmocka_unit_test(measures),
         cmocka_unit_test(cuts_in_the_middle),
+        cmocka_unit_test(cuts_at_the_end),
         cmocka_unit_test(shrinks_arguments_of_names),
         cmocka_unit_test(finds_near_words),
     };

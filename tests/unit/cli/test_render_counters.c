@@ -137,12 +137,47 @@ static void test_counts(void **state)
     }
 }
 
+/* Two instructions of an inlined call, one of the function itself, all of them counted. */
+static void test_instructions(void **state)
+{
+    (void)state;
+    expect(
+        render_annotate,
+        "{" RUN "," QUALITY ",'data':{'n_matches':1,'hottest':0,"
+        "'function':{'name':'work','binary':'app','rel_address':4096,'size_bytes':9,"
+        "'n_self_samples':3,'self_on_cpu_ns':3000000,'self_pct':50,"
+        "'self_counters':{'cycles':9000,'page-faults':2}},"
+        "'instructions':["
+        "{'rel_address':4096,'size_bytes':4,'mnemonic':'add','operands':'rax, 1',"
+        "'n_samples':2,'on_cpu_ns':2000000,'pct':66.7,'counters':{'cycles':8000,'page-faults':2},"
+        "'file':'/src/a.c','line':7,'inlined':['step','middle']},"
+        "{'rel_address':4100,'size_bytes':4,'mnemonic':'nop','operands':''},"
+        "{'rel_address':4104,'size_bytes':1,'mnemonic':'ret','operands':'',"
+        "'n_samples':1,'on_cpu_ns':1000000,'pct':33.3,'counters':{'cycles':1000,'page-faults':0},"
+        "'file':'/src/a.c','line':9}],"
+        "'elsewhere':[],'lines':[{'file':'/src/a.c','line':7,'text':'  x += 1;'},"
+        "{'file':'/src/a.c','line':9,'text':null}]}}",
+        HEAD "work\n"
+             "  app+0x1000, 9 bytes\n"
+             "  3 samples, 3.0 ms, 50.0 % of the run\n"
+             "  hottest: 1000  66.7 %  add     rax, 1\n"
+             "\n"
+             "  samples  self %   self ms        cycles   page-faults   addr  instruction\n"
+             "                                                         inlined: step < middle\n"
+             "                                                         a.c:7  x += 1;\n"
+             ">       2    66.7       2.0          8000             2  1000  add     rax, 1\n"
+             "                                                         1004  nop\n"
+             "                                                         (the function itself)\n"
+             "                                                         a.c:9\n"
+             "        1    33.3       1.0          1000             0  1008  ret\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_beside_time),      cmocka_unit_test(test_by_a_counter),
-        cmocka_unit_test(test_narrow_terminals), cmocka_unit_test(test_flame),
-        cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_beside_time),  cmocka_unit_test(test_instructions),
+        cmocka_unit_test(test_by_a_counter), cmocka_unit_test(test_narrow_terminals),
+        cmocka_unit_test(test_flame),        cmocka_unit_test(test_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -107,6 +107,89 @@ static size_t print_ours(const char *file, const char *list, const char *to)
     return n_deep;
 }
 
+static void expect_text(const struct lines_row *row, const struct buf *text, const char *file,
+                        unsigned line)
+{
+    const char *ours = row->file ? text->data + row->file : "";
+    if (strcmp(ours, file) != 0 || row->line != line) {
+        fail_msg("%s:%u instead of %s:%u", file, line, ours, row->line);
+    }
+}
+
+static const char *table_text(const struct lines_table *t, uint32_t at)
+{
+    return at ? t->text.data + at : "";
+}
+
+/* What the table says of an address is what lines_find() says. */
+static void compare_at(struct lines *l, const struct lines_table *t, uint64_t address)
+{
+    struct lines_row rows[LINES_MAX_DEPTH];
+    struct buf text = {0};
+    size_t n = lines_find(l, address, rows, &text), at = 0, depth = 0;
+    while (at + 1 < t->n_spans && t->spans[at + 1].address <= address) {
+        at++;
+    }
+    const struct lines_span *span = &t->spans[at];
+    uint32_t call = span->call, line = span->line;
+    const char *file = table_text(t, span->file);
+    for (; call; call = t->calls[call - 1].parent, depth++) {
+        const struct lines_inlined *c = &t->calls[call - 1];
+        assert_true(c->parent < call && depth + 1 < n);
+        expect_text(&rows[depth], &text, file, line);
+        assert_string_equal(text.data + rows[depth].function, table_text(t, c->function));
+        file = table_text(t, c->file);
+        line = c->line;
+    }
+    if (n) {
+        assert_int_equal(n, depth + 1);
+        expect_text(&rows[depth], &text, file, line);
+    } else {
+        assert_true(depth == 0 && !span->file);
+    }
+    buf_free(&text);
+}
+
+/* Every function's table, and one over all code, against every single address. */
+static void compare_tables(const char *file)
+{
+    char list[256], line[128];
+    unsigned long long address, size, low = UINT64_MAX, high = 0;
+    size_t n_functions = 0, n_calls = 0;
+    struct lines *l;
+    snprintf(list, sizeof(list), "%s/functions", folder);
+    sh("nm -S --defined-only %s | awk 'NF == 4 && $3 ~ /[tTwW]/ {print $1, $2}' | head -400 > %s",
+       file, list);
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(lines_open(&l, fd, file, NULL), 0);
+    FILE *in = fopen(list, "r");
+    assert_non_null(in);
+    while (fgets(line, sizeof(line), in)) {
+        struct lines_table t = {0};
+        assert_int_equal(sscanf(line, "%llx %llx", &address, &size), 2);
+        lines_read_table(l, address, size, &t);
+        assert_true(t.n_spans > 0 && t.spans[0].address == address);
+        for (unsigned long long at = address; at < address + size; at++) {
+            compare_at(l, &t, at);
+        }
+        n_calls += t.n_calls;
+        n_functions++;
+        low = address < low ? address : low;
+        high = address + size > high ? address + size : high;
+        lines_free_table(&t);
+    }
+    fclose(in);
+    struct lines_table all = {0};
+    high = high - low < 20000 ? high : low + 20000;
+    assert_int_equal(lines_read_table(l, low, high - low, &all), n_calls > 0);
+    for (address = low; address < high; address += 3) {
+        compare_at(l, &all, address);
+    }
+    lines_free_table(&all);
+    lines_close(l);
+    assert_true(n_functions >= 3 && n_calls >= 4);
+}
+
 /* Theirs gives columns and discriminators, which we do not keep. tool: eu-addr2line, or binutils'
  * own where eu-addr2line does not look for inlined calls (LTO). */
 static void compare(const char *file, const char *tool)
@@ -156,11 +239,15 @@ static void test_formats(void **state)
         build(ways[i][0], ways[i][1]);
         snprintf(file, sizeof(file), "%s/%s", folder, ways[i][0]);
         compare(file, "eu-addr2line");
+        if (strcmp(ways[i][0], "static") != 0) { /* mostly libc, which has no debug information */
+            compare_tables(file);
+        }
     }
     char file[256];
     build("lto", "-gdwarf-5 -flto");
     snprintf(file, sizeof(file), "%s/lto", folder);
     compare(file, "addr2line");
+    compare_tables(file);
 }
 
 /* eu-addr2line does not look for them in split units either; the same code with and without must
@@ -180,6 +267,7 @@ static void test_split(void **state)
             snprintf(to, sizeof(to), "%s/split%d", folder, is_split);
             list_addresses(file, list);
             assert_true(print_ours(file, list, to) > 20);
+            compare_tables(file);
         }
         sh("readelf -S %s/program | grep -q gnu_addr_base || readelf -S %s/program | "
            "grep -q debug_addr",
@@ -215,6 +303,13 @@ static void try_damaged(const char *file)
         assert_true(lines_find(l, address, rows, &text) <= LINES_MAX_DEPTH);
         buf_free(&text);
     }
+    struct lines_table t = {0};
+    lines_read_table(l, 0x1000, 0x2000, &t);
+    assert_true(t.n_spans <= LINES_TABLE_MAX);
+    for (size_t i = 0; i < t.n_calls; i++) {
+        assert_true(t.calls[i].parent <= i);
+    }
+    lines_free_table(&t);
     lines_close(l);
 }
 

@@ -35,6 +35,9 @@ static const struct sql_block counters_sql[] = {
                " c0 = c0 + ?2, c1 = c1 + ?3, c2 = c2 + ?4"},
     {"stack", "INSERT INTO stack_counter SELECT ?1, id, ?4, ?5, ?6, NULL FROM stack WHERE utid = ?2"
               " AND node = ?3 ON CONFLICT DO UPDATE SET c0 = c0 + ?4, c1 = c1 + ?5, c2 = c2 + ?6"},
+    {"frames", "INSERT INTO frame_counter SELECT frame, utid, sum(c0), sum(c1), sum(c2), NULL FROM"
+               " sample GROUP BY frame, utid"},
+    {"clear_frames", "DELETE FROM frame_counter"},
     {"child", "SELECT id FROM call_tree WHERE parent = ?1 AND symbol = ?2"},
     {"clear_nodes", "DELETE FROM call_tree_counter"},
     {"clear_symbols", "DELETE FROM symbol_counter"},
@@ -120,9 +123,11 @@ static inline void counters_write(const struct model *m, const char *path)
     counters_put(db, "clear_symbols", NULL, 0);
     counters_put(db, "clear_threads", NULL, 0);
     counters_put(db, "clear_stacks", NULL, 0);
+    counters_put(db, "clear_frames", NULL, 0);
     for (size_t i = 0; i < m->n_samples; i++) {
         counters_add(db, m, i);
     }
+    counters_put(db, "frames", NULL, 0);
     for (int slot = 0; slot < MODEL_COUNTERS; slot++) {
         int64_t n = 0;
         for (size_t i = 0; i < m->n_samples; i++) {

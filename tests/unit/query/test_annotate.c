@@ -18,6 +18,9 @@ static const uint8_t code[] = {
 static const struct sql_block more_sql[] = {
     {"line", "INSERT INTO frame_line SELECT id, ?2, ?3, '/src/work.c', ?4 FROM frame"
              " WHERE rel_address = ?1"},
+    {"span", "INSERT INTO code_line VALUES (?1, ?2, ?3, ?4, ?5)"},
+    {"call", "INSERT INTO inlined_call VALUES (?1, ?2, ?3, ?4, 1, 3)"},
+    {"file", "INSERT INTO source_file VALUES (1, '/src/work.c', NULL)"},
     {"source", "INSERT INTO source_line VALUES ('/src/work.c', 7, '    x += 1;')"},
 };
 
@@ -312,7 +315,7 @@ static void lines_and_inlined_functions_are_told(void **state)
     add_line(&f, 0, 1, f.work, 20);
     add_line(&f, 8, 0, f.work, 21);
     assert_int_equal(db_open(&db, f.path, DB_WRITE, NULL), 0);
-    stmt_run(db_stmt(db, &more_sql[1]));
+    stmt_run(db_stmt(db, &more_sql[4]));
     db_close(db);
     json_t *document = ask(&f, "annotated", "{\"target\": \"work\"}");
     const json_t *data = json_object_get(document, "data");
@@ -328,6 +331,73 @@ static void lines_and_inlined_functions_are_told(void **state)
     assert_int_equal(json_int_at(first, "line", 0), 7);
     assert_string_equal(json_string_value(json_array_get(json_object_get(first, "inlined"), 0)),
                         "other");
+    json_decref(document);
+    end(&f);
+}
+
+static void run_with(struct db *db, const struct sql_block *block, const int64_t *values, size_t n,
+                     const char *text)
+{
+    struct stmt *s = db_stmt(db, block);
+
+    for (size_t i = 0; i < n; i++) {
+        stmt_bind_int(s, (int)i + 1, values[i]);
+    }
+    if (text) {
+        stmt_bind_text(s, (int)n + 1, text);
+    }
+    stmt_run(s);
+}
+
+/* Line 20, then line 7 of an inlined function inside another, then nothing known. */
+static void add_table(struct fixed *f)
+{
+    int64_t at = f->work * 256;
+    const int64_t spans[][5] = {
+        {f->work, at, 1, 20, 0}, {f->work, at + 4, 1, 7, 2}, {f->work, at + 0xe, 0, 0, 0}};
+    const int64_t calls[][3] = {{1, f->work, 0}, {2, f->work, 1}};
+    struct db *db = NULL;
+
+    assert_int_equal(db_open(&db, f->path, DB_WRITE, NULL), 0);
+    for (size_t i = 0; i < 3; i++) {
+        run_with(db, &more_sql[1], spans[i], 5, NULL);
+    }
+    run_with(db, &more_sql[2], calls[0], 3, "middle");
+    run_with(db, &more_sql[2], calls[1], 3, "inner");
+    stmt_run(db_stmt(db, &more_sql[3]));
+    stmt_run(db_stmt(db, &more_sql[4]));
+    assert_int_equal(db_status(db, NULL), 0);
+    db_close(db);
+}
+
+static void every_instruction_has_its_line(void **state)
+{
+    struct fixed f;
+
+    (void)state;
+    begin(&f, true);
+    add_table(&f);
+    add_line(&f, 0, 0, f.work, 99); /* the table knows better */
+    json_t *document = ask(&f, "annotated", "{\"target\": \"work\"}");
+    const json_t *data = json_object_get(document, "data");
+    const json_t *list = json_object_get(data, "instructions");
+    const json_t *lines = json_object_get(data, "lines"), *lea = json_array_get(list, 1);
+    assert_int_equal(shown(document), 15);
+    assert_int_equal(json_int_at(json_array_get(list, 0), "line", 0), 20);
+    assert_int_equal(json_int_at(lea, "line", 0), 7);
+    assert_string_equal(json_text_at(lea, "file", ""), "/src/work.c");
+    const json_t *inlined = json_object_get(lea, "inlined");
+    assert_int_equal(json_array_size(inlined), 2);
+    assert_string_equal(json_string_value(json_array_get(inlined, 0)), "inner");
+    assert_string_equal(json_string_value(json_array_get(inlined, 1)), "middle");
+    assert_null(json_object_get(json_array_get(list, 2), "line")); /* as the one before */
+    assert_true(json_is_null(json_object_get(json_array_get(list, 3), "line")));
+    assert_int_equal(json_array_size(lines), 2);
+    const json_t *first = json_array_get(lines, 0);
+    assert_int_equal(json_int_at(first, "line", 0), 7);
+    assert_int_equal(json_int_at(first, "n_samples", 0), 10);
+    assert_string_equal(json_text_at(first, "text", ""), "    x += 1;");
+    assert_int_equal(json_int_at(data, "n_unlined_samples", -1), 0);
     json_decref(document);
     end(&f);
 }
@@ -395,6 +465,7 @@ int main(void)
         cmocka_unit_test(without_code_samples_are_still_shown),
         cmocka_unit_test(dropped_rows_are_not_guessed),
         cmocka_unit_test(lines_and_inlined_functions_are_told),
+        cmocka_unit_test(every_instruction_has_its_line),
         cmocka_unit_test(blocks_and_edges_follow_the_jumps),
         cmocka_unit_test(an_archive_annotates_as_the_run_did),
     };

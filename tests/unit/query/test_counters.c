@@ -188,10 +188,67 @@ static void foreign_counters(void **state)
     close_run(&f);
 }
 
+/* What places of a function counted is what the function did. parameters: beside the target. */
+static void sums_by_instruction(struct fixture_run *f, const char *parameters, int64_t all)
+{
+    static const char *const names[] = {"cycles", "instructions", "page-faults"};
+    struct err e;
+    json_t *document = ask(f, "annotated", parameters, &e), *item;
+    size_t k;
+
+    if (!document) {
+        fail_msg("%s: %s", parameters, e.msg);
+    }
+    const json_t *data = json_object_get(document, "data");
+    const json_t *function = json_object_get(data, "function");
+    for (size_t i = 0; i < 3; i++) {
+        int64_t sum = 0;
+        json_array_foreach(json_object_get(data, "elsewhere"), k, item)
+        {
+            sum += json_int_at(json_object_get(item, "counters"), names[i], INT64_MIN);
+        }
+        assert_int_equal(sum,
+                         json_int_at(json_object_get(function, "self_counters"), names[i], -1));
+        assert_true(sum > 0);
+        if (all >= 0 && i == 0) {
+            assert_int_equal(sum, all);
+        }
+    }
+    assert_true(json_is_number(json_object_get(function, "self_ipc")));
+    json_decref(document);
+}
+
+static void instructions_have_counts(void **state)
+{
+    struct fixture_run f;
+    struct err e;
+    (void)state;
+    open_run(&f, true);
+    json_t *top = ask(&f, "top", "{\"limit\": 1}", &e);
+    const json_t *row =
+        json_array_get(json_object_get(json_object_get(top, "data"), "functions"), 0);
+    assert_string_equal(json_text_at(row, "name", ""), "work");
+    int64_t all = json_int_at(json_object_get(row, "self_counters"), "cycles", 0);
+    sums_by_instruction(&f, "{\"target\": \"work\"}", all);
+    sums_by_instruction(&f, "{\"target\": \"work\", \"tid\": 100}", all);
+    sums_by_instruction(&f, "{\"target\": \"work\", \"exclude\": [\"loop\"]}", all);
+    sums_by_instruction(&f, "{\"target\": \"work\", \"to_ns\": 9000000}", -1);
+    json_decref(top);
+    close_run(&f);
+    open_run(&f, false);
+    json_t *document = ask(&f, "annotated", "{\"target\": \"work\"}", &e);
+    const json_t *data = json_object_get(document, "data");
+    assert_null(json_object_get(json_object_get(data, "function"), "self_counters"));
+    assert_null(json_object_get(json_array_get(json_object_get(data, "elsewhere"), 0), "counters"));
+    json_decref(document);
+    close_run(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_not_counted_is_refused),
+        cmocka_unit_test(instructions_have_counts),
         cmocka_unit_test(warnings_say_what_counts_are_worth),
         cmocka_unit_test(instructions_per_cycle),
         cmocka_unit_test(foreign_counters),

@@ -463,6 +463,7 @@ static void make_older(struct fixture *f, const char *path)
             "names_from, note FROM binary;"
             "DROP TABLE binary; ALTER TABLE old_binary RENAME TO binary;"
             "PRAGMA legacy_alter_table = OFF;"
+            "DROP TABLE code_line; DROP TABLE inlined_call; DROP TABLE source_file;"
             "ALTER TABLE run DROP COLUMN has_off_cpu;"
             "ALTER TABLE thread_state DROP COLUMN reason_from;"
             "ALTER TABLE call_tree DROP COLUMN n_self_waits;"
