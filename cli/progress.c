@@ -35,6 +35,11 @@ void progress_open(struct progress *p, const struct out *err)
     if (p->watch >= 0 && inotify_add_watch(p->watch, path, IN_MODIFY | IN_ACCESS) < 0) {
         fd_close(&p->watch);
     }
+    if (p->watch >= 0) {
+        /* Who asks for a password opens the terminal by this name, which is another inode. That it
+         * may be another terminal's costs a line at most. */
+        (void)inotify_add_watch(p->watch, "/dev/tty", IN_MODIFY | IN_ACCESS);
+    }
 }
 
 void progress_close(struct progress *p)

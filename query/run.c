@@ -265,6 +265,12 @@ static void warn_of_kernel(struct query *q)
     stmt_reset(s);
 }
 
+/* Whether it may leave samples out; that inlined functions are folded away does not. */
+static bool filter_leaves_out(const struct filter *f)
+{
+    return f->has_tid || f->has_pid || f->has_from || f->has_to || f->n_excluded > 0;
+}
+
 /* "tid 4711, from 2.5 s, without main": what the filter says. */
 static void describe_filter(const struct filter *f, struct buf *text)
 {
@@ -339,7 +345,7 @@ static void warn_of_emptiness(struct query *q, const struct params *p)
     } else if (q->run.fold.n_samples == 0) {
         view_warn(q, "no samples: the target used no CPU while it was recorded, or ended too soon; "
                      "record for longer or with a higher -F");
-    } else if (p && filter_is_any(&p->filter)) {
+    } else if (p && filter_leaves_out(&p->filter)) {
         warn_of_filter(q, &p->filter);
     } else if (q->run.n_pending > 0) {
         view_warn(q, "summaries are behind by %lld samples: ask again in a moment",

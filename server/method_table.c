@@ -188,7 +188,8 @@ const struct method method_table[] = {
      .schema = "stax.diagnose/1",
      .help = "How well a run is recorded: loss, queues, commits, sizes, own cost, unnamed code.",
      .result =
-         "{capture, ingest, queue, database, process, loss, stacks, unresolved, abilities, saves}; "
+         "{capture, ingest, queue, database, process, loss, stacks, unresolved, abilities, saves, "
+         "debuginfod}; "
          "capture, ingest and queue are null unless the run is active",
      .example = "{}",
      .parameters = run_only,
@@ -243,7 +244,7 @@ const struct method method_table[] = {
          "Looks for the names of a run once more, with what this machine has now. An active run "
          "does it by itself: is_live, and run.n_renames counts on. An archive is replaced.",
      .result = "{is_live, is_complete, n_binaries, n_missing, n_symbols_named, n_frames, n_lines, "
-               "elapsed_ms}",
+               "n_code, elapsed_ms}",
      .example = "{}",
      .parameters = symbolize_parameters,
      .handler = method_symbolize,

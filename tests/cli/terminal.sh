@@ -81,6 +81,15 @@ check "its text, its prompt and what was typed stay whole" test "$(sed -n '/^one
     $'one|\ntwo|\nthree|\nPassword: secret|'
 lacks "no line is drawn once the target has used the terminal" <(sed -n '/Password/,$p' "$TMP/prompt") "$drawn"
 lacks "... and nothing of it is left" "$TMP/prompt.screen" 'samples  1 thread'
+# A password is asked for on /dev/tty, which is another file than the terminal's own.
+secretly='import getpass, time
+end = time.time() + 1.6
+while time.time() < end: pass
+getpass.getpass("Secret: ")
+time.sleep(1.5)'
+tty 80 '[("Secret: ", "x\n")]' stax record -- "$PYTHON" -c "$secretly" >"$TMP/secret"
+shows "... and one that asks on /dev/tty, too" "$TMP/secret" "$drawn"
+lacks "... but not once it has asked" <(sed -n '/Secret/,$p' "$TMP/secret" | sed '1s/.*Secret//') "$drawn"
 talking='import time
 end = time.time() + 3
 while time.time() < end: print("working", round(end - time.time(), 1), flush=True) or time.sleep(0.2)'

@@ -82,6 +82,8 @@ if [[ $(stax sql --csv "SELECT is_available FROM ability WHERE name = 'wait_stac
         '([.data.functions[] | select(.binary != "[kernel]") | .self_off_cpu_ns] | add) > 0.8 * .data.off_cpu_ns'
 else
     check_json "where 5 % of the waiting has no stack, why is said" "$TMP/top.json" \
-        '(.warnings | any(test("of the waiting has no stack"))) == (.warnings | any(test("no stacks of waits")))'
+        '(.data.stackless_off_cpu_ns > 0.05 * .data.off_cpu_ns) as $much | (.data.off_cpu_ns > 0) and
+         (.warnings | any(test("of the waiting has no stack"))) == $much and
+         (.warnings | any(test("no stacks of waits"))) == $much'
 fi
 finish
