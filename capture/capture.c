@@ -4,7 +4,7 @@
  * The drain: wait for a ring to fill or 40 ms to pass; move every ring's records into the order
  * buffer; tell those that are old enough that nothing older can still come; look whether the target
  * is gone. In between, where only /proc can say why a thread waits, it is asked every 12 ms. The
- * thread never waits for anything else.
+ * thread waits for nothing else but the target's memory, for 35 ms at most in each drain.
  */
 #include "capture/capture.h"
 
@@ -468,6 +468,7 @@ static int step(struct capture *c)
 {
     bool is_whole = wait_for_work(c);
     int64_t now = clock_monotonic_ns();
+    target_memory_allow(c->memory, 1);
     order_release(&c->order, c->limit_ts); /* what was told waits no more */
     if (drain_bounded(c, now)) {
         c->limit_ts = now - SLACK_NS;
