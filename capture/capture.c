@@ -4,7 +4,7 @@
  * The drain: wait for a ring to fill or 40 ms to pass; move every ring's records into the order
  * buffer; tell those that are old enough that nothing older can still come; look whether the target
  * is gone. In between, where only /proc can say why a thread waits, it is asked every 12 ms. The
- * thread never waits for anything else.
+ * thread waits for nothing else but the target's memory, for 35 ms at most in each drain.
  */
 #include "capture/capture.h"
 
@@ -42,7 +42,7 @@
 enum {
     RING_BYTES = 512 << 10,       /* what an unprivileged user may lock per CPU by default */
     UNWIND_RING_BYTES = 4 << 20,  /* what whole stacks need; less is granted to most */
-    WAITING_BYTES_MAX = 64 << 20, /* of records, for the tables that unwind them */
+    WAITING_BYTES_MAX = 64 << 20, /* of records, for the tables that unwind them or to be told */
     TABLES_BYTES_MAX = 512 << 20,
     DRAIN_MS = 40,
     LOOK_MS = 12,
@@ -65,8 +65,9 @@ static const int64_t RESTLESS_NS = 200000000;
 /* With a table that is being made: half a second for the largest, and a busy host may keep the
  * thread that makes it off its CPU for seconds. */
 static const int64_t PATIENCE_NS = 3000000000;
-/* Telling a backlog may take seconds: rings are drained in between. */
-static const int64_t TELL_NS = 5000000;
+/* Telling a backlog may take seconds: rings are drained in between, and what else a drain is for is
+ * done after so long, before the rest is told. */
+static const int64_t TELL_NS = 5000000, TELL_MAX_NS = 100000000;
 static const int64_t VERIFY_NS = 500000000;
 static const int64_t FUTURE_NS = 1000000000;      /* a stamp further ahead is no time at all */
 static const int64_t LINGER_NS = 100000000;       /* descendants that outlive the main process */
@@ -107,7 +108,9 @@ struct capture {
     int64_t deadline_ns;     /* CLOCK_MONOTONIC, 0: none */
     int64_t main_gone_ts;    /* ns, when the main process was seen to be gone; 0: it is there */
     int64_t verified_ts, ticked_ts;
-    int64_t left_ts; /* ns, when a thread was last seen to leave its CPU by itself */
+    int64_t left_ts;  /* ns, when a thread was last seen to leave its CPU by itself */
+    int64_t limit_ts; /* ns, all that is older has been drained */
+    bool has_backlog; /* some of that was not told, for want of time */
     uint64_t n_late_told, n_malformed;
     struct bound stacks, wakings;
     struct watch watch;
@@ -258,6 +261,19 @@ static bool may_wait(const struct capture *c, int64_t ts, int64_t now)
     return c->unwinder && now - ts < PATIENCE_NS && order_bytes(&c->order) < WAITING_BYTES_MAX;
 }
 
+/* Drains the rings unless too much waits to be told already: then they fill, and what finds no room
+ * is lost and counted. false: it was left to them. */
+static bool drain_bounded(struct capture *c, int64_t now)
+{
+    bool has_room = order_bytes(&c->order) < WAITING_BYTES_MAX;
+    if (has_room) {
+        drain(c);
+    }
+    keep_bound(c, &c->stacks, now);
+    keep_bound(c, &c->wakings, now);
+    return has_room;
+}
+
 /* Drains the rings, as telling has taken long; not at the end, when all was drained. */
 static int64_t drain_meanwhile(struct capture *c, int64_t drained_ts)
 {
@@ -265,18 +281,18 @@ static int64_t drain_meanwhile(struct capture *c, int64_t drained_ts)
     if (c->is_ending || now - drained_ts < TELL_NS) {
         return drained_ts;
     }
-    drain(c);
-    keep_bound(c, &c->stacks, now);
-    keep_bound(c, &c->wakings, now);
+    (void)drain_bounded(c, now);
     return now;
 }
 
 /* Tells everything older than limit_ts, in order. Returns up to when that was possible: a stack
- * whose table is being made holds up what comes after it. */
+ * whose table is being made holds up what comes after it, and not more is told at once than
+ * TELL_MAX_NS allow, except at the end. */
 static int64_t tell(struct capture *c, int64_t limit_ts)
 {
-    int64_t ts, now = clock_monotonic_ns();
+    int64_t ts, began_ts = clock_monotonic_ns(), now = began_ts;
     size_t size, n_told = 0;
+    c->has_backlog = false;
     if (c->unwinder) {
         unwinder_collect(c->unwinder);
     }
@@ -290,6 +306,10 @@ static int64_t tell(struct capture *c, int64_t limit_ts)
         }
         if (++n_told % LOOK_EVERY == 0) {
             now = drain_meanwhile(c, now);
+            c->has_backlog = !c->is_ending && now - began_ts >= TELL_MAX_NS;
+        }
+        if (c->has_backlog) {
+            return ts;
         }
     }
     return limit_ts;
@@ -404,8 +424,9 @@ static bool wait_for_work(struct capture *c)
     bool is_ending = c->main_gone_ts && now - c->main_gone_ts < LINGER_NS;
     bool is_blind =
         follow_is_blind(c->follow) || (!c->events.has_stacks && now - c->left_ts < RESTLESS_NS);
-    bool is_look = is_blind && !is_ending;
+    bool is_look = is_blind && !is_ending && !c->has_backlog;
     int64_t timeout_ms = is_ending ? END_MS : is_look ? LOOK_MS : DRAIN_MS;
+    timeout_ms = c->has_backlog ? 0 : timeout_ms;
     if (c->deadline_ns) {
         int64_t left_ms = (c->deadline_ns - now) / 1000000 + 1;
         timeout_ms = left_ms < 0 ? 0 : left_ms < timeout_ms ? left_ms : timeout_ms;
@@ -447,13 +468,14 @@ static int step(struct capture *c)
 {
     bool is_whole = wait_for_work(c);
     int64_t now = clock_monotonic_ns();
-    int64_t limit_ts = now - SLACK_NS;
-    drain(c);
-    keep_bound(c, &c->stacks, now);
-    keep_bound(c, &c->wakings, now);
+    target_memory_allow(c->memory, 1);
+    order_release(&c->order, c->limit_ts); /* what was told waits no more */
+    if (drain_bounded(c, now)) {
+        c->limit_ts = now - SLACK_NS;
+    }
     watch_tick(&c->watch, &c->events, c->follow, now, c->wakings.is_off, c->n_watched);
     c->n_watched = 0;
-    limit_ts = tell(c, limit_ts);
+    int64_t limit_ts = tell(c, c->limit_ts);
     if (!is_whole) {
         follow_look(c->follow);
         return NO_REASON;

@@ -36,6 +36,8 @@ static const int64_t HANGS_NS = 1000000000;
 static const int64_t PATIENCE_NS = 3000000000;
 /* A binary mapped again so soon after it was looked at is the same file. */
 static const int64_t SEEN_NS = 100000000;
+/* A table without room is not made again before, unless others were freed: it takes long. */
+static const int64_t DROPPED_NS = 10000000000;
 
 /* What tells a file from another that was given its inode. */
 struct generation {
@@ -49,8 +51,9 @@ struct cfi_binary {
     struct cfi_table *table;
     size_t n_bytes;
     struct generation generation;
-    int64_t seen_ts; /* CLOCK_MONOTONIC ns, when its file was asked for last; 0: never */
-    bool is_dropped; /* its table found no room */
+    int64_t seen_ts;    /* CLOCK_MONOTONIC ns, when its file was asked for last; 0: never */
+    int64_t dropped_ts; /* ns, when its table found no room; 0: it did not */
+    uint64_t n_freed;   /* of the cache, then */
 };
 
 /* What the thread is to do, and later what it did. */
@@ -87,7 +90,8 @@ struct cfi_cache {
     size_t sweep_at; /* so many are looked through for those that may be forgotten */
     struct cfi_binary vdso;
     struct cfi_cache_stats stats;
-    int fd; /* eventfd: there is something in done */
+    uint64_t n_freed; /* tables, ever */
+    int fd;           /* eventfd: there is something in done */
     size_t n_workers;
 
     pthread_mutex_t lock; /* of what follows */
@@ -285,6 +289,7 @@ static void set_table(struct cfi_cache *c, struct cfi_binary *b, struct cfi_tabl
 {
     c->stats.n_bytes -= b->n_bytes;
     c->stats.n_binaries -= b->table != NULL;
+    c->n_freed += b->table != NULL;
     cfi_table_free(b->table);
     b->table = table;
     b->n_bytes = table_bytes(table);
@@ -497,13 +502,20 @@ static void ask(struct cfi_cache *c, struct cfi_binary *b, const struct cfi_file
     pthread_mutex_unlock(&c->lock);
 }
 
+/* Whether its table found no room, and would find none now for all that is known. */
+static bool is_dropped(const struct cfi_cache *c, const struct cfi_binary *b, int64_t ts)
+{
+    return b->dropped_ts && ts - b->dropped_ts < DROPPED_NS && c->n_freed == b->n_freed;
+}
+
 struct cfi_binary *cfi_cache_get(struct cfi_cache *c, const struct cfi_file *file)
 {
     if (file->inode == 0 || file->path_len == 0 || file->path[0] != '/') {
         return NULL;
     }
     struct cfi_binary *b = find_binary(c, file->device, file->inode);
-    if (!b->n_jobs && !b->is_dropped && (!b->seen_ts || file->ts - b->seen_ts >= SEEN_NS)) {
+    if (!b->n_jobs && !is_dropped(c, b, file->ts) &&
+        (!b->seen_ts || file->ts - b->seen_ts >= SEEN_NS)) {
         /* The file is looked at from now on, not as of when it was mapped. */
         b->seen_ts = clock_monotonic_ns();
         ask(c, b, file);
@@ -553,9 +565,11 @@ static void collect(struct cfi_cache *c, struct job *j)
     c->stats.max_make_ns = j->took_ns > c->stats.max_make_ns ? j->took_ns : c->stats.max_make_ns;
     b->generation = j->generation;
     set_table(c, b, NULL);
+    b->dropped_ts = 0;
     if (j->table && !make_room(c, table_bytes(j->table))) {
         c->stats.n_dropped++;
-        b->is_dropped = true;
+        b->dropped_ts = clock_monotonic_ns();
+        b->n_freed = c->n_freed;
         return;
     }
     set_table(c, b, j->table);

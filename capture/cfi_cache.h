@@ -9,7 +9,8 @@
  * that is mapped anew is looked at again, and its table made anew when size or times have changed.
  *
  * Memory is bounded: tables that no process maps go first, oldest use first; a table that finds no
- * room is dropped and counted. Binaries that nobody maps any more are forgotten in the end.
+ * room is dropped and counted, and asked for again when it is mapped anew and others were freed or
+ * some seconds have passed. Binaries that nobody maps any more are forgotten in the end.
  * All functions are for the one thread that owns the cache, which alone changes it; the cache's
  * threads only get files to read and hand back tables. Tables are borrowed until the next
  * cfi_cache_get() or cfi_cache_collect().

@@ -166,8 +166,10 @@ static bool parse_cache(const char *text, size_t len, struct counter_event *out)
 
 static int hex_digit(char c)
 {
-    const char *digits = "0123456789abcdef", *at = c ? strchr(digits, c | 0x20) : NULL;
-    return at ? (int)(at - digits) : -1;
+    static const char digits[] = "0123456789abcdefABCDEF";
+    const char *at = c ? strchr(digits, c) : NULL;
+    int digit = at ? (int)(at - digits) : -1;
+    return digit < 16 ? digit : digit - 6;
 }
 
 /* rNNN: the number that the CPU's manual has, as hexadecimal digits. */
@@ -369,6 +371,9 @@ int counter_event_parse(const char *pmus, const char *text, size_t len, struct c
     if (len >= COUNTER_NAME_BYTES) {
         return err_set(e, STAX_EUSAGE, "'%.40s...' is too long for the name of an event",
                        out->name);
+    }
+    if (strlen(out->name) != len || memcmp(out->name, text, len) != 0) {
+        return refuse_unknown(out->name, e); /* it would have another name than it was given */
     }
     if (memchr(text, '/', len)) {
         return parse_pmu(pmus, text, len, out, e);

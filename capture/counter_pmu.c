@@ -353,23 +353,45 @@ int counter_pmu_parse(const char *root, const char *text, size_t len, struct cou
     return resolve(&pmu, slash + 1, len - n - 2, out, e);
 }
 
+/* On a CPU with two kinds of cores each has its PMU, and a name means half of the machine. */
+static void refuse_ambiguous(const struct pmu *a, const struct pmu *b, const char *event,
+                             struct err *e)
+{
+    bool is_sorted = strcmp(a->name, b->name) < 0;
+    err_set(e, STAX_EUSAGE, "more than one PMU has an event '%s'", event);
+    err_hint(e, "%s/%s/ or %s/%s/", (is_sorted ? a : b)->name, event, (is_sorted ? b : a)->name,
+             event);
+}
+
 bool counter_pmu_find(const char *root, const char *name, size_t len, struct counter_event *out,
                       struct err *e)
 {
     char event[WORD_BYTES];
     DIR *dir = take_name(event, name, len) ? opendir(root) : NULL;
-    bool is_found = false;
-    size_t n_left = PMUS_MAX;
-    for (const struct dirent *d; dir && !is_found && n_left-- && (d = readdir(dir));) {
+    struct pmu found = {.root = root}, other = {.root = root};
+    size_t n_found = 0, n_threads = 0, n_left = PMUS_MAX;
+    for (const struct dirent *d; dir && n_threads < 2 && n_left-- && (d = readdir(dir));) {
         struct pmu pmu = {.root = root};
-        if (take_name(pmu.name, d->d_name, strlen(d->d_name)) && has_file(&pmu, "events", event)) {
-            is_found = true;
-            out->type = 0;
-            (void)resolve(&pmu, name, len, out, e);
+        if (!take_name(pmu.name, d->d_name, strlen(d->d_name)) ||
+            !has_file(&pmu, "events", event)) {
+            continue;
         }
+        bool is_of_threads = !has_file(&pmu, "", "cpumask");
+        if (is_of_threads && n_threads++) {
+            other = pmu;
+        } else if (is_of_threads || !n_found) {
+            found = pmu;
+        }
+        n_found++;
     }
     if (dir) {
         closedir(dir);
     }
-    return is_found;
+    out->type = 0;
+    if (n_threads > 1) {
+        refuse_ambiguous(&found, &other, event, e);
+    } else if (n_found) {
+        (void)resolve(&found, name, len, out, e);
+    }
+    return n_found > 0;
 }

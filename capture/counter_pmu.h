@@ -24,8 +24,9 @@
 int counter_pmu_parse(const char *root, const char *text, size_t len, struct counter_event *out,
                       struct err *e);
 
-/* The event that the driver of some PMU calls so; false: none does. *e with out->type 0: one does,
- * but it cannot be counted. */
+/* The event that the driver of one PMU calls so; false: none does. PMUs that count for all of the
+ * machine come last. *e with out->type 0: one does, but it cannot be counted, or several do, and
+ * the hint spells two of them. */
 bool counter_pmu_find(const char *root, const char *name, size_t len, struct counter_event *out,
                       struct err *e);
 

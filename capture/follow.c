@@ -11,6 +11,7 @@
 enum {
     BATCH_BYTES = 64 << 10, /* from here on a batch is handed over within a drain */
     PROC_READS_PER_TICK = 32,
+    TID_READS_PER_TICK = 64,
     HARD_BOUND = 4, /* mappings and names are dropped when so many times the queue's bound waits */
 };
 static const int64_t REREAD_NS = 1000000000;      /* between two readings of one maps file */
@@ -21,6 +22,7 @@ struct follow *follow_new(const struct follow_options *options)
     struct follow *f = mem_new(1, sizeof(*f));
     f->options = *options;
     f->n_proc_reads = PROC_READS_PER_TICK;
+    f->n_tid_reads = TID_READS_PER_TICK;
     atomic_init(&f->pause_ts, INT64_MAX);
     pthread_mutex_init(&f->pause_lock, NULL);
     return f;
@@ -492,6 +494,7 @@ static void end_gone(struct follow *f, int64_t limit_ts)
 void follow_tick(struct follow *f, int64_t limit_ts)
 {
     f->n_proc_reads = PROC_READS_PER_TICK;
+    f->n_tid_reads = TID_READS_PER_TICK;
     if (limit_ts > f->ts) {
         f->ts = limit_ts;
     }

@@ -6,10 +6,12 @@
 
 #include "base/fd.h"
 #include "capture/proc.h"
+#include "capture/wait_probe.h"
 
 enum {
     VERIFY_AT_ONCE = 64, /* processes compared with /proc in one go */
     CMDLINE_BYTES_MAX = 1024,
+    INNER_THREADS_MAX = 1024, /* of a process, that a number is compared with */
 };
 static const int64_t THREAD_CHECK_NS = 1000000;  /* a thread, between two looks at all of them */
 static const int64_t LOSS_CHECK_NS = 5000000000; /* so long after a loss threads are compared */
@@ -21,6 +23,48 @@ bool follow_may_read_proc(struct follow *f)
     }
     f->n_proc_reads--;
     return true;
+}
+
+static bool may_read_tid(struct follow *f)
+{
+    return f->n_tid_reads > 0 && f->n_tid_reads--;
+}
+
+/* The id that it has in its own namespace, which is read once. */
+static bool has_inner_tid(struct follow *f, struct target_thread *t, uint32_t number)
+{
+    if (!t->inner_tid && may_read_tid(f)) {
+        uint32_t tid = wait_probe_inner_tid(t->process->pid, t->tid);
+        t->inner_tid = tid && tid <= INT32_MAX ? (int32_t)tid : -1;
+    }
+    return t->inner_tid > 0 && (uint32_t)t->inner_tid == number;
+}
+
+enum wait_thread follow_find_thread(void *ctx, int32_t pid, uint32_t number)
+{
+    struct follow *f = ctx;
+    struct target_process *p = target_process(&f->target, pid);
+    if (!p || !number || number > INT32_MAX) {
+        return WAIT_NO_THREAD;
+    }
+    if (!p->has_namespace && f->options.has_proc && may_read_tid(f)) {
+        p->is_elsewhere = wait_probe_is_elsewhere(pid);
+        p->has_namespace = true;
+    }
+    if (!p->is_elsewhere) {
+        const struct target_thread *t = target_thread(&f->target, (int32_t)number);
+        bool is_known = t && t->process == p;
+        bool may_ask = !is_known && f->options.has_proc && may_read_tid(f);
+        is_known |= may_ask && wait_probe_is_thread(pid, number);
+        return is_known ? WAIT_THREAD : WAIT_NO_THREAD;
+    }
+    size_t n_left = INNER_THREADS_MAX;
+    for (struct target_thread *t = p->threads; t && n_left--; t = t->next) {
+        if (has_inner_tid(f, t, number)) {
+            return WAIT_INNER_THREAD;
+        }
+    }
+    return WAIT_NO_THREAD;
 }
 
 void follow_read_mappings(struct follow *f, struct target_process *p, int64_t ts)

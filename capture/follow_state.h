@@ -28,6 +28,7 @@ struct follow {
     size_t n_gone;       /* processes with gone_ts */
     size_t verify_slot;
     int n_proc_reads; /* left until the next tick */
+    int n_tid_reads;  /* the same, for the ids of threads that are waited for */
     struct follow_stats stats;
     struct waits waits;
     bool is_paused;              /* as of the last sample */
@@ -104,6 +105,8 @@ size_t follow_drop_kernel(uint64_t *addresses, size_t n, size_t *n_kernel);
 
 /* Whether /proc may be asked once more before the next tick; counts it. */
 bool follow_may_read_proc(struct follow *f);
+/* What a number is to a process; ctx: the struct follow. A wait_find_thread. */
+enum wait_thread follow_find_thread(void *ctx, int32_t pid, uint32_t number);
 /* Tells of the executable mappings a process has now. */
 void follow_read_mappings(struct follow *f, struct target_process *p, int64_t ts);
 /* The same for a process just told of, in place of what it took over from its parent. */

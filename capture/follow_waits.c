@@ -486,7 +486,6 @@ static void read_arguments(struct follow *f, const struct target_thread *t, cons
                            struct wait_mark *mark)
 {
     const struct unwind_arch *arch = unwind_arch_of_host();
-    const struct target_process *p = t->process;
     struct unwind_regs regs;
     if (!arch || r->sample.is_32_bit ||
         !unwind_regs_from_perf(arch, r->sample.user_regs, r->sample.n_user_regs, &regs)) {
@@ -496,12 +495,7 @@ static void read_arguments(struct follow *f, const struct target_thread *t, cons
                                .operation = (uint32_t)regs.value[arch->arguments[1]],
                                .value = (uint32_t)regs.value[arch->arguments[2]],
                                .sp = regs.value[arch->sp]};
-    uint32_t tid = wait_futex_tid(&futex);
-    if (tid) {
-        const struct target_thread *joined = target_thread(&f->target, (int32_t)tid);
-        futex.is_tid = (joined && joined->process == p) ||
-                       (follow_may_read_proc(f) && wait_probe_is_thread(p->pid, tid));
-    }
+    futex.thread = follow_find_thread(f, t->process->pid, wait_futex_tid(&futex));
     enum event_reason reason;
     enum wait_certainty certainty = wait_futex_reason(&futex, &reason);
     if (certainty != WAIT_UNKNOWN) {
@@ -622,7 +616,7 @@ static void probe(struct follow *f, struct target_thread *t)
     int64_t ts = clock_monotonic_ns();
     w->seen = (struct wait_mark){0};
     w->seen_ts = ts;
-    if (!wait_probe(f->options.memory, t->process->pid, t->tid, &seen)) {
+    if (!wait_probe(f->options.memory, follow_find_thread, f, t->process->pid, t->tid, &seen)) {
         return;
     }
     w->seen = known(seen.reason, seen.from, seen.is_vague);

@@ -25,6 +25,7 @@ struct target_name {
 
 struct target_thread {
     int32_t tid;
+    int32_t inner_tid; /* in its own pid namespace; 0: not asked for yet, -1: not known */
     int32_t source;  /* tid of the thread whose events are counted for this one; 0: not known yet */
     int64_t seen_ts; /* ns, when it was known to be alive first */
     int64_t missed_ts; /* ns, since when /proc has not had it; 0: it has */
@@ -43,10 +44,11 @@ struct target_process {
     struct target_name name; /* since its last exec */
     char *cmdline;           /* arguments separated by NUL, NULL: not known */
     size_t cmdline_len;
-    int64_t seen_boot_ns;        /* CLOCK_BOOTTIME, when it was known to be alive first */
-    int64_t gone_ts;             /* ns, when /proc no longer had it; 0: it has */
-    int64_t threads_ts;          /* ns, when its threads were last compared with /proc */
-    int64_t maps_ts;             /* ns, when its mappings were last read from /proc */
+    int64_t seen_boot_ns;             /* CLOCK_BOOTTIME, when it was known to be alive first */
+    int64_t gone_ts;                  /* ns, when /proc no longer had it; 0: it has */
+    int64_t threads_ts;               /* ns, when its threads were last compared with /proc */
+    int64_t maps_ts;                  /* ns, when its mappings were last read from /proc */
+    bool has_namespace, is_elsewhere; /* in another pid namespace than ours, once that is known */
     struct address_space *space; /* for unwinding; NULL: nothing is mapped, or nothing is unwound */
     uint32_t slot;
 };

@@ -30,7 +30,7 @@ enum {
     STRUCK_MAX = 1024, /* processes that are remembered for having hung */
 };
 /* So long an answer is waited for; longer, if the reader has had no CPU since. */
-static const int64_t PATIENCE_NS = 15000000, BUSY_PATIENCE_NS = 100000000;
+static const int64_t PATIENCE_NS = 15000000, BUSY_PATIENCE_NS = 20000000;
 /* How long a process is left alone after it hung once, doubled each time. */
 static const int64_t REFUSED_NS = 1000000000;
 /* A host that leaves readers without a CPU is not asked for more at once. */
@@ -67,6 +67,7 @@ struct target_memory {
     struct struck *struck;
     size_t n_struck, cap_struck;
     int64_t busy_until_ts;
+    size_t n_unanswered_left; /* target_memory_allow() */
     struct target_memory_stats stats;
 };
 
@@ -167,7 +168,14 @@ static struct reader *new_reader(void)
 
 struct target_memory *target_memory_new(void)
 {
-    return mem_new(1, sizeof(struct target_memory));
+    struct target_memory *m = mem_new(1, sizeof(*m));
+    m->n_unanswered_left = SIZE_MAX;
+    return m;
+}
+
+void target_memory_allow(struct target_memory *m, size_t n_unanswered)
+{
+    m->n_unanswered_left = n_unanswered;
 }
 
 void target_memory_free(struct target_memory *m)
@@ -308,7 +316,7 @@ static struct reader *ask(struct target_memory *m, pid_t pid, bool is_cmdline, u
                           size_t n)
 {
     int64_t now = clock_monotonic_ns();
-    if (now < m->busy_until_ts || is_struck(m, pid, now)) {
+    if (now < m->busy_until_ts || !m->n_unanswered_left || is_struck(m, pid, now)) {
         return NULL;
     }
     struct reader *r = find_reader(m, pid);
@@ -324,6 +332,7 @@ static struct reader *ask(struct target_memory *m, pid_t pid, bool is_cmdline, u
     bring_here(r);
     pthread_cond_signal(&r->is_asked);
     if (!is_answered(m, r, now)) {
+        m->n_unanswered_left--;
         pthread_mutex_unlock(&r->lock);
         return NULL;
     }

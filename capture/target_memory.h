@@ -33,6 +33,11 @@ struct target_memory *target_memory_new(void);
 /* Threads that hang are left behind, and end when they come back. NULL is accepted. */
 void target_memory_free(struct target_memory *m);
 
+/* So many reads may stay unanswered until this is called again; then nothing is read. Whoever has
+ * other work to do is so held up for no longer than one takes, some 35 ms. Without it as many may
+ * as there are threads. */
+void target_memory_allow(struct target_memory *m, size_t n_unanswered);
+
 /* Reads up to n bytes (at most TARGET_MEMORY_BYTES_MAX) at an address; returns how many there are
  * before the first page that is not there. *is_refused: not even others of the process will be read
  * now (it is gone, not ours, or hangs). */

@@ -79,7 +79,13 @@ void unwinder_map(struct unwinder *u, struct address_space **space, const struct
 
 static size_t read_memory(struct call *c, uint64_t address, void *to, size_t n)
 {
-    return target_memory_read(c->u->options.memory, c->pid, address, to, n, &c->is_refused);
+    bool is_refused = false;
+    size_t n_read = 0;
+    if (!c->is_refused) {
+        n_read = target_memory_read(c->u->options.memory, c->pid, address, to, n, &is_refused);
+        c->is_refused = is_refused;
+    }
+    return n_read;
 }
 
 static bool is_live(const struct call *c, uint64_t address, size_t n)

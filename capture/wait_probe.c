@@ -20,7 +20,6 @@ enum {
     PATH_BYTES = 64,
     FILE_BYTES_MAX = 1024,
     STATUS_BYTES_MAX = 8192,
-    INNER_THREADS_MAX = 256, /* whose ids are looked up for one wait */
 };
 
 static bool take_hex(char **at, uint64_t *value)
@@ -59,8 +58,7 @@ static bool read_file(pid_t pid, pid_t tid, const char *name, struct buf *text)
     return read_limited(pid, tid, name, FILE_BYTES_MAX, text);
 }
 
-/* Whether the process counts its threads in another pid namespace than we do. */
-static bool is_elsewhere(pid_t pid)
+bool wait_probe_is_elsewhere(pid_t pid)
 {
     char path[PATH_BYTES], own[PATH_BYTES] = "", its[PATH_BYTES] = "";
     snprintf(path, sizeof(path), "/proc/%d/ns/pid", pid);
@@ -68,8 +66,8 @@ static bool is_elsewhere(pid_t pid)
            readlink(path, its, sizeof(its) - 1) > 0 && strcmp(own, its) != 0;
 }
 
-/* The id of a thread in its innermost namespace: the last number of NSpid. */
-static uint32_t inner_tid(pid_t pid, pid_t tid)
+/* The last number of NSpid is that of the innermost namespace. */
+uint32_t wait_probe_inner_tid(pid_t pid, pid_t tid)
 {
     static const char label[] = "\nNSpid:";
     struct buf text = {0};
@@ -84,28 +82,22 @@ static uint32_t inner_tid(pid_t pid, pid_t tid)
     return (uint32_t)number;
 }
 
-static bool is_inner_thread(pid_t pid, uint32_t number)
-{
-    struct pid_list threads = {0};
-    bool is_found = false;
-    if (is_elsewhere(pid) && proc_list_threads(pid, &threads) == 0) {
-        for (size_t i = 0; i < threads.n && i < INNER_THREADS_MAX && !is_found; i++) {
-            is_found = inner_tid(pid, threads.pids[i]) == number;
-        }
-    }
-    pid_list_free(&threads);
-    return is_found;
-}
-
 bool wait_probe_is_thread(pid_t pid, uint32_t number)
 {
     char path[PATH_BYTES];
     struct stat st;
     snprintf(path, sizeof(path), "/proc/%d/task/%" PRIu32, pid, number);
-    return number && number <= INT32_MAX && (stat(path, &st) == 0 || is_inner_thread(pid, number));
+    return number && number <= INT32_MAX && stat(path, &st) == 0;
 }
 
-static void refine_futex(struct target_memory *memory, pid_t pid, const struct wait_place *place,
+/* Whom wait_probe() may ask. */
+struct sources {
+    struct target_memory *memory;
+    wait_find_thread find;
+    void *ctx;
+};
+
+static void refine_futex(const struct sources *from, pid_t pid, const struct wait_place *place,
                          struct wait_seen *seen)
 {
     bool is_refused;
@@ -115,12 +107,12 @@ static void refine_futex(struct target_memory *memory, pid_t pid, const struct w
                                .operation = (uint32_t)arguments[1],
                                .value = (uint32_t)arguments[2],
                                .sp = place->sp};
-    if (memory && futex.address >= WAIT_FUTEX_BEFORE &&
-        target_memory_read(memory, pid, futex.address - WAIT_FUTEX_BEFORE, words, sizeof(words),
-                           &is_refused) == sizeof(words)) {
+    if (from->memory && futex.address >= WAIT_FUTEX_BEFORE &&
+        target_memory_read(from->memory, pid, futex.address - WAIT_FUTEX_BEFORE, words,
+                           sizeof(words), &is_refused) == sizeof(words)) {
         futex.words = words;
     }
-    futex.is_tid = wait_probe_is_thread(pid, wait_futex_tid(&futex));
+    futex.thread = from->find(from->ctx, pid, wait_futex_tid(&futex));
     seen->is_vague = wait_futex_reason(&futex, &seen->reason) != WAIT_CERTAIN;
 }
 
@@ -155,7 +147,7 @@ static enum event_reason file_reason(pid_t pid, uint64_t fd, enum event_reason f
     return fallback;
 }
 
-static bool by_syscall(struct target_memory *memory, pid_t pid, const struct wait_place *place,
+static bool by_syscall(const struct sources *from, pid_t pid, const struct wait_place *place,
                        struct wait_seen *seen)
 {
     const struct wait_call *call = &place->call;
@@ -167,7 +159,7 @@ static bool by_syscall(struct target_memory *memory, pid_t pid, const struct wai
     *seen = (struct wait_seen){
         .reason = row->reason, .from = EVENT_FROM_SYSCALL, .is_vague = row->is_vague};
     if (call->number == SYS_futex) {
-        refine_futex(memory, pid, place, seen);
+        refine_futex(from, pid, place, seen);
     } else if (call->number == SYS_read || call->number == SYS_write || call->number == SYS_readv ||
                call->number == SYS_writev) {
         seen->reason = file_reason(pid, call->arguments[0], seen->reason);
@@ -213,8 +205,10 @@ bool wait_probe_is_allowed(pid_t pid)
     return is_allowed;
 }
 
-bool wait_probe(struct target_memory *memory, pid_t pid, pid_t tid, struct wait_seen *seen)
+bool wait_probe(struct target_memory *memory, wait_find_thread find, void *ctx, pid_t pid,
+                pid_t tid, struct wait_seen *seen)
 {
+    const struct sources from = {memory, find, ctx};
     struct buf syscall_text = {0}, wchan = {0};
     struct wait_place place = {.call.number = -1};
     struct wait_seen by_call;
@@ -224,7 +218,7 @@ bool wait_probe(struct target_memory *memory, pid_t pid, pid_t tid, struct wait_
     bool has_function = is_blocked && read_file(pid, tid, "wchan", &wchan) &&
                         strcmp(buf_str(&wchan), "0") != 0 &&
                         by_function(buf_str(&wchan), seen, &is_inner);
-    bool has_reason = is_blocked && by_syscall(memory, pid, &place, &by_call);
+    bool has_reason = is_blocked && by_syscall(&from, pid, &place, &by_call);
     /* A futex shows the same function whatever it is part of, and so does a page; the call knows
      * more. Waiting for a lock of the kernel shows in the function, within any call. */
     if (has_reason && (!has_function || seen->is_vague || is_inner)) {

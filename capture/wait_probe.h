@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "capture/event.h"
+#include "capture/wait_reason.h"
 #include "capture/target_memory.h"
 
 /* A system call under way. */
@@ -28,8 +29,12 @@ struct wait_seen {
     bool is_vague; /* a futex; its reason is a guess, EVENT_REASON_OTHER: not even that */
 };
 
+/* What a number is to a process, for a caller who remembers what the two below said. */
+typedef enum wait_thread (*wait_find_thread)(void *ctx, pid_t pid, uint32_t number);
+
 /* False: the thread runs, is gone, or nothing is known. memory NULL: that is not read. */
-bool wait_probe(struct target_memory *memory, pid_t pid, pid_t tid, struct wait_seen *seen);
+bool wait_probe(struct target_memory *memory, wait_find_thread find, void *ctx, pid_t pid,
+                pid_t tid, struct wait_seen *seen);
 
 /* Where a thread is blocked, and in what; two that are equal are of the same wait, or of one just
  * like it. */
@@ -40,8 +45,12 @@ struct wait_place {
 /* False: it runs, is gone, or may not be read. */
 bool wait_probe_place(pid_t pid, pid_t tid, struct wait_place *place);
 
-/* Whether a number is the id that a living thread of the process has in its own pid namespace. */
+/* Whether a number is the id of a living thread of the process, as we know it. */
 bool wait_probe_is_thread(pid_t pid, uint32_t number);
+/* Whether the process counts its threads in another pid namespace than we do; that stays so. */
+bool wait_probe_is_elsewhere(pid_t pid);
+/* The id of a thread in its own pid namespace, which it keeps; 0: not known. Reads one file. */
+uint32_t wait_probe_inner_tid(pid_t pid, pid_t tid);
 
 /* Whether the host lets us look into a process; pid 0: into one that is not ours. */
 bool wait_probe_is_allowed(pid_t pid);

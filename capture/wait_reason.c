@@ -308,7 +308,7 @@ enum {
 };
 
 enum {
-    TID_LEAST = 4,                 /* smaller values are states of shared rwlocks */
+    TID_LEAST = 4,                 /* smaller values are states of shared locks */
     OWN_STACK_BYTES = 512,         /* from the stack pointer to pthread_cond_wait's own frame */
     RUST_RWLOCK_WAITING = 1 << 30, /* READERS_WAITING, and the lock itself below */
 };
@@ -414,9 +414,11 @@ enum wait_certainty wait_futex_reason(const struct wait_futex *f, enum event_rea
         *reason = EVENT_REASON_IDLE; /* a condition variable with a PI mutex */
         return WAIT_CERTAIN;
     }
-    if (f->is_tid && wait_futex_tid(f)) {
-        *reason = EVENT_REASON_IPC;
-        return f->operation & OP_PRIVATE ? WAIT_GUESS : WAIT_CERTAIN;
+    uint32_t tid = wait_futex_tid(f);
+    if (f->thread != WAIT_NO_THREAD && tid) {
+        bool is_certain = f->thread == WAIT_THREAD && tid >= TID_LEAST;
+        *reason = EVENT_REASON_IPC; /* or a lock shared by processes, whose state is that number */
+        return is_certain && !(f->operation & OP_PRIVATE) ? WAIT_CERTAIN : WAIT_GUESS;
     }
     return command == OP_WAIT_BITSET ? bitset_reason(f, reason)
            : command == OP_WAIT      ? wait_reason(f, reason)

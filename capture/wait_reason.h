@@ -43,14 +43,18 @@ const struct wait_row *wait_row_of(enum wait_evidence evidence, const char *name
 /* The name of a system call of this machine, NULL if the table knows none by that number. */
 const char *wait_syscall_name(long number);
 
+/* What a number is to a process: no id of one of its living threads, one that we know it by too, or
+ * only one within its own pid namespace, where ids are small and mean other things as well. */
+enum wait_thread { WAIT_NO_THREAD, WAIT_THREAD, WAIT_INNER_THREAD };
+
 /* The arguments of a futex wait, and what lies around the futex. */
 enum { WAIT_FUTEX_BEFORE = 48, WAIT_FUTEX_BYTES = 72 };
 struct wait_futex {
     uint32_t operation, value; /* value: that the futex was expected to have */
     uint64_t address, sp;      /* sp: of the waiting thread */
     const uint8_t
-        *words;  /* WAIT_FUTEX_BYTES, WAIT_FUTEX_BEFORE of them before it; NULL: not known */
-    bool is_tid; /* wait_futex_tid() is the id of a living thread of the process */
+        *words; /* WAIT_FUTEX_BYTES, WAIT_FUTEX_BEFORE of them before it; NULL: not known */
+    enum wait_thread thread; /* what wait_futex_tid() is to the process */
 };
 /* The id of the thread for whose end this is the wait, if there is one of that id; 0: it cannot be.
  */

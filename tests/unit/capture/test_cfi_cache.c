@@ -250,6 +250,13 @@ static void test_bound(void **state)
     assert_null(cfi_binary_table(b[3]));
     assert_int_equal(stats_of(f).n_dropped, 1);
     assert_true(stats_of(f).n_bytes <= n_bytes * 2 + n_bytes / 2);
+    /* It is not made again at once, but later, and dropped again. */
+    cfi_binary_unref(get_file(f, paths[3], clock_monotonic_ns() + LATER_NS));
+    assert_int_equal(stats_of(f).n_pending, 0);
+    cfi_binary_unref(get_file(f, paths[3], clock_monotonic_ns() + 20 * LATER_NS));
+    wait_for(f, b[3]);
+    assert_null(cfi_binary_table(b[3]));
+    assert_int_equal(stats_of(f).n_dropped, 2);
     /* The one that was given up is made again when it is mapped again and there is room. */
     cfi_binary_unref(b[1]);
     b[0] = get_file(f, paths[0], clock_monotonic_ns());
@@ -257,6 +264,10 @@ static void test_bound(void **state)
     assert_non_null(cfi_binary_table(b[0]));
     cfi_binary_unref(b[0]);
     cfi_binary_unref(b[2]);
+    /* A table was freed since: there may be room for the one that was dropped. */
+    cfi_binary_unref(get_file(f, paths[3], clock_monotonic_ns() + LATER_NS));
+    wait_for(f, b[3]);
+    assert_non_null(cfi_binary_table(b[3]));
     cfi_binary_unref(b[3]);
 }
 

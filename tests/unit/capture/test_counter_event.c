@@ -89,6 +89,8 @@ static const struct {
     {"../event=1/", "PMU", "cpu/event=0x3c"},
     {"sched:..", "no event", ""},
     {"\x1b[31m", "\\x1b", ""},
+    {"r1\x11", "no event is called 'r1\\x11'", ""}, /* a digit but for one bit */
+    {"software/name=\x01/", "no event is called", ""},
     {"a-name-that-is-far-too-long-a-name-that-is-far-too-long-a-name-that-is-far-too-long-and-on-"
      "and-on",
      "too long", ""},

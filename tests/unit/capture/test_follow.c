@@ -10,15 +10,17 @@
 
 #include <cmocka.h>
 #include <linux/perf_event.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/fd.h"
 #include "capture/events.h"
-#include "capture/follow.h"
+#include "capture/follow_state.h"
 #include "capture/records.h"
 
 enum { MAIN = 10, OWN_ID = 1, OTHER_ID = 2, GIVEN_UP_ID = 3, QUEUE_BYTES = 1 << 20 };
@@ -575,17 +577,79 @@ static void test_counters(void **state)
     free_fixture(f);
 }
 
+/* Numbers that futexes have: ids of threads, which are counted anew in another pid namespace, and
+ * each asked for once. */
+static void test_threads_by_number(void **state)
+{
+    (void)state;
+    pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, NULL, NULL, NULL, NULL);
+    if (pid == 0) {
+        pause();
+        _exit(0);
+    }
+    if (pid < 0) {
+        print_message("skip - another pid namespace: this user may not have one\n");
+        skip();
+    }
+    struct queue *queue = queue_new(QUEUE_BYTES);
+    struct map sources = {0};
+    struct follow_options options = {.pid = getpid(),
+                                     .with_children = true,
+                                     .has_proc = true,
+                                     .max_stack = 4,
+                                     .period_ns = 1000,
+                                     .out = queue,
+                                     .sources = &sources};
+    struct follow *f = follow_new(&options);
+    follow_adopt_process(f, getpid(), 0, false, 1);
+    follow_adopt_process(f, pid, getpid(), false, 1);
+    follow_adopt_thread(f, pid, pid, pid, 1, 1);
+    int n_left = f->n_proc_reads;
+    assert_int_equal(follow_find_thread(f, getpid(), (uint32_t)getpid()), WAIT_THREAD);
+    assert_int_equal(follow_find_thread(f, getpid(), 1), WAIT_NO_THREAD);
+    assert_int_equal(follow_find_thread(f, pid, 1), WAIT_INNER_THREAD);
+    int n_tids_left = f->n_tid_reads;
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(follow_find_thread(f, pid, 1), WAIT_INNER_THREAD);
+        assert_int_equal(follow_find_thread(f, pid, 2), WAIT_NO_THREAD);
+        assert_int_equal(follow_find_thread(f, pid, (uint32_t)pid), WAIT_NO_THREAD);
+        assert_int_equal(follow_find_thread(f, pid, UINT32_MAX), WAIT_NO_THREAD);
+    }
+    assert_int_equal(f->n_tid_reads, n_tids_left);
+    /* Numbers that are nothing are asked for up to a bound, which is not that of other questions.
+     */
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(follow_find_thread(f, getpid(), 1), WAIT_NO_THREAD);
+    }
+    assert_int_equal(f->n_tid_reads, 0);
+    assert_int_equal(f->n_proc_reads, n_left);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    follow_free(f);
+    queue_free(queue);
+    map_free(&sources);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_counters),       cmocka_unit_test(test_fork_exec_exit),
-        cmocka_unit_test(test_exec_by_thread), cmocka_unit_test(test_covered_twice),
-        cmocka_unit_test(test_reused_tid),     cmocka_unit_test(test_one_process_only),
-        cmocka_unit_test(test_stacks),         cmocka_unit_test(test_loss),
-        cmocka_unit_test(test_queue_full),     cmocka_unit_test(test_queue_far_too_full),
-        cmocka_unit_test(test_paused),         cmocka_unit_test(test_paused_twice),
-        cmocka_unit_test(test_reused_pid),     cmocka_unit_test(test_main_gone),
-        cmocka_unit_test(test_missed_thread),  cmocka_unit_test(test_many_forks),
+        cmocka_unit_test(test_counters),
+        cmocka_unit_test(test_fork_exec_exit),
+        cmocka_unit_test(test_exec_by_thread),
+        cmocka_unit_test(test_covered_twice),
+        cmocka_unit_test(test_reused_tid),
+        cmocka_unit_test(test_one_process_only),
+        cmocka_unit_test(test_stacks),
+        cmocka_unit_test(test_loss),
+        cmocka_unit_test(test_queue_full),
+        cmocka_unit_test(test_queue_far_too_full),
+        cmocka_unit_test(test_paused),
+        cmocka_unit_test(test_paused_twice),
+        cmocka_unit_test(test_reused_pid),
+        cmocka_unit_test(test_main_gone),
+        cmocka_unit_test(test_missed_thread),
+        cmocka_unit_test(test_many_forks),
+        cmocka_unit_test(test_threads_by_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -187,11 +187,40 @@ static void test_many_hang(void **state)
     usleep(50000); /* those left behind come back, and free what they hold */
 }
 
+/* One who has other work to do waits once for what does not come, and never more until then. */
+static void test_unanswered(void **state)
+{
+    struct target_memory *m = *state;
+    struct target_memory_stats stats;
+    bool is_refused = false;
+    pid_t hanging = start_target(true), other = start_target(false);
+    if (!hanging) {
+        end_target(other);
+        print_message("skip - pages that hang: this user may not have them\n");
+        skip();
+    }
+    target_memory_allow(m, 1);
+    assert_int_equal(read_from(m, other, &is_refused), 1);
+    assert_int_equal(read_from(m, hanging, &is_refused), 0);
+    int64_t began = clock_monotonic_ns();
+    assert_int_equal(read_from(m, other, &is_refused), 0);
+    assert_true(is_refused);
+    assert_true(clock_monotonic_ns() - began < 10 * MS);
+    target_memory_allow(m, 1);
+    assert_int_equal(read_from(m, other, &is_refused), 1);
+    assert_false(is_refused);
+    target_memory_get_stats(m, &stats);
+    assert_int_equal(stats.n_hung, 1);
+    end_target(hanging);
+    end_target(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_reads, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_hang, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_unanswered, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_many_hang, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

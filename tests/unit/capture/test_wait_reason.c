@@ -113,8 +113,8 @@ static void assert_futex(const struct wait_futex *futex, enum wait_certainty cer
 
 static void assert_guess(uint32_t operation, uint32_t value, enum event_reason expected)
 {
-    assert_futex(&(struct wait_futex){operation, value, 0x1000, 0x9000, NULL, false}, WAIT_GUESS,
-                 expected);
+    assert_futex(&(struct wait_futex){operation, value, 0x1000, 0x9000, NULL, WAIT_NO_THREAD},
+                 WAIT_GUESS, expected);
 }
 
 /* What the arguments alone say. A named function knows better, so none of it is certain. */
@@ -136,8 +136,8 @@ static void test_futex_guesses(void **state)
     assert_guess(BITSET_PRIVATE, 7, EVENT_REASON_IDLE);          /* ... Condvar */
     assert_guess(BITSET_PRIVATE, 0x7fffffff, EVENT_REASON_LOCK); /* ... RwLock */
     /* musl: pthread_cond_wait, at a node in its own frame. */
-    assert_futex(&(struct wait_futex){WAIT_PRIVATE, 2, 0x9080, 0x9000, NULL, false}, WAIT_GUESS,
-                 EVENT_REASON_IDLE);
+    assert_futex(&(struct wait_futex){WAIT_PRIVATE, 2, 0x9080, 0x9000, NULL, WAIT_NO_THREAD},
+                 WAIT_GUESS, EVENT_REASON_IDLE);
 }
 
 static void test_futex_certain(void **state)
@@ -149,14 +149,25 @@ static void test_futex_certain(void **state)
                  EVENT_REASON_IDLE);
     assert_futex(&(struct wait_futex){.operation = WAKE}, WAIT_UNKNOWN, EVENT_REASON_OTHER);
     /* The end of a thread, that the kernel tells whoever waits at its id. */
-    struct wait_futex join = {BITSET_REALTIME_SHARED, 4711, 0x1000, 0, NULL, true};
+    struct wait_futex join = {BITSET_REALTIME_SHARED, 4711, 0x1000, 0, NULL, WAIT_THREAD};
     assert_futex(&join, WAIT_CERTAIN, EVENT_REASON_IPC);
     join.operation = WAIT_SHARED;
     assert_futex(&join, WAIT_CERTAIN, EVENT_REASON_IPC);
+    /* The state of a lock that processes share may be such a number. */
+    join.thread = WAIT_INNER_THREAD;
+    assert_futex(&join, WAIT_GUESS, EVENT_REASON_IPC);
+    for (join.value = 2; join.value < 4; join.value++) {
+        join.thread = WAIT_THREAD;
+        assert_futex(&join, WAIT_GUESS, EVENT_REASON_IPC);
+        join.thread = WAIT_INNER_THREAD;
+        assert_futex(&join, WAIT_GUESS, EVENT_REASON_IPC);
+    }
+    join.value = 4711;
+    join.thread = WAIT_THREAD;
     join.operation = BITSET_REALTIME; /* the kernel's wakeup would not come there */
     assert_int_equal(wait_futex_tid(&join), 0);
     assert_futex(&join, WAIT_GUESS, EVENT_REASON_LOCK);
-    join = (struct wait_futex){.operation = WAIT_SHARED, .value = 0, .is_tid = true};
+    join = (struct wait_futex){.operation = WAIT_SHARED, .value = 0, .thread = WAIT_THREAD};
     assert_int_equal(wait_futex_tid(&join), 0);
 }
 
@@ -165,7 +176,7 @@ static void test_futex_words(void **state)
 {
     (void)state;
     uint8_t nothing[WAIT_FUTEX_BYTES] = {0}, words[WAIT_FUTEX_BYTES] = {0};
-    struct wait_futex futex = {BITSET_REALTIME, 0, 0x1000, 0, words, false};
+    struct wait_futex futex = {BITSET_REALTIME, 0, 0x1000, 0, words, WAIT_NO_THREAD};
     put(words, 4, 1); /* sem_t: value 0, one waiter */
     put(words, 8, 0);
     assert_futex(&futex, WAIT_GUESS, EVENT_REASON_SEM);
@@ -178,20 +189,21 @@ static void test_futex_words(void **state)
         put(words, base, 6);
         put(words, base + 16 + 4 * g, 2);
         put(words, base + 36, 8);
-        futex = (struct wait_futex){BITSET_REALTIME, 0, 0x1000 + 4 * (unsigned)g, 0, words, false};
+        futex = (struct wait_futex){BITSET_REALTIME, 0, 0x1000 + 4 * (unsigned)g, 0, words,
+                                    WAIT_NO_THREAD};
         assert_futex(&futex, WAIT_GUESS, EVENT_REASON_IDLE);
     }
     /* musl: struct pthread, its id two words before the state of a joinable thread. */
     memset(words, 0, sizeof(words));
     put(words, -8, 4711);
     put(words, 0, 2);
-    futex = (struct wait_futex){WAIT_PRIVATE, 2, 0x1000, 0x9000, words, false};
+    futex = (struct wait_futex){WAIT_PRIVATE, 2, 0x1000, 0x9000, words, WAIT_NO_THREAD};
     assert_int_equal(wait_futex_tid(&futex), 4711);
     assert_futex(&futex, WAIT_GUESS, EVENT_REASON_LOCK);
-    futex.is_tid = true;
+    futex.thread = WAIT_THREAD;
     assert_futex(&futex, WAIT_GUESS, EVENT_REASON_IPC);
     /* Neither: it must have been one of them, but not any more. */
-    futex = (struct wait_futex){BITSET_REALTIME, 0, 0x1000, 0, nothing, false};
+    futex = (struct wait_futex){BITSET_REALTIME, 0, 0x1000, 0, nothing, WAIT_NO_THREAD};
     assert_futex(&futex, WAIT_UNKNOWN, EVENT_REASON_OTHER);
 }
 
