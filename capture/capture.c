@@ -105,6 +105,7 @@ struct capture {
     pthread_t thread;
     bool is_started;
     _Atomic int stop_reason; /* enum event_end_reason or NO_REASON; the first one wins */
+    int64_t start_ts;        /* CLOCK_MONOTONIC ns, when the first event was armed */
     int64_t deadline_ns;     /* CLOCK_MONOTONIC, 0: none */
     int64_t main_gone_ts;    /* ns, when the main process was seen to be gone; 0: it is there */
     int64_t verified_ts, ticked_ts;
@@ -592,12 +593,13 @@ static struct follow *new_follow(struct capture *c, struct queue *out)
 
 static int arm(struct capture *c, struct err *e)
 {
+    c->start_ts = clock_monotonic_ns();
     struct attach a = {
         .pid = c->options.pid,
         .with_children = c->options.with_children,
         .events = &c->events,
         .follow = c->follow,
-        .ts = clock_monotonic_ns(),
+        .ts = c->start_ts,
         .drain = drain,
         .ctx = c,
     };
@@ -799,6 +801,11 @@ int capture_take_kallsyms(struct capture *c)
     int fd = c->kallsyms;
     c->kallsyms = -1;
     return fd;
+}
+
+int64_t capture_start_ts(const struct capture *c)
+{
+    return c->start_ts;
 }
 
 int64_t capture_period_ns(const struct capture *c)

@@ -89,6 +89,8 @@ const struct counter_list *capture_counters(const struct capture *c);
 /* /proc/kallsyms as this run may read it, for naming the kernel's code: the caller's descriptor, or
  * -1. Once. */
 int capture_take_kallsyms(struct capture *c);
+/* CLOCK_MONOTONIC ns when recording began: what there was before is not in the run. */
+int64_t capture_start_ts(const struct capture *c);
 /* The sampling period in ns that the samples' weights are based on. */
 int64_t capture_period_ns(const struct capture *c);
 

@@ -99,9 +99,9 @@ int recording_open(struct recording **out, const struct recording_options *optio
 {
     struct recording *r = mem_new(1, sizeof(*r));
     r->queue = queue_new(QUEUE_MAX_BYTES);
-    r->start_ts = clock_monotonic_ns();
     int rc = capture_open(&r->capture, &options->capture, r->queue, e);
     if (rc == 0) {
+        r->start_ts = capture_start_ts(r->capture);
         rc = open_ingest(r, options, e);
     }
     if (rc) {
