@@ -332,10 +332,11 @@ static void give_up_waiting(struct late_names *l)
 bool late_names_relayout(struct late_names *l)
 {
     struct intern *in = l->binaries->intern;
+    l->is_left_out |= in->has_lost;
     if (in->is_frozen) {
         give_up_waiting(l);
     }
-    if (!in->n_stale) {
+    if (!intern_has_stale(in)) {
         return false;
     }
     int64_t began = clock_monotonic_ns();
@@ -361,7 +362,7 @@ static bool is_relayout_due(struct late_names *l)
     const struct intern *in = l->binaries->intern;
     int64_t now = clock_monotonic_ns(), wait_ns = l->relayout_took_ns * RELAYOUT_FACTOR;
     wait_ns = wait_ns > RELAYOUT_MIN_NS ? wait_ns : RELAYOUT_MIN_NS;
-    if (!in->n_stale || now - l->last_relayout_ns < wait_ns) {
+    if (!intern_has_stale(in) || now - l->last_relayout_ns < wait_ns) {
         return false;
     }
     if (in->n_samples < SMALL_SAMPLES) {
