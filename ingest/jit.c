@@ -487,6 +487,7 @@ void jit_take_mapping(struct jit *j, struct process *p, const struct event_mappi
         return;
     }
     struct jit_space *s = space_of(j, p);
+    bin = binaries_item(j->binaries, binary); /* a new space is a new binary: they may have moved */
     if (bin->is_dump && bin->fd >= 0 && !has_dump(j, s, binary)) {
         int fd = fcntl(bin->fd, F_DUPFD_CLOEXEC, 3);
         if (fd >= 0) {

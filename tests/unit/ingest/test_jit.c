@@ -387,6 +387,23 @@ static void forks_keep_what_was_there(void **state)
     assert_string_equal(name_of(f, frame_at(f, 0x1004, 90)), "[anon]+0x1004");
 }
 
+/* The space of a process is a binary of its own, and to make it may move those that are there. */
+static void mappings_are_taken_while_binaries_move(void **state)
+{
+    struct fixture *f = *state;
+    jit_fini(&f->jit);
+    jit_init(&f->jit, &f->binaries, &f->store, 0, true);
+    assert_non_null(f->jit.follow);
+    for (uint32_t i = 0; i < 300; i++) {
+        uint32_t upid =
+            tasks_start_process(&f->tasks, 0, 100000000 + (int32_t)i, 0, "p", 1, NULL, 0);
+        uint32_t binary = binaries_of_process(&f->binaries, upid, "/memfd:code");
+        struct event_mapping m = {.head = {.ts = 5}};
+        jit_take_mapping(&f->jit, tasks_process(&f->tasks, upid), &m, binary);
+        assert_int_equal(f->jit.n_sources, i + 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,6 +415,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(replaced_code_keeps_its_name, setup, teardown),
         cmocka_unit_test_setup_teardown(versions_rise_where_meaning_changes, setup, teardown),
         cmocka_unit_test_setup_teardown(late_news_move_frames, setup, teardown),
+        cmocka_unit_test_setup_teardown(mappings_are_taken_while_binaries_move, setup, teardown),
         cmocka_unit_test_setup_teardown(moves_wait_for_the_call_tree, setup, teardown),
         cmocka_unit_test_setup_teardown(ambiguous_news_are_guesses, setup, teardown),
         cmocka_unit_test_setup_teardown(periods_tell_generations_apart, setup, teardown),
