@@ -209,6 +209,9 @@ static size_t read_at(struct jit_follow *f, int fd, uint64_t offset, size_t n)
     return got > 0 ? (size_t)got : 0;
 }
 
+static const char too_large[] =
+    "it tells of functions that are too large to be told apart from others: these have no names";
+
 /* Up to a batch. True: there may be more. */
 static bool read_dump(struct jit_follow *f, struct source *s)
 {
@@ -225,7 +228,9 @@ static bool read_dump(struct jit_follow *f, struct source *s)
     }
     jitdump_settle(d, &batch);
     hand_over(f, s, &batch);
-    if (d->n_unwinding && !d->refusal) {
+    if (d->n_large && !d->refusal) {
+        tell(f, s, too_large);
+    } else if (d->n_unwinding && !d->refusal) {
         tell(f, s,
              "it has unwind tables, which are not used: stacks through its code need frame "
              "pointers");
@@ -271,6 +276,7 @@ static bool read_map(struct jit_follow *f, struct source *s)
         batch.items[0].ts = changed_ts;
     }
     hand_over(f, s, &batch);
+    tell(f, s, s->map.n_large ? too_large : NULL);
     bool is_more = n == MAP_READ_BYTES && taken;
     if (!is_more) {
         s->read_ns = began;
