@@ -326,11 +326,22 @@ static uint32_t wait_for_load(struct jit *j, struct jit_space *s, uint64_t addre
     return w->frame;
 }
 
+static const char too_many[] =
+    "too many files that tell of code were followed: code made here has no names";
+
+static void set_note(struct binary *bin, const char *note)
+{
+    bin->is_changed |= bin->note != note;
+    bin->note = note;
+}
+
 /* Also a fork that mapped nothing of its own may write one. */
 static void look_for_map(struct jit *j, struct jit_space *s, struct process *p)
 {
     if (j->follow && !s->has_map) {
-        jit_follow_map(j->follow, jit_add_source(j, p, 0, true), p->pid);
+        if (!jit_follow_map(j->follow, jit_add_source(j, p, 0, true), p->pid)) {
+            set_note(binaries_item(j->binaries, s->anon), too_many);
+        }
     }
 }
 
@@ -346,12 +357,6 @@ uint32_t jit_frame(struct jit *j, struct process *p, uint64_t address, bool is_c
         look_for_map(j, s, p);
     }
     return is_mapped ? wait_for_load(j, s, address, p->jit.ts, is_caller) : 0;
-}
-
-static void set_note(struct binary *bin, const char *note)
-{
-    bin->is_changed |= bin->note != note;
-    bin->note = note;
 }
 
 static void note_guess(struct jit *j, uint32_t source)
@@ -503,7 +508,9 @@ void jit_take_mapping(struct jit *j, struct process *p, const struct event_mappi
         if (fd >= 0) {
             s->has_source = true;
             s->news_ts = m->head.ts;
-            jit_follow_dump(j->follow, jit_add_source(j, p, binary, false), fd);
+            if (!jit_follow_dump(j->follow, jit_add_source(j, p, binary, false), fd, p->pid)) {
+                set_note(binaries_item(j->binaries, binary), too_many);
+            }
         }
     } else if (bin->is_memory) {
         look_for_map(j, s, p);
