@@ -62,7 +62,7 @@ struct binaries {
     const char *kallsyms; /* path, "" for none */
     int kallsyms_fd;      /* the same, open; -1: not yet */
     bool without_files;
-    size_t n_fds, n_code_fds;
+    size_t n_fds, n_code_fds, n_dump_fds;
     /* Symbol tables may have so many bytes in all. Those of files that can be read again are given
      * back, the least recently used first; better tables (binaries_rename()) and the kernel's stay.
      */
