@@ -40,7 +40,8 @@ struct binary {
     struct map frames;    /* rel_address -> frame id */
     struct map symbols;   /* start -> symbol id */
     bool is_asked;        /* binaries.naming looks for better names */
-    bool is_asking_again; /* for lines of frames that were asked already */
+    bool is_asking_again; /* for lines of frames that were asked already, */
+    uint32_t asked_again; /* ... up to this id */
     bool is_renamed;      /* its tables are not those of the file itself */
     uint64_t used;        /* when its tables were last asked; the larger, the later */
     size_t n_unnamed;
