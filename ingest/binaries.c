@@ -22,9 +22,10 @@
 
 #define MAX_TABLE_BYTES ((size_t)256 << 20)
 enum {
-    CODE_FDS_MAX = 256, /* ... and of files whose code is read at the end of the run */
-    FDS_MAX = 256,      /* descriptors kept open for files whose tables were not needed yet */
-    UNNAMED_MAX = 20000 /* distinct unnamed addresses of one binary that get a symbol each */
+    CODE_FDS_MAX = 256,  /* ... and of files whose code is read at the end of the run */
+    FDS_MAX = 256,       /* descriptors kept open for files whose tables were not needed yet */
+    DUMP_FDS_MAX = 1024, /* ... and for jitdumps, to the end of the run */
+    UNNAMED_MAX = 20000  /* distinct unnamed addresses of one binary that get a symbol each */
 };
 
 void binaries_init(struct binaries *b, struct intern *intern, const char *kallsyms,
@@ -184,6 +185,18 @@ static void open_memory(struct binaries *b, struct binary *bin, const struct eve
     }
 }
 
+/* jit-PID.dump: a runtime maps it executable so that profilers find it. */
+static bool is_dump_marker(const struct event_mapping *m)
+{
+    static const char suffix[] = ".dump";
+    size_t n = m->path_len, n_suffix = sizeof(suffix) - 1;
+    const char *slash = memrchr(m->path, '/', n);
+    const char *name = slash ? slash + 1 : m->path;
+    n -= (size_t)(name - m->path);
+    return m->inode && n >= 4 + n_suffix && memcmp(name, "jit-", 4) == 0 &&
+           memcmp(name + n - n_suffix, suffix, n_suffix) == 0;
+}
+
 static void open_now(struct binaries *b, struct binary *bin, const struct event_mapping *m)
 {
     static const char deleted[] = " (deleted)";
@@ -201,10 +214,14 @@ static void open_now(struct binaries *b, struct binary *bin, const struct event_
         if (is_file) {
             open_memory(b, bin, m);
         }
-    } else if (b->n_fds >= FDS_MAX) {
+        return;
+    }
+    /* a jitdump is read while it grows: its descriptor is never given back for others */
+    size_t *n_fds = is_dump_marker(m) ? &b->n_dump_fds : &b->n_fds;
+    if (*n_fds >= (is_dump_marker(m) ? DUMP_FDS_MAX : FDS_MAX)) {
         fd_close(&bin->fd);
     } else {
-        b->n_fds++;
+        ++*n_fds;
     }
 }
 
@@ -232,18 +249,6 @@ static bool is_elf(int fd)
     char magic[4];
     return fd >= 0 && pread(fd, magic, sizeof(magic), 0) == sizeof(magic) &&
            memcmp(magic, "\177ELF", sizeof(magic)) == 0;
-}
-
-/* jit-PID.dump: a runtime maps it executable so that profilers find it. */
-static bool is_dump_marker(const struct event_mapping *m)
-{
-    static const char suffix[] = ".dump";
-    size_t n = m->path_len, n_suffix = sizeof(suffix) - 1;
-    const char *slash = memrchr(m->path, '/', n);
-    const char *name = slash ? slash + 1 : m->path;
-    n -= (size_t)(name - m->path);
-    return m->inode && n >= 4 + n_suffix && memcmp(name, "jit-", 4) == 0 &&
-           memcmp(name + n - n_suffix, suffix, n_suffix) == 0;
 }
 
 /* What tells a file from another that got the same inode or was written over it: its size and
@@ -278,7 +283,9 @@ static void look_at_file(struct binaries *b, struct binary *bin, const struct ev
         bin->kind = "jit";
         bin->is_dump = true;
         bin->is_loaded = true;
-        bin->note = bin->fd < 0 ? bin->note : NULL;
+        if (bin->fd < 0 && !bin->note && !b->without_files) {
+            bin->note = "too many jitdumps: code made here has no names";
+        }
     } else if (is_shared_memory(m) && !b->without_files && !is_elf(bin->fd)) {
         bin->kind = "jit";
         bin->is_memory = true;

@@ -40,7 +40,8 @@ struct binary {
     struct map frames;    /* rel_address -> frame id */
     struct map symbols;   /* start -> symbol id */
     bool is_asked;        /* binaries.naming looks for better names */
-    bool is_asking_again; /* for lines of frames that were asked already */
+    bool is_asking_again; /* for lines of frames that were asked already, */
+    uint32_t asked_again; /* ... up to this id */
     bool is_renamed;      /* its tables are not those of the file itself */
     uint64_t used;        /* when its tables were last asked; the larger, the later */
     size_t n_unnamed;
@@ -62,7 +63,7 @@ struct binaries {
     const char *kallsyms; /* path, "" for none */
     int kallsyms_fd;      /* the same, open; -1: not yet */
     bool without_files;
-    size_t n_fds, n_code_fds;
+    size_t n_fds, n_code_fds, n_dump_fds;
     /* Symbol tables may have so many bytes in all. Those of files that can be read again are given
      * back, the least recently used first; better tables (binaries_rename()) and the kernel's stay.
      */

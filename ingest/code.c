@@ -90,7 +90,7 @@ static int open_code(void *ctx, int64_t binary)
 
 void code_store(struct store *s, struct intern *in, struct binaries *b, int64_t max_bytes)
 {
-    struct code_fill fill;
+    struct code_fill fill = {0};
 
     if (b->without_files || max_bytes <= 0) {
         return;

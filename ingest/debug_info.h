@@ -27,7 +27,8 @@ struct debug_info {
 
     int debug_fd; /* the separate file, -1: none */
     char *debug_path;
-    const char *note; /* why a separate file was refused, or NULL; static */
+    const char *note;    /* why a separate file was refused, or NULL; static */
+    bool is_downloading; /* servers are being asked */
     struct lines *lines;
     bool has_no_lines; /* looked for in vain */
     uint64_t used;     /* for whoever drops lines: when they were last asked for */

@@ -23,7 +23,7 @@
 
 enum {
     COMMIT_MS = 100,
-    JIT_END_MS = 1000,  /* ... and for files about code made at run time */
+    JIT_END_MS = 3000,  /* ... and for files about code made at run time */
     NAMES_END_MS = 300, /* that the end of a run waits for names under way, then lines */
     MIN_ROOM_FOR_LINES = 128 << 20,  /* bytes that the run may still grow by */
     CHECKPOINT_WAL_BYTES = 16 << 20, /* copy the WAL back from this size on */
@@ -429,7 +429,7 @@ static void note_names(struct ingest *in)
         store_lack_names(&in->store,
                          "names came after rows were given up to stay within a bound: inlined "
                          "functions are missing, or some functions are called by poorer names");
-    } else if (l->is_cut_off) {
+    } else if (l->is_cut_off || in->jit.is_cut_off) {
         store_lack_names(&in->store, "names were still being looked for when the run ended");
     }
 }

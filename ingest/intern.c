@@ -39,6 +39,9 @@ void intern_free(struct intern *in)
     free(in->symbol_wholes);
     free(in->symbol_languages);
     free(in->languages);
+    free(in->late_wholes);
+    map_free(&in->late_whole_index);
+    free(in->changed_wholes);
     free(in->frames);
     free(in->callsites);
     map_free(&in->callsite_index);
@@ -124,15 +127,30 @@ uint32_t intern_symbol(struct intern *in, const struct symbol_text *text)
     return (uint32_t)in->n_symbols;
 }
 
+/* What the tree has and will have must be told apart: rows say what it has. */
+static bool set_late_whole(struct intern *in, uint32_t symbol, uint32_t whole)
+{
+    uint32_t at = map_get(&in->late_whole_index, symbol);
+    uint32_t current = at ? in->late_wholes[at - 1].whole : in->symbol_wholes[symbol - 1];
+    if (in->is_frozen || current == whole) {
+        return false;
+    }
+    if (!at) {
+        mem_reserve(&in->late_wholes, &in->cap_late_wholes, in->n_late_wholes + 1,
+                    sizeof(*in->late_wholes));
+        at = (uint32_t)++in->n_late_wholes;
+        *map_put(&in->late_whole_index, symbol) = at;
+    }
+    in->late_wholes[at - 1] = (struct symbol_whole){symbol, whole};
+    return true;
+}
+
 bool intern_rename(struct intern *in, uint32_t symbol, const struct symbol_text *text)
 {
     struct symbol_text renamed = *text;
     const char **language = language_of(in, symbol);
     classify(in, symbol, text);
-    bool is_moved = !in->is_frozen && in->symbol_wholes[symbol - 1] != text->whole;
-    if (is_moved) {
-        intern_set_whole(in, symbol, text->whole);
-    }
+    bool is_moved = set_late_whole(in, symbol, text->whole);
     renamed.whole = in->symbol_wholes[symbol - 1];
     if (text->language && text->language[0]) {
         *language = text->language;

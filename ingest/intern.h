@@ -50,6 +50,11 @@ struct symbol_language {
     const char *language; /* static */
 };
 
+/* Which function a symbol counts for from the next relayout on, or since one. */
+struct symbol_whole {
+    uint32_t id, whole; /* 0: itself */
+};
+
 struct frame {
     uint64_t rel_address;
     uint32_t binary;
@@ -111,6 +116,11 @@ struct intern {
     size_t n_renames, cap_renames;
     struct symbol_language *languages; /* not written yet */
     size_t n_languages, cap_languages;
+    struct symbol_whole *late_wholes; /* wait for a relayout */
+    size_t n_late_wholes, cap_late_wholes;
+    struct map late_whole_index; /* symbol -> index in late_wholes + 1 */
+    uint32_t *changed_wholes;    /* of symbols that are already written; not written yet */
+    size_t n_changed_wholes, cap_changed_wholes;
     /* Functions inlined at frames, outermost first: where a frame's list begins in inlined (by id
      * - 1; 0: it has none), which holds the length of a list and then its symbols. */
     uint32_t *inlined_at, *inlined;
@@ -120,6 +130,7 @@ struct intern {
     struct map stale_index; /* frame -> index in stale + 1 */
     struct fine fine;
     bool is_frozen; /* fine stacks were given up: no relayout any more */
+    bool has_lost;  /* ... while something waited for one */
     struct callsite *callsites;
     size_t n_callsites, callsites_written, cap_callsites;
     struct map callsite_index; /* (parent, frame) -> id */
@@ -184,8 +195,8 @@ static inline uint32_t node_symbol(const struct lazy_row *row)
 }
 
 /* Names a symbol better; takes the strings. Binary, address and id stay. Returns whether another
- * symbol stands for it now in summaries: then its frames are to be touched. When frozen, none does.
- */
+ * symbol stands for it in summaries from the next relayout on: then its frames are to be touched.
+ * When frozen, none does. */
 bool intern_rename(struct intern *in, uint32_t symbol, const struct symbol_text *text);
 /* Says what a symbol is written in, where that was not known. language: static. */
 void intern_set_language(struct intern *in, uint32_t symbol, const char *language);
@@ -215,6 +226,11 @@ struct intern_share {
     uint64_t n_samples, n_samples_of; /* stale ones, of all */
     uint64_t n_waits, n_waits_of;
 };
+/* Something waits for a relayout. */
+static inline bool intern_has_stale(const struct intern *in)
+{
+    return in->n_stale || in->n_late_wholes;
+}
 /* How many samples and waits have a stale frame on their stack. Looks at every fine stack. */
 struct intern_share intern_stale_share(const struct intern *in);
 /* Makes the stale frames what they are to be, and lays out the tree and all sums anew. The store

@@ -19,7 +19,6 @@
 #include "ingest/jit_table.h"
 
 enum {
-    STEP_BATCHES = 4,      /* taken before a commit */
     FORKS_MAX = 8,         /* processes whose code is looked through */
     WAITING_MAX = 1 << 20, /* frames of [anon] of a process; further ones are told apart no more */
     UPPER_SHIFT = 48,
@@ -93,9 +92,20 @@ static void space_free(struct jit_space *s)
     free(s);
 }
 
+static void drop_pending(struct jit *j)
+{
+    if (j->pending) {
+        jit_batch_fini(j->pending);
+        free(j->pending);
+        j->pending = NULL;
+    }
+    j->n_taken = j->n_resolved = 0;
+}
+
 void jit_fini(struct jit *j)
 {
     jit_follow_free(j->follow);
+    drop_pending(j);
     for (size_t i = 0; i < j->n_spaces; i++) {
         space_free(j->spaces[i]);
     }
@@ -316,11 +326,22 @@ static uint32_t wait_for_load(struct jit *j, struct jit_space *s, uint64_t addre
     return w->frame;
 }
 
+static const char too_many[] =
+    "too many files that tell of code were followed: code made here has no names";
+
+static void set_note(struct binary *bin, const char *note)
+{
+    bin->is_changed |= bin->note != note;
+    bin->note = note;
+}
+
 /* Also a fork that mapped nothing of its own may write one. */
 static void look_for_map(struct jit *j, struct jit_space *s, struct process *p)
 {
     if (j->follow && !s->has_map) {
-        jit_follow_map(j->follow, jit_add_source(j, p, 0, true), p->pid);
+        if (!jit_follow_map(j->follow, jit_add_source(j, p, 0, true), p->pid)) {
+            set_note(binaries_item(j->binaries, s->anon), too_many);
+        }
     }
 }
 
@@ -336,12 +357,6 @@ uint32_t jit_frame(struct jit *j, struct process *p, uint64_t address, bool is_c
         look_for_map(j, s, p);
     }
     return is_mapped ? wait_for_load(j, s, address, p->jit.ts, is_caller) : 0;
-}
-
-static void set_note(struct binary *bin, const char *note)
-{
-    bin->is_changed |= bin->note != note;
-    bin->note = note;
 }
 
 static void note_guess(struct jit *j, uint32_t source)
@@ -487,12 +502,15 @@ void jit_take_mapping(struct jit *j, struct process *p, const struct event_mappi
         return;
     }
     struct jit_space *s = space_of(j, p);
+    bin = binaries_item(j->binaries, binary); /* a new space is a new binary: they may have moved */
     if (bin->is_dump && bin->fd >= 0 && !has_dump(j, s, binary)) {
         int fd = fcntl(bin->fd, F_DUPFD_CLOEXEC, 3);
         if (fd >= 0) {
             s->has_source = true;
             s->news_ts = m->head.ts;
-            jit_follow_dump(j->follow, jit_add_source(j, p, binary, false), fd);
+            if (!jit_follow_dump(j->follow, jit_add_source(j, p, binary, false), fd, p->pid)) {
+                set_note(binaries_item(j->binaries, binary), too_many);
+            }
         }
     } else if (bin->is_memory) {
         look_for_map(j, s, p);
@@ -594,71 +612,96 @@ static void note_opened(struct jit *j, struct jit_source *source, const char *pa
     buf_free(&clean);
 }
 
-void jit_take_batch(struct jit *j, const struct jit_batch *batch)
+/* The news that are for a file as a whole. False: there is no file. */
+static bool begin_batch(struct jit *j, const struct jit_batch *batch)
 {
     struct jit_source *source = &j->sources[batch->source - 1];
-    struct jit_space *s = source->space;
-    if (batch->path) {
+    if (batch->path && j->n_taken == 0) {
         note_opened(j, source, batch->path);
     }
-    struct binary *bin = source->binary ? binaries_item(j->binaries, source->binary) : NULL;
-    bool is_refused = false;
-    if (!bin) {
-        return;
+    if (!source->binary) {
+        return false;
     }
+    struct binary *bin = binaries_item(j->binaries, source->binary);
     if (batch->note) {
         set_note(bin, batch->note);
     }
-    for (size_t i = 0; i < batch->n_items; i++) {
-        const struct jit_item *item = &batch->items[i];
-        if (item->what == JIT_LOAD) {
-            is_refused |= !take_load(j, batch->source, batch, item);
-        } else {
-            jit_table_move(&s->table, item->from, item->address, item->size, item->ts);
-        }
-    }
-    if (is_refused) {
-        set_note(bin, "it tells of more code than is kept: some names are missing");
-    }
     if (batch->n_items) {
-        s->news_ts = j->last_ts;
+        source->space->news_ts = j->last_ts;
         bin->names_from = names_source_text(source->is_map ? NAMES_PERF_MAP : NAMES_JITDUMP);
         bin->is_changed = true;
     }
-    /* once all of them are there: the next may end the one before */
-    for (size_t i = 0; i < batch->n_items; i++) {
-        resolve(j, s, batch->items[i].address, batch->items[i].size);
+    return true;
+}
+
+static void take_item(struct jit *j, const struct jit_batch *batch, const struct jit_item *item)
+{
+    const struct jit_source *source = &j->sources[batch->source - 1];
+    if (item->what == JIT_MOVE) {
+        jit_table_move(&source->space->table, item->from, item->address, item->size, item->ts);
+    } else if (!take_load(j, batch->source, batch, item)) {
+        set_note(binaries_item(j->binaries, source->binary),
+                 "it tells of more code than is kept: some names are missing");
     }
 }
 
-/* Takes batches for some time; is_all: every one. */
-static bool take_batches(struct jit *j, bool is_all)
+bool jit_take_some(struct jit *j, const struct jit_batch *batch, int64_t until)
 {
-    struct jit_batch *batch;
-    int64_t until = clock_monotonic_ns() + STEP_NS;
-    bool has_any = false;
-    while ((is_all || clock_monotonic_ns() < until) &&
-           (batch = jit_follow_take(j->follow)) != NULL) {
-        has_any = true;
-        jit_take_batch(j, batch);
-        jit_batch_fini(batch);
-        free(batch);
+    bool is_done = !begin_batch(j, batch);
+    while (!is_done) {
+        if (j->n_taken < batch->n_items) {
+            take_item(j, batch, &batch->items[j->n_taken++]);
+        } else if (j->n_resolved < batch->n_items) {
+            /* once all of them are there: the next may end the one before */
+            const struct jit_item *item = &batch->items[j->n_resolved++];
+            resolve(j, j->sources[batch->source - 1].space, item->address, item->size);
+        }
+        is_done = j->n_resolved >= batch->n_items;
+        if (!is_done && clock_monotonic_ns() >= until) {
+            return false;
+        }
     }
+    j->n_taken = j->n_resolved = 0;
+    return true;
+}
+
+void jit_take_batch(struct jit *j, const struct jit_batch *batch)
+{
+    jit_take_some(j, batch, INT64_MAX);
+}
+
+/* Takes batches up to a time. True: there were any. */
+static bool take_batches(struct jit *j, int64_t until)
+{
+    bool has_any = false;
+    do {
+        j->pending = j->pending ? j->pending : jit_follow_take(j->follow);
+        if (!j->pending) {
+            break;
+        }
+        has_any = true;
+        if (jit_take_some(j, j->pending, until)) {
+            drop_pending(j);
+        }
+    } while (clock_monotonic_ns() < until);
     return has_any;
 }
 
 bool jit_step(struct jit *j)
 {
-    return j->follow && take_batches(j, false);
+    return j->follow && take_batches(j, clock_monotonic_ns() + STEP_NS);
 }
 
 void jit_finish(struct jit *j, int timeout_ms)
 {
+    int64_t now = clock_monotonic_ns(), until = now + (int64_t)timeout_ms * 1000000;
     bool is_done = !j->follow;
-    for (int i = 0; i < 64 && !is_done; i++) { /* each makes room for the next */
-        is_done = jit_follow_finish(j->follow, timeout_ms);
-        is_done = !take_batches(j, true) && is_done;
+    while (!is_done && now < until) { /* each makes room for the next */
+        is_done = jit_follow_finish(j->follow, (int)((until - now + 999999) / 1000000));
+        is_done = !take_batches(j, until) && is_done;
+        now = clock_monotonic_ns();
     }
+    j->is_cut_off = !is_done;
     for (size_t i = 0; i < j->n_spaces; i++) {
         resolve_rest(j, j->spaces[i]);
     }

@@ -46,7 +46,10 @@ struct jit {
     size_t n_text_bytes;    /* names and lines of all, bounded */
     struct jit_move *moves; /* that wait for a relayout of the call tree */
     size_t n_moves, cap_moves;
-    bool is_left_out; /* code became known when the call tree could not follow any more */
+    struct jit_batch *pending;  /* taken in part: a step ends in the middle of one */
+    size_t n_taken, n_resolved; /* of its items */
+    bool is_left_out;           /* code became known when the call tree could not follow any more */
+    bool is_cut_off;            /* jit_finish(): there was more to read than time */
     uint64_t n_moved, n_guessed; /* such frames; those where other code is possible */
 };
 
@@ -77,6 +80,9 @@ bool jit_settle(struct jit *j);
 /* A file of code for a process, and what it told; for jit_step() and tests. Returns its number. */
 uint32_t jit_add_source(struct jit *j, struct process *p, uint32_t binary, bool is_map);
 void jit_take_batch(struct jit *j, const struct jit_batch *batch);
+/* ... up to a time (clock_monotonic_ns()) and at least one item of it, going on where the call
+ * before ended. True: it is taken as a whole, and another may come. */
+bool jit_take_some(struct jit *j, const struct jit_batch *batch, int64_t until);
 
 size_t jit_bytes(const struct jit *j);
 

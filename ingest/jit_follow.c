@@ -6,8 +6,10 @@
  */
 #include "ingest/jit_follow.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +27,6 @@ enum {
     TICK_MS = 10,               /* how coarse times of files may be */
     POLL_MANY_MS = 1000,        /* ... for a map that was not there in LOOK_POLLS looks */
     LOOK_POLLS = 100,           /* looks for a map that is not there, one every POLL_MS */
-    SOURCES_MAX = 4096,         /* files followed */
     BATCH_BYTES = 128 << 10,    /* of results handed over at once */
     RESULTS_MAX = 32 << 20,     /* bytes of results that may wait */
     MAP_READ_BYTES = 256 << 10, /* read at once */
@@ -40,6 +41,7 @@ struct source {
     int fd; /* -1: not found yet */
     unsigned n_looks;
     int64_t look_ns;    /* when to look for it next */
+    int64_t gone_ns;    /* when to look next whether its process is gone */
     int64_t read_ns;    /* map: when it was last read to its end; 0: never */
     int64_t map_offset; /* map: how far it was read */
     struct perf_map map;
@@ -48,13 +50,13 @@ struct source {
 };
 
 struct jit_follow {
-    pthread_t thread;
     pthread_mutex_t lock;
+    unsigned n_users; /* the owner and the thread: the last one frees */
     pthread_cond_t has_news, is_idle;
     bool is_stopping, is_finishing, is_finished;
     struct source **added; /* by the owner, not seen yet */
     size_t n_added, cap_added;
-    size_t n_all;
+    size_t n_all; /* added or followed */
     struct jit_batch *results, **last_result;
     size_t n_result_bytes;
     /* the thread's */
@@ -209,6 +211,9 @@ static size_t read_at(struct jit_follow *f, int fd, uint64_t offset, size_t n)
     return got > 0 ? (size_t)got : 0;
 }
 
+static const char too_large[] =
+    "it tells of functions that are too large to be told apart from others: these have no names";
+
 /* Up to a batch. True: there may be more. */
 static bool read_dump(struct jit_follow *f, struct source *s)
 {
@@ -225,7 +230,9 @@ static bool read_dump(struct jit_follow *f, struct source *s)
     }
     jitdump_settle(d, &batch);
     hand_over(f, s, &batch);
-    if (d->n_unwinding && !d->refusal) {
+    if (d->n_large && !d->refusal) {
+        tell(f, s, too_large);
+    } else if (d->n_unwinding && !d->refusal) {
         tell(f, s,
              "it has unwind tables, which are not used: stacks through its code need frame "
              "pointers");
@@ -271,6 +278,7 @@ static bool read_map(struct jit_follow *f, struct source *s)
         batch.items[0].ts = changed_ts;
     }
     hand_over(f, s, &batch);
+    tell(f, s, s->map.n_large ? too_large : NULL);
     bool is_more = n == MAP_READ_BYTES && taken;
     if (!is_more) {
         s->read_ns = began;
@@ -278,14 +286,27 @@ static bool read_map(struct jit_follow *f, struct source *s)
     return is_more;
 }
 
+/* Looked for before what there is is read, so that what it wrote last is not missed. */
+static bool is_gone(struct source *s, int64_t now)
+{
+    if (s->pid <= 0 || now < s->gone_ns) {
+        return false;
+    }
+    s->gone_ns = now + POLL_MANY_MS * INT64_C(1000000);
+    return kill(s->pid, 0) != 0 && errno == ESRCH;
+}
+
 static void follow(struct jit_follow *f, struct source *s)
 {
+    bool was_gone = s->fd >= 0 && is_gone(s, clock_monotonic_ns());
     if (s->fd < 0 && !s->is_over) {
         look_for_map(f, s, clock_monotonic_ns());
     }
-    while (s->fd >= 0 && !s->is_over && !is_full(f) &&
-           (s->is_map ? read_map(f, s) : read_dump(f, s))) {
+    bool is_more = s->fd >= 0 && !s->is_over;
+    while (is_more && !is_full(f)) {
+        is_more = s->is_map ? read_map(f, s) : read_dump(f, s);
     }
+    s->is_over |= was_gone && !is_more;
     if (s->is_over) {
         fd_close(&s->fd);
     }
@@ -302,6 +323,27 @@ static void take_added(struct jit_follow *f)
     f->n_added = 0;
 }
 
+static void source_free(struct source *s)
+{
+    fd_close(&s->fd);
+    free(s);
+}
+
+/* Makes room for others. */
+static void drop_over(struct jit_follow *f)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < f->n_sources; i++) {
+        if (f->sources[i]->is_over) {
+            source_free(f->sources[i]);
+            f->n_all--;
+        } else {
+            f->sources[kept++] = f->sources[i];
+        }
+    }
+    f->n_sources = kept;
+}
+
 static void sleep_a_while(struct jit_follow *f)
 {
     struct timespec until;
@@ -312,72 +354,8 @@ static void sleep_a_while(struct jit_follow *f)
     pthread_cond_timedwait(&f->has_news, &f->lock, &until);
 }
 
-static void *loop(void *arg)
+static void destroy(struct jit_follow *f)
 {
-    struct jit_follow *f = arg;
-    pthread_setname_np(pthread_self(), "stax-jit");
-    pthread_mutex_lock(&f->lock);
-    while (!f->is_stopping) {
-        take_added(f);
-        bool is_finishing = f->is_finishing;
-        pthread_mutex_unlock(&f->lock);
-        for (size_t i = 0; i < f->n_sources; i++) {
-            follow(f, f->sources[i]);
-        }
-        pthread_mutex_lock(&f->lock);
-        /* what was left unread for want of room is read once results are taken */
-        if (is_finishing && f->n_result_bytes <= RESULTS_MAX) {
-            f->is_finished = true;
-            pthread_cond_signal(&f->is_idle);
-        }
-        bool is_asked = f->is_stopping || f->n_added || (f->is_finishing && !f->is_finished);
-        if (!is_asked && f->n_sources) {
-            sleep_a_while(f);
-        } else if (!is_asked) {
-            pthread_cond_wait(&f->has_news, &f->lock);
-        } else if (f->n_result_bytes > RESULTS_MAX) { /* finishing, once there is room */
-            sleep_a_while(f);
-        }
-    }
-    pthread_mutex_unlock(&f->lock);
-    return NULL;
-}
-
-struct jit_follow *jit_follow_new(void)
-{
-    struct jit_follow *f = mem_new(1, sizeof(*f));
-    pthread_condattr_t clock;
-    f->last_result = &f->results;
-    pthread_mutex_init(&f->lock, NULL);
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_cond_init(&f->has_news, &clock);
-    pthread_cond_init(&f->is_idle, &clock);
-    pthread_condattr_destroy(&clock);
-    if (pthread_create(&f->thread, NULL, loop, f) != 0) {
-        pthread_mutex_destroy(&f->lock);
-        free(f);
-        return NULL;
-    }
-    return f;
-}
-
-static void source_free(struct source *s)
-{
-    fd_close(&s->fd);
-    free(s);
-}
-
-void jit_follow_free(struct jit_follow *f)
-{
-    if (!f) {
-        return;
-    }
-    pthread_mutex_lock(&f->lock);
-    f->is_stopping = true;
-    pthread_cond_signal(&f->has_news);
-    pthread_mutex_unlock(&f->lock);
-    pthread_join(f->thread, NULL);
     for (size_t i = 0; i < f->n_sources; i++) {
         source_free(f->sources[i]);
     }
@@ -398,30 +376,111 @@ void jit_follow_free(struct jit_follow *f)
     free(f);
 }
 
-static void add(struct jit_follow *f, const struct source *source)
+/* The last one to leave frees everything. */
+static void leave(struct jit_follow *f)
+{
+    pthread_mutex_lock(&f->lock);
+    bool is_last = --f->n_users == 0;
+    pthread_mutex_unlock(&f->lock);
+    if (is_last) {
+        destroy(f);
+    }
+}
+
+static void *loop(void *arg)
+{
+    struct jit_follow *f = arg;
+    pthread_setname_np(pthread_self(), "stax-jit");
+    pthread_mutex_lock(&f->lock);
+    while (!f->is_stopping) {
+        take_added(f);
+        bool is_finishing = f->is_finishing;
+        pthread_mutex_unlock(&f->lock);
+        for (size_t i = 0; i < f->n_sources; i++) {
+            follow(f, f->sources[i]);
+        }
+        pthread_mutex_lock(&f->lock);
+        drop_over(f);
+        /* what was left unread for want of room is read once results are taken */
+        if (is_finishing && f->n_result_bytes <= RESULTS_MAX) {
+            f->is_finished = true;
+            pthread_cond_signal(&f->is_idle);
+        }
+        bool is_asked = f->is_stopping || f->n_added || (f->is_finishing && !f->is_finished);
+        if (!is_asked && f->n_sources) {
+            sleep_a_while(f);
+        } else if (!is_asked) {
+            pthread_cond_wait(&f->has_news, &f->lock);
+        } else if (f->n_result_bytes > RESULTS_MAX) { /* finishing, once there is room */
+            sleep_a_while(f);
+        }
+    }
+    pthread_mutex_unlock(&f->lock);
+    leave(f);
+    return NULL;
+}
+
+struct jit_follow *jit_follow_new(void)
+{
+    pthread_t thread;
+    struct jit_follow *f = mem_new(1, sizeof(*f));
+    pthread_condattr_t clock;
+    f->last_result = &f->results;
+    pthread_mutex_init(&f->lock, NULL);
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&f->has_news, &clock);
+    pthread_cond_init(&f->is_idle, &clock);
+    pthread_condattr_destroy(&clock);
+    f->n_users = 2;
+    if (pthread_create(&thread, NULL, loop, f) != 0) {
+        f->n_users = 1;
+        leave(f);
+        return NULL;
+    }
+    pthread_detach(thread); /* nobody waits for one that is stuck in a file system */
+    return f;
+}
+
+void jit_follow_free(struct jit_follow *f)
+{
+    if (!f) {
+        return;
+    }
+    pthread_mutex_lock(&f->lock);
+    f->is_stopping = true;
+    pthread_cond_signal(&f->has_news);
+    pthread_mutex_unlock(&f->lock);
+    leave(f);
+}
+
+static bool add(struct jit_follow *f, const struct source *source)
 {
     struct source *s = mem_new(1, sizeof(*s));
     *s = *source;
-    if (f->n_all >= SOURCES_MAX) {
-        source_free(s);
-        return;
-    }
-    f->n_all++;
     pthread_mutex_lock(&f->lock);
-    mem_reserve(&f->added, &f->cap_added, f->n_added + 1, sizeof(struct source *));
-    f->added[f->n_added++] = s;
-    pthread_cond_signal(&f->has_news);
+    bool has_room = f->n_all < JIT_FOLLOW_MAX;
+    if (has_room) {
+        f->n_all++;
+        mem_reserve(&f->added, &f->cap_added, f->n_added + 1, sizeof(struct source *));
+        f->added[f->n_added++] = s;
+        pthread_cond_signal(&f->has_news);
+    }
     pthread_mutex_unlock(&f->lock);
+    if (!has_room) {
+        source_free(s);
+    }
+    return has_room;
 }
 
-void jit_follow_dump(struct jit_follow *f, uint32_t source, int fd)
+bool jit_follow_dump(struct jit_follow *f, uint32_t source, int fd, int32_t pid)
 {
-    add(f, &(struct source){.id = source, .fd = fd});
+    return add(f, &(struct source){.id = source, .fd = fd, .pid = pid});
 }
 
-void jit_follow_map(struct jit_follow *f, uint32_t source, int32_t pid)
+bool jit_follow_map(struct jit_follow *f, uint32_t source, int32_t pid)
 {
-    add(f, &(struct source){.id = source, .is_map = true, .pid = pid, .fd = -1});
+    return add(f, &(struct source){.id = source, .is_map = true, .pid = pid, .fd = -1});
 }
 
 struct jit_batch *jit_follow_take(struct jit_follow *f)

@@ -157,6 +157,7 @@ static bool take_load(struct jitdump *d, const uint8_t *bytes, size_t n, uint32_
         jit_batch_add(batch, &item);
         d->n_loads++;
     } else {
+        d->n_large += code_size > JITDUMP_CODE_MAX;
         d->n_bad++;
     }
     drop_debug(d);
@@ -184,6 +185,7 @@ static bool take_move(struct jitdump *d, const uint8_t *bytes, size_t n, uint32_
         jit_batch_add(batch, &item);
         d->n_moves++;
     } else {
+        d->n_large += item.size > JITDUMP_CODE_MAX;
         d->n_bad++;
     }
     d->at += size;

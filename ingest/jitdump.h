@@ -16,9 +16,9 @@
 #include "ingest/jit_batch.h"
 
 enum {
-    JITDUMP_NAME_MAX = 16 << 10,  /* bytes of a function's name; longer ones are cut */
-    JITDUMP_DEBUG_MAX = 4 << 20,  /* bytes of a debug info record; larger ones are left out */
-    JITDUMP_CODE_MAX = 256 << 20, /* bytes of a function; larger ones are left out */
+    JITDUMP_NAME_MAX = 16 << 10, /* bytes of a function's name; longer ones are cut */
+    JITDUMP_DEBUG_MAX = 4 << 20, /* bytes of a debug info record; larger ones are left out */
+    JITDUMP_CODE_MAX = 4 << 20,  /* bytes of a function; larger ones are left out */
 };
 
 struct jitdump {
@@ -32,6 +32,7 @@ struct jitdump {
     uint64_t debug_address, debug_at; /* debug_at: file offset of the record */
     size_t first_line, n_lines;       /* in the batch's lines */
     uint64_t n_loads, n_moves, n_debug, n_bad;
+    uint64_t n_large;     /* of n_bad: more code than JITDUMP_CODE_MAX */
     uint64_t n_unwinding; /* functions with unwind tables of their own; these are not read */
 };
 

@@ -15,6 +15,7 @@ enum {
     ASK_FRAMES = 1024,
     TAKE_ROWS = 500,       /* between two looks at the clock */
     TAKE_ROWS_MOST = 2000, /* ... and in a commit */
+    MAX_LINES = 100000,    /* that wait for a relayout; until then no more is taken */
     SMALL_SAMPLES = 50000, /* in a run of fewer, any stale frame is worth a relayout */
     STALE_SHARE = 100,     /* in a larger one, 1/100 of its samples or waits */
     RELAYOUT_FACTOR = 20,  /* a relayout may take 1/20 of the time */
@@ -53,55 +54,33 @@ static struct binary *binary_of(const struct late_names *l, uint32_t binary)
 
 /* ---- asking ---- */
 
-static bool ask(struct late_names *l, uint32_t binary, const struct naming_address *addresses,
-                size_t n)
-{
-    return n == 0 || naming_ask(l->naming, binary, addresses, n);
-}
-
-struct question {
-    uint32_t binary;
-    struct naming_address addresses[ASK_FRAMES];
-    size_t n;
-};
-
-/* False: the queue is full. */
-static bool add_frame(struct late_names *l, struct question *q, uint32_t frame)
-{
-    q->addresses[q->n++] =
-        (struct naming_address){frame, l->binaries->intern->frames[frame - 1].rel_address};
-    if (q->n < ASK_FRAMES) {
-        return true;
-    }
-    q->n = 0;
-    return ask(l, q->binary, q->addresses, ASK_FRAMES);
-}
-
-/* Frames of one binary in [first, end). */
+/* Of at most ASK_FRAMES frames [first, end), those of one binary. False: the queue is full. */
 static bool ask_of(struct late_names *l, uint32_t binary, size_t first, size_t end)
 {
     const struct intern *in = l->binaries->intern;
-    struct question q = {.binary = binary};
+    struct naming_address addresses[ASK_FRAMES];
+    size_t n = 0;
     for (size_t i = first; i < end; i++) {
-        if (in->frames[i].binary == binary && !add_frame(l, &q, (uint32_t)i + 1)) {
-            return false;
+        if (in->frames[i].binary == binary) {
+            addresses[n++] = (struct naming_address){(uint32_t)i + 1, in->frames[i].rel_address};
         }
     }
-    return ask(l, binary, q.addresses, q.n);
+    return n == 0 || naming_ask(l->naming, binary, addresses, n);
 }
 
-/* All that were asked for. */
+/* All that were asked for, a piece at a time: a full queue goes on where it was full. */
 static bool ask_again(struct late_names *l, uint32_t binary)
 {
-    const struct map *frames = &binary_of(l, binary)->frames;
-    struct question q = {.binary = binary};
-    for (size_t i = 0; i < frames->n_slots; i++) {
-        uint32_t id = frames->slots[i].id;
-        if (id && id <= l->n_asked && !add_frame(l, &q, id)) {
+    struct binary *bin = binary_of(l, binary);
+    while (bin->asked_again < l->n_asked) {
+        size_t end = bin->asked_again + ASK_FRAMES;
+        end = end < l->n_asked ? end : l->n_asked;
+        if (!ask_of(l, binary, bin->asked_again, end)) {
             return false;
         }
+        bin->asked_again = (uint32_t)end;
     }
-    return ask(l, binary, q.addresses, q.n);
+    return true;
 }
 
 /* The binaries among frames [first, end) that are looked at, each once. */
@@ -249,7 +228,10 @@ static void take_names(struct late_names *l, struct naming_result *r)
         bin->is_changed = true;
         r->package = NULL;
     }
-    bin->is_asking_again |= r->is_asking_again;
+    if (r->is_asking_again) {
+        bin->is_asking_again = true;
+        bin->asked_again = 0;
+    }
 }
 
 /* Samples whose pc has no name, after some got one. */
@@ -284,6 +266,11 @@ static size_t take_piece(struct late_names *l)
     return n;
 }
 
+static bool is_full(const struct late_names *l)
+{
+    return l->n_waiting >= MAX_LINES;
+}
+
 /* Takes results, or max rows of them and what fits into a little time; is_all: every one. Returns
  * whether there was any. */
 static bool take_some(struct late_names *l, bool is_all)
@@ -291,7 +278,7 @@ static bool take_some(struct late_names *l, bool is_all)
     bool has_any = false;
     size_t n_rows = 0;
     int64_t until = clock_monotonic_ns() + TAKE_NS;
-    while (is_all || (n_rows < TAKE_ROWS_MOST && clock_monotonic_ns() < until)) {
+    while (is_all || (!is_full(l) && n_rows < TAKE_ROWS_MOST && clock_monotonic_ns() < until)) {
         if (!l->current) {
             l->current = naming_take(l->naming);
             l->n_rows_taken = l->n_tables_taken = 0;
@@ -332,10 +319,11 @@ static void give_up_waiting(struct late_names *l)
 bool late_names_relayout(struct late_names *l)
 {
     struct intern *in = l->binaries->intern;
+    l->is_left_out |= in->has_lost;
     if (in->is_frozen) {
         give_up_waiting(l);
     }
-    if (!in->n_stale) {
+    if (!intern_has_stale(in)) {
         return false;
     }
     int64_t began = clock_monotonic_ns();
@@ -361,10 +349,10 @@ static bool is_relayout_due(struct late_names *l)
     const struct intern *in = l->binaries->intern;
     int64_t now = clock_monotonic_ns(), wait_ns = l->relayout_took_ns * RELAYOUT_FACTOR;
     wait_ns = wait_ns > RELAYOUT_MIN_NS ? wait_ns : RELAYOUT_MIN_NS;
-    if (!in->n_stale || now - l->last_relayout_ns < wait_ns) {
+    if (!intern_has_stale(in) || now - l->last_relayout_ns < wait_ns) {
         return false;
     }
-    if (in->n_samples < SMALL_SAMPLES) {
+    if (in->n_samples < SMALL_SAMPLES || is_full(l)) {
         return true;
     }
     if (now - l->last_share_ns < SHARE_NS) {

@@ -25,8 +25,9 @@
 #include "ingest/packages.h"
 
 enum {
-    MAX_WAITING = 1 << 18,       /* addresses asked and not answered yet */
+    MAX_WAITING = 1 << 16,       /* addresses asked and not answered yet */
     MAX_TABLES = 4096,           /* functions asked and not answered yet */
+    RESULTS_MAX = 16 << 20,      /* bytes of results not taken yet, beyond which nothing is asked */
     MAX_TARGETS = 4096,          /* of a function */
     MAX_FILES = 4096,            /* files with a descriptor each */
     MAX_LINES_BYTES = 512 << 20, /* debug information of all files; the last one may exceed it */
@@ -61,11 +62,13 @@ struct naming {
     pthread_cond_t has_job, has_download, is_done;
     struct jobs jobs, tables, downloads; /* tables: whenever there are no other jobs */
     struct naming_result *results, **last_result;
+    size_t n_result_bytes;
     size_t n_waiting;   /* addresses in jobs */
     size_t n_tables;    /* functions in jobs */
     size_t n_busy;      /* other jobs of the owner that are not finished */
     size_t n_downloads; /* ... and what servers were asked */
     size_t n_files;
+    bool has_retry; /* in jobs */
     atomic_bool is_stopping;
     atomic_size_t n_bytes;
     /* the worker's */
@@ -118,11 +121,25 @@ static struct job *job_new(enum job_kind kind, uint32_t binary)
     return job;
 }
 
+static size_t bytes_of(const struct naming_result *r)
+{
+    size_t n = sizeof(*r) + r->cap_rows * sizeof(*r->rows) + r->text.cap;
+    for (size_t i = 0; i < r->n_tables; i++) {
+        const struct naming_table *t = &r->tables[i];
+        n += sizeof(*t) + t->table.cap_spans * sizeof(*t->table.spans) +
+             t->table.cap_calls * sizeof(*t->table.calls) + t->table.text.cap +
+             t->cap_targets * sizeof(*t->targets);
+    }
+    return n + (r->names ? names_bytes(r->names) : 0);
+}
+
 static void give(struct naming *n, struct naming_result *r)
 {
+    r->n_bytes = bytes_of(r);
     pthread_mutex_lock(&n->lock);
     *n->last_result = r;
     n->last_result = &r->next;
+    n->n_result_bytes += r->n_bytes;
     pthread_mutex_unlock(&n->lock);
 }
 
@@ -196,11 +213,12 @@ static struct debug_info *file_of(const struct naming *n, uint32_t binary)
     return binary < n->n_slots ? n->files[binary] : NULL;
 }
 
-static void ask_server(struct naming *n, uint32_t binary, const struct debug_info *d)
+static void ask_server(struct naming *n, uint32_t binary, struct debug_info *d)
 {
-    if (!n->has_downloader || !d->build_id || !debug_info_is_wanting(d)) {
+    if (!n->has_downloader || d->is_downloading || !d->build_id || !debug_info_is_wanting(d)) {
         return;
     }
+    d->is_downloading = true;
     struct job *job = job_new(JOB_DOWNLOADED, binary);
     job->path = mem_strdup(d->path);
     job->build_id = mem_strdup(d->build_id);
@@ -382,6 +400,9 @@ static void do_tables(struct naming *n, const struct job *job)
 static void do_downloaded(struct naming *n, struct job *job)
 {
     struct debug_info *d = file_of(n, job->binary);
+    if (d) {
+        d->is_downloading = false;
+    }
     if (d && job->fd >= 0) {
         int fd = job->fd;
         job->fd = -1;
@@ -432,6 +453,7 @@ static void *work(void *arg)
             pthread_cond_wait(&n->has_job, &n->lock);
             continue;
         }
+        n->has_retry &= job->kind != JOB_RETRY;
         pthread_mutex_unlock(&n->lock);
         do_job(n, job);
         bool is_owners = job->kind != JOB_DOWNLOADED, is_tables = job->kind == JOB_TABLES;
@@ -460,15 +482,15 @@ static void *download(void *arg)
     pthread_setname_np(pthread_self(), "stax-debuginfod");
     struct debuginfod *d = debuginfod_open(n->servers, goes_on, n);
     pthread_mutex_lock(&n->lock);
-    while (d && !atomic_load(&n->is_stopping)) {
+    while (!atomic_load(&n->is_stopping)) {
         struct job *job = pop(&n->downloads);
         if (!job) {
             pthread_cond_wait(&n->has_download, &n->lock);
             continue;
         }
         pthread_mutex_unlock(&n->lock);
-        char *path;
-        job->fd = debuginfod_find(d, job->build_id, job->path, &path);
+        char *path = NULL;
+        job->fd = d ? debuginfod_find(d, job->build_id, job->path, &path) : -1;
         free(job->path);
         job->path = path;
         pthread_mutex_lock(&n->lock);
@@ -547,7 +569,7 @@ bool naming_ask(struct naming *n, uint32_t binary, const struct naming_address *
                 size_t n_addresses)
 {
     pthread_mutex_lock(&n->lock);
-    bool is_full = n->n_waiting + n_addresses > MAX_WAITING;
+    bool is_full = n->n_waiting + n_addresses > MAX_WAITING || n->n_result_bytes > RESULTS_MAX;
     pthread_mutex_unlock(&n->lock);
     if (is_full) {
         return false;
@@ -564,7 +586,7 @@ bool naming_ask_tables(struct naming *n, uint32_t binary, const struct naming_co
                        size_t n_codes)
 {
     pthread_mutex_lock(&n->lock);
-    bool is_full = n->n_tables + n_codes > MAX_TABLES;
+    bool is_full = n->n_tables + n_codes > MAX_TABLES || n->n_result_bytes > RESULTS_MAX;
     pthread_mutex_unlock(&n->lock);
     if (is_full) {
         return false;
@@ -579,7 +601,13 @@ bool naming_ask_tables(struct naming *n, uint32_t binary, const struct naming_co
 
 void naming_retry(struct naming *n)
 {
-    submit(n, job_new(JOB_RETRY, 0));
+    pthread_mutex_lock(&n->lock);
+    bool is_asked = n->has_retry;
+    n->has_retry = true;
+    pthread_mutex_unlock(&n->lock);
+    if (!is_asked) {
+        submit(n, job_new(JOB_RETRY, 0));
+    }
 }
 
 struct naming_result *naming_take(struct naming *n)
@@ -591,6 +619,7 @@ struct naming_result *naming_take(struct naming *n)
         if (!n->results) {
             n->last_result = &n->results;
         }
+        n->n_result_bytes -= r->n_bytes;
     }
     pthread_mutex_unlock(&n->lock);
     return r;
@@ -648,5 +677,8 @@ bool naming_wait_tables(struct naming *n, int timeout_ms)
 
 size_t naming_bytes(struct naming *n)
 {
-    return atomic_load(&n->n_bytes);
+    pthread_mutex_lock(&n->lock);
+    size_t n_bytes = n->n_result_bytes;
+    pthread_mutex_unlock(&n->lock);
+    return n_bytes + atomic_load(&n->n_bytes);
 }

@@ -58,6 +58,7 @@ struct naming_result {
     struct buf text;
     struct naming_table *tables;
     size_t n_tables;
+    size_t n_bytes; /* of all of this */
     struct naming_result *next;
 };
 
@@ -74,11 +75,12 @@ void naming_free(struct naming *n);
  * id. */
 void naming_add_file(struct naming *n, uint32_t binary, int fd, const struct names *names,
                      const char *path, const char *root);
-/* Asks for lines at addresses of a file that was added. False: the queue is full. */
+/* Asks for lines at addresses of a file that was added. False: the queue is full, or too much of
+ * what was found is not taken yet. */
 bool naming_ask(struct naming *n, uint32_t binary, const struct naming_address *addresses,
                 size_t n_addresses);
 /* Asks for line tables of functions of a file that was added, made while nothing else is to be
- * done. False: the queue is full. */
+ * done. False: as above. */
 bool naming_ask_tables(struct naming *n, uint32_t binary, const struct naming_code *codes,
                        size_t n_codes);
 /* Looks for every file's debug file once more, also for those that were not found. */
@@ -92,7 +94,7 @@ void naming_free_result(struct naming_result *r);
 bool naming_wait(struct naming *n, int timeout_ms, bool with_downloads);
 /* The same for line tables. */
 bool naming_wait_tables(struct naming *n, int timeout_ms);
-/* Memory of debug information, bytes. */
+/* Memory of debug information and of results that wait, bytes. */
 size_t naming_bytes(struct naming *n);
 
 #endif

@@ -3,10 +3,13 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -17,9 +20,10 @@
 
 enum {
     MAX_ROOTS = 16,      /* of containers; of more of them nothing is known */
-    MAX_LISTS = 20000,   /* packages of a root */
-    MAX_PATHS = 1 << 20, /* of a root */
+    MAX_LISTS = 20000,   /* packages of all roots */
+    MAX_PATHS = 1 << 20, /* of all roots: together at most 64 MiB */
     MAX_LIST_BYTES = 16 << 20,
+    MAX_READ_BYTES = 512 << 20, /* of the lists of all roots */
     MAX_NAME_BYTES = 256
 };
 
@@ -35,6 +39,7 @@ struct packages {
     size_t n_roots;
     char **names;
     size_t n_names, cap_names;
+    size_t n_paths, n_read; /* bytes */
 };
 
 struct packages *packages_new(void)
@@ -95,25 +100,52 @@ static bool is_of_interest(const char *path, size_t len)
     return len > 1;
 }
 
+/* Opens a regular file without following a link, and without waking what is no file. */
+static int open_regular_at(int directory, const char *file)
+{
+    struct stat st;
+    char self[32];
+    int fd = -1, at = openat(directory, file, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (at >= 0 && fstat(at, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= MAX_LIST_BYTES) {
+        snprintf(self, sizeof(self), "/proc/self/fd/%d", at);
+        fd = open(self, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    }
+    fd_close(&at);
+    return fd;
+}
+
+/* Links on the way lead nowhere outside of the root. */
+static int open_lists(const char *path)
+{
+    const struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
+                                 .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+    int root = open(path[0] ? path : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int fd =
+        root < 0 ? -1 : (int)syscall(SYS_openat2, root, "var/lib/dpkg/info", &how, sizeof(how));
+    fd_close(&root);
+    return fd;
+}
+
 static void read_list(struct packages *p, struct root *r, int directory, const char *file,
                       size_t name_len)
 {
     struct buf text = {0}, name = {0};
-    int fd = openat(directory, file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    struct stat st;
-    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= MAX_LIST_BYTES) {
+    int fd = open_regular_at(directory, file);
+    if (fd >= 0) {
         fd_read_all(fd, MAX_LIST_BYTES, &text);
+        p->n_read += text.len;
     }
     fd_close(&fd);
     text_clean(&name, file, name_len);
     mem_reserve(&p->names, &p->cap_names, p->n_names + 1, sizeof(*p->names));
     p->names[p->n_names++] = buf_take(&name);
     const char *at = buf_str(&text), *end = at + text.len;
-    while (at < end && r->owners.n_used < MAX_PATHS) {
+    while (at < end && p->n_paths < MAX_PATHS) {
         const char *line_end = memchr(at, '\n', (size_t)(end - at));
         size_t len = line_end ? (size_t)(line_end - at) : (size_t)(end - at);
         if (is_of_interest(at, len)) {
             uint32_t *owner = map_put(&r->owners, hash_of(at, len));
+            p->n_paths += *owner == 0;
             *owner = *owner ? *owner : (uint32_t)p->n_names;
         }
         at += len + 1;
@@ -126,15 +158,13 @@ static void read_lists(struct packages *p, struct root *r, int fd)
     static const char ending[] = ".list";
     DIR *d = fdopendir(fd);
     const struct dirent *entry;
-    int n = 0;
-    while (d && (entry = readdir(d)) && n < MAX_LISTS) {
+    while (d && (entry = readdir(d)) && p->n_names < MAX_LISTS && p->n_read < MAX_READ_BYTES) {
         size_t len = strlen(entry->d_name), n_ending = sizeof(ending) - 1;
         if (len > n_ending && len < MAX_NAME_BYTES &&
             strcmp(entry->d_name + len - n_ending, ending) == 0) {
             size_t name_len = strcspn(entry->d_name, ":"); /* libc6:amd64.list */
             name_len = name_len < len - n_ending ? name_len : len - n_ending;
             read_list(p, r, dirfd(d), entry->d_name, name_len);
-            n++;
         }
     }
     if (d) {
@@ -151,11 +181,8 @@ static struct root *root_of(struct packages *p, const char *path)
             return &p->roots[i];
         }
     }
-    struct buf directory = {0};
     struct stat st = {0};
-    buf_addf(&directory, "%s/var/lib/dpkg/info", path);
-    int fd = open(buf_str(&directory), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    buf_free(&directory);
+    int fd = open_lists(path);
     if (fd >= 0 && fstat(fd, &st) != 0) {
         fd_close(&fd);
     }

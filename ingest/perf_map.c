@@ -47,6 +47,7 @@ static void take_line(struct perf_map *m, const char *line, size_t n, int64_t ts
     }
     if (!take_hex(&at, end, &item.address) || !take_hex(&at, end, &item.size) || at == end ||
         !item.size || item.size > PERF_MAP_CODE_MAX || item.address + item.size < item.address) {
+        m->n_large += item.size > PERF_MAP_CODE_MAX;
         m->n_bad++;
         return;
     }

@@ -14,12 +14,13 @@
 
 enum {
     PERF_MAP_LINE_MAX = 16 << 10, /* bytes; what is longer is left out */
-    PERF_MAP_CODE_MAX = 256 << 20 /* bytes of a function */
+    PERF_MAP_CODE_MAX = 4 << 20   /* bytes of a function; larger ones are left out */
 };
 
 struct perf_map {
     bool is_skipping; /* the rest of a line that is too long */
     uint64_t n_loads, n_bad;
+    uint64_t n_large; /* of n_bad: more code than PERF_MAP_CODE_MAX */
 };
 
 /* Takes whole lines, as code that is there from ts on. Returns how many bytes were taken; the rest

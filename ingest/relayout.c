@@ -70,11 +70,14 @@ static void forget_stale(struct intern *in)
 {
     in->n_stale = 0;
     map_free(&in->stale_index);
+    in->n_late_wholes = 0;
+    map_free(&in->late_whole_index);
 }
 
 void intern_freeze(struct intern *in)
 {
     in->is_frozen = true;
+    in->has_lost |= intern_has_stale(in);
     fine_free(&in->fine);
     forget_stale(in);
 }
@@ -107,8 +110,24 @@ struct intern_share intern_stale_share(const struct intern *in)
 
 /* ---- the layout ---- */
 
+static void apply_wholes(struct intern *in)
+{
+    for (size_t i = 0; i < in->n_late_wholes; i++) {
+        const struct symbol_whole *w = &in->late_wholes[i];
+        intern_set_whole(in, w->id, w->whole);
+        if (w->id > in->symbols_written) {
+            in->new_symbols[w->id - in->symbols_written - 1].whole = w->whole;
+            continue;
+        }
+        mem_reserve(&in->changed_wholes, &in->cap_changed_wholes, in->n_changed_wholes + 1,
+                    sizeof(*in->changed_wholes));
+        in->changed_wholes[in->n_changed_wholes++] = w->id;
+    }
+}
+
 static void apply_stale(struct intern *in)
 {
+    apply_wholes(in);
     for (size_t i = 0; i < in->n_stale; i++) {
         const struct stale_frame *s = &in->stale[i];
         in->frames[s->frame - 1].symbol = s->symbol;

@@ -97,12 +97,16 @@ VALUES (:id, :kind, :name, :linkage_name, :binary, :rel_address, :size, :source,
 UPDATE symbol
    SET kind = :kind, name = :name, linkage_name = :linkage_name,
        rel_address = iif(source = 'dwarf', :rel_address, rel_address), size = :size,
-       source = :source, language = :language, whole = :whole
+       source = :source, language = :language
  WHERE id = :id;
 
 --@ set_symbol_language
 -- Known since its lines are
 UPDATE symbol SET language = :language WHERE id = :id;
+
+--@ set_symbol_whole
+-- Written with the call tree that has the whole, or has it no more
+UPDATE symbol SET whole = :whole WHERE id = :id;
 
 --@ set_frame
 UPDATE frame

@@ -370,7 +370,7 @@ static void write_stacks(struct store *s, struct intern *in)
 /* Readers give up what they keep of names when run.n_renames counts: not too often. */
 static bool is_rename_due(const struct store *s, const struct intern *in)
 {
-    return (in->n_renames || in->n_languages) &&
+    return (in->n_renames || in->n_languages || in->n_changed_wholes) &&
            (in->has_new_layout || clock_monotonic_ns() >= s->next_rename_ns);
 }
 
@@ -390,7 +390,6 @@ static void write_renames(struct store *s, struct intern *in)
         stmt_bind_int(st, rename_symbol_p_size, (int64_t)t->size);
         stmt_bind_text(st, rename_symbol_p_source, t->source);
         stmt_bind_text(st, rename_symbol_p_language, t->language ? t->language : "");
-        store_bind_id(st, rename_symbol_p_whole, t->whole);
         store_run_row(s, st);
         free(t->name);
         free(t->linkage_name);
@@ -400,10 +399,19 @@ static void write_renames(struct store *s, struct intern *in)
     st = db_stmt(s->db, &sql_set_symbol_language);
     for (size_t i = 0; i < in->n_languages; i++) {
         stmt_bind_int(st, set_symbol_language_p_id, in->languages[i].id);
-        stmt_bind_text(st, set_symbol_language_p_language, in->languages[i].language);
+        stmt_bind_text(st, set_symbol_language_p_language,
+                       in->symbol_languages[in->languages[i].id - 1]);
         store_run_row(s, st);
     }
     in->n_languages = 0;
+    st = db_stmt(s->db, &sql_set_symbol_whole);
+    for (size_t i = 0; i < in->n_changed_wholes; i++) {
+        uint32_t id = in->changed_wholes[i];
+        stmt_bind_int(st, set_symbol_whole_p_id, id);
+        store_bind_id(st, set_symbol_whole_p_whole, in->symbol_wholes[id - 1]);
+        store_run_row(s, st);
+    }
+    in->n_changed_wholes = 0;
 }
 
 static void write_moved_frames(struct store *s, const struct intern *in)

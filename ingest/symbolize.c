@@ -278,7 +278,7 @@ static bool is_new_file(void *ctx, const char *file)
 static int add_code(struct symbolize *s, const char *path, struct err *e)
 {
     struct db *db;
-    struct code_fill fill = {0};
+    struct code_fill fill = {.without_dumps = true};
     int64_t n_functions, n_bytes;
     int rc = db_open(&db, path, DB_WRITE, e);
     if (rc) {

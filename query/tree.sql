@@ -25,26 +25,28 @@ WHERE id > :after
 ORDER BY id;
 
 --@ tree_frames
--- Frames added since.
+-- Frames added since, with the function that they count for: a part or a clone counts for its whole.
 -- :after INTEGER  frame.id
 -- => id, symbol
 SELECT
-    id,
-    symbol
-FROM frame
-WHERE id > :after
-ORDER BY id;
+    f.id AS id,
+    ifnull(s.whole, f.symbol) AS symbol
+FROM frame AS f
+LEFT JOIN symbol AS s ON s.id = f.symbol
+WHERE f.id > :after
+ORDER BY f.id;
 
 --@ tree_inlined
--- Functions of the frames that have more than one, outermost first.
+-- Functions of the frames that have more than one, outermost first; as in tree_frames.
 -- => frame, symbol
 SELECT
-    frame,
-    symbol
+    l.frame AS frame,
+    ifnull(s.whole, l.symbol) AS symbol
 FROM frame_line AS l
-WHERE depth > 0
+LEFT JOIN symbol AS s ON s.id = l.symbol
+WHERE l.depth > 0
     OR EXISTS (SELECT 1 FROM frame_line AS m WHERE m.frame = l.frame AND m.depth = 1)
-ORDER BY frame, depth DESC;
+ORDER BY l.frame, l.depth DESC;
 
 --@ tree_stacks
 -- Stacks added since.

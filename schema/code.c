@@ -39,6 +39,7 @@ struct code_reader {
     code_opener *opener;
     void *ctx;
     const struct kernel_files *kernel_files;
+    bool without_dumps;
     struct code_file files[MAX_FILES];
     int64_t clock;
 };
@@ -61,6 +62,11 @@ struct code_reader *code_reader_new(struct db *db, code_opener *opener, void *ct
     r->ctx = ctx;
     r->kernel_files = &kernel_files_here;
     return r;
+}
+
+void code_reader_refuse_dumps(struct code_reader *r)
+{
+    r->without_dumps = true;
 }
 
 static void file_close(struct code_file *file)
@@ -136,6 +142,15 @@ static int read_function(struct code_reader *r, int64_t symbol, struct function 
 
 /* ---- files ---- */
 
+static bool is_jitdump(int fd)
+{
+    static const char magic[] = "JiTD", swapped[] = "DTiJ"; /* in the byte order of the writer */
+    char bytes[4];
+
+    return pread(fd, bytes, sizeof(bytes), 0) == (ssize_t)sizeof(bytes) &&
+           (memcmp(bytes, magic, sizeof(bytes)) == 0 || memcmp(bytes, swapped, sizeof(bytes)) == 0);
+}
+
 /* Takes fd. Whether it is what was mapped: by build id, else by being older than the mapping; a
  * jitdump grows, see is_in_dump(). */
 static int open_checked(struct code_file *out, int fd, const struct stat *st,
@@ -143,6 +158,10 @@ static int open_checked(struct code_file *out, int fd, const struct stat *st,
 {
     struct elf_code *elf = NULL;
 
+    if (f->is_dumped && !is_jitdump(fd)) {
+        fd_close(&fd);
+        return err_set(e, STAX_ENOTFOUND, "%s is not a jitdump", f->path);
+    }
     if (f->is_dumped) {
         out->is_dump = out->is_found = true;
         out->fd = fd;
@@ -232,6 +251,9 @@ static int open_file(struct code_reader *r, struct code_file *out, const struct 
         out->fd = fd;
         return 0;
     }
+    if (fd < 0 && f->is_dumped && r->without_dumps) {
+        return err_set(e, STAX_ENOTFOUND, "an archive's word is not enough to read %s", f->path);
+    }
     return fd >= 0 ? elf_code_open(&out->elf, fd, 0, e) : find_file(r, out, f, e);
 }
 
@@ -303,7 +325,7 @@ static bool is_in_dump(int fd, const struct function *f)
     bool is_same = false;
 
     /* as it was written it is no longer than cleaned */
-    if (n <= f->rel_address && n <= CODE_FUNCTION_MAX &&
+    if (n > 1 && n <= f->rel_address && n <= CODE_FUNCTION_MAX &&
         pread(fd, buf_room(&text, n), n, (off_t)(f->rel_address - n)) == (ssize_t)n) {
         buf_advance(&text, n);
         for (first = n - 1; first > 0 && text.data[first - 1]; first--) {
@@ -471,7 +493,8 @@ int code_fill(struct db *db, code_opener *opener, void *ctx, int64_t max_bytes,
     struct code_reader *r = code_reader_new(db, opener, ctx);
     size_t n;
 
-    *fill = (struct code_fill){0};
+    r->without_dumps = fill->without_dumps;
+    *fill = (struct code_fill){.without_dumps = fill->without_dumps};
     max_bytes = max_bytes < CODE_RUN_MAX ? max_bytes : CODE_RUN_MAX;
     db_begin(db);
     code_totals(db, &fill->n_functions, &fill->n_bytes);

@@ -38,6 +38,8 @@ struct code_reader *code_reader_new(struct db *db, code_opener *opener, void *ct
 /* Reads the kernel's code from elsewhere than this machine's own files; borrowed. */
 struct kernel_files;
 void code_reader_set_kernel(struct code_reader *r, const struct kernel_files *files);
+/* For archives: a jitdump has no build id, so that a path alone would choose what is read. */
+void code_reader_refuse_dumps(struct code_reader *r);
 /* NULL is accepted. */
 void code_reader_free(struct code_reader *r);
 
@@ -48,6 +50,7 @@ int code_read(struct code_reader *r, int64_t symbol, bool with_files, struct cod
               struct err *e);
 
 struct code_fill {
+    bool without_dumps;           /* the caller's, see code_reader_refuse_dumps() */
     int64_t n_functions, n_bytes; /* stored now, of all times */
     int64_t n_missing;            /* functions with samples whose code could not be had */
     int64_t n_over;               /* ... or did not fit max_bytes */

@@ -147,4 +147,26 @@ for offset in (18, 24, 28, 56, 60, 68, 92):
 for page in range(1, 12):
     seed("archive", f"page-{page}", b"\1" + (page * 4096 + 5).to_bytes(3, "big") + b"\xff")
 seed("archive", "cut", b"\1" + (0xFFFFF0).to_bytes(3, "big") + b"\0")
+# stax symbolize: changes of a good archive that the fuzzer makes: none, then bytes of its pages.
+seed("symbolize", "whole", b"\0\0\0\0")
+for page in range(1, 12):
+    seed("symbolize", f"page-{page}", (page * 4096 + 5).to_bytes(3, "big") + b"\xff")
+
+# ---- jitdumps of both byte orders (lines, a load, a move, the end), and a perf map ----
+
+for order, name in ("<", "little"), (">", "big"):
+    def jit_record(kind, ts, body):
+        return struct.pack(order + "IIQ", kind, 16 + len(body), ts) + body
+
+    dump = struct.pack(order + "IIIIIIQQ", 0x4A695444, 1, 40, 62, 0, 1, 1, 0)
+    dump += jit_record(2, 10, struct.pack(order + "QQ", 0x1000, 2) + struct.pack(order + "QII", 0x1000, 3, 0) + b"/a/b.js\0" +
+                       struct.pack(order + "QII", 0x1008, 4, 0) + b"\xff\0")
+    dump += jit_record(0, 20, struct.pack(order + "IIQQQQ", 1, 1, 0x1000, 0x1000, 16, 1) + b"JS:*fib /a/b.js:3:4\0" + b"\x90" * 16)
+    dump += jit_record(1, 30, struct.pack(order + "IIQQQQQ", 1, 1, 0x1000, 0x1000, 0x2000, 16, 1))
+    dump += jit_record(3, 40, b"")
+    seed("jit", f"dump-{name}", b"\0\xff" + dump)
+    seed("jit", f"dump-{name}-pieces", b"\0\x07" + dump)
+perf_map = "1000 10 JS:*fib /a/b.js:3:4\n0x2000 0x20 two words\r\n1008 8 over\nbad line\n3000 10000000 large\n"
+seed("jit", "map", b"\1\xff" + perf_map.encode())
+seed("jit", "map-pieces", b"\1\x07" + perf_map.encode())
 print(sum(len(files) for _, _, files in os.walk(folder)), "seeds in", folder)

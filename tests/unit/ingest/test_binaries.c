@@ -18,6 +18,7 @@
 
 #include "base/fd.h"
 #include "ingest/binaries.h"
+#include "ingest/binaries_internal.h"
 
 enum { N_FILES = 3, N_STEPS = 100 };
 
@@ -181,9 +182,50 @@ static void test_changed_file(void **state)
     assert_int_equal(f->intern.symbol_kinds[frame->symbol - 1], SYMBOL_UNNAMED);
 }
 
+static const struct binary *map_file(struct binaries *b, const char *path)
+{
+    struct stat st;
+    close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    assert_int_equal(stat(path, &st), 0);
+    struct event_mapping m = {.pid = getpid(), .start = 0x10000, .size = 1, .inode = st.st_ino};
+    struct buf batch = {0};
+    size_t at = 0;
+    bool is_bad = false;
+    event_add_mapping(&batch, &m, path, strlen(path));
+    const struct event_head *head = event_next(batch.data, batch.len, &at, &is_bad);
+    uint32_t id = binaries_of_mapping(b, (const struct event_mapping *)head, 1, false);
+    buf_free(&batch);
+    return binaries_item(b, id);
+}
+
+/* However many files wait to be read. */
+static void jitdumps_stay_open(void **state)
+{
+    enum { MORE_THAN_ARE_KEPT = 300 };
+    struct files *f = *state;
+    struct binaries b;
+    struct intern intern = {0};
+    char path[96];
+    const struct binary *bin = NULL;
+    binaries_init(&b, &intern, "", false);
+    for (int i = 0; i < MORE_THAN_ARE_KEPT; i++) {
+        snprintf(path, sizeof(path), "%s/many%d.so", f->folder, i);
+        bin = map_file(&b, path);
+    }
+    assert_int_equal(bin->fd, -1);
+    snprintf(path, sizeof(path), "%s/jit-1.dump", f->folder);
+    bin = map_file(&b, path);
+    assert_true(bin->is_dump);
+    assert_true(bin->fd >= 0);
+    assert_null(bin->note);
+    binaries_fini(&b);
+    intern_free(&intern);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(jitdumps_stay_open, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_tables_come_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_room_for_all, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_changed_file, set_up, tear_down),

@@ -8,8 +8,10 @@
 
 #include <cmocka.h>
 
+#include "base/fd.h"
 #include "ingest/jit.h"
 #include "ingest/jit_table.h"
+#include "ingest/perf_map.h"
 
 /* ---- the table, against a model that remembers every byte of memory at every time ---- */
 
@@ -387,6 +389,84 @@ static void forks_keep_what_was_there(void **state)
     assert_string_equal(name_of(f, frame_at(f, 0x1004, 90)), "[anon]+0x1004");
 }
 
+/* The space of a process is a binary of its own, and to make it may move those that are there. */
+static void mappings_are_taken_while_binaries_move(void **state)
+{
+    struct fixture *f = *state;
+    jit_fini(&f->jit);
+    jit_init(&f->jit, &f->binaries, &f->store, 0, true);
+    assert_non_null(f->jit.follow);
+    for (uint32_t i = 0; i < 300; i++) {
+        uint32_t upid =
+            tasks_start_process(&f->tasks, 0, 100000000 + (int32_t)i, 0, "p", 1, NULL, 0);
+        uint32_t binary = binaries_of_process(&f->binaries, upid, "/memfd:code");
+        struct event_mapping m = {.head = {.ts = 5}};
+        jit_take_mapping(&f->jit, tasks_process(&f->tasks, upid), &m, binary);
+        assert_int_equal(f->jit.n_sources, i + 1);
+    }
+}
+
+/* The most work that a file can ask for: each line covers as much as it may, over the same code. */
+static void hostile_maps_take_no_step_for_long(void **state)
+{
+    enum { N = 4000, STEP_MS = 10, ROOM_MS = 200 };
+    struct fixture *f = *state;
+    uint32_t source = add_map(f);
+    struct jit_batch b = {.source = source};
+    size_t name = jit_batch_text(&b, "f", 1);
+    for (int i = 0; i < N; i++) {
+        jit_batch_add(&b, &(struct jit_item){.ts = i,
+                                             .address = 0x10000000 + (uint64_t)i % 7,
+                                             .size = PERF_MAP_CODE_MAX,
+                                             .name = name});
+    }
+    int64_t longest = 0, began;
+    int n_steps = 0;
+    for (bool is_done = false; !is_done && n_steps < 50; n_steps++) {
+        began = clock_monotonic_ns();
+        is_done = jit_take_some(&f->jit, &b, began + STEP_MS * INT64_C(1000000));
+        int64_t took = clock_monotonic_ns() - began;
+        longest = took > longest ? took : longest;
+    }
+    assert_true(n_steps > 1);
+    assert_true(longest < ROOM_MS * INT64_C(1000000));
+    jit_batch_fini(&b);
+    /* one larger than any function is counted, not taken */
+    struct perf_map m = {0};
+    static const char line[] = "1000 10000000 large\n2000 10 small\n";
+    assert_int_equal(perf_map_feed(&m, line, sizeof(line) - 1, 0, &b), sizeof(line) - 1);
+    assert_int_equal(b.n_items, 1);
+    assert_int_equal(m.n_large, 1);
+    jit_batch_fini(&b);
+}
+
+/* A batch that is taken in pieces tells the same as one that is taken at once. */
+static void batches_are_taken_in_pieces(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t source = add_dump(f), one = frame_at(f, 0x1004, 12);
+    struct jit_batch b = {.source = source};
+    jit_batch_add(&b, &(struct jit_item){.ts = 10,
+                                         .address = 0x1000,
+                                         .size = 16,
+                                         .offset = 100,
+                                         .name = jit_batch_text(&b, "one", 3)});
+    jit_batch_add(&b, &(struct jit_item){.ts = 20,
+                                         .address = 0x1000,
+                                         .size = 16,
+                                         .offset = 200,
+                                         .name = jit_batch_text(&b, "two", 3)});
+    int n_steps = 1;
+    while (!jit_take_some(&f->jit, &b, 0)) {
+        n_steps++;
+    }
+    assert_int_equal(n_steps, 4); /* two loads, and what waited for each */
+    jit_batch_fini(&b);
+    relayout(f);
+    assert_string_equal(name_of(f, one), "one");
+    assert_string_equal(name_of(f, frame_at(f, 0x1004, 25)), "two");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,6 +478,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(replaced_code_keeps_its_name, setup, teardown),
         cmocka_unit_test_setup_teardown(versions_rise_where_meaning_changes, setup, teardown),
         cmocka_unit_test_setup_teardown(late_news_move_frames, setup, teardown),
+        cmocka_unit_test_setup_teardown(hostile_maps_take_no_step_for_long, setup, teardown),
+        cmocka_unit_test_setup_teardown(batches_are_taken_in_pieces, setup, teardown),
+        cmocka_unit_test_setup_teardown(mappings_are_taken_while_binaries_move, setup, teardown),
         cmocka_unit_test_setup_teardown(moves_wait_for_the_call_tree, setup, teardown),
         cmocka_unit_test_setup_teardown(ambiguous_news_are_guesses, setup, teardown),
         cmocka_unit_test_setup_teardown(periods_tell_generations_apart, setup, teardown),

@@ -75,7 +75,7 @@ static void a_dump_grows(void **state)
     add_load(&b, "one", 0x1000);
     size_t cut = b.len + 30;
     add_load(&b, "two", 0x2000);
-    jit_follow_dump(f, 1, fcntl(fd, F_DUPFD_CLOEXEC, 3));
+    jit_follow_dump(f, 1, fcntl(fd, F_DUPFD_CLOEXEC, 3), 0);
     assert_int_equal(pwrite(fd, b.data, cut, 0), cut);
     expect(f, 1, false, "one ");
     assert_int_equal(pwrite(fd, b.data + cut, b.len - cut, (off_t)cut), b.len - cut);
@@ -106,7 +106,7 @@ static void a_large_dump_waits_for_its_taker(void **state)
         add_load(&b, name, 0x1000 + 16 * (uint64_t)i);
     }
     assert_int_equal(fd_write_all(fd, b.data, b.len), 0);
-    jit_follow_dump(f, 1, fd);
+    jit_follow_dump(f, 1, fd, 0);
     size_t n = 0;
     bool is_done = false;
     while (!is_done) {
@@ -130,7 +130,7 @@ static void what_is_no_dump_is_said(void **state)
     struct jit_follow *f = jit_follow_new();
     int fd = memfd_create("dump", MFD_CLOEXEC);
     assert_int_equal(ftruncate(fd, 100), 0);
-    jit_follow_dump(f, 1, fd);
+    jit_follow_dump(f, 1, fd, 0);
     while (!jit_follow_finish(f, 1000)) {
     }
     struct jit_batch *b = jit_follow_take(f);
@@ -202,6 +202,39 @@ static void other_maps_are_not_taken(void **state)
     unlink(target);
 }
 
+/* Room is given back by processes that are gone, and what they wrote last is read. */
+static void room_comes_back(void **state)
+{
+    (void)state;
+    struct jit_follow *f = jit_follow_new();
+    const int32_t nobody = INT32_MAX;               /* above pid_max */
+    for (uint32_t i = 0; i < JIT_FOLLOW_MAX; i++) { /* no process: no map can come */
+        assert_true(jit_follow_map(f, i + 1, nobody));
+        if (i % 512 == 0) {
+            while (!jit_follow_finish(f, 1000)) {
+            }
+        }
+    }
+    while (!jit_follow_finish(f, 1000)) {
+    }
+    struct buf b = {0};
+    uint32_t header[10] = {0x4a695444, 1, 40, 62};
+    buf_add(&b, header, sizeof(header));
+    add_load(&b, "one", 0x1000);
+    int fd = memfd_create("dump", MFD_CLOEXEC);
+    assert_int_equal(fd_write_all(fd, b.data, b.len), 0);
+    assert_true(jit_follow_dump(f, 1, fd, nobody));
+    expect(f, 1, true, "one ");
+    int n_held = 0;
+    while (n_held < JIT_FOLLOW_MAX && jit_follow_map(f, 1, getpid())) {
+        n_held++;
+    }
+    assert_int_equal(n_held, JIT_FOLLOW_MAX);
+    assert_false(jit_follow_map(f, 1, getpid()));
+    jit_follow_free(f);
+    buf_free(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +242,7 @@ int main(void)
         cmocka_unit_test(a_large_dump_waits_for_its_taker),
         cmocka_unit_test(what_is_no_dump_is_said),
         cmocka_unit_test(a_map_appears_grows_and_begins_anew),
+        cmocka_unit_test(room_comes_back),
         cmocka_unit_test(other_maps_are_not_taken),
     };
     return cmocka_run_group_tests_name("jit_follow", tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -99,6 +100,14 @@ static void test_odd_lists(void **state)
     assert_int_equal(mkfifo(path, 0600), 0);
     snprintf(path, sizeof(path), "%s/var/lib/dpkg/info/directory.list", folder);
     assert_int_equal(mkdir(path, 0700), 0);
+    snprintf(path, sizeof(path), "%s/elsewhere", folder);
+    FILE *f = fopen(path, "w"); /* what a link leads to is no list */
+    assert_non_null(f);
+    fputs("/usr/bin/linked\n", f);
+    fclose(f);
+    char link[256];
+    snprintf(link, sizeof(link), "%s/var/lib/dpkg/info/link.list", folder);
+    assert_int_equal(symlink(path, link), 0);
     char *text = malloc(1 << 20);
     assert_non_null(text);
     memset(text, 'x', 1 << 20);
@@ -110,6 +119,30 @@ static void test_odd_lists(void **state)
     free(text);
     struct packages *p = packages_new();
     expect(p, "/usr/bin/tool", "tool");
+    expect(p, "/usr/bin/linked", NULL);
+    packages_free(p);
+}
+
+/* Links on the way to the lists stay in the root that they are of. */
+static void test_roots_are_not_left(void **state)
+{
+    (void)state;
+    char command[1024];
+    snprintf(command, sizeof(command),
+             "mkdir -p %s/in/data/dpkg/info %s/out/var/lib; echo /usr/bin/in > "
+             "%s/in/data/dpkg/info/in.list; ln -s /data %s/in/var-lib; mkdir %s/in/var; ln -s "
+             "/var-lib %s/in/var/lib; ln -s %s/var/lib/dpkg %s/out/var/lib/dpkg",
+             folder, folder, folder, folder, folder, folder, folder, folder);
+    assert_int_equal(system(command), 0);
+    struct packages *p = packages_new();
+    char root[128];
+    snprintf(root, sizeof(root), "%s/in", folder);
+    const char *owner = packages_owner(p, root, "/usr/bin/in");
+    assert_non_null(owner);
+    assert_string_equal(owner, "in");
+    snprintf(root, sizeof(root), "%s/out", folder); /* the lists are of another root */
+    assert_null(packages_owner(p, root, "/usr/bin/tool"));
+    expect(p, "/usr/bin/tool", "tool");
     packages_free(p);
 }
 
@@ -119,6 +152,7 @@ int main(void)
         cmocka_unit_test(test_owners),
         cmocka_unit_test(test_no_lists),
         cmocka_unit_test(test_odd_lists),
+        cmocka_unit_test(test_roots_are_not_left),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

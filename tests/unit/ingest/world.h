@@ -272,6 +272,14 @@ static uint32_t pick_frame(struct world *w)
     return kind == SYMBOL_FUNCTION || kind == SYMBOL_UNNAMED ? frame : 0;
 }
 
+/* A function that is no part of one itself; 0: none was picked. */
+static uint32_t other_function(struct world *w, uint32_t symbol)
+{
+    const struct intern *in = &w->in->intern;
+    uint32_t frame = pick_frame(w), other = frame ? in->frames[frame - 1].symbol : 0;
+    return other == symbol || (other && intern_whole(in, other) != other) ? 0 : other;
+}
+
 static inline void move_frame(struct world *w, uint32_t frame)
 {
     struct intern *in = &w->in->intern;
@@ -315,7 +323,10 @@ static inline void change_names(struct world *w)
     switch (pick(w, 4)) {
     case 0: {
         struct symbol_text text = better_name(w, in->frames[frame - 1].binary);
-        intern_rename(in, symbol, &text);
+        text.whole = pick(w, 2) ? 0 : other_function(w, symbol);
+        if (intern_rename(in, symbol, &text) && pick(w, 2)) {
+            intern_touch_frame(in, frame);
+        }
         break;
     }
     case 1:
@@ -401,9 +412,14 @@ enum { N_SUMMARIES = sizeof(summaries) / sizeof(summaries[0]) };
 /* Self and total per symbol and thread, derived from the samples by SQL alone. */
 /* Tables that are looked up at random, with an index each. */
 static const char *const lookups[] = {
-    "CREATE TEMP TABLE functions AS SELECT id AS frame, symbol, id NOT IN (SELECT frame FROM "
-    "frame_line WHERE depth = 1) AS is_inner FROM frame UNION ALL SELECT l.frame, l.symbol, "
-    "l.depth = 0 FROM frame_line l WHERE l.depth < (SELECT max(m.depth) FROM frame_line m WHERE "
+    "CREATE TEMP TABLE counted AS SELECT id AS symbol, ifnull(whole, id) AS counts FROM symbol",
+    "CREATE INDEX temp.counted_of_symbol ON counted(symbol)",
+    "CREATE TEMP TABLE functions AS SELECT id AS frame, counts AS symbol, id NOT IN (SELECT frame "
+    "FROM "
+    "frame_line WHERE depth = 1) AS is_inner FROM frame JOIN counted USING (symbol) "
+    "UNION ALL SELECT l.frame, n.counts, "
+    "l.depth = 0 FROM frame_line l JOIN counted n ON n.symbol = l.symbol WHERE l.depth < (SELECT "
+    "max(m.depth) FROM frame_line m WHERE "
     "m.frame = l.frame)",
     "CREATE INDEX temp.functions_of_frame ON functions(frame)",
     "CREATE TEMP TABLE parents (id INTEGER PRIMARY KEY, parent INTEGER)",

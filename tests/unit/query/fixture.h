@@ -460,6 +460,28 @@ static inline void model_write(struct model *m, const char *path)
     free(x);
 }
 
+/* Half of the code of every third function is in a part of it, which counts for the function. */
+static inline void fixture_split(const char *path)
+{
+    static const struct sql_block parts = {
+        "parts", "INSERT OR IGNORE INTO symbol SELECT id + 1000, kind, name, name || '.part.0',"
+                 " binary, rel_address + 128, 128, source, language, id FROM symbol"
+                 " WHERE kind = 'function' AND whole IS NULL AND id % 3 = 0"};
+    static const struct sql_block frames = {
+        "frames", "UPDATE frame SET symbol = symbol + 1000 WHERE id % 2 = 0 AND symbol + 1000 IN"
+                  " (SELECT id FROM symbol)"};
+    struct db *db = NULL;
+    struct err e = {0};
+
+    assert_int_equal(db_open(&db, path, DB_WRITE, &e), 0);
+    db_begin(db);
+    stmt_run(db_stmt(db, &parts));
+    stmt_run(db_stmt(db, &frames));
+    db_commit(db);
+    assert_int_equal(db_status(db, &e), 0);
+    db_close(db);
+}
+
 /* A path for a run file of this test process; fixture_remove() deletes it. */
 static inline void fixture_path(char *path, size_t n)
 {

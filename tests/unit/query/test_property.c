@@ -763,6 +763,12 @@ static void run_once(uint64_t seed, bool is_folded)
         }
     }
     query_close(q);
+    fixture_split(path);
+    assert_int_equal(query_open(&q, path, false, &e), 0);
+    for (int i = 0; i < 8; i++) {
+        check_all(q, &m, &random, has_counters);
+    }
+    query_close(q);
     fixture_remove(path);
     model_free(&m);
 }
