@@ -67,6 +67,10 @@ check_json "flame goes thread function, path, leaf" "$TMP/flame.json" \
     '[paths(type == "object" and .name? == "burn_alpha") as $p | [range(1; $p | length + 1) as $i | getpath($p[:$i]) | objects | .name?]] |
      any(.[]; index("run") as $r | index("path_left") as $l | $r != null and $l != null and $r < $l)'
 
+# The function of a sample: what is inlined innermost, and of a part the whole.
+function="LEFT JOIN frame_line line ON line.frame = frame.id AND line.depth = 0
+          JOIN symbol part ON part.id = ifnull(line.symbol, frame.symbol)
+          JOIN symbol s ON s.id = ifnull(part.whole, part.id)"
 path=$(stax sql --path)
 db() {
     sqlite3 -readonly -cmd '.timeout 2000' "$path" "$1"
@@ -74,7 +78,7 @@ db() {
 check "the raw rows give the same self times as top" diff \
     <(jq -r '.data.functions[] | select(.self_on_cpu_ns > 0) | "\(.name)|\(.self_on_cpu_ns)|\(.n_self_samples)"' "$TMP/top.json" | sort) \
     <(db "SELECT s.name, SUM(sample.on_cpu_ns), COUNT(*) FROM sample JOIN frame ON frame.id = sample.frame
-          JOIN symbol s ON s.id = frame.symbol GROUP BY s.id" | sort)
+          $function GROUP BY s.id" | sort)
 check "the raw rows give the same samples as threads" diff \
     <(jq -r '.data.threads[] | select(.n_samples > 0) | "\(.tid)|\(.n_samples)"' "$TMP/threads.json" | sort) \
     <(db "SELECT tid, COUNT(*) FROM sample JOIN thread USING (utid) GROUP BY utid" | sort)
@@ -98,7 +102,7 @@ stax top --json --from 1.7 --to 3.1 -n 1000 >"$TMP/range.json"
 check "a time range gives the sums of its rows" diff \
     <(jq -r '.data.functions[] | select(.self_on_cpu_ns > 0) | "\(.name)|\(.self_on_cpu_ns)"' "$TMP/range.json" | sort) \
     <(db "SELECT s.name, SUM(sample.on_cpu_ns) FROM sample, run JOIN frame ON frame.id = sample.frame
-          JOIN symbol s ON s.id = frame.symbol
+          $function
           WHERE ts >= start_ts + 1700000000 AND ts < start_ts + 3100000000 GROUP BY s.id" | sort)
 stax top --json --exclude burn_gamma -n 1000 >"$TMP/exclude.json"
 check_json "--exclude leaves out what stood on its stacks" "$TMP/exclude.json" \

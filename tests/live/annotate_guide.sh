@@ -34,5 +34,6 @@ done <commands
 check "the page has its commands" test "$n" -ge 10
 check "the listing is as the page says" grep -q '^>.*' out-2
 check "source lines stand above instructions" grep -q 'loop.c:[0-9]*  for' out-2
-check "an archive prints the same" diff <(tail -n +3 out-2) <(tail -n +3 out-$n)
+# Lines of code without samples come with the save where the run was over before they were read.
+check "an archive prints the same" diff <(bash -c "$(sed -n 2p commands)" | tail -n +3) <(tail -n +3 out-$n)
 finish

@@ -128,7 +128,8 @@ is_root || flags+=(--user --map-root-user)
 # shellcheck disable=SC2016 # for the shell inside
 inside='mount -t tmpfs none /tmp && exec "$0" --seconds 60 --perf-map 1 --generation-ms 500'
 if unshare "${flags[@]}" true 2>"$TMP/unshare.err"; then
-    start unshare "${flags[@]}" sh -c "$inside" "$churn" >/dev/null 2>"$TMP/err"
+    cp "$churn" "$TMP/jit_churn" # the workloads may lie in the /tmp that is hidden there
+    start unshare "${flags[@]}" sh -c "$inside" "$TMP/jit_churn" >/dev/null 2>"$TMP/err"
     outer=$last_pid
     target=
     # shellcheck disable=SC2317 # called by name
