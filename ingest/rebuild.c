@@ -132,10 +132,10 @@ static uint32_t node_at(struct rebuild *r, struct stmt *st, int column, size_t l
 }
 
 /* Ids of nodes have gaps where names changed; larger ones are of no file of ours. */
-static bool skip_nodes(struct rebuild *r, int64_t id, size_t n_rows)
+static bool skip_nodes(struct rebuild *r, int64_t id, int64_t n_rows)
 {
     struct intern *in = &r->intern;
-    if (id <= (int64_t)in->tree.n_rows || id > (int64_t)n_rows * 16 + 1000000) {
+    if (id <= (int64_t)in->tree.n_rows || id > n_rows * 16 + 1000000 || id >= UINT32_MAX / 2) {
         r->is_corrupt = true;
         return false;
     }
@@ -153,8 +153,8 @@ static void load_tree(struct rebuild *r)
         return;
     }
     struct stmt *st = db_stmt(r->store.db, &sql_read_nodes);
-    for (size_t n_rows = 0; stmt_next(st);) {
-        if (!skip_nodes(r, stmt_int(st, read_nodes_c_id), ++n_rows)) {
+    while (stmt_next(st)) {
+        if (!skip_nodes(r, stmt_int(st, read_nodes_c_id), stmt_int(st, read_nodes_c_n))) {
             stmt_reset(st);
             break;
         }

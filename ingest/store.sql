@@ -459,8 +459,10 @@ SELECT id, binary, rel_address, symbol FROM frame ORDER BY id;
 SELECT id, parent, frame, depth FROM callsite ORDER BY id;
 
 --@ read_nodes
--- => id, parent, symbol, is_inlined
-SELECT id, parent, symbol, is_inlined FROM call_tree ORDER BY id;
+-- => id, parent, symbol, is_inlined, n (of all)
+SELECT id, parent, symbol, is_inlined, (SELECT count(*) FROM call_tree) AS n
+  FROM call_tree
+ ORDER BY id;
 
 --@ read_inlined
 -- Functions of the frames that have more than one, outermost first

@@ -132,7 +132,7 @@ static void fold_inlined(struct tree *t)
 static int read_nodes(struct tree *t, struct db *db, struct err *e)
 {
     struct stmt *s = db_stmt(db, &sql_tree_nodes);
-    size_t n_rows = 0;
+    int64_t last_id = 0;
 
     clear_nodes(t);
     extend(&t->nodes, &t->n_nodes, &t->cap_nodes, 0, sizeof(*t->nodes));
@@ -140,8 +140,11 @@ static int read_nodes(struct tree *t, struct db *db, struct err *e)
         int64_t id = stmt_int(s, tree_nodes_c_id);
         int64_t parent = stmt_int(s, tree_nodes_c_parent);
         int64_t symbol = stmt_int(s, tree_nodes_c_symbol);
-        if (!is_plausible(id, ++n_rows + t->n_nodes / 16) || parent < 0 || parent >= id ||
-            !is_u32(symbol)) {
+        /* Relayouts leave gaps anywhere: only all ids together tell. */
+        last_id = last_id ? last_id : stmt_int(s, tree_nodes_c_last_id);
+        bool is_bounded =
+            id > 0 && id <= last_id && is_plausible(last_id, (size_t)stmt_int(s, tree_nodes_c_n));
+        if (!is_bounded || parent < 0 || parent >= id || !is_u32(symbol)) {
             stmt_reset(s);
             return bad_ids("call_tree", e);
         }

@@ -2,13 +2,15 @@
 
 --@ tree_nodes
 -- Every node, parents before children in no particular order.
--- => id, parent, symbol, is_inlined, is_recursive
+-- => id, parent, symbol, is_inlined, is_recursive, last_id (of all), n (of all)
 SELECT
     id,
     parent,
     symbol,
     is_inlined,
-    is_recursive
+    is_recursive,
+    (SELECT max(id) FROM call_tree) AS last_id,
+    (SELECT count(*) FROM call_tree) AS n
 FROM call_tree;
 
 --@ tree_callsites
