@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <sys/mman.h>
+
 void fd_close(int *fd)
 {
     if (*fd != -1) {
@@ -106,6 +108,16 @@ int fd_write_all(int fd, const void *bytes, size_t n)
         n -= (size_t)w;
     }
     return 0;
+}
+
+int fd_in_memory(const char *name, const struct buf *bytes)
+{
+    int fd = memfd_create(name, MFD_CLOEXEC);
+    if (fd >= 0 &&
+        (fd_write_all(fd, buf_str(bytes), bytes->len) != 0 || lseek(fd, 0, SEEK_SET) != 0)) {
+        fd_close(&fd);
+    }
+    return fd;
 }
 
 static int64_t clock_ns(clockid_t id)

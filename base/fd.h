@@ -30,6 +30,9 @@ int fd_read_int(const char *path, int64_t *value);
 /* Writes all n bytes, restarting after signals. Returns 0 or -errno. */
 int fd_write_all(int fd, const void *bytes, size_t n);
 
+/* A file in memory with these bytes, at its start; -1: there is no room for it. */
+int fd_in_memory(const char *name, const struct buf *bytes);
+
 /* CLOCK_MONOTONIC, CLOCK_BOOTTIME and CLOCK_REALTIME in nanoseconds. The first does not count while
  * the machine is suspended, the second does, the last may jump. */
 int64_t clock_monotonic_ns(void);

@@ -20,7 +20,6 @@
 #include <unistd.h>
 
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include "base/fd.h"
@@ -635,17 +634,6 @@ static void prepare_poll(struct capture *c)
     }
 }
 
-/* A file in memory with a text, read from its start; -1: there is no room for it. */
-static int memory_file(const struct buf *text)
-{
-    int fd = memfd_create("kallsyms", MFD_CLOEXEC);
-    if (fd >= 0 &&
-        (fd_write_all(fd, buf_str(text), text->len) != 0 || lseek(fd, 0, SEEK_SET) != 0)) {
-        fd_close(&fd);
-    }
-    return fd;
-}
-
 /* What the kernel's functions are called: on the stacks of waits, and for whoever names its code,
  * who gets a copy. The kernel takes tens of milliseconds to make that text, which a target that
  * keeps all CPUs busy would pay for: it is made once, and before anything is recorded. */
@@ -656,7 +644,7 @@ static void learn_kernel(struct capture *c)
     fd = fd >= 0 ? fd : -1;
     if (fd >= 0 && fd_read_all(fd, KALLSYMS_BYTES_MAX, &text) == 0) {
         follow_read_kernel(c->follow, buf_str(&text), text.len);
-        c->kallsyms = memory_file(&text);
+        c->kallsyms = fd_in_memory("kallsyms", &text);
     }
     fd_close(&fd);
     buf_free(&text);

@@ -91,9 +91,25 @@ static void others_are_not_opened(void **state)
     close(seen);
 }
 
+/* Files in memory are read from their start. */
+static void in_memory(void **state)
+{
+    (void)state;
+    struct buf bytes = {0}, again = {0};
+    buf_addstr(&bytes, "some text");
+    int fd = fd_in_memory("a-name", &bytes);
+    assert_true(fd >= 0);
+    assert_int_equal(fd_read_all(fd, 100, &again), 0);
+    assert_string_equal(buf_str(&again), "some text");
+    fd_close(&fd);
+    buf_free(&bytes);
+    buf_free(&again);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(in_memory),
         cmocka_unit_test_setup_teardown(regular_files_only, set_up, tear_down),
         cmocka_unit_test_setup_teardown(others_are_not_opened, set_up, tear_down),
     };
