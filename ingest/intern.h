@@ -119,7 +119,8 @@ struct intern {
     size_t n_stale, cap_stale;
     struct map stale_index; /* frame -> index in stale + 1 */
     struct fine fine;
-    bool is_frozen; /* fine stacks were given up: no relayout any more */
+    bool is_frozen;   /* fine stacks were given up: no relayout any more */
+    bool is_left_out; /* ... while something waited for one */
     struct callsite *callsites;
     size_t n_callsites, callsites_written, cap_callsites;
     struct map callsite_index; /* (parent, frame) -> id */

@@ -75,6 +75,7 @@ static void forget_stale(struct intern *in)
 void intern_freeze(struct intern *in)
 {
     in->is_frozen = true;
+    in->is_left_out |= in->n_stale > 0;
     fine_free(&in->fine);
     forget_stale(in);
 }
