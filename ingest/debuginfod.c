@@ -50,7 +50,7 @@ struct debuginfod {
     void *ctx;
     int64_t deadline_ns;
     /* of what is under way */
-    int64_t start_ns, news_ns, n_done, n_all;
+    int64_t start_ns, news_ns, n_done, n_all, last_done;
     const char *failure; /* why it was given up, or NULL; static */
     bool is_stopped;     /* by us: says nothing of the servers */
 };
@@ -213,6 +213,15 @@ static const char *hopeless(const struct debuginfod *d, int64_t now_ns, int64_t 
     return now_ns - d->news_ns > STALLED_NS ? "the download stood still for 20 s" : NULL;
 }
 
+/* Whether done is bytes. Without a size it counts the calls, from 1 on, until the first byte came
+ * (0.188). */
+static bool is_bytes(struct debuginfod *d, int64_t done, int64_t all)
+{
+    bool is_count = done <= 1 || done == d->last_done + 1;
+    d->last_done = done;
+    return all > 0 || !is_count;
+}
+
 /* Called by the library every now and then; not 0 ends the download. */
 static int progress(debuginfod_client *client, long done, long all)
 {
@@ -220,7 +229,7 @@ static int progress(debuginfod_client *client, long done, long all)
     struct debuginfod_servers *s = d->servers;
     int64_t now_ns = clock_monotonic_ns();
     d->n_all = all > 0 ? all : d->n_all;
-    if (all > 0 && done > d->n_done) { /* without a size it is a count of calls */
+    if (is_bytes(d, done, all) && done > d->n_done) {
         d->n_done = done;
         d->news_ns = now_ns;
     }
@@ -291,7 +300,7 @@ int debuginfod_find(struct debuginfod *d, const char *build_id, const char *path
         return -1;
     }
     d->start_ns = d->news_ns = now_ns;
-    d->n_done = d->n_all = 0;
+    d->n_done = d->n_all = d->last_done = 0;
     d->failure = NULL;
     d->is_stopped = false;
     int fd = debuginfod_find_debuginfo(d->client, (const unsigned char *)build_id, 0, debug_path);
@@ -301,7 +310,7 @@ int debuginfod_find(struct debuginfod *d, const char *build_id, const char *path
     }
     /* The library says ENOENT of everything. */
     const char *failure = d->failure;
-    if (fd < 0 && !failure && d->n_all) {
+    if (fd < 0 && !failure && (d->n_all || d->n_done)) {
         failure = "the download broke off";
     } else if (fd < 0 && !failure && fd != -ENOENT) {
         failure = strerrordesc_np(-fd);

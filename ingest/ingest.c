@@ -381,6 +381,8 @@ static int keep_small(struct ingest *in, struct err *e)
     }
     int64_t used = in->max_bytes ? store_used_bytes(&in->store) : 0;
     bool is_over = in->max_bytes && used >= in->max_bytes;
+    /* Rows are dropped up to a snapshot, and a relayout leaves none. */
+    in->late_names.is_end_only |= in->max_bytes && used >= in->max_bytes / 10 * 7;
     if (is_over && store_drop_raw(&in->store, &in->intern, DROP_ROWS)) {
         intern_freeze(&in->intern); /* what was dropped has the shape it was dropped in */
     }

@@ -19,10 +19,13 @@ enum {
     SMALL_SAMPLES = 50000, /* in a run of fewer, any stale frame is worth a relayout */
     STALE_SHARE = 100,     /* in a larger one, 1/100 of its samples or waits */
     RELAYOUT_FACTOR = 20,  /* a relayout may take 1/20 of the time */
+    FEW_ROWS = 10000,      /* that a relayout writes anew: always made while a run goes on */
+    MANY_ROWS = 300000,    /* ... or never */
 };
 static const int64_t TAKE_NS = 10000000;
-static const int64_t RELAYOUT_MIN_NS = 500000000; /* between two relayouts */
-static const int64_t SHARE_NS = 1000000000;       /* between two looks at what is stale */
+static const int64_t RELAYOUT_MIN_NS = 500000000;  /* between two relayouts */
+static const int64_t RELAYOUT_MOST_NS = 500000000; /* the queue holds events for longer */
+static const int64_t SHARE_NS = 1000000000;        /* between two looks at what is stale */
 
 void late_names_init(struct late_names *l, struct binaries *b, struct store *s, bool with_naming,
                      struct debuginfod_servers *servers)
@@ -344,12 +347,22 @@ bool late_names_relayout(struct late_names *l)
     return true;
 }
 
+/* Whether its commit would take so long that events are lost, or its loss of snapshots would cost
+ * rows. At the end of a run nothing can be lost. */
+static bool is_relayout_for_end(const struct late_names *l)
+{
+    const struct intern *in = l->binaries->intern;
+    size_t n_rows = in->fine.n_stacks + in->fine.n_waits + in->tree.n_rows;
+    bool is_slow = l->relayout_took_ns > RELAYOUT_MOST_NS && n_rows > FEW_ROWS;
+    return l->is_end_only || is_slow || n_rows > MANY_ROWS;
+}
+
 static bool is_relayout_due(struct late_names *l)
 {
     const struct intern *in = l->binaries->intern;
     int64_t now = clock_monotonic_ns(), wait_ns = l->relayout_took_ns * RELAYOUT_FACTOR;
     wait_ns = wait_ns > RELAYOUT_MIN_NS ? wait_ns : RELAYOUT_MIN_NS;
-    if (!intern_has_stale(in) || now - l->last_relayout_ns < wait_ns) {
+    if (!intern_has_stale(in) || now - l->last_relayout_ns < wait_ns || is_relayout_for_end(l)) {
         return false;
     }
     if (in->n_samples < SMALL_SAMPLES || is_full(l)) {

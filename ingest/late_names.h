@@ -30,6 +30,7 @@ struct late_names {
     bool has_renames; /* since samples without names were counted */
     bool is_left_out; /* names came that the call tree could not follow */
     bool is_cut_off;  /* names were still being looked for at the end */
+    bool is_end_only; /* no relayout before the end: snapshots are needed by dropped rows soon */
     int64_t last_share_ns, last_relayout_ns, relayout_took_ns; /* CLOCK_MONOTONIC */
 };
 
@@ -39,7 +40,8 @@ void late_names_init(struct late_names *l, struct binaries *b, struct store *s, 
 void late_names_fini(struct late_names *l);
 
 /* Before a commit: takes some of what was found, asks for frames that are new, and makes a relayout
- * if one is due. True: there is something to commit. */
+ * if one is due; one that would hold up the queue is left to the end. True: there is something to
+ * commit. */
 bool late_names_step(struct late_names *l);
 /* A relayout, if any frame is stale. */
 bool late_names_relayout(struct late_names *l);

@@ -91,11 +91,110 @@ static void names_after_dropped_rows_move_nothing(void **state)
     remove_run(&w);
 }
 
+/* Frames whose names change: a relayout is due, unless one must not be made now. */
+static void make_stale(struct world *w)
+{
+    for (int i = 0; i < 200; i++) {
+        uint32_t frame = pick_frame(w);
+        if (frame) {
+            add_lines(w, frame);
+            move_frame(w, frame);
+        }
+    }
+    assert_true(w->in->intern.n_stale > 0);
+}
+
+/* Close to its size bound a run keeps its snapshots: rows are dropped up to the oldest of them. */
+static void no_relayout_close_to_the_size_bound(void **state)
+{
+    (void)state;
+    struct world w;
+    struct late_names *l;
+    open_run(&w, 9, 4 << 20);
+    w.n_deepest = 2;
+    l = &w.in->late_names;
+    for (int i = 0; i < 200 && !l->is_end_only; i++) {
+        play(&w, 500);
+        assert_int_equal(ingest_commit(w.in, NULL), 0);
+    }
+    assert_true(l->is_end_only);
+    assert_false(w.in->intern.is_frozen);
+    make_stale(&w);
+    late_names_step(l);
+    assert_true(w.in->intern.n_stale > 0);
+    l->is_end_only = false; /* that alone kept it from it */
+    late_names_step(l);
+    assert_int_equal(w.in->intern.n_stale, 0);
+    make_stale(&w);
+    assert_int_equal(ingest_finish(w.in, "stopped", w.ts, NULL), 0);
+    assert_int_equal(w.in->intern.n_stale, 0);
+    ingest_close(w.in);
+    check_against_rebuild(&w);
+    sqlite3 *db = open_file(&w);
+    assert_same_query(db, "SELECT count(*) FROM ability WHERE name = 'late_names'", "SELECT 0");
+    sqlite3_close(db);
+    remove_run(&w);
+}
+
+/* A relayout of much, after one that took long, is left to the end. */
+static void no_slow_relayout_before_the_end(void **state)
+{
+    (void)state;
+    struct world w;
+    struct late_names *l;
+    open_run(&w, 9, 0);
+    l = &w.in->late_names;
+    play(&w, 12000);
+    assert_int_equal(ingest_commit(w.in, NULL), 0);
+    make_stale(&w);
+    l->last_relayout_ns = INT64_MIN / 2; /* long ago */
+    l->relayout_took_ns = 600000000;
+    late_names_step(l);
+    assert_true(w.in->intern.n_stale > 0);
+    l->relayout_took_ns = 400000000;
+    late_names_step(l);
+    assert_int_equal(w.in->intern.n_stale, 0);
+    make_stale(&w);
+    l->relayout_took_ns = 600000000;
+    assert_int_equal(ingest_finish(w.in, "stopped", w.ts, NULL), 0);
+    assert_int_equal(w.in->intern.n_stale, 0);
+    ingest_close(w.in);
+    remove_run(&w);
+}
+
+/* What waits when the tree is given up is said to be missing. */
+static void stale_frames_of_a_frozen_tree_are_said(void **state)
+{
+    (void)state;
+    struct world w;
+    open_run(&w, 9, 0);
+    play(&w, 500);
+    assert_int_equal(ingest_commit(w.in, NULL), 0);
+    uint32_t frame = 0;
+    while (!w.in->intern.n_stale) { /* without lines */
+        frame = pick_frame(&w);
+        if (frame) {
+            move_frame(&w, frame);
+        }
+    }
+    intern_freeze(&w.in->intern);
+    assert_int_equal(ingest_finish(w.in, "stopped", w.ts, NULL), 0);
+    ingest_close(w.in);
+    sqlite3 *db = open_file(&w);
+    assert_same_query(db, "SELECT is_available, unlock FROM ability WHERE name = 'late_names'",
+                      "SELECT 0, 'stax symbolize'");
+    sqlite3_close(db);
+    remove_run(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(late_names_equal_rebuilt),
         cmocka_unit_test(names_after_dropped_rows_move_nothing),
+        cmocka_unit_test(no_relayout_close_to_the_size_bound),
+        cmocka_unit_test(no_slow_relayout_before_the_end),
+        cmocka_unit_test(stale_frames_of_a_frozen_tree_are_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
