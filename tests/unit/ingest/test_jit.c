@@ -396,6 +396,7 @@ static void mappings_are_taken_while_binaries_move(void **state)
     jit_fini(&f->jit);
     jit_init(&f->jit, &f->binaries, &f->store, 0, true);
     assert_non_null(f->jit.follow);
+    binaries_unknown(&f->binaries); /* so that it is the space for which there is no room */
     for (uint32_t i = 0; i < 300; i++) {
         uint32_t upid =
             tasks_start_process(&f->tasks, 0, 100000000 + (int32_t)i, 0, "p", 1, NULL, 0);
