@@ -238,6 +238,11 @@ static void drain(void *ctx)
     }
 }
 
+static struct bound bound_of(uint32_t kind, int64_t hz, int64_t at_once)
+{
+    return (struct bound){at_once, clock_monotonic_ns(), false, kind, hz, at_once};
+}
+
 /* Switches a kind of events off while there are more than the host should pay for. Durations of
  * waits stay exact; so does the account of what has a stack or a waker and what has not. */
 static void keep_bound(struct capture *c, struct bound *b, int64_t now)
@@ -504,16 +509,8 @@ static void *run(void *ctx)
     int reason = NO_REASON;
     priority_raise(NULL);
     follow_flush(c->follow); /* what was found at the start */
-    c->stacks = (struct bound){.left = STACKS_AT_ONCE,
-                               .ts = clock_monotonic_ns(),
-                               .kind = EVENTS_SWITCH_STACK,
-                               .hz = STACKS_HZ,
-                               .at_once = STACKS_AT_ONCE};
-    c->wakings = (struct bound){.left = WAKINGS_AT_ONCE,
-                                .ts = clock_monotonic_ns(),
-                                .kind = EVENTS_WAKING,
-                                .hz = WAKINGS_HZ,
-                                .at_once = WAKINGS_AT_ONCE};
+    c->stacks = bound_of(EVENTS_SWITCH_STACK, STACKS_HZ, STACKS_AT_ONCE);
+    c->wakings = bound_of(EVENTS_WAKING, WAKINGS_HZ, WAKINGS_AT_ONCE);
     while (reason == NO_REASON) {
         reason = step(c);
     }
