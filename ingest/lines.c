@@ -69,7 +69,37 @@ static uint64_t judge_sections(Elf *elf, int fd, bool *is_large)
     return has_info && !*is_large ? n_bytes : 0;
 }
 
-static int open_dwarf(int fd, void **elf, Dwarf **dwarf, size_t *n_bytes, struct err *e)
+/* libdw (0.188) takes strings of the line tables for ended; a hostile file's may run past the
+ * section. Sections with strings get a byte more, which ends the last one. */
+static void pad_strings(struct lines *l, Elf *elf)
+{
+    size_t n = 0, names = 0;
+    elf_getshdrnum(elf, &n);
+    elf_getshdrstrndx(elf, &names);
+    for (size_t i = 1; i < n; i++) {
+        GElf_Shdr s;
+        Elf_Scn *scn = elf_getscn(elf, i);
+        const char *name = scn && gelf_getshdr(scn, &s) ? elf_strptr(elf, names, s.sh_name) : NULL;
+        if (!name || s.sh_type == SHT_NOBITS || !strstr(name, "debug_") ||
+            !(strstr(name, "line") || strstr(name, "str"))) {
+            continue;
+        }
+        Elf_Data *data = elf_getdata(scn, NULL);
+        char *bytes = data ? data->d_buf : NULL;
+        if (!bytes || !data->d_size || !bytes[data->d_size - 1]) {
+            continue;
+        }
+        char *copy = mem_new(data->d_size + 1, 1);
+        memcpy(copy, bytes, data->d_size);
+        mem_reserve(&l->padded, &l->cap_padded, l->n_padded + 1, sizeof(void *));
+        l->padded[l->n_padded++] = copy;
+        l->n_bytes += data->d_size;
+        data->d_buf = copy; /* libelf keeps and frees its own by another pointer */
+    }
+}
+
+/* The DWARF of fd, which is the main file's or its alternate's. */
+static int open_dwarf(struct lines *l, int fd, void **elf, Dwarf **dwarf, struct err *e)
 {
     bool is_large = false;
     int rc = names_check_elf(fd, e);
@@ -90,7 +120,8 @@ static int open_dwarf(int fd, void **elf, Dwarf **dwarf, size_t *n_bytes, struct
     if (!*dwarf) {
         return err_set(e, STAX_ECORRUPT, "damaged debug information: %s", dwarf_errmsg(-1));
     }
-    *n_bytes += size;
+    l->n_bytes += size;
+    pad_strings(l, *elf);
     return 0;
 }
 
@@ -100,8 +131,7 @@ static bool try_alt(struct lines *l, const char *path, const char *build_id)
     if (fd < 0) {
         return false;
     }
-    if (debug_files_is_build(fd, build_id) &&
-        open_dwarf(fd, &l->alt_elf, &l->alt, &l->n_bytes, NULL) == 0) {
+    if (debug_files_is_build(fd, build_id) && open_dwarf(l, fd, &l->alt_elf, &l->alt, NULL) == 0) {
         l->alt_fd = fd;
         dwarf_setalt(l->dwarf, l->alt);
         return true;
@@ -148,7 +178,7 @@ int lines_open(struct lines **out, int fd, const char *path, struct err *e)
     struct lines *l = mem_new(1, sizeof(*l));
     l->fd = l->alt_fd = -1;
     *out = NULL;
-    int rc = open_dwarf(fd, &l->elf, &l->dwarf, &l->n_bytes, e);
+    int rc = open_dwarf(l, fd, &l->elf, &l->dwarf, e);
     if (rc) {
         lines_close(l);
         return rc;
@@ -174,6 +204,10 @@ void lines_close(struct lines *l)
         dwarf_end(l->alt);
     }
     elf_end(l->alt_elf);
+    for (size_t i = 0; i < l->n_padded; i++) {
+        free(l->padded[i]);
+    }
+    free(l->padded);
     fd_close(&l->alt_fd);
     fd_close(&l->fd);
     free(l);

@@ -64,6 +64,8 @@ struct lines {
     size_t n_units, cap_units;
     struct lines_ranges ranges; /* of units */
     size_t n_bytes;
+    void **padded; /* sections that did not end a string; see pad_strings() */
+    size_t n_padded, cap_padded;
 };
 
 /* What a unit is written in, as symbol.language. */

@@ -169,4 +169,14 @@ for order, name in ("<", "little"), (">", "big"):
 perf_map = "1000 10 JS:*fib /a/b.js:3:4\n0x2000 0x20 two words\r\n1008 8 over\nbad line\n3000 10000000 large\n"
 seed("jit", "map", b"\1\xff" + perf_map.encode())
 seed("jit", "map-pieces", b"\1\x07" + perf_map.encode())
+
+# ---- a kernel's core: one segment of code and a note with a build id; its list of symbols ----
+
+note = struct.pack("<III", 4, 20, 3) + b"GNU\0" + bytes(range(20))
+core = b"\x7fELF\2\1\1" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 4, 62, 1, 0, 64, 0, 0, 64, 56, 2, 0, 0, 0)
+core += struct.pack("<IIQQQQQQ", 4, 0, 64 + 2 * 56, 0, 0, len(note), len(note), 4)
+core += struct.pack("<IIQQQQQQ", 1, 5, 64 + 2 * 56 + len(note), 0xffffffff81000000, 0, 64, 64, 4096) + note + b"\x90" * 64
+seed("kernel_code", "core", core)
+seed("kernel_code", "notes", note)
+seed("kernel_code", "symbols", "ffffffff81000000 T _stext\nffffffff81000010 t work\nffffffffc0000000 t run\t[mod]\n")
 print(sum(len(files) for _, _, files in os.walk(folder)), "seeds in", folder)

@@ -463,6 +463,7 @@ static void test_memory_of_a_file_that_is_gone(void **state)
     assert_int_equal(found.start, expected.start);
     assert_null(found.linkage_name);
     assert_true(names_address_of_offset(after, 0x1000, &translated));
+    names_close(after);
     assert_int_equal(names_open_memory(&after, getpid(), function, st.st_ino + 1, &e),
                      STAX_ENOTFOUND);
     assert_int_equal(names_open_memory(&after, getpid(), 0, st.st_ino, &e), STAX_ENOTFOUND);
