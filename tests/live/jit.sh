@@ -64,7 +64,7 @@ node_live() {
     check "node $mode: the run is over" wait_for 5 is_idle
     check "node $mode: still there when it has stopped" top_has "hotLoop hot.js:1"
     check "node $mode: the raw name is kept, with its file and lines" test "$(sql "
-        SELECT count(DISTINCT l.line) > 0 AND min(s.linkage_name) LIKE 'JS:_hotLoop $TMP/hot.js:1:%'
+        SELECT count(DISTINCT l.line) > 0 AND min(s.linkage_name) LIKE '%:_hotLoop $TMP/hot.js:1:%'
         FROM symbol s JOIN frame f ON f.symbol = s.id JOIN frame_line l ON l.frame = f.id
         WHERE s.name = 'hotLoop hot.js:1' AND l.file = '$TMP/hot.js' AND s.source = '$kind'")" = 1
 }
