@@ -54,6 +54,7 @@ node_live() {
     local mode=$1 kind=$2
     start stax record -- node "$mode" "$TMP/hot.js" 60 >/dev/null 2>"$TMP/err"
     local record=$last_pid target
+    wait_for 10 is_active # till then top answers of the run before
     check "node $mode: top has the function with file and line while it runs" wait_for 25 top_has "hotLoop hot.js:1"
     check "node $mode: so has flame" wait_for 20 flame_has "hotLoop hot.js:1"
     check "node $mode: that was live" is_active
