@@ -48,14 +48,9 @@ static int by_low(const void *a, const void *b)
     return (x->item > y->item) - (x->item < y->item);
 }
 
-/* Ranges that do not nest; where some overlap all the same, a few neighbours are looked at. */
-static const struct lines_range *find_range(struct lines_ranges *r, uint64_t address)
+/* How many ranges begin at or before address; they are sorted. */
+static size_t first_above(const struct lines_ranges *r, uint64_t address)
 {
-    enum { NEIGHBOURS = 16 };
-    if (!r->is_sorted && r->n) {
-        qsort(r->items, r->n, sizeof(*r->items), by_low);
-    }
-    r->is_sorted = true;
     size_t low = 0, high = r->n;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -65,6 +60,18 @@ static const struct lines_range *find_range(struct lines_ranges *r, uint64_t add
             high = middle;
         }
     }
+    return low;
+}
+
+/* Ranges that do not nest; where some overlap all the same, a few neighbours are looked at. */
+static const struct lines_range *find_range(struct lines_ranges *r, uint64_t address)
+{
+    enum { NEIGHBOURS = 16 };
+    if (!r->is_sorted && r->n) {
+        qsort(r->items, r->n, sizeof(*r->items), by_low);
+    }
+    r->is_sorted = true;
+    size_t low = first_above(r, address);
     for (size_t i = 0; i < NEIGHBOURS && low > 0; i++) {
         const struct lines_range *range = &r->items[--low];
         if (address < range->high) {
@@ -78,15 +85,7 @@ static const struct lines_range *find_range(struct lines_ranges *r, uint64_t add
 static uint64_t next_border(const struct lines_ranges *r, uint64_t address, uint64_t limit)
 {
     enum { NEIGHBOURS = 16 };
-    size_t low = 0, high = r->n;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (r->items[middle].low <= address) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
+    size_t low = first_above(r, address);
     if (low < r->n && r->items[low].low < limit) {
         limit = r->items[low].low;
     }
