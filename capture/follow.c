@@ -78,6 +78,7 @@ struct target_thread *follow_start_thread(struct follow *f, struct target_proces
     t->name = *name;
     t->source = source;
     t->seen_ts = ts;
+    t->named_ts = ts;
     follow_tell_thread(f, EVENT_THREAD_START, t, ts);
     return t;
 }
@@ -176,10 +177,13 @@ static struct target_thread *thread_of(struct follow *f, int32_t pid, int32_t ti
     }
     struct target_process *p = process_of(f, pid, ts);
     struct target_name name = p->name;
-    if (tid != pid && follow_may_read_proc(f)) {
+    bool is_named = tid == pid;
+    if (!is_named && follow_may_read_proc(f)) {
         follow_read_name(f, pid, tid, &name);
+        is_named = true;
     }
     t = follow_start_thread(f, p, tid, &name, source, ts);
+    t->named_ts = is_named ? ts : 0;
     follow_waits_start(f, t, ts, false);
     return t;
 }
@@ -317,6 +321,7 @@ static void on_name(struct follow *f, const struct record *r, int32_t source, in
     }
     struct target_thread *t = thread_of(f, r->pid, r->tid, source, ts);
     target_set_name(&t->name, r->name.text, r->name.len);
+    t->named_ts = ts;
     follow_tell_thread(f, EVENT_THREAD_NAME, t, ts);
 }
 

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/fd.h"
 #include "capture/proc.h"
@@ -12,8 +13,10 @@ enum {
     VERIFY_AT_ONCE = 64, /* processes compared with /proc in one go */
     CMDLINE_BYTES_MAX = 1024,
     INNER_THREADS_MAX = 1024, /* of a process, that a number is compared with */
+    LOST_AT_ONCE = 512,       /* threads that are asked for their names in one go */
 };
 static const int64_t THREAD_CHECK_NS = 1000000;  /* a thread, between two looks at all of them */
+static const int64_t BEGAN_NS = 400000000;       /* that /proc may err, twice */
 static const int64_t LOSS_CHECK_NS = 5000000000; /* so long after a loss threads are compared */
 
 bool follow_may_read_proc(struct follow *f)
@@ -184,9 +187,66 @@ void follow_main_gone(struct follow *f, int64_t now_ts)
     }
 }
 
-/* Threads that /proc no longer has, after records were lost. Their own last records may still wait
- * to be put in order, or for a table: such a thread ends when all of its time has been told. */
-static void verify_threads(struct follow *f, struct target_process *p, int64_t now_ts)
+/* Whether all there is to know of a thread up to f->ts, which has been told, begins with its start:
+ * then only a loss explains that it is not known. */
+static bool began_before(const struct follow *f, int32_t pid, int32_t tid)
+{
+    struct proc_stat stat;
+    return proc_read_stat(pid, tid, &stat) == 0 &&
+           proc_was_there(&stat, follow_boot_ns(f->ts) - BEGAN_NS);
+}
+
+/* A thread whose fork was lost, and that may sleep for ever before it is heard of. */
+static void adopt_lost(struct follow *f, struct target_process *p, int32_t tid)
+{
+    struct target_name name = p->name;
+    if (began_before(f, p->pid, tid)) {
+        follow_read_name(f, p->pid, tid, &name);
+        struct target_thread *t = follow_start_thread(f, p, tid, &name, 0, f->ts);
+        follow_waits_start(f, t, f->ts, false);
+    }
+}
+
+/* A name that may have changed in a record that was lost. */
+static void read_name_again(struct follow *f, struct target_thread *t, int64_t now_ts)
+{
+    struct target_name name = t->name;
+    follow_read_name(f, t->process->pid, t->tid, &name);
+    t->named_ts = now_ts;
+    if (name.len != t->name.len || memcmp(name.text, t->name.text, name.len) != 0) {
+        t->name = name;
+        follow_tell_thread(f, EVENT_THREAD_NAME, t, f->ts);
+    }
+}
+
+/* Threads that were missed because records were lost, and their names. Returns whether all of them
+ * were looked at. */
+static bool find_lost(struct follow *f, struct target_process *p, const struct pid_list *list,
+                      int64_t now_ts)
+{
+    int n_left = f->loss_ts ? LOST_AT_ONCE : 0;
+    for (size_t i = 0; i < list->n; i++) {
+        struct target_thread *t = target_thread(&f->target, list->pids[i]);
+        bool is_doubtful = f->loss_ts && (!t || (t->process == p && t->named_ts <= f->loss_ts));
+        if (!is_doubtful) {
+            continue;
+        }
+        if (n_left-- <= 0) {
+            return false;
+        }
+        if (t) {
+            read_name_again(f, t, now_ts);
+        } else {
+            adopt_lost(f, p, list->pids[i]);
+        }
+    }
+    return true;
+}
+
+/* After records were lost: threads that /proc has and nobody told of, and threads that it no longer
+ * has. The last records of those may still wait to be put in order, or for a table: such a thread
+ * ends when all of its time has been told. Returns whether that was all. */
+static bool verify_threads(struct follow *f, struct target_process *p, int64_t now_ts)
 {
     struct pid_list list = {0};
     struct map alive = {0};
@@ -194,6 +254,7 @@ static void verify_threads(struct follow *f, struct target_process *p, int64_t n
     for (size_t i = 0; i < list.n; i++) {
         *map_put(&alive, (uint32_t)list.pids[i]) = 1;
     }
+    bool is_all = !is_known || find_lost(f, p, &list, now_ts);
     for (struct target_thread *t = p->threads, *next; is_known && t; t = next) {
         next = t->next;
         bool is_missed = !map_get(&alive, (uint32_t)t->tid);
@@ -204,6 +265,7 @@ static void verify_threads(struct follow *f, struct target_process *p, int64_t n
     }
     map_free(&alive);
     pid_list_free(&list);
+    return is_all;
 }
 
 /* Threads are compared while something may have been missed, the more of them the more rarely. */
@@ -238,8 +300,7 @@ void follow_verify(struct follow *f, int64_t now_ts)
         if (!is_there(p)) {
             mark_gone(f, p, now_ts);
         } else if (needs_thread_check(f, p, now_ts)) {
-            p->threads_ts = now_ts;
-            verify_threads(f, p, now_ts);
+            p->threads_ts = verify_threads(f, p, now_ts) ? now_ts : p->threads_ts;
         }
     }
 }

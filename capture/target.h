@@ -29,6 +29,7 @@ struct target_thread {
     int32_t source;  /* tid of the thread whose events are counted for this one; 0: not known yet */
     int64_t seen_ts; /* ns, when it was known to be alive first */
     int64_t missed_ts; /* ns, since when /proc has not had it; 0: it has */
+    int64_t named_ts;  /* ns, when its name was last known for sure */
     struct target_name name;
     struct thread_waits waits;
     struct thread_counters counters;

@@ -23,8 +23,14 @@ check_json "2,000 threads: every one has a row" "$TMP/threads.json" \
     '[.data.threads[] | select(.name | startswith("crowd-"))] | length == 2000'
 check_json "2,000 threads: nearly every one was sampled" "$TMP/threads.json" \
     '[.data.threads[] | select((.name | startswith("crowd-")) and .n_samples > 0)] | length > 1500'
-check "2,000 threads: CPU time within 15 %" near "$(jq .data.on_cpu_ns "$TMP/threads.json")" \
-    "$(jq .cpu_ns "$TMP/crowd.json")" 15
+# What was lost is not known exactly: it was a sample of 0.2 ms each at most.
+at_least=$(jq .data.on_cpu_ns "$TMP/threads.json")
+lost_ns=$(($(unaccounted) * 200000))
+want=$(jq .cpu_ns "$TMP/crowd.json")
+near_but_lost() {
+    near "$at_least" "$want" 15 || ((at_least * 100 < want * 115 && (at_least + lost_ns) * 100 > want * 85))
+}
+check "2,000 threads: CPU time within 15 %, but for what is stored as lost" near_but_lost
 check_status "2,000 threads: the default view is short" 0 -- test "$(stax threads | wc -l)" -lt 40
 
 # Attach to a crowd: every thread that exists is found.

@@ -12,7 +12,9 @@
 #include <linux/perf_event.h>
 #include <sched.h>
 #include <signal.h>
+#include <pthread.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -502,6 +504,76 @@ static void test_missed_thread(void **state)
     free_fixture(f);
 }
 
+/* Which of two texts the events since the last call hold, as bits. */
+static int told(struct fixture *f, const char *first, const char *second)
+{
+    struct buf out = {0};
+    take_text(f, &out);
+    int bits = (strstr(buf_str(&out), first) != NULL) | (strstr(buf_str(&out), second) != NULL) << 1;
+    buf_free(&out);
+    return bits;
+}
+
+static void *sleep_named(void *arg)
+{
+    int *fds = arg;
+    char byte;
+    prctl(PR_SET_NAME, "lost-name");
+    assert_int_equal(write(fds[1], "", 1), 1);
+    (void)!read(fds[2], &byte, 1);
+    return NULL;
+}
+
+/* The fork of a thread was lost, and another's new name; both sleep and say nothing more. */
+static void test_lost_thread(void **state)
+{
+    (void)state;
+    struct fixture *f = new_fixture(true, QUEUE_BYTES);
+    struct follow_options options = {.pid = getpid(),
+                                     .has_proc = true,
+                                     .max_stack = 4,
+                                     .period_ns = 1000,
+                                     .out = f->queue,
+                                     .sources = &f->sources};
+    follow_free(f->follow);
+    f->follow = follow_new(&options);
+    int ready[2], end[2];
+    assert_int_equal(pipe(ready), 0);
+    assert_int_equal(pipe(end), 0);
+    int fds[3] = {0, ready[1], end[0]};
+    pthread_t thread;
+    char byte;
+    assert_int_equal(pthread_create(&thread, NULL, sleep_named, fds), 0);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    int64_t now = clock_monotonic_ns();
+    follow_adopt_process(f->follow, getpid(), 0, false, now);
+    follow_adopt_thread(f->follow, getpid(), getpid(), getpid(), now, now);
+    char was[16] = "";
+    prctl(PR_GET_NAME, was);
+    prctl(PR_SET_NAME, "renamed");
+    follow_verify(f->follow, now + INT64_C(2000000000)); /* nothing was lost */
+    assert_int_equal(told(f, "renamed", "lost-name"), 0);
+
+    uint64_t lost[RECORD_LOST_WORDS];
+    struct record r;
+    record_make_lost(lost, now + 1000, 0, true);
+    assert_int_equal(record_parse(lost, sizeof(lost), NULL, &r), 0);
+    follow_record(f->follow, &r, now + 1000, false);
+    follow_verify(f->follow, now + INT64_C(4000000000)); /* told up to now: it may be on its way */
+    assert_int_equal(told(f, "renamed", "lost-name"), 1);
+    follow_tick(f->follow, now + INT64_C(1000000000));
+    follow_verify(f->follow, now + INT64_C(4600000000));
+    assert_int_equal(told(f, "renamed", "lost-name"), 2); /* the other was told already */
+    prctl(PR_SET_NAME, was);
+    assert_int_equal(write(end[1], "", 1), 1);
+    pthread_join(thread, NULL);
+    for (int i = 0; i < 2; i++) {
+        close(ready[i]);
+        close(end[i]);
+    }
+    free_fixture(f);
+}
+
 /* 20,000 short processes leave nothing behind. */
 static void test_many_forks(void **state)
 {
@@ -648,6 +720,7 @@ int main(void)
         cmocka_unit_test(test_reused_pid),
         cmocka_unit_test(test_main_gone),
         cmocka_unit_test(test_missed_thread),
+        cmocka_unit_test(test_lost_thread),
         cmocka_unit_test(test_many_forks),
         cmocka_unit_test(test_threads_by_number),
     };
