@@ -13,7 +13,7 @@ enum {
     VERIFY_AT_ONCE = 64, /* processes compared with /proc in one go */
     CMDLINE_BYTES_MAX = 1024,
     INNER_THREADS_MAX = 1024, /* of a process, that a number is compared with */
-    LOST_AT_ONCE = 512,       /* threads that are asked for their names in one go */
+    LOST_AT_ONCE = 1024,      /* threads that are asked for their names in one go */
 };
 static const int64_t THREAD_CHECK_NS = 1000000;  /* a thread, between two looks at all of them */
 static const int64_t BEGAN_NS = 400000000;       /* that /proc may err, twice */
