@@ -22,10 +22,7 @@
 
 #define MAX_TABLE_BYTES ((size_t)256 << 20)
 enum {
-    CODE_FDS_MAX = 256,  /* ... and of files whose code is read at the end of the run */
-    FDS_MAX = 256,       /* descriptors kept open for files whose tables were not needed yet */
-    DUMP_FDS_MAX = 1024, /* ... and for jitdumps, to the end of the run */
-    UNNAMED_MAX = 20000  /* distinct unnamed addresses of one binary that get a symbol each */
+    UNNAMED_MAX = 20000 /* distinct unnamed addresses of one binary that get a symbol each */
 };
 
 void binaries_init(struct binaries *b, struct intern *intern, const char *kallsyms,
@@ -35,6 +32,7 @@ void binaries_init(struct binaries *b, struct intern *intern, const char *kallsy
                            .kallsyms = kallsyms ? kallsyms : "/proc/kallsyms",
                            .kallsyms_fd = -1,
                            .max_table_bytes = MAX_TABLE_BYTES,
+                           .aside = without_files ? NULL : aside_new("stax-files"),
                            .without_files = without_files};
 }
 
@@ -59,6 +57,7 @@ void binaries_fini(struct binaries *b)
     strmap_free(&b->inlined);
     map_free(&b->inlined_only);
     names_close(b->kernel_names);
+    aside_free(b->aside);
     fd_close(&b->kallsyms_fd);
     map_free(&b->kernel_pcs);
     map_free(&b->kernel_returns);
@@ -119,72 +118,6 @@ uint32_t binaries_unknown(struct binaries *b)
     return b->unknown;
 }
 
-/* Opens path as a regular file that is the mapped one; -1 with *note saying why not. Inodes decide:
- * overlay and btrfs mounts report devices that stat(2) does not. */
-static int open_same(const char *path, uint64_t inode, const char **note)
-{
-    struct stat st;
-    int fd = fd_open_regular(path, &st);
-    if (fd < 0) {
-        *note = fd == -EACCES || fd == -EPERM || fd == -EINVAL ? "unreadable" : "deleted";
-        return -1;
-    }
-    if (inode && st.st_ino != inode) {
-        *note = "replaced";
-        fd_close(&fd);
-    }
-    return fd;
-}
-
-/* Tries the target's own root, the kernel's link to the very file, and the plain path. */
-static int open_mapped(const struct event_mapping *m, const char *path, char **open_path,
-                       const char **note)
-{
-    struct buf tries[3] = {{0}, {0}, {0}};
-    buf_addf(&tries[0], "/proc/%d/root%s", m->pid, path);
-    buf_addf(&tries[1], "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, m->pid, m->start,
-             m->start + m->size);
-    buf_addstr(&tries[2], path);
-    int fd = -1;
-    const char *why = NULL;
-    for (int i = 0; i < 3 && fd < 0; i++) {
-        const char *reason = NULL;
-        fd = open_same(buf_str(&tries[i]), m->inode, &reason);
-        if (fd >= 0) {
-            *open_path = mem_strdup(buf_str(&tries[i]));
-        }
-        /* "replaced" and "unreadable" say more than that a path is not there */
-        why = !why || (reason && strcmp(why, "deleted") == 0) ? reason : why;
-    }
-    *note = fd < 0 ? why : NULL;
-    for (int i = 0; i < 3; i++) {
-        buf_free(&tries[i]);
-    }
-    return fd;
-}
-
-static void take_names(struct binary *bin, struct names *names);
-
-/* A file that is gone: what its process has in memory says which build it is, and where in it an
- * address lies, so that a debug file can name it. */
-static void open_memory(struct binaries *b, struct binary *bin, const struct event_mapping *m)
-{
-    struct names *names;
-    const char *note = bin->note;
-    if (names_open_memory(&names, m->pid, m->start, m->inode, NULL) != 0) {
-        return;
-    }
-    take_names(bin, names);
-    bin->note = note;
-    bin->is_changed = true;
-    if (b->naming && bin->build_id) {
-        char root[32];
-        snprintf(root, sizeof(root), "/proc/%d/root", m->pid);
-        naming_add_file(b->naming, (uint32_t)(bin - b->items) + 1, -1, names, bin->path, root);
-        bin->is_asked = true;
-    }
-}
-
 /* jit-PID.dump: a runtime maps it executable so that profilers find it. */
 static bool is_dump_marker(const struct event_mapping *m)
 {
@@ -195,34 +128,6 @@ static bool is_dump_marker(const struct event_mapping *m)
     n -= (size_t)(name - m->path);
     return m->inode && n >= 4 + n_suffix && memcmp(name, "jit-", 4) == 0 &&
            memcmp(name + n - n_suffix, suffix, n_suffix) == 0;
-}
-
-static void open_now(struct binaries *b, struct binary *bin, const struct event_mapping *m)
-{
-    static const char deleted[] = " (deleted)";
-    char *path = mem_strndup(m->path, m->path_len);
-    size_t len = strlen(path), n_deleted = sizeof(deleted) - 1;
-    if (len > n_deleted && strcmp(path + len - n_deleted, deleted) == 0) {
-        path[len - n_deleted] = '\0';
-    }
-    bool is_file = path[0] == '/';
-    bin->fd = is_file ? open_mapped(m, path, &bin->open_path, &bin->note) : -1;
-    free(path);
-    if (bin->fd < 0) {
-        bin->is_loaded = true;
-        bin->note = bin->note ? bin->note : "not a file";
-        if (is_file) {
-            open_memory(b, bin, m);
-        }
-        return;
-    }
-    /* a jitdump is read while it grows: its descriptor is never given back for others */
-    size_t *n_fds = is_dump_marker(m) ? &b->n_dump_fds : &b->n_fds;
-    if (*n_fds >= (is_dump_marker(m) ? DUMP_FDS_MAX : FDS_MAX)) {
-        fd_close(&bin->fd);
-    } else {
-        ++*n_fds;
-    }
 }
 
 static bool begins_with(const struct event_mapping *m, const char *text)
@@ -251,37 +156,17 @@ static bool is_elf(int fd)
            memcmp(magic, "\177ELF", sizeof(magic)) == 0;
 }
 
-/* What tells a file from another that got the same inode or was written over it: its size and
- * times. Nothing is added when the file cannot be seen any more. */
-static void add_generation(struct buf *identity, const struct event_mapping *m)
-{
-    struct buf path = {0};
-    struct stat st;
-    buf_addf(&path, "/proc/%d/root%.*s", m->pid, (int)m->path_len, m->path);
-    int rc = stat(buf_str(&path), &st);
-    if (rc != 0) {
-        buf_clear(&path);
-        buf_add(&path, m->path, m->path_len);
-        rc = stat(buf_str(&path), &st);
-    }
-    if (rc == 0 && st.st_ino == m->inode) {
-        buf_addf(identity, "%lld:%lld.%09ld:", (long long)st.st_size, (long long)st.st_mtim.tv_sec,
-                 st.st_mtim.tv_nsec);
-    }
-    buf_free(&path);
-}
-
 /* What a new file is beyond its name. */
 static void look_at_file(struct binaries *b, struct binary *bin, const struct event_mapping *m)
 {
+    bin->is_dump = is_dump_marker(m);
     if (b->without_files) {
         bin->is_loaded = true;
     } else {
-        open_now(b, bin, m);
+        binaries_open_file(b, bin, m);
     }
-    if (is_dump_marker(m)) {
+    if (bin->is_dump) {
         bin->kind = "jit";
-        bin->is_dump = true;
         bin->is_loaded = true;
         if (bin->fd < 0 && !bin->note && !b->without_files) {
             bin->note = "too many jitdumps: code made here has no names";
@@ -318,7 +203,7 @@ uint32_t binaries_of_mapping(struct binaries *b, const struct event_mapping *m, 
     struct buf identity = {0};
     buf_addf(&identity, "%" PRIx64 ":%" PRIx64 ":", m->device, m->inode);
     if (!b->without_files) {
-        add_generation(&identity, m);
+        binaries_add_generation(b, &identity, m);
     }
     buf_add(&identity, m->path, m->path_len);
     bool is_new;
@@ -329,112 +214,6 @@ uint32_t binaries_of_mapping(struct binaries *b, const struct event_mapping *m, 
         look_at_file(b, binaries_item(b, id), m);
     }
     return id;
-}
-
-static void take_names(struct binary *bin, struct names *names)
-{
-    bin->names = names;
-    bin->has_addresses = true;
-    bin->names_from = names_source_text(names_best_source(names));
-    if (names_build_id(names)) {
-        bin->build_id = mem_strdup(names_build_id(names));
-    }
-    if (names_best_source(names) < NAMES_DYNSYM) {
-        bin->note = "stripped";
-    } else if (names_best_source(names) == NAMES_DYNSYM) {
-        bin->note = "stripped to its dynamic symbols";
-    }
-}
-
-/* Every process of this kernel maps the same vDSO: ours is read. */
-static void load_vdso(struct binary *bin)
-{
-    unsigned long image = getauxval(AT_SYSINFO_EHDR);
-    struct buf maps = {0};
-    fd_read_file("/proc/self/maps", 1 << 24, &maps);
-    char start[32];
-    snprintf(start, sizeof(start), "\n%lx-", image);
-    const char *line = image ? strstr(buf_str(&maps), start) : NULL;
-    unsigned long end = line ? strtoul(line + strlen(start), NULL, 16) : 0;
-    struct names *names;
-    if (end > image && names_open_elf_image(&names, (const void *)image, end - image, NULL) == 0) {
-        take_names(bin, names);
-    }
-    buf_free(&maps);
-}
-
-/* Takes fd: kept for the machine code at the end of the run while there is room. */
-static void keep_for_code(struct binaries *b, struct binary *bin, int fd)
-{
-    struct stat st;
-    if (b->n_code_fds >= CODE_FDS_MAX || fstat(fd, &st) != 0) {
-        fd_close(&fd);
-        return;
-    }
-    bin->fd = fd;
-    bin->code_bytes = st.st_size;
-    bin->code_mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
-    b->n_code_fds++;
-}
-
-int binaries_open_code(const struct binaries *b, uint32_t binary)
-{
-    struct stat st;
-    const struct binary *bin = binary && binary <= b->n_items ? binaries_item(b, binary) : NULL;
-    if (bin && bin->is_dump && bin->fd >= 0) {
-        return fcntl(bin->fd, F_DUPFD_CLOEXEC, 3);
-    }
-    if (!bin || bin->fd < 0 || !bin->is_loaded || fstat(bin->fd, &st) != 0 ||
-        st.st_size != bin->code_bytes ||
-        (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec != bin->code_mtime_ns) {
-        return -1;
-    }
-    return fcntl(bin->fd, F_DUPFD_CLOEXEC, 3);
-}
-
-/* Hands the file (takes fd) over to whoever looks for its debug file and lines. */
-static void ask_better_names(struct binaries *b, struct binary *bin, int fd)
-{
-    static const char middle[] = "/root/";
-    const char *end = bin->open_path ? strstr(bin->open_path, middle) : NULL;
-    bool is_in_root = end && strncmp(bin->open_path, "/proc/", 6) == 0;
-    char *root = mem_strndup(bin->open_path, is_in_root ? (size_t)(end - bin->open_path) + 5 : 0);
-    naming_add_file(b->naming, (uint32_t)(bin - b->items) + 1, fd, bin->names, bin->path, root);
-    bin->is_asked = true;
-    free(root);
-}
-
-static void load(struct binaries *b, struct binary *bin)
-{
-    bin->is_loaded = true;
-    bin->is_changed = true;
-    struct names *names = NULL;
-    if (strcmp(bin->kind, "vdso") == 0) {
-        if (!b->without_files) {
-            load_vdso(bin);
-        }
-        return;
-    }
-    int fd = bin->fd;
-    if (fd < 0) {
-        fd = open_same(bin->open_path, bin->inode, &bin->note);
-    } else {
-        b->n_fds--;
-    }
-    bin->fd = -1;
-    if (fd < 0) {
-        return;
-    }
-    if (names_open_elf(&names, fd, NULL) == 0) {
-        take_names(bin, names);
-        int copy = b->naming ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
-        if (copy >= 0) {
-            ask_better_names(b, bin, copy);
-        }
-    } else {
-        bin->note = "not a readable ELF file";
-    }
-    keep_for_code(b, bin, fd);
 }
 
 struct symbol_text binaries_text_of(uint32_t binary, const struct names_symbol *found,
@@ -540,7 +319,7 @@ uint32_t binaries_frame(struct binaries *b, uint32_t binary, uint64_t file_offse
 {
     struct binary *bin = binaries_item(b, binary);
     if (!bin->is_loaded) {
-        load(b, bin);
+        binaries_load(b, bin);
         binaries_keep_small(b, bin);
     }
     uint64_t rel = file_offset;

@@ -4,7 +4,8 @@
  *
  * A mapped file is opened when it is first seen, through the target's own root, and checked against
  * the mapping's inode, so that a file replaced or deleted later still gives the right names. Its
- * symbol tables are read when the first address needs them. One thread.
+ * symbol tables are read when the first address needs them. Both is done by threads that may hang
+ * in it (file_reader.h): one that does not answer is taken later. One thread.
  */
 #ifndef STAX_INGEST_BINARIES_H
 #define STAX_INGEST_BINARIES_H
@@ -13,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/aside.h"
 #include "capture/event.h"
 #include "ingest/intern.h"
 #include "ingest/names.h"
@@ -39,6 +41,7 @@ struct binary {
     struct names *names;
     struct map frames;    /* rel_address -> frame id */
     struct map symbols;   /* start -> symbol id */
+    bool is_late;         /* its file does not answer: frames are at file offsets until it does */
     bool is_asked;        /* binaries.naming looks for better names */
     bool is_asking_again; /* for lines of frames that were asked already, */
     uint32_t asked_again; /* ... up to this id */
@@ -52,6 +55,7 @@ struct binaries {
     struct intern *intern;
     struct jit *jit;       /* code made at run time; NULL: nobody knows; borrowed */
     struct naming *naming; /* looks for better names than the files have; NULL: nobody; borrowed */
+    struct aside *aside;   /* opens and reads files; NULL: without_files */
     struct binary *items;  /* id is index + 1 */
     size_t n_items, n_written, cap_items;
     struct strmap by_identity;
@@ -111,6 +115,9 @@ void binaries_adopt_symbol(struct binaries *b, uint32_t binary, uint32_t symbol,
  * relayout. */
 void binaries_rename(struct binaries *b, uint32_t binary, struct names *names,
                      enum names_source source);
+/* Takes files that have answered since: their frames move to addresses and functions at the next
+ * relayout. True: there was one. */
+bool binaries_take_late(struct binaries *b);
 /* The symbol that a frame would get now. */
 uint32_t binaries_symbol(struct binaries *b, const struct frame *frame);
 /* The symbol of a function that is inlined somewhere in a binary. */

@@ -23,6 +23,18 @@ void binaries_note_called(struct binaries *b, uint32_t binary, uint32_t symbol,
  * that nobody was seen to call before. */
 uint32_t binaries_called_symbol(struct binaries *b, uint32_t binary, struct names *names,
                                 const struct names_symbol *found, uint64_t base);
+/* A mapped file when it is first seen, and its tables when an address asks. */
+void binaries_open_file(struct binaries *b, struct binary *bin, const struct event_mapping *m);
+void binaries_load(struct binaries *b, struct binary *bin);
+/* Appends what tells a file from another that got the same inode or was written over it: its size
+ * and times. Nothing is added when the file cannot be seen any more. */
+void binaries_add_generation(struct binaries *b, struct buf *identity,
+                             const struct event_mapping *m);
+/* The tables of the file once more, if it is unchanged; NULL: it is not, or does not answer. */
+struct names *binaries_read_again(struct binaries *b, uint32_t binary);
+/* Frames that are at file offsets get the addresses that these are by the tables now, and with them
+ * their functions at the next relayout. */
+void binaries_readdress(struct binaries *b, uint32_t binary);
 /* Gives back tables until their bound holds; keeps those of bin. */
 void binaries_keep_small(struct binaries *b, const struct binary *bin);
 /* The tables of a binary, read again if they were given back; NULL: none. */

@@ -151,6 +151,28 @@ static void move_frames(struct binaries *b, uint32_t binary, const struct map *c
     }
 }
 
+void binaries_readdress(struct binaries *b, uint32_t binary)
+{
+    struct binary *bin = binaries_item(b, binary);
+    struct map frames = {0}, none = {0};
+    for (size_t i = 0; i < bin->frames.n_slots; i++) {
+        uint32_t id = bin->frames.slots[i].id;
+        if (id) {
+            struct frame *f = &b->intern->frames[id - 1];
+            names_address_of_offset(bin->names, f->rel_address, &f->rel_address);
+            uint32_t *at = map_put(&frames, f->rel_address);
+            *at = *at ? *at : id;
+        }
+    }
+    /* Functions that stood for offsets have no frame from the next relayout on. */
+    map_free(&bin->symbols);
+    bin->overflow_symbol = 0;
+    bin->n_unnamed = 0;
+    move_frames(b, binary, &none); /* all of them, also two that are at one address now */
+    map_free(&bin->frames);
+    bin->frames = frames;
+}
+
 void binaries_rename(struct binaries *b, uint32_t binary, struct names *names,
                      enum names_source source)
 {

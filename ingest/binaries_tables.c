@@ -1,5 +1,4 @@
 /* binaries_tables.c - the memory that symbol tables take (binaries.h). */
-#include "base/fd.h"
 #include "ingest/binaries_internal.h"
 
 size_t binaries_table_bytes(const struct binaries *b)
@@ -42,14 +41,12 @@ struct names *binaries_tables(struct binaries *b, uint32_t binary)
     struct binary *bin = binaries_item(b, binary);
     bin->used = ++b->clock;
     if (bin->names && names_is_dropped(bin->names)) {
-        struct names *names = NULL;
-        int fd = binaries_open_code(b, binary);
-        if (fd >= 0 && names_open_elf(&names, fd, NULL) == 0) {
+        struct names *names = binaries_read_again(b, binary);
+        if (names) {
             names_close(bin->names);
             bin->names = names;
             binaries_keep_small(b, bin);
         }
-        fd_close(&fd);
     }
     return bin->names;
 }

@@ -377,9 +377,19 @@ static bool is_relayout_due(struct late_names *l)
            (s.n_waits && s.n_waits * STALE_SHARE >= s.n_waits_of);
 }
 
+/* Files that have answered since they were mapped. */
+static bool take_files(struct late_names *l)
+{
+    bool has_any = binaries_take_late(l->binaries);
+    l->has_renames |= has_any;
+    l->is_left_out |= has_any && l->binaries->intern->is_frozen;
+    return has_any;
+}
+
 bool late_names_step(struct late_names *l)
 {
-    bool has_any = l->naming && take_some(l, false);
+    bool has_any = take_files(l);
+    has_any |= l->naming && take_some(l, false);
     if (l->naming) {
         ask_frames(l);
         line_tables_step(&l->tables, (int64_t)l->binaries->intern->n_samples);
@@ -416,9 +426,12 @@ static void finish_naming(struct late_names *l, int timeout_ms, bool with_downlo
 
 void late_names_finish(struct late_names *l, int timeout_ms, bool with_downloads)
 {
+    take_files(l);
     if (l->naming) {
         finish_naming(l, timeout_ms, with_downloads);
     }
+    take_files(l);
+    l->is_cut_off |= l->binaries->aside && aside_n_late(l->binaries->aside) > 0;
     late_names_relayout(l);
     if (l->has_renames) {
         count_unnamed(l);

@@ -83,6 +83,10 @@ static const char *why(const struct row *r, struct buf *help)
         buf_addstr(help, r->note[0] ? "sudo sysctl kernel.kptr_restrict=0, or record as root" : "");
         return r->note[0] ? r->note : "no symbol of the kernel is there";
     }
+    if (strstr(r->note, "does not answer")) {
+        buf_addstr(help, "record again, or stax symbolize, when it answers");
+        return r->note;
+    }
     if (is_any(r->note, gone)) {
         if (strlen(r->build_id) > 2) {
             add_sources(help, r);
