@@ -245,8 +245,7 @@ int binaries_open_code(const struct binaries *b, uint32_t binary)
     if (copy < 0) {
         return -1;
     }
-    struct file_job *j =
-        file_job_of_file(FILE_CHECK, binary, copy, NULL, bin->device, bin->inode);
+    struct file_job *j = file_job_of_file(FILE_CHECK, binary, copy, NULL, bin->device, bin->inode);
     int fd = -1;
     if (file_reader_do(b->aside, j, false) == ASIDE_ANSWERED) {
         if (j->has_look && j->n_bytes == bin->code_bytes && j->mtime_ns == bin->code_mtime_ns) {
@@ -266,8 +265,7 @@ struct names *binaries_read_again(struct binaries *b, uint32_t binary)
     if (fd < 0) {
         return NULL;
     }
-    struct file_job *j =
-        file_job_of_file(FILE_TABLES, binary, fd, NULL, bin->device, bin->inode);
+    struct file_job *j = file_job_of_file(FILE_TABLES, binary, fd, NULL, bin->device, bin->inode);
     if (file_reader_do(b->aside, j, false) == ASIDE_ANSWERED) {
         names = j->names;
         j->names = NULL;

@@ -224,8 +224,9 @@ bool file_reader_look_now(struct file_job *j)
         fd = walk_now(AT_FDCWD, j->path);
     }
     bool is_known = fd >= 0 || errno != EAGAIN;
-    if (fd >= 0 && statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC,
-                         STATX_INO | STATX_SIZE | STATX_MTIME, &st) == 0 &&
+    if (fd >= 0 &&
+        statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO | STATX_SIZE | STATX_MTIME,
+              &st) == 0 &&
         st.stx_ino == j->inode) {
         j->has_look = true;
         j->n_bytes = (int64_t)st.stx_size;
