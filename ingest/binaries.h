@@ -120,8 +120,10 @@ void binaries_rename(struct binaries *b, uint32_t binary, struct names *names,
 bool binaries_take_late(struct binaries *b);
 /* The symbol that a frame would get now. */
 uint32_t binaries_symbol(struct binaries *b, const struct frame *frame);
-/* The symbol of a function that is inlined somewhere in a binary. */
-uint32_t binaries_inlined(struct binaries *b, uint32_t binary, const char *linkage_name);
+/* The symbol of a function that is inlined somewhere in a binary. is_static: none that is global by
+ * that name is the same. */
+uint32_t binaries_inlined(struct binaries *b, uint32_t binary, const char *linkage_name,
+                          bool is_static);
 /* A new descriptor of the file whose tables were read, -1 if it is not open or was written to
  * since; of a jitdump also while it grows. */
 int binaries_open_code(const struct binaries *b, uint32_t binary);

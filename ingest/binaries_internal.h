@@ -18,7 +18,7 @@ uint32_t binaries_whole_of(struct binaries *b, uint32_t binary, struct names *na
                            const struct names_symbol *part, uint64_t base);
 /* Says that a symbol is a function by that linkage name: what is inlined by it is the same one. */
 void binaries_note_called(struct binaries *b, uint32_t binary, uint32_t symbol,
-                          const char *linkage_name);
+                          const struct names_symbol *found);
 /* The symbol of a function found in a table; the one that is inlined by its name, if there is one
  * that nobody was seen to call before. */
 uint32_t binaries_called_symbol(struct binaries *b, uint32_t binary, struct names *names,

@@ -34,21 +34,32 @@ void binaries_adopt(struct binaries *b, const char *path, const char *kind, cons
     b->items[b->n_items - 1].note = b->items[b->n_items - 1].old_note;
 }
 
-static uint32_t *inlined_slot(struct binaries *b, uint32_t binary, const char *linkage_name)
+/* Static functions apart: a global one of that name is another. */
+static uint32_t *inlined_slot(struct binaries *b, uint32_t binary, const char *linkage_name,
+                              bool is_static)
 {
     struct buf key = {0};
-    buf_addf(&key, "%u:%s", binary, linkage_name);
+    buf_addf(&key, "%u:%d:%s", binary, is_static, linkage_name);
     uint32_t *id = strmap_put(&b->inlined, key.data, key.len);
     buf_free(&key);
     return id;
 }
 
+static void put_if_none(uint32_t *id, uint32_t symbol)
+{
+    *id = *id ? *id : symbol;
+}
+
 void binaries_adopt_symbol(struct binaries *b, uint32_t binary, uint32_t symbol,
                            uint64_t rel_address, const char *inlined)
 {
-    uint32_t *id = inlined ? inlined_slot(b, binary, inlined)
-                           : map_put(&binaries_item(b, binary)->symbols, rel_address);
-    *id = *id ? *id : symbol;
+    if (!inlined) {
+        put_if_none(map_put(&binaries_item(b, binary)->symbols, rel_address), symbol);
+        return;
+    }
+    for (int is_static = 0; is_static < 2; is_static++) { /* its row does not tell */
+        put_if_none(inlined_slot(b, binary, inlined, is_static), symbol);
+    }
 }
 
 uint32_t binaries_symbol(struct binaries *b, const struct frame *frame)
@@ -57,9 +68,10 @@ uint32_t binaries_symbol(struct binaries *b, const struct frame *frame)
                               frame->rel_address, 0);
 }
 
-uint32_t binaries_inlined(struct binaries *b, uint32_t binary, const char *linkage_name)
+uint32_t binaries_inlined(struct binaries *b, uint32_t binary, const char *linkage_name,
+                          bool is_static)
 {
-    uint32_t *id = inlined_slot(b, binary, linkage_name);
+    uint32_t *id = inlined_slot(b, binary, linkage_name, is_static);
     if (!*id) {
         struct names_symbol found = {.linkage_name = linkage_name,
                                      .source = NAMES_DWARF,
@@ -72,12 +84,29 @@ uint32_t binaries_inlined(struct binaries *b, uint32_t binary, const char *linka
 }
 
 void binaries_note_called(struct binaries *b, uint32_t binary, uint32_t symbol,
-                          const char *linkage_name)
+                          const struct names_symbol *found)
 {
-    if (b->naming) {
-        uint32_t *id = inlined_slot(b, binary, linkage_name);
-        *id = *id ? *id : symbol;
+    for (int is_static = 0; b->naming && is_static <= !found->is_global; is_static++) {
+        put_if_none(inlined_slot(b, binary, found->linkage_name, is_static), symbol);
     }
+}
+
+/* What is only inlined and may be the function that was found; 0: nothing, or either of two. A
+ * local symbol may be a static function or one that was hidden; a global one is no static one. */
+static uint32_t inlined_only(struct binaries *b, uint32_t binary, const struct names_symbol *found)
+{
+    uint32_t only = 0;
+    for (int is_static = 0; b->naming && is_static <= !found->is_global; is_static++) {
+        uint32_t id = *inlined_slot(b, binary, found->linkage_name, is_static);
+        if (!id || id == only) {
+            continue;
+        }
+        if (only || map_get(&b->inlined_only, id) != 1) {
+            return 0;
+        }
+        only = id;
+    }
+    return only;
 }
 
 uint32_t binaries_called_symbol(struct binaries *b, uint32_t binary, struct names *names,
@@ -85,16 +114,14 @@ uint32_t binaries_called_symbol(struct binaries *b, uint32_t binary, struct name
 {
     struct symbol_text text = binaries_text_of(binary, found, base);
     text.whole = binaries_whole_of(b, binary, names, found, base);
-    uint32_t *slot = b->naming ? inlined_slot(b, binary, found->linkage_name) : NULL;
-    if (slot && *slot && map_get(&b->inlined_only, *slot) == 1) {
-        *map_put(&b->inlined_only, *slot) = 2;
-        intern_rename(b->intern, *slot, &text);
-        return *slot;
+    uint32_t id = inlined_only(b, binary, found);
+    if (id) {
+        *map_put(&b->inlined_only, id) = 2;
+        intern_rename(b->intern, id, &text);
+    } else {
+        id = intern_symbol(b->intern, &text);
     }
-    uint32_t id = intern_symbol(b->intern, &text);
-    if (slot && !*slot) {
-        *slot = id;
-    }
+    binaries_note_called(b, binary, id, found);
     return id;
 }
 
@@ -129,7 +156,7 @@ static void rename_symbols(struct binaries *b, uint32_t binary, struct names *na
             if (intern_rename(b->intern, symbol, &text)) {
                 *map_put(changed, symbol) = 1;
             }
-            binaries_note_called(b, binary, symbol, found.linkage_name);
+            binaries_note_called(b, binary, symbol, &found);
         }
     }
     map_free(&done);

@@ -172,7 +172,8 @@ static void take_frame(struct late_names *l, const struct naming_result *r, size
     }
     for (size_t i = 0; i < n; i++) {
         const char *name = r->text.data + r->rows[first + i].function;
-        inlined[n - 1 - i] = binaries_inlined(l->binaries, r->binary, name);
+        inlined[n - 1 - i] =
+            binaries_inlined(l->binaries, r->binary, name, r->rows[first + i].is_static);
         intern_set_language(in, inlined[n - 1 - i], r->rows[first + i].language);
     }
     intern_set_language(in, in->frames[frame - 1].symbol, r->rows[end - 1].language);

@@ -297,6 +297,12 @@ struct lines_row lines_describe_call(const struct lines_unit *u, const struct li
     return row;
 }
 
+static bool is_static(const struct lines_call *call)
+{
+    Dwarf_Die die = call->die;
+    return !dwarf_hasattr_integrate(&die, DW_AT_external);
+}
+
 size_t lines_find(struct lines *l, uint64_t address, struct lines_row rows[LINES_MAX_DEPTH],
                   struct buf *text)
 {
@@ -319,6 +325,7 @@ size_t lines_find(struct lines *l, uint64_t address, struct lines_row rows[LINES
     while (call != LINES_NO_CALL && n < LINES_MAX_DEPTH - 1) {
         struct lines_call *c = &f->calls[call];
         struct lines_row caller = lines_describe_call(u, c, text, &row.function);
+        row.is_static = is_static(c);
         rows[n++] = row;
         row = caller;
         row.language = language;

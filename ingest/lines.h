@@ -27,6 +27,7 @@ struct lines_row {
     uint32_t file;        /* 0: not known; absolute where the compiler said where it ran */
     uint32_t line;        /* 0: not known */
     const char *language; /* as symbol.language; static */
+    bool is_static;       /* function: other files may have another of that name */
 };
 
 /* Takes fd, a file with DWARF, on success. path: of the file, for dwz alternates beside it.

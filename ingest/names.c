@@ -241,7 +241,8 @@ static void place_entry(struct names *n, struct names_builder *b, struct open_fu
                                .size = size_within(b, e, next, outer ? end_of(n, outer) : 0),
                                .name = e->name ? keep_name(n, b, e->name) : NAMES_NO_NAME,
                                .module = e->module,
-                               .source = e->source};
+                               .source = e->source,
+                               .is_global = e->rank <= NAMES_RANK_WEAK};
     if (f.name == NAMES_NO_NAME) {
         f.source = NAMES_EH_FRAME;
     }
@@ -307,6 +308,7 @@ struct names_symbol names_symbol_of(const struct names *n, uint32_t function)
         .start = f->start,
         .size = f->size,
         .source = f->source,
+        .is_global = f->is_global,
         .module = f->module ? n->modules[f->module - 1] : NULL,
     };
     symbol.language = language_of(n, symbol.linkage_name);

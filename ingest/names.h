@@ -46,6 +46,7 @@ struct names_symbol {
     uint64_t start;           /* ELF virtual address (kernel: absolute) */
     uint64_t size;            /* bytes; from the table or up to the next symbol */
     enum names_source source;
+    bool is_global;       /* or weak: no static function. Local ones may have been hidden only */
     const char *module;   /* kernel module name, or NULL */
     const char *language; /* as symbol.language: what its name or its binary tells; static */
 };

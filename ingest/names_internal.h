@@ -54,6 +54,7 @@ struct names_function {
     uint32_t name; /* offset into strings, NAMES_NO_NAME for extents */
     uint16_t module;
     uint8_t source;
+    bool is_global; /* also weak */
 };
 #define NAMES_NO_NAME UINT32_MAX
 

@@ -325,7 +325,8 @@ static void find_lines(struct debug_info *d, struct naming_result *r,
                                                    .function = rows[i].function,
                                                    .file = rows[i].file,
                                                    .line = rows[i].line,
-                                                   .language = rows[i].language};
+                                                   .language = rows[i].language,
+                                                   .is_static = rows[i].is_static};
     }
 }
 

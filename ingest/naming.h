@@ -30,6 +30,7 @@ struct naming_row {
     uint32_t function; /* linkage name; 0: the frame's own function */
     uint32_t file, line;
     const char *language; /* as symbol.language; static */
+    bool is_static;       /* function */
 };
 
 /* A function whose line table is asked for. */

@@ -19,6 +19,7 @@
 #include "base/fd.h"
 #include "ingest/binaries.h"
 #include "ingest/binaries_internal.h"
+#include "ingest/naming.h"
 
 enum { N_FILES = 3, N_STEPS = 100 };
 
@@ -222,12 +223,50 @@ static void jitdumps_stay_open(void **state)
     intern_free(&intern);
 }
 
+/* A function that is only inlined is the called one of its name, unless it is static and that is
+ * global: then it is another file's. */
+static void static_functions_are_not_global_ones(void **state)
+{
+    struct files *f = *state;
+    static const char name[] = "file0_function_20", other[] = "file0_function_21";
+    struct binaries *b = &f->binaries;
+    assert_int_equal(check_frame(f, 0, f->first + 0x800), 1); /* the tables are read */
+    b->naming = naming_new(NULL);
+    uint32_t is_static = binaries_inlined(b, f->ids[0], name, true);
+    uint32_t is_external = binaries_inlined(b, f->ids[0], other, false);
+    assert_int_not_equal(is_static, is_external);
+    uint32_t called[2] = {0};
+    for (uint64_t i = 0; i < 0x100 && !(called[0] && called[1]); i++) {
+        struct names_symbol found;
+        uint64_t address;
+        if (!names_address_of_offset(f->names[0], f->first + i, &address) ||
+            !names_find(f->names[0], address, &found) || !found.linkage_name) {
+            continue;
+        }
+        assert_true(found.is_global);
+        int k = strcmp(found.linkage_name, name) == 0 ? 0 : 1;
+        if (k == 0 || strcmp(found.linkage_name, other) == 0) {
+            binaries_name_start(b, f->ids[0], found.start);
+            called[k] = map_get(&binaries_item(b, f->ids[0])->symbols, found.start);
+        }
+    }
+    assert_int_not_equal(called[0], 0);
+    assert_int_not_equal(called[0], is_static);
+    assert_int_equal(called[1], is_external);
+    /* and the other way round: what is inlined after a function was called */
+    assert_int_equal(binaries_inlined(b, f->ids[0], name, true), is_static);
+    assert_int_equal(binaries_inlined(b, f->ids[0], name, false), called[0]);
+    naming_free(b->naming);
+    b->naming = NULL;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(jitdumps_stay_open, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_tables_come_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_room_for_all, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(static_functions_are_not_global_ones, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_changed_file, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
