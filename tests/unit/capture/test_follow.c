@@ -509,7 +509,8 @@ static int told(struct fixture *f, const char *first, const char *second)
 {
     struct buf out = {0};
     take_text(f, &out);
-    int bits = (strstr(buf_str(&out), first) != NULL) | (strstr(buf_str(&out), second) != NULL) << 1;
+    int bits = (strstr(buf_str(&out), first) != NULL) | (strstr(buf_str(&out), second) != NULL)
+                                                            << 1;
     buf_free(&out);
     return bits;
 }
@@ -705,24 +706,15 @@ static void test_threads_by_number(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_counters),
-        cmocka_unit_test(test_fork_exec_exit),
-        cmocka_unit_test(test_exec_by_thread),
-        cmocka_unit_test(test_covered_twice),
-        cmocka_unit_test(test_reused_tid),
-        cmocka_unit_test(test_one_process_only),
-        cmocka_unit_test(test_stacks),
-        cmocka_unit_test(test_loss),
-        cmocka_unit_test(test_queue_full),
-        cmocka_unit_test(test_queue_far_too_full),
-        cmocka_unit_test(test_paused),
-        cmocka_unit_test(test_paused_twice),
-        cmocka_unit_test(test_reused_pid),
-        cmocka_unit_test(test_main_gone),
-        cmocka_unit_test(test_missed_thread),
-        cmocka_unit_test(test_lost_thread),
-        cmocka_unit_test(test_many_forks),
-        cmocka_unit_test(test_threads_by_number),
+        cmocka_unit_test(test_counters),       cmocka_unit_test(test_fork_exec_exit),
+        cmocka_unit_test(test_exec_by_thread), cmocka_unit_test(test_covered_twice),
+        cmocka_unit_test(test_reused_tid),     cmocka_unit_test(test_one_process_only),
+        cmocka_unit_test(test_stacks),         cmocka_unit_test(test_loss),
+        cmocka_unit_test(test_queue_full),     cmocka_unit_test(test_queue_far_too_full),
+        cmocka_unit_test(test_paused),         cmocka_unit_test(test_paused_twice),
+        cmocka_unit_test(test_reused_pid),     cmocka_unit_test(test_main_gone),
+        cmocka_unit_test(test_missed_thread),  cmocka_unit_test(test_lost_thread),
+        cmocka_unit_test(test_many_forks),     cmocka_unit_test(test_threads_by_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
