@@ -559,6 +559,25 @@ static void check_intervals(struct query *q, const struct model *m, const struct
     json_decref(document);
 }
 
+/* The whole run, asked from its beginning on, is read row by row; without a range it comes from
+ * sums and from the longest of each reason. */
+static void check_all_intervals(struct query *q)
+{
+    static const char *const asked[] = {NULL, "idle", "lock", "ioR", "sleep", "other", "runnable"};
+
+    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+        for (int limit = 0; limit < 40; limit = limit * 3 + 1) {
+            json_t *all = json_pack("{s:i, s:s*}", "limit", limit, "reason", asked[i]);
+            json_t *range = json_copy(all);
+            json_object_set_new(range, "from_ns", json_integer(0));
+            json_t *summed = ask(q, "intervals", all), *read = ask(q, "intervals", range);
+            assert_true(json_equal(json_object_get(summed, "data"), json_object_get(read, "data")));
+            json_decref(summed);
+            json_decref(read);
+        }
+    }
+}
+
 /* Every member of a thread's ledger, and that it closes. */
 static void check_ledgers(struct query *q, const struct model *m, const struct request *r)
 {
@@ -602,6 +621,7 @@ static void check_waits(struct query *q, const struct model *m, const struct req
     check_top_waits(q, m, r, (int)below(random, MODEL_RUNNABLE));
     check_flame_waits(q, m, r);
     check_intervals(q, m, r);
+    check_all_intervals(q);
     check_ledgers(q, m, r);
 }
 
