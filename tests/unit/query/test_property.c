@@ -3,6 +3,7 @@
  * samples one by one gives; also while the run grows under an open reader.
  */
 #include "fixture_counters.h"
+#include "intervals.h"
 #include "rooted.h"
 
 #include "base/json.h"
@@ -557,25 +558,6 @@ static void check_intervals(struct query *q, const struct model *m, const struct
         last = dur;
     }
     json_decref(document);
-}
-
-/* The whole run, asked from its beginning on, is read row by row; without a range it comes from
- * sums and from the longest of each reason. */
-static void check_all_intervals(struct query *q)
-{
-    static const char *const asked[] = {NULL, "idle", "lock", "ioR", "sleep", "other", "runnable"};
-
-    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
-        for (int limit = 0; limit < 40; limit = limit * 3 + 1) {
-            json_t *all = json_pack("{s:i, s:s*}", "limit", limit, "reason", asked[i]);
-            json_t *range = json_copy(all);
-            json_object_set_new(range, "from_ns", json_integer(0));
-            json_t *summed = ask(q, "intervals", all), *read = ask(q, "intervals", range);
-            assert_true(json_equal(json_object_get(summed, "data"), json_object_get(read, "data")));
-            json_decref(summed);
-            json_decref(read);
-        }
-    }
 }
 
 /* Every member of a thread's ledger, and that it closes. */
