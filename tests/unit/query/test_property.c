@@ -1,11 +1,10 @@
 /*
- * test_property.c - for random runs and random filters, every view answers what adding up the
- * samples one by one gives; also while the run grows under an open reader.
+ * test_property.c - for random runs and filters, views answer what adding up samples one by one
+ * gives; also while the run grows.
  */
 #include "fixture_counters.h"
 #include "intervals.h"
 #include "rooted.h"
-
 #include "base/json.h"
 
 struct request {
