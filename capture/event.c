@@ -173,7 +173,8 @@ static size_t needed_for_wait(const struct event_head *head, size_t size)
     if (head->type == EVENT_OFF_CPU_FOLDED) {
         const struct event_off_cpu_folded *o = (const void *)head;
         bool is_good = size >= sizeof(*o) && is_off_state(o->state) &&
-                       o->reason < EVENT_N_REASONS && o->dur_ns >= 0;
+                       o->reason < EVENT_N_REASONS && o->dur_ns >= 0 && o->guessed_ns >= 0 &&
+                       o->guessed_ns <= o->dur_ns;
         return is_good ? sizeof(*o) : SIZE_MAX;
     }
     const struct event_thread_time *t = (const void *)head;

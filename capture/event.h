@@ -222,7 +222,8 @@ struct event_off_cpu_folded {
     uint8_t reason; /* enum event_reason, if blocked */
     uint8_t pad[6];
     uint64_t n_intervals;
-    int64_t dur_ns; /* of all of them */
+    int64_t dur_ns;     /* of all of them */
+    int64_t guessed_ns; /* ... of those whose reason is EVENT_FROM_EARLIER */
 };
 
 /* Who ends a wait; the names go into thread_state.waker. */

@@ -180,6 +180,9 @@ static void fold(struct follow *f, const struct wait_candidate *c)
     if (t && t->process->pid == c->pid) {
         t->waits.folded[at].n++;
         t->waits.folded[at].dur_ns += dur_ns;
+        if (c->interval.state == EVENT_STATE_BLOCKED && c->mark.from == EVENT_FROM_EARLIER) {
+            t->waits.folded[at].guessed_ns += dur_ns;
+        }
         if (c->interval.is_woken) {
             follow_wakers_fold(f, t, c);
         }
@@ -345,6 +348,7 @@ static void tell_folded(struct follow *f, struct target_thread *t, int64_t ts)
                                           : EVENT_REASON_OTHER,
             .n_intervals = t->waits.folded[i].n,
             .dur_ns = t->waits.folded[i].dur_ns,
+            .guessed_ns = t->waits.folded[i].guessed_ns,
         };
         event_add_off_cpu_folded(&f->batch, &body);
     }

@@ -68,7 +68,7 @@ struct thread_waits {
     uint8_t previous; /* the reason of its last wait */
     struct {
         uint64_t n;
-        int64_t dur_ns;
+        int64_t dur_ns, guessed_ns;
     } folded[N_FOLDED]; /* of this drain */
     struct {
         struct wait_waker waker;

@@ -245,7 +245,7 @@ static const char *const reasons[][2] = {
     {"other_ns", "other ms"},
 };
 
-enum { N_REASONS = 10, MAX_THREAD_COLUMNS = 13 + N_REASONS + MAX_COUNTERS };
+enum { N_REASONS = 10, MAX_THREAD_COLUMNS = 14 + N_REASONS + MAX_COUNTERS };
 
 static void add_ms_or_none(struct table *t, const json_t *object, const char *key)
 {
@@ -253,6 +253,36 @@ static void add_ms_or_none(struct table *t, const json_t *object, const char *ke
         table_ms(t, json_int_at(object, key, 0));
     } else {
         table_none(t);
+    }
+}
+
+/* The largest reason, with a question mark where more than a twentieth of all is guessed. */
+static void add_blocked(struct table *t, const json_t *thread)
+{
+    const char *reason = json_text_at(thread, "blocked", "-");
+    int64_t guessed_ns = json_int_at(thread, "guessed_ns", 0);
+    char marked[64];
+
+    snprintf(marked, sizeof(marked), "%s%s", reason,
+             guessed_ns > json_int_at(thread, "off_cpu_ns", 0) / 20 ? " ?" : "");
+    table_text(t, marked);
+}
+
+/* What the question marks are about. */
+static void print_guessed(struct out *out, const json_t *threads, bool is_wide)
+{
+    int64_t guessed_ns = 0;
+    size_t i;
+    const json_t *thread;
+
+    json_array_foreach(threads, i, thread)
+    {
+        guessed_ns += json_int_at(thread, "guessed_ns", 0);
+    }
+    if (guessed_ns > 0) {
+        buf_addf(&out->text, "%sthe reasons of %.1f ms are guessed from earlier waits%s%s\n",
+                 out_style(out, STYLE_DIM), (double)guessed_ns / 1e6,
+                 is_wide ? "" : " (--wide: of which threads)", out_style(out, STYLE_PLAIN));
     }
 }
 
@@ -265,11 +295,12 @@ static void add_thread(struct table *t, const json_t *thread, const struct count
     add_ms_or_none(t, thread, "runnable_ns");
     add_ms_or_none(t, thread, "off_cpu_ns");
     table_int(t, json_int_at(thread, "n_samples", 0));
-    table_text(t, json_text_at(thread, "blocked", "-"));
+    add_blocked(t, thread);
     for (size_t i = 0; is_wide && i < N_REASONS; i++) {
         add_ms_or_none(t, by_reason, reasons[i][0]);
     }
     if (is_wide) {
+        add_ms_or_none(t, thread, "guessed_ns");
         add_ms_or_none(t, thread, "unknown_ns");
         add_ms_or_none(t, thread, "wall_ns");
         add_counters(t, c, thread, "counters", "ipc");
@@ -296,6 +327,7 @@ static size_t thread_columns(struct column *columns, const struct counted *c, bo
         columns[n++] = (struct column){reasons[i][1], COLUMN_NUMBER, STYLE_PLAIN, 5};
     }
     if (is_wide) {
+        columns[n++] = (struct column){"guessed ms", COLUMN_NUMBER, STYLE_PLAIN, 5};
         columns[n++] = (struct column){"unknown ms", COLUMN_NUMBER, STYLE_PLAIN, 5};
         columns[n++] = (struct column){"wall ms", COLUMN_NUMBER, STYLE_PLAIN, 5};
         n += add_counter_columns(columns + n, c, 5);
@@ -331,6 +363,7 @@ void render_threads(struct out *out, const json_t *document, const struct args *
         add_thread(t, thread, &c, is_wide, has_processes);
     }
     table_print(t, out);
+    print_guessed(out, threads, is_wide);
     int64_t n_more = json_int_at(data, "n_threads", 0) - (int64_t)json_array_size(threads);
     if (n_more > 0) {
         buf_addf(&out->text, "%s... %" PRId64 " more thread%s (--limit 0 for all)%s\n",

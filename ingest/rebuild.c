@@ -241,7 +241,8 @@ static void clear(struct rebuild *r)
 {
     static const struct sql_block *const always[] = {
         &sql_clear_call_tree,         &sql_clear_symbol_sum,     &sql_clear_symbol_thread_sum,
-        &sql_clear_call_tree_counter, &sql_clear_symbol_counter, &sql_clear_stack};
+        &sql_clear_call_tree_counter, &sql_clear_symbol_counter, &sql_clear_stack,
+        &sql_clear_wait_sum,          &sql_rebuild_wait_sum};
     static const struct sql_block *const with_all_rows[] = {
         &sql_clear_frame_sum,       &sql_clear_callsite_sum,  &sql_clear_waker_sum,
         &sql_rebuild_waker_sum,     &sql_clear_frame_counter, &sql_clear_thread_counter,

@@ -145,10 +145,18 @@ void store_move_frame(struct store *s, uint32_t frame)
     s->moved_frames[s->n_moved_frames++] = frame;
 }
 
+static struct wait_sum *wait_sum_of(struct store *s, uint8_t state, uint8_t reason)
+{
+    return &s->wait_sums[state == EVENT_STATE_BLOCKED ? reason : EVENT_N_REASONS];
+}
+
 void store_add_state(struct store *s, const struct state_row *row)
 {
     mem_reserve(&s->states, &s->cap_states, s->n_states + 1, sizeof(*s->states));
     s->states[s->n_states++] = *row;
+    struct wait_sum *sum = wait_sum_of(s, row->state, row->reason);
+    sum->n++;
+    sum->dur_ns += row->dur_ns;
 }
 
 static void add_off_cpu(struct store *s, uint32_t utid, int64_t bucket, uint8_t state, int64_t ns)
@@ -165,6 +173,9 @@ void store_add_folded(struct store *s, const struct folded_row *row)
 {
     mem_reserve(&s->folded, &s->cap_folded, s->n_folded + 1, sizeof(*s->folded));
     s->folded[s->n_folded++] = *row;
+    struct wait_sum *sum = wait_sum_of(s, row->state, row->reason);
+    sum->n_folded += row->n;
+    sum->folded_ns += row->dur_ns;
     add_off_cpu(s, row->utid, row->bucket, row->state, row->dur_ns);
 }
 
@@ -274,6 +285,7 @@ int store_commit(struct store *s, struct intern *in, struct binaries *b, struct 
     store_facts(s, b, t);
     store_thread_sums(s, t);
     store_off_cpu(s);
+    store_wait_sums(s);
     store_sums(s, in, is_final);
     store_due_snapshot(s, in, is_final);
     put_stack_ends(s);
@@ -352,6 +364,7 @@ bool store_drop_raw(struct store *s, const struct intern *in, size_t limit)
         } steps[] = {
             {&sql_drop_raw_samples, drop_raw_samples_p_limit},
             {&sql_fold_raw_states, fold_raw_states_p_limit},
+            {&sql_fold_wait_sums, fold_wait_sums_p_limit},
             {&sql_drop_raw_states, drop_raw_states_p_limit},
             {&sql_fold_raw_wakeups, fold_raw_wakeups_p_limit},
             {&sql_drop_raw_wakeups, drop_raw_wakeups_p_limit},

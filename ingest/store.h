@@ -76,6 +76,13 @@ struct folded_row {
     uint64_t n;
     uint32_t utid, callsite;
     uint8_t state, reason;
+    int64_t guessed_ns; /* of dur_ns, whose reason is guessed */
+};
+
+/* Off-CPU intervals of a reason, since the last commit. */
+struct wait_sum {
+    uint64_t n, n_folded;
+    int64_t dur_ns, folded_ns;
 };
 
 /* Off-CPU time in a bucket, to be added to what it has. */
@@ -133,6 +140,7 @@ struct store {
     size_t n_lines, cap_lines;
     uint32_t *moved_frames; /* whose symbol is another one than the row says */
     size_t n_moved_frames, cap_moved_frames;
+    struct wait_sum wait_sums[EVENT_N_REASONS + 1]; /* by reason, then runnable ones */
     struct wakeup_row *wakeups;
     size_t n_wakeups, cap_wakeups;
     struct folded_wakeup_row *folded_wakeups;
@@ -201,6 +209,8 @@ void store_snapshot(struct store *s, const struct intern *in, int64_t ts);
 void store_sums(struct store *s, struct intern *in, bool all);
 /* Off-CPU time by bucket that was added since the last time. */
 void store_off_cpu(struct store *s);
+/* Writes what was added to wait_sum. */
+void store_wait_sums(struct store *s);
 /* Names alone: new and renamed symbols, moved frames, lines, and changed binaries. */
 void store_names(struct store *s, struct intern *in, struct binaries *b);
 /* New symbols, frames, callsites, nodes and stacks. */

@@ -234,10 +234,10 @@ ON CONFLICT (utid) DO UPDATE
 -- Columns as in thread_sum
 INSERT INTO thread_sum (utid, n_samples, on_cpu_ns, runnable_ns, idle_ns, lock_ns, sem_ns,
                         ipc_ns, io_r_ns, io_w_ns, ready_ns, sleep_ns, conn_ns, other_ns,
-                        unknown_ns, n_switches, open_state, open_reason, open_ts)
+                        unknown_ns, n_switches, open_state, open_reason, open_ts, guessed_ns)
 VALUES (:utid, :n_samples, :on_cpu_ns, :runnable_ns, :idle_ns, :lock_ns, :sem_ns, :ipc_ns,
         :io_r_ns, :io_w_ns, :ready_ns, :sleep_ns, :conn_ns, :other_ns, :unknown_ns, :n_switches,
-        :open_state, :open_reason, :open_ts)
+        :open_state, :open_reason, :open_ts, :guessed_ns)
 ON CONFLICT (utid) DO UPDATE
    SET n_samples = excluded.n_samples, on_cpu_ns = excluded.on_cpu_ns,
        runnable_ns = excluded.runnable_ns, idle_ns = excluded.idle_ns,
@@ -246,7 +246,7 @@ ON CONFLICT (utid) DO UPDATE
        sleep_ns = excluded.sleep_ns, conn_ns = excluded.conn_ns, other_ns = excluded.other_ns,
        unknown_ns = excluded.unknown_ns, n_switches = excluded.n_switches,
        open_state = excluded.open_state, open_reason = excluded.open_reason,
-       open_ts = excluded.open_ts;
+       open_ts = excluded.open_ts, guessed_ns = excluded.guessed_ns;
 
 --@ put_time_bucket
 -- :has_off_cpu of the run; what its threads waited is added by add_off_cpu
@@ -288,10 +288,21 @@ ON CONFLICT (waker, waker_utid, utid, waker_callsite) DO UPDATE
        blocked_ns = blocked_ns + excluded.blocked_ns;
 
 --@ add_folded_state
-INSERT INTO folded_state (bucket, utid, state, reason, callsite, n_intervals, dur, n_buckets)
-VALUES (:bucket, :utid, :state, :reason, :callsite, :n_intervals, :dur, 1)
+INSERT INTO folded_state (bucket, utid, state, reason, callsite, n_intervals, dur, n_buckets,
+                          guessed_ns)
+VALUES (:bucket, :utid, :state, :reason, :callsite, :n_intervals, :dur, 1, :guessed_ns)
 ON CONFLICT (bucket, utid, state, reason, callsite) DO UPDATE
-   SET n_intervals = n_intervals + excluded.n_intervals, dur = dur + excluded.dur;
+   SET n_intervals = n_intervals + excluded.n_intervals, dur = dur + excluded.dur,
+       guessed_ns = guessed_ns + excluded.guessed_ns;
+
+--@ add_wait_sum
+-- :reason '' of runnable ones
+INSERT INTO wait_sum (reason, n_intervals, dur, n_folded_intervals, folded_dur)
+VALUES (:reason, :n_intervals, :dur, :n_folded_intervals, :folded_dur)
+ON CONFLICT (reason) DO UPDATE
+   SET n_intervals = n_intervals + excluded.n_intervals, dur = dur + excluded.dur,
+       n_folded_intervals = n_folded_intervals + excluded.n_folded_intervals,
+       folded_dur = folded_dur + excluded.folded_dur;
 
 --@ insert_stack
 INSERT INTO stack (id, utid, node) VALUES (:id, :utid, :node);
@@ -323,14 +334,27 @@ DELETE FROM sample
 
 --@ fold_raw_states
 -- What the next statement gives back, added up
-INSERT INTO folded_state (bucket, utid, state, reason, callsite, n_intervals, dur, n_buckets)
+INSERT INTO folded_state (bucket, utid, state, reason, callsite, n_intervals, dur, n_buckets,
+                          guessed_ns)
 SELECT (t.ts + t.dur - r.start_ts) / 100000000, t.utid, t.state, ifnull(t.reason, ''),
-       ifnull(t.callsite, 0), count(*), sum(t.dur), 1
+       ifnull(t.callsite, 0), count(*), sum(t.dur), 1, sum(t.dur * (t.reason_from IS 'earlier'))
   FROM (SELECT * FROM thread_state ORDER BY id LIMIT :limit) AS t, run AS r
  WHERE t.ts + t.dur < r.raw_from_ts
  GROUP BY 1, 2, 3, 4, 5
 ON CONFLICT (bucket, utid, state, reason, callsite) DO UPDATE
-   SET n_intervals = n_intervals + excluded.n_intervals, dur = dur + excluded.dur;
+   SET n_intervals = n_intervals + excluded.n_intervals, dur = dur + excluded.dur,
+       guessed_ns = guessed_ns + excluded.guessed_ns;
+
+--@ fold_wait_sums
+-- The same in the sums of waits
+UPDATE wait_sum
+   SET n_intervals = n_intervals - f.n, dur = wait_sum.dur - f.dur,
+       n_folded_intervals = n_folded_intervals + f.n, folded_dur = folded_dur + f.dur
+  FROM (SELECT ifnull(t.reason, '') AS reason, count(*) AS n, sum(t.dur) AS dur
+          FROM (SELECT * FROM thread_state ORDER BY id LIMIT :limit) AS t, run AS r
+         WHERE t.ts + t.dur < r.raw_from_ts
+         GROUP BY 1) AS f
+ WHERE f.reason = wait_sum.reason;
 
 --@ drop_raw_states
 -- Gives back those of the first :limit intervals that ended before run.raw_from_ts
@@ -365,9 +389,10 @@ SELECT (SELECT count(*) FROM folded_state) + (SELECT count(*) FROM folded_wakeup
 --@ widen_folded_states
 -- Adds up rows from before bucket :before into rows of :n_buckets each, under negative buckets:
 -- they cannot meet those they are made of
-INSERT INTO folded_state (bucket, utid, state, reason, callsite, n_intervals, dur, n_buckets)
+INSERT INTO folded_state (bucket, utid, state, reason, callsite, n_intervals, dur, n_buckets,
+                          guessed_ns)
 SELECT -1 - bucket / :n_buckets, utid, state, reason, callsite, sum(n_intervals), sum(dur),
-       :n_buckets
+       :n_buckets, sum(guessed_ns)
   FROM folded_state
  WHERE bucket >= 0 AND bucket < :before
  GROUP BY 1, 2, 3, 4, 5;
@@ -605,7 +630,8 @@ UPDATE thread_sum
        ready_ns = w.ready_ns,
        sleep_ns = w.sleep_ns,
        conn_ns = w.conn_ns,
-       other_ns = w.other_ns
+       other_ns = w.other_ns,
+       guessed_ns = w.guessed_ns
   FROM (SELECT t.utid,
                ifnull(sum(s.dur) FILTER (WHERE s.state = 'runnable'), 0) AS runnable_ns,
                ifnull(sum(s.dur) FILTER (WHERE s.reason = 'idle'), 0) AS idle_ns,
@@ -617,13 +643,30 @@ UPDATE thread_sum
                ifnull(sum(s.dur) FILTER (WHERE s.reason = 'ready'), 0) AS ready_ns,
                ifnull(sum(s.dur) FILTER (WHERE s.reason = 'sleep'), 0) AS sleep_ns,
                ifnull(sum(s.dur) FILTER (WHERE s.reason = 'conn'), 0) AS conn_ns,
-               ifnull(sum(s.dur) FILTER (WHERE s.reason = 'other'), 0) AS other_ns
+               ifnull(sum(s.dur) FILTER (WHERE s.reason = 'other'), 0) AS other_ns,
+               iif(total(s.is_unknown), NULL, ifnull(sum(s.guessed_ns), 0)) AS guessed_ns
           FROM thread_sum AS t
-          LEFT JOIN (SELECT utid, state, reason, dur FROM thread_state
-                      UNION ALL SELECT utid, state, reason, dur FROM folded_state) AS s
+          LEFT JOIN (SELECT utid, state, reason, dur,
+                            dur * (reason_from IS 'earlier') AS guessed_ns, 0 AS is_unknown
+                       FROM thread_state
+                      UNION ALL
+                     SELECT utid, state, reason, dur, guessed_ns, guessed_ns IS NULL
+                       FROM folded_state) AS s
             ON s.utid = t.utid
          GROUP BY t.utid) AS w
  WHERE w.utid = thread_sum.utid;
+
+--@ clear_wait_sum
+DELETE FROM wait_sum;
+
+--@ rebuild_wait_sum
+INSERT INTO wait_sum (reason, n_intervals, dur, n_folded_intervals, folded_dur)
+SELECT reason, sum(n), sum(dur), sum(n_folded), sum(folded_dur)
+  FROM (SELECT ifnull(reason, '') AS reason, 1 AS n, dur, 0 AS n_folded, 0 AS folded_dur
+          FROM thread_state
+         UNION ALL
+        SELECT reason, 0, 0, n_intervals, dur FROM folded_state)
+ GROUP BY 1;
 
 --@ rebuild_time_bucket
 INSERT INTO time_bucket (bucket, utid, n_samples, on_cpu_ns, runnable_ns, blocked_ns)

@@ -207,6 +207,7 @@ static void write_folded(struct store *s)
         stmt_bind_int(st, add_folded_state_p_callsite, row->callsite);
         stmt_bind_int(st, add_folded_state_p_n_intervals, (int64_t)row->n);
         stmt_bind_int(st, add_folded_state_p_dur, row->dur_ns);
+        stmt_bind_int(st, add_folded_state_p_guessed_ns, row->guessed_ns);
         store_run_row(s, st);
     }
     s->n_folded = 0;

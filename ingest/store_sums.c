@@ -36,6 +36,24 @@ void store_off_cpu(struct store *s)
     s->n_off_cpu = 0;
 }
 
+void store_wait_sums(struct store *s)
+{
+    struct stmt *st = db_stmt(s->db, &sql_add_wait_sum);
+    for (size_t i = 0; i <= EVENT_N_REASONS; i++) {
+        struct wait_sum *sum = &s->wait_sums[i];
+        if (sum->n || sum->n_folded) {
+            stmt_bind_text(st, add_wait_sum_p_reason,
+                           i < EVENT_N_REASONS ? store_reason_texts[i] : "");
+            stmt_bind_int(st, add_wait_sum_p_n_intervals, (int64_t)sum->n);
+            stmt_bind_int(st, add_wait_sum_p_dur, sum->dur_ns);
+            stmt_bind_int(st, add_wait_sum_p_n_folded_intervals, (int64_t)sum->n_folded);
+            stmt_bind_int(st, add_wait_sum_p_folded_dur, sum->folded_ns);
+            store_run_row(s, st);
+            *sum = (struct wait_sum){0};
+        }
+    }
+}
+
 static void bind_time(struct stmt *st, const struct thread_time *time)
 {
     static const int columns[EVENT_N_REASONS] = {
@@ -55,6 +73,7 @@ static void bind_time(struct stmt *st, const struct thread_time *time)
     for (size_t i = 0; i < EVENT_N_REASONS; i++) {
         stmt_bind_int(st, columns[i], time->reasons_ns[i]);
     }
+    stmt_bind_int(st, put_thread_sum_p_guessed_ns, time->guessed_ns);
     stmt_bind_int(st, put_thread_sum_p_runnable_ns, time->runnable_ns);
     stmt_bind_int(st, put_thread_sum_p_unknown_ns, time->unknown_ns);
     stmt_bind_int(st, put_thread_sum_p_n_switches, (int64_t)time->n_switches);
@@ -67,7 +86,7 @@ static void bind_time(struct stmt *st, const struct thread_time *time)
 
 static void bind_no_time(struct stmt *st)
 {
-    for (int p = put_thread_sum_p_runnable_ns; p <= put_thread_sum_p_open_ts; p++) {
+    for (int p = put_thread_sum_p_runnable_ns; p <= put_thread_sum_p_guessed_ns; p++) {
         stmt_bind_null(st, p);
     }
 }

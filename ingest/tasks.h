@@ -64,6 +64,7 @@ struct thread_time {
     int64_t on_cpu_ns; /* exact, up to open_ts */
     int64_t runnable_ns, unknown_ns;
     int64_t reasons_ns[EVENT_N_REASONS];
+    int64_t guessed_ns; /* of these */
     uint64_t n_switches;
     int64_t open_ts;
     uint8_t open_state, open_reason;

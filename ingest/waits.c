@@ -113,6 +113,7 @@ void waits_take(struct waits *w, const struct event_off_cpu *o)
         refine(w, th, o, &row);
         add_waker(th, &row);
         th->time.reasons_ns[row.reason] += row.dur_ns;
+        th->time.guessed_ns += row.reason_from == EVENT_FROM_EARLIER ? row.dur_ns : 0;
         if (row.stack_from == EVENT_STACK_SWITCH || row.stack_from == EVENT_STACK_PARKED) {
             th->wait_callsites[row.reason] = row.callsite;
         }
@@ -140,11 +141,13 @@ void waits_take_folded(struct waits *w, const struct event_off_cpu_folded *o)
         if (o->head.flags & EVENT_F_WAIT_IS_VAGUE) {
             row.reason = guessed_reason(th, o->reason);
         }
+        row.guessed_ns = row.reason == o->reason ? o->guessed_ns : o->dur_ns;
         row.callsite = th->wait_callsites[row.reason];
         if (!row.callsite) {
             row.callsite = stacks_process_root(w->binaries, tasks_process(w->tasks, th->upid));
         }
         th->time.reasons_ns[row.reason] += row.dur_ns;
+        th->time.guessed_ns += row.guessed_ns;
         intern_waits(w->binaries->intern, row.callsite,
                      marker_symbol(w, (enum event_reason)row.reason), row.n, row.dur_ns);
     } else {

@@ -42,14 +42,34 @@ static void keep_longest(struct intervals *in)
     }
 }
 
+static bool is_wanted(const struct intervals *in, int reason)
+{
+    return in->reason < 0 ? reason != REASON_RUNNABLE : reason == in->reason;
+}
+
+static void choose(struct intervals *in, const struct wait_piece *piece)
+{
+    if (piece->dur < in->least_ns) {
+        return;
+    }
+    mem_reserve(&in->chosen, &in->cap_chosen, in->n_chosen + 1, sizeof(*in->chosen));
+    in->chosen[in->n_chosen++] = *piece;
+    if (in->n_chosen >= 2 * in->n_wanted) {
+        keep_longest(in);
+    }
+}
+
+static void choose_summed(void *context, const struct wait_piece *piece)
+{
+    choose(context, piece); /* the sums have it already */
+}
+
 static void take(void *context, const struct wait_piece *piece)
 {
     struct intervals *in = context;
     struct fold *f = &in->q->fold;
-    bool is_wanted =
-        in->reason < 0 ? piece->reason != REASON_RUNNABLE : piece->reason == in->reason;
 
-    if (!is_wanted ||
+    if (!is_wanted(in, piece->reason) ||
         (f->is_excluded && piece->callsite &&
          !fold_accepts(f, piece->utid, tree_wait_node(&f->tree, piece->callsite, 0)))) {
         return;
@@ -61,14 +81,31 @@ static void take(void *context, const struct wait_piece *piece)
     }
     in->n_waits++;
     in->off_cpu_ns += (uint64_t)piece->ns;
-    if (piece->dur < in->least_ns) {
-        return;
+    choose(in, piece);
+}
+
+static bool is_whole_run(const struct filter *f)
+{
+    return !f->has_from && !f->has_to && !f->n_excluded && !filter_is_thread(f);
+}
+
+/* The whole run: from sums, and of each reason no more than are shown. */
+static int take_all(struct intervals *in, const struct filter *filter, struct err *e)
+{
+    struct wait_total totals[N_STATES];
+
+    waits_totals(in->q, totals);
+    for (int reason = 0; reason < N_STATES; reason++) {
+        if (is_wanted(in, reason)) {
+            in->n_waits += (uint64_t)totals[reason].n;
+            in->off_cpu_ns += (uint64_t)totals[reason].ns;
+            in->n_folded += (uint64_t)totals[reason].n_folded;
+            in->folded_ns += (uint64_t)totals[reason].folded_ns;
+            waits_longest(in->q, reason, in->n_wanted, choose_summed, in);
+        }
     }
-    mem_reserve(&in->chosen, &in->cap_chosen, in->n_chosen + 1, sizeof(*in->chosen));
-    in->chosen[in->n_chosen++] = *piece;
-    if (in->n_chosen >= 2 * in->n_wanted) {
-        keep_longest(in);
-    }
+    waits_open(in->q, filter, take, in);
+    return db_status(in->q->db, e);
 }
 
 static json_t *text_or_null(struct stmt *s, int column)
@@ -147,7 +184,8 @@ int view_intervals(struct query *q, const struct params *p, json_t *data, struct
         rc = fold_prepare(f, q->db, &q->run.fold, &p->filter, e);
     }
     if (rc == 0) {
-        rc = waits_each(q, &p->filter, take, &in, e);
+        rc = is_whole_run(&p->filter) ? take_all(&in, &p->filter, e)
+                                      : waits_each(q, &p->filter, take, &in, e);
     }
     if (rc == 0) {
         keep_longest(&in);

@@ -24,6 +24,8 @@ static const int columns[N_STATES] = {
 struct ledger {
     uint64_t ns[N_STATES];
     uint64_t on_cpu_ns;
+    uint64_t guessed_ns; /* of the reasons */
+    bool is_guess_unknown;
     int64_t wall_ns;
 };
 
@@ -83,8 +85,8 @@ static int64_t wall_of(const struct query *q, const struct filter *filter, struc
 /* Members of runs that did not record it. */
 static void add_no_ledger(json_t *o)
 {
-    static const char *const keys[] = {"runnable_ns", "off_cpu_ns", "blocked",   "reasons",
-                                       "unknown_ns",  "wall_ns",    "n_switches"};
+    static const char *const keys[] = {"runnable_ns", "off_cpu_ns", "blocked", "reasons",
+                                       "guessed_ns",  "unknown_ns", "wall_ns", "n_switches"};
 
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         json_object_set_new(o, keys[i], json_null());
@@ -111,6 +113,8 @@ static void add_ledger(json_t *o, const struct ledger *l, json_t *n_switches)
     view_set_int(o, "off_cpu_ns", (int64_t)off_cpu_ns);
     json_object_set_new(o, "blocked", blocked ? json_string(blocked) : json_null());
     json_object_set_new(o, "reasons", all);
+    json_object_set_new(o, "guessed_ns",
+                        l->is_guess_unknown ? json_null() : json_integer((int64_t)l->guessed_ns));
     view_set_int(o, "unknown_ns",
                  known_ns < (uint64_t)l->wall_ns ? l->wall_ns - (int64_t)known_ns : 0);
     view_set_int(o, "wall_ns", l->wall_ns);
@@ -164,6 +168,8 @@ static json_t *summed_thread(const struct query *q, const struct filter *filter,
 {
     json_t *o = identity_of(q, s);
     struct ledger l = {.on_cpu_ns = (uint64_t)stmt_int(s, threads_by_time_c_on_cpu_ns),
+                       .guessed_ns = (uint64_t)stmt_int(s, threads_by_time_c_guessed_ns),
+                       .is_guess_unknown = stmt_is_null(s, threads_by_time_c_guessed_ns),
                        .wall_ns = wall_of(q, filter, s)};
 
     for (int i = 0; i < N_STATES; i++) {
@@ -251,8 +257,14 @@ static int by_usage(const void *a, const void *b)
 
 static void add_piece(void *context, const struct wait_piece *piece)
 {
-    struct ledger *ledgers = context;
-    ledgers[piece->utid].ns[piece->reason] += (uint64_t)piece->ns;
+    struct ledger *ledgers = context, *l = &ledgers[piece->utid];
+
+    l->ns[piece->reason] += (uint64_t)piece->ns;
+    if (piece->guessed_ns < 0) {
+        l->is_guess_unknown = true;
+    } else {
+        l->guessed_ns += (uint64_t)piece->guessed_ns;
+    }
 }
 
 /* Waits of a range by thread. NULL where nothing is known of them: the run did not record it, or

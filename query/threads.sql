@@ -7,7 +7,7 @@
 -- :limit INTEGER  rows wanted, -1: all
 -- => utid, tid, pid, upid, name, process, is_main_thread, start_ts, end_ts, n_samples, on_cpu_ns,
 --    runnable_ns, idle_ns, lock_ns, sem_ns, ipc_ns, io_r_ns, io_w_ns, ready_ns, sleep_ns, conn_ns, other_ns (all ns),
---    n_switches, open_state, open_reason, open_ts (ns)
+--    n_switches, open_state, open_reason, open_ts (ns), guessed_ns (ns)
 SELECT
     t.utid AS utid,
     t.tid AS tid,
@@ -34,7 +34,8 @@ SELECT
     s.n_switches AS n_switches,
     coalesce(s.open_state, '') AS open_state,
     coalesce(s.open_reason, '') AS open_reason,
-    s.open_ts AS open_ts
+    s.open_ts AS open_ts,
+    s.guessed_ns AS guessed_ns
 FROM thread AS t
 LEFT JOIN process AS p ON p.upid = t.upid
 LEFT JOIN thread_sum AS s ON s.utid = t.utid

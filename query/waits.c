@@ -94,11 +94,13 @@ static void each_row(const struct scan *scan)
             .n = 1,
             .callsite = stmt_int(s, wait_rows_c_callsite),
         };
+        bool is_guessed = stmt_int(s, wait_rows_c_is_guessed) != 0;
         if (is_accepted(scan->q, piece.utid)) {
             int64_t end = add_saturating(piece.ts, piece.dur);
             piece.reason =
                 reason_of(stmt_text(s, wait_rows_c_state), stmt_text(s, wait_rows_c_reason));
             piece.ns = shared_ns(piece.ts, end, scan->from, scan->to);
+            piece.guessed_ns = is_guessed ? piece.ns : 0;
             scan->fn(scan->context, &piece);
         }
     }
@@ -168,6 +170,9 @@ static void each_folded(const struct scan *scan)
             reason_of(stmt_text(s, wait_folded_c_state), stmt_text(s, wait_folded_c_reason));
         piece.n = waits_cut(stmt_int(s, wait_folded_c_n_intervals), part);
         piece.ns = waits_cut(stmt_int(s, wait_folded_c_dur), part);
+        piece.guessed_ns = stmt_is_null(s, wait_folded_c_guessed_ns)
+                               ? -1
+                               : waits_cut(stmt_int(s, wait_folded_c_guessed_ns), part);
         if (part > 0) {
             scan->fn(scan->context, &piece);
         }
@@ -208,6 +213,54 @@ int waits_each(struct query *q, const struct filter *filter, wait_fn *fn, void *
     each_folded(&scan);
     each_open(&scan);
     return db_status(q->db, e);
+}
+
+void waits_longest(struct query *q, int reason, size_t n, wait_fn *fn, void *context)
+{
+    struct stmt *s = db_stmt(q->db, &sql_wait_longest);
+    int64_t last_ns = INT64_MIN;
+    size_t n_told = 0;
+
+    stmt_bind_text(s, wait_longest_p_reason,
+                   reason == REASON_RUNNABLE ? NULL : reasons[reason].name);
+    while (stmt_next(s)) {
+        struct wait_piece piece = {
+            .kind = WAIT_SINGLE,
+            .reason = reason,
+            .id = stmt_int(s, wait_longest_c_id),
+            .utid = stmt_int(s, wait_longest_c_utid),
+            .ts = stmt_int(s, wait_longest_c_ts),
+            .dur = stmt_int(s, wait_longest_c_dur),
+            .n = 1,
+            .callsite = stmt_int(s, wait_longest_c_callsite),
+        };
+        if (n_told >= n && piece.dur < last_ns) {
+            stmt_reset(s);
+            break;
+        }
+        if (is_accepted(q, piece.utid)) {
+            int64_t end = add_saturating(piece.ts, piece.dur);
+            piece.ns = shared_ns(piece.ts, end, INT64_MIN, INT64_MAX);
+            fn(context, &piece);
+            last_ns = piece.dur;
+            n_told++;
+        }
+    }
+}
+
+void waits_totals(struct query *q, struct wait_total totals[N_STATES])
+{
+    struct stmt *s = db_stmt(q->db, &sql_wait_sums);
+
+    memset(totals, 0, N_STATES * sizeof(*totals));
+    while (stmt_next(s)) {
+        const char *word = stmt_text(s, wait_sums_c_reason);
+        struct wait_total *t = &totals[reason_of(*word ? "blocked" : "runnable", word)];
+        t->n = stmt_int(s, wait_sums_c_n_intervals);
+        t->ns = stmt_int(s, wait_sums_c_dur);
+        t->n_folded = stmt_int(s, wait_sums_c_n_folded_intervals);
+        t->folded_ns = stmt_int(s, wait_sums_c_folded_dur);
+    }
 }
 
 void waits_open(struct query *q, const struct filter *filter, wait_fn *fn, void *context)

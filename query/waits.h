@@ -18,10 +18,11 @@ struct wait_piece {
     int reason; /* reasons.h */
     int64_t id; /* thread_state.id of WAIT_SINGLE */
     int64_t utid;
-    int64_t ts, dur;  /* ns, of the whole interval; of WAIT_FOLDED the bucket it is counted in */
-    int64_t n;        /* intervals; those of WAIT_FOLDED are as cut as their time is */
-    int64_t ns;       /* time inside the range */
-    int64_t callsite; /* 0: no stack */
+    int64_t ts, dur;    /* ns, of the whole interval; of WAIT_FOLDED the bucket it is counted in */
+    int64_t n;          /* intervals; those of WAIT_FOLDED are as cut as their time is */
+    int64_t ns;         /* time inside the range */
+    int64_t callsite;   /* 0: no stack */
+    int64_t guessed_ns; /* of ns, whose reason is guessed; -1: not known. 0 where open */
 };
 
 typedef void wait_fn(void *context, const struct wait_piece *piece);
@@ -30,6 +31,16 @@ typedef void wait_fn(void *context, const struct wait_piece *piece);
  * at. */
 int waits_each(struct query *q, const struct filter *filter, wait_fn *fn, void *context,
                struct err *e);
+/* The longest finished single intervals of a reason in the whole run, the longest first; all that
+ * are as long as the last of them come too. */
+void waits_longest(struct query *q, int reason, size_t n, wait_fn *fn, void *context);
+
+/* Sums of the finished intervals of a reason in the whole run. */
+struct wait_total {
+    int64_t n, ns, n_folded, folded_ns;
+};
+void waits_totals(struct query *q, struct wait_total totals[N_STATES]);
+
 /* Of these the open ones alone. */
 void waits_open(struct query *q, const struct filter *filter, wait_fn *fn, void *context);
 

@@ -24,7 +24,7 @@ LIMIT 1;
 -- :first INTEGER  thread_state.id; none before it reaches that far
 -- :from INTEGER  ns
 -- :to INTEGER  ns, exclusive
--- => id, utid, state, reason, ts (ns), dur (ns), callsite
+-- => id, utid, state, reason, ts (ns), dur (ns), callsite, is_guessed
 SELECT
     id,
     utid,
@@ -32,17 +32,43 @@ SELECT
     coalesce(reason, '') AS reason,
     ts,
     dur,
-    coalesce(callsite, 0) AS callsite
+    coalesce(callsite, 0) AS callsite,
+    iif(reason_from = 'earlier', 1, 0) AS is_guessed
 FROM thread_state
 WHERE id >= :first
     AND ts < :to
     AND ts + dur > :from;
 
+--@ wait_longest
+-- Single intervals of one reason, the longest first.
+-- :reason TEXT  NULL: runnable
+-- => id, utid, ts (ns), dur (ns), callsite
+SELECT
+    id,
+    utid,
+    ts,
+    dur,
+    coalesce(callsite, 0) AS callsite
+FROM thread_state
+WHERE reason IS :reason
+ORDER BY dur DESC;
+
+--@ wait_sums
+-- Finished intervals of the whole run, by reason.
+-- => reason ('': runnable), n_intervals, dur (ns), n_folded_intervals, folded_dur (ns)
+SELECT
+    reason,
+    n_intervals,
+    dur,
+    n_folded_intervals,
+    folded_dur
+FROM wait_sum;
+
 --@ wait_folded
 -- What was summed up instead of being kept one by one, in steps of 100 ms.
 -- :first INTEGER  folded_state.bucket
 -- :last INTEGER  inclusive
--- => bucket, utid, state, reason, callsite, n_intervals, dur (ns), n_buckets
+-- => bucket, utid, state, reason, callsite, n_intervals, dur (ns), n_buckets, guessed_ns (NULL: not known)
 SELECT
     bucket,
     utid,
@@ -51,7 +77,8 @@ SELECT
     callsite,
     n_intervals,
     dur,
-    n_buckets
+    n_buckets,
+    guessed_ns
 FROM folded_state
 WHERE bucket <= :last
     AND bucket + n_buckets > :first;

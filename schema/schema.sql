@@ -1,4 +1,4 @@
--- stax run database, schema version 4. One file holds one recorded run.
+-- stax run database, schema version 5. One file holds one recorded run.
 --
 -- Times are nanoseconds of CLOCK_MONOTONIC in ts, durations in dur or *_ns; run maps them to wall time.
 -- Threads and processes are named by utid and upid, because tids and pids are reused.
@@ -117,7 +117,8 @@ CREATE TABLE thread_state (
     stack_from       TEXT,                -- switch (taken as it left its CPU), parked (read while it waited), last_sample (its last sample before), none; NULL when runnable
     waker_utid       INTEGER,             -- thread.utid that ended the wait, NULL: not a thread of the target, or not known
     waker_callsite   INTEGER,             -- callsite.id of where the waker was, innermost function included, NULL: not known
-    waker            TEXT                 -- thread (of the target), outside (another program's), interrupt (a timer, a device); NULL: no wakeup was recorded
+    waker            TEXT,                -- thread (of the target), outside (another program's), interrupt (a timer, a device); NULL: no wakeup was recorded
+    UNIQUE (reason, dur, id)              -- finds the longest of each reason
 ) STRICT;
 
 -- Off-CPU intervals that have no row of their own: short ones of busy times, and those whose rows were given
@@ -131,6 +132,7 @@ CREATE TABLE folded_state (
     n_intervals      INTEGER NOT NULL,    -- how many
     dur              INTEGER NOT NULL,    -- ns, sum of them
     n_buckets        INTEGER NOT NULL,    -- how many buckets from that one on they are of; more than 1 where old rows were added up
+    guessed_ns       INTEGER,             -- ns of dur whose reason is guessed (thread_state.reason_from earlier); NULL: not known
     PRIMARY KEY (bucket, utid, state, reason, callsite)
 ) STRICT, WITHOUT ROWID;
 
@@ -343,8 +345,18 @@ CREATE TABLE thread_sum (
     n_switches       INTEGER,             -- times it left a CPU
     open_state       TEXT,                -- what it has been doing since open_ts, not in the sums yet: running, runnable, blocked, unknown; NULL: it ended
     open_reason      TEXT,                -- if blocked, as thread_state.reason
-    open_ts          INTEGER              -- ns, since when
+    open_ts          INTEGER,             -- ns; since when
+    guessed_ns       INTEGER              -- ns of the ten reasons that are guessed (thread_state.reason_from earlier) without the open interval; NULL: not known
 ) STRICT;
+
+-- Finished intervals of all threads.
+CREATE TABLE wait_sum (
+    reason           TEXT    PRIMARY KEY, -- as thread_state.reason; empty: runnable
+    n_intervals      INTEGER NOT NULL,    -- rows of thread_state
+    dur              INTEGER NOT NULL,    -- ns, sum of them
+    n_folded_intervals INTEGER NOT NULL,  -- intervals in folded_state
+    folded_dur       INTEGER NOT NULL     -- ns, sum of them
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE time_bucket (
     bucket           INTEGER NOT NULL,    -- (ts - run.start_ts) / 100 ms

@@ -13,7 +13,7 @@
 
 enum filter { NONE, RANGE, THREAD, EXCLUDE, N_FILTERS };
 static const char *const filter_names[N_FILTERS] = {"none", "time", "tid", "exclude"};
-static const char *const views[] = {"top", "flamegraph", "threads"};
+static const char *const views[] = {"top", "flamegraph", "threads", "intervals"};
 
 struct run {
     struct query *query;

@@ -352,16 +352,21 @@ static void test_threads_wide_of_two_processes(void **state)
     struct arg_value value = {.flag = &wide};
     struct args args = {.values = &value, .n_values = 1};
     snprintf(json, sizeof json, threads, 43, 2);
+    char *at = strstr(json, "'wall_ns':118500000");
+    memmove(at + strlen("'guessed_ns':4000000,"), at, strlen(at) + 1);
+    memcpy(at, "'guessed_ns':4000000,", strlen("'guessed_ns':4000000,"));
     char *document = quoted(json);
     char *shown = rendered(render_threads, document, &args, 0);
-    assert_non_null(strstr(shown,
-                           "idle ms  lock ms  sem ms  ipc ms  ioR ms  ioW ms  ready ms  "
-                           "sleep ms  conn ms  other ms  unknown ms  wall ms  tid  pid  process  "
-                           "name\n"));
-    assert_non_null(strstr(shown,
-                           "    1.0      4.0       -       -       -       -         -"
-                           "         -        -         -         0.5    118.5   43   43  as       "
-                           "worker\n"));
+    assert_non_null(strstr(
+        shown, "idle ms  lock ms  sem ms  ipc ms  ioR ms  ioW ms  ready ms  "
+               "sleep ms  conn ms  other ms  guessed ms  unknown ms  wall ms  tid  pid  process  "
+               "name\n"));
+    assert_non_null(strstr(
+        shown, "    1.0      4.0       -       -       -       -         -"
+               "         -        -         -         4.0         0.5    118.5   43   43  as       "
+               "worker\n"));
+    assert_non_null(strstr(shown, " ?  "));
+    assert_non_null(strstr(shown, "the reasons of 4.0 ms are guessed from earlier waits\n"));
     free(shown);
     free(document);
 }

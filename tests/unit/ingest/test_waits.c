@@ -162,7 +162,8 @@ static void test_folded(void **state)
                                                .state = EVENT_STATE_BLOCKED,
                                                .reason = guesses[i],
                                                .n_intervals = 1,
-                                               .dur_ns = MS << i};
+                                               .dur_ns = MS << i,
+                                               .guessed_ns = i == 2 ? MS : 0};
         event_add_off_cpu_folded(&f.batch, &o);
     }
     const struct event_thread_time time = {.head.ts = f.ts,
@@ -174,11 +175,14 @@ static void test_folded(void **state)
                                            .open_state = EVENT_STATE_BLOCKED,
                                            .open_reason = EVENT_REASON_SEM};
     event_add_thread_time(&f.batch, &time);
-    check(&f,
-          "SELECT reason || ' ' || (dur / 1000000) FROM folded_state WHERE state = 'blocked' UNION "
-          "ALL"
-          " SELECT 'open ' || open_reason FROM thread_sum",
-          "idle 1\nlock 2\nother 4\nopen idle\n");
+    check(
+        &f,
+        "SELECT reason || ' ' || (dur / 1000000) FROM folded_state WHERE state = 'blocked' UNION "
+        "ALL SELECT 'guessed ' || reason || ' ' || (guessed_ns / 1000000) FROM folded_state UNION "
+        "ALL SELECT 'guessed of all ' || (guessed_ns / 1000000) FROM thread_sum UNION ALL"
+        " SELECT 'open ' || open_reason FROM thread_sum",
+        "idle 1\nlock 2\nother 4\nguessed idle 1\nguessed lock 0\nguessed other 1\nguessed of all "
+        "2\nopen idle\n");
 }
 
 int main(void)

@@ -182,6 +182,7 @@ static inline void add_wait(struct world *w)
                                          .reason = o.reason,
                                          .n_intervals = 1 + pick(w, 1000),
                                          .dur_ns = o.dur_ns};
+        f.guessed_ns = o.state == EVENT_STATE_BLOCKED ? o.dur_ns / (1 + o.dur_ns % 3) : 0;
         event_add_off_cpu_folded(&w->batch, &f);
         if (o.state == EVENT_STATE_BLOCKED && pick(w, 2)) {
             add_folded_wakeups(w, &o);
@@ -400,6 +401,7 @@ static const char *const summaries[] = {
     "SELECT stack, c0, c1, c2, c3, 0 * max(snapshot) FROM stack_counter GROUP BY stack",
     "SELECT * FROM counter ORDER BY slot",
     "SELECT * FROM thread_sum ORDER BY utid",
+    "SELECT * FROM wait_sum ORDER BY reason",
     "SELECT * FROM time_bucket ORDER BY bucket, utid",
     "SELECT * FROM waker_sum ORDER BY waker, waker_utid, utid, waker_callsite",
     "SELECT * FROM stack ORDER BY id",

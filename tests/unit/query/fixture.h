@@ -78,8 +78,13 @@ static const struct sql_block fixture_sql[] = {
              " iif(?7 = 'runnable', NULL, 'kernel_stack'), nullif(?5, 0),"
              " iif(?7 = 'runnable', NULL, iif(?6, 'switch', 'none')), NULL, NULL, NULL)"},
     {"folded", "INSERT INTO folded_state VALUES (?1, ?2, iif(?5 = 'runnable', ?5, 'blocked'),"
-               " iif(?5 = 'runnable', '', ?5), ?3, 1, ?4, 1) ON CONFLICT DO UPDATE SET"
+               " iif(?5 = 'runnable', '', ?5), ?3, 1, ?4, 1, 0) ON CONFLICT DO UPDATE SET"
                " n_intervals = n_intervals + 1, dur = dur + ?4"},
+    {"clear_wait_sums", "DELETE FROM wait_sum"},
+    {"sum_waits", "INSERT INTO wait_sum SELECT reason, sum(n), sum(dur), sum(m), sum(folded) FROM"
+                  " (SELECT ifnull(reason, '') AS reason, 1 AS n, dur, 0 AS m, 0 AS folded FROM"
+                  " thread_state UNION ALL SELECT reason, 0, 0, n_intervals, dur FROM"
+                  " folded_state) GROUP BY 1"},
     {"clear_wakeups", "DELETE FROM wakeup"},
     {"clear_folded_wakeups", "DELETE FROM folded_wakeup"},
     {"clear_wakers", "DELETE FROM waker_sum"},
@@ -98,7 +103,8 @@ static const struct sql_block fixture_sql[] = {
      " ?3, n_total_waits = n_total_waits + ?4, total_off_cpu_ns = total_off_cpu_ns + ?5"},
     {"ledger",
      "INSERT INTO thread_sum VALUES (?1, 0, 0, ?12, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0,"
-     " ?13, NULL, NULL, NULL) ON CONFLICT DO UPDATE SET runnable_ns = ?12, idle_ns = ?2, lock_ns ="
+     " ?13, NULL, NULL, NULL, 0) ON CONFLICT DO UPDATE SET runnable_ns = ?12, idle_ns = ?2, "
+     "lock_ns ="
      " ?3, sem_ns = ?4, ipc_ns = ?5, io_r_ns = ?6, io_w_ns = ?7, ready_ns = ?8, sleep_ns = ?9,"
      " conn_ns = ?10, other_ns = ?11, unknown_ns = 0, n_switches = ?13"},
     {"open", "UPDATE thread_sum SET open_ts = ?2, open_state = iif(?3 IN ('running', 'runnable'),"
@@ -445,6 +451,8 @@ static inline void model_write(struct model *m, const char *path)
     fixture_put(db, "clear_symbols", NULL, 0, NULL, NULL, 0);
     fixture_put(db, "sum_symbols", NULL, 0, NULL, NULL, 0);
     fixture_wait_symbols(x, db, m);
+    fixture_put(db, "clear_wait_sums", NULL, 0, NULL, NULL, 0);
+    fixture_put(db, "sum_waits", NULL, 0, NULL, NULL, 0);
     fixture_ledgers(db, m);
     fixture_run(db, m);
     db_commit(db);

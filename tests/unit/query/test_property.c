@@ -1,10 +1,10 @@
 /*
- * test_property.c - for random runs and random filters, every view answers what adding up the
- * samples one by one gives; also while the run grows under an open reader.
+ * test_property.c - for random runs and filters, views answer what adding up samples one by one
+ * gives; also while the run grows.
  */
 #include "fixture_counters.h"
+#include "intervals.h"
 #include "rooted.h"
-
 #include "base/json.h"
 
 struct request {
@@ -602,6 +602,7 @@ static void check_waits(struct query *q, const struct model *m, const struct req
     check_top_waits(q, m, r, (int)below(random, MODEL_RUNNABLE));
     check_flame_waits(q, m, r);
     check_intervals(q, m, r);
+    check_all_intervals(q);
     check_ledgers(q, m, r);
 }
 

@@ -309,7 +309,7 @@ static void test_foreign_things(void **state)
          "differ at thread.x"},
         {"DROP TABLE folded_wakeup", STAX_ECORRUPT, "differ at folded_wakeup"},
         {"CREATE TABLE \"x\x1b[31m\" (a)", STAX_ECORRUPT, "x\\x1b"},
-        {"PRAGMA user_version = 5", STAX_EVERSION, "newer stax"},
+        {"PRAGMA user_version = 6", STAX_EVERSION, "newer stax"},
         {"PRAGMA user_version = 0", STAX_EVERSION, "cannot read"},
         {"PRAGMA user_version = -3", STAX_ECORRUPT, "not a stax run"},
         {"PRAGMA application_id = 1", STAX_ECORRUPT, "not a stax run"},
@@ -463,6 +463,7 @@ static void make_older(struct fixture *f, const char *path)
             "names_from, note FROM binary;"
             "DROP TABLE binary; ALTER TABLE old_binary RENAME TO binary;"
             "PRAGMA legacy_alter_table = OFF;"
+            "DROP TABLE wait_sum; ALTER TABLE thread_sum DROP COLUMN guessed_ns;"
             "DROP TABLE code_line; DROP TABLE inlined_call; DROP TABLE source_file;"
             "ALTER TABLE run DROP COLUMN has_off_cpu;"
             "ALTER TABLE thread_state DROP COLUMN reason_from;"
@@ -516,6 +517,60 @@ static void test_older_file_is_migrated(void **state)
     free(path);
 }
 
+/* A file of version 4 with waits: thread 1 has single ones only, of thread 2 some were added up. */
+static void test_waits_of_version_4(void **state)
+{
+    struct fixture *f = *state;
+    char *path = in(f, "four.stax");
+    static const struct sql_block sums = {
+        "sums", "SELECT group_concat(reason || ' ' || n_intervals || ' ' || dur || ' ' ||"
+                " n_folded_intervals || ' ' || folded_dur, ', ') FROM wait_sum"};
+    static const struct sql_block guessed = {
+        "guessed", "SELECT group_concat(ifnull(guessed_ns, 'NULL')) FROM thread_sum"};
+    static const struct sql_block longest = {
+        "longest", "SELECT group_concat(id) FROM (SELECT id FROM thread_state WHERE reason ="
+                   " 'lock' ORDER BY dur DESC)"};
+    static const struct {
+        const struct sql_block *sql;
+        const char *answer;
+    } expected[] = {
+        {&sums, " 1 2 1 50, lock 2 30 0 0, sem 0 0 2 9"}, {&guessed, "20,NULL"}, {&longest, "2,1"}};
+    struct db *db = NULL;
+    struct err e = {0};
+    bool is_migrated = false;
+    make_run(f->run);
+    save(f->run, path);
+    run_sql(path,
+            "ALTER TABLE thread_sum DROP COLUMN guessed_ns;"
+            "DROP TABLE thread_state; DROP TABLE folded_state; DROP TABLE wait_sum;"
+            "CREATE TABLE thread_state (id INTEGER PRIMARY KEY, ts INTEGER NOT NULL, dur INTEGER "
+            "NOT NULL, utid INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT, reason_from TEXT, "
+            "callsite INTEGER, stack_from TEXT, waker_utid INTEGER, waker_callsite INTEGER, waker "
+            "TEXT) STRICT;"
+            "CREATE TABLE folded_state (bucket INTEGER NOT NULL, utid INTEGER NOT NULL, state TEXT "
+            "NOT NULL, reason TEXT NOT NULL, callsite INTEGER NOT NULL, n_intervals INTEGER NOT "
+            "NULL, dur INTEGER NOT NULL, n_buckets INTEGER NOT NULL, PRIMARY KEY (bucket, utid, "
+            "state, reason, callsite)) STRICT, WITHOUT ROWID;"
+            "INSERT INTO thread_state (ts, dur, utid, state, reason, reason_from) VALUES (1, 10, 1,"
+            " 'blocked', 'lock', 'syscall'), (2, 20, 1, 'blocked', 'lock', 'earlier'), (3, 2, 2,"
+            " 'runnable', NULL, NULL);"
+            "INSERT INTO folded_state VALUES (0, 1, 'runnable', '', 0, 1, 50, 1), (0, 2, 'blocked',"
+            " 'sem', 1, 2, 9, 1);"
+            "UPDATE thread_sum SET idle_ns = 0; PRAGMA user_version = 4");
+    if (archive_open(&db, path, &is_migrated, &e) < 0) {
+        fail_msg("%s", e.msg);
+    }
+    assert_true(is_migrated);
+    for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
+        struct stmt *s = db_stmt(db, expected[i].sql);
+        assert_true(stmt_next(s));
+        assert_string_equal(stmt_text(s, 0), expected[i].answer);
+        stmt_reset(s);
+    }
+    db_close(db);
+    free(path);
+}
+
 /* A sandbox on two files attaches the migrated copy, of which nothing stays behind. */
 static void test_older_file_beside_another(void **state)
 {
@@ -553,6 +608,7 @@ static void test_migrations_that_fail(void **state)
     static const struct migration_step unfinished[] = {{2, "PRAGMA user_version = 2"},
                                                        {3, "PRAGMA user_version = 3"},
                                                        {4, "PRAGMA user_version = 4"},
+                                                       {5, "PRAGMA user_version = 5"},
                                                        {0, NULL}};
     static const struct migration_step gap[] = {{3, "PRAGMA user_version = 3"}, {0, NULL}};
     static const struct {
@@ -585,8 +641,8 @@ static void test_steps_run_in_order(void **state)
     struct fixture *f = *state;
     static const struct migration_step steps[] = {
         {4, "SELECT raise_an_error"},
-        {5, "CREATE TABLE note (text TEXT) STRICT; PRAGMA user_version = 5"},
-        {6, "INSERT INTO note VALUES ('six'); PRAGMA user_version = 6"},
+        {6, "CREATE TABLE note (text TEXT) STRICT; PRAGMA user_version = 6"},
+        {7, "INSERT INTO note VALUES ('seven'); PRAGMA user_version = 7"},
         {0, NULL}};
     char *path = saved(f);
     struct err e = {0};
@@ -594,8 +650,8 @@ static void test_steps_run_in_order(void **state)
         fail_msg("%s", e.msg);
     }
     assert_int_equal(migrate(path, steps, &e), 0);
-    assert_rows(path, "SELECT text FROM note", "six\n");
-    assert_rows(path, "PRAGMA user_version", "6\n");
+    assert_rows(path, "SELECT text FROM note", "seven\n");
+    assert_rows(path, "PRAGMA user_version", "7\n");
     assert_rows(path, "SELECT count(*) FROM v_top", "4\n");
     free(path);
 }
@@ -628,6 +684,7 @@ int main(void)
         T(test_truncated),
         T(test_flipped_bits),
         T(test_older_file_is_migrated),
+        T(test_waits_of_version_4),
         T(test_older_file_beside_another),
         T(test_migrations_that_fail),
         T(test_steps_run_in_order),
