@@ -16,7 +16,7 @@
 #include "ingest/binaries_internal.h"
 #include "ingest/jit_follow.h"
 #include "ingest/jit_names.h"
-#include "ingest/jit_table.h"
+#include "base/jit_table.h"
 
 enum {
     FORKS_MAX = 8,         /* processes whose code is looked through */

@@ -24,7 +24,7 @@
 
 #include "capture/event.h"
 #include "ingest/binaries.h"
-#include "ingest/jit_batch.h"
+#include "base/jit_batch.h"
 #include "ingest/store.h"
 #include "ingest/tasks.h"
 

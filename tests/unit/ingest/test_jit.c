@@ -10,7 +10,7 @@
 
 #include "base/fd.h"
 #include "ingest/jit.h"
-#include "ingest/jit_table.h"
+#include "base/jit_table.h"
 #include "ingest/perf_map.h"
 
 /* ---- the table, against a model that remembers every byte of memory at every time ---- */
