@@ -223,6 +223,14 @@ static void leave(struct jit_cfi *j)
     }
 }
 
+static void wake(struct jit_cfi *j)
+{
+    uint64_t one = 1;
+    /* Fails only when the counter is full, and then it is readable all the same. */
+    ssize_t n = write(j->fd, &one, sizeof(one));
+    (void)n;
+}
+
 static void *loop(void *ctx)
 {
     struct jit_cfi *j = ctx;
@@ -240,10 +248,7 @@ static void *loop(void *ctx)
         struct result *r = read_dump(d, &bytes);
         pthread_mutex_lock(&j->lock);
         d->result = r;
-        uint64_t one = 1;
-        /* Fails only when the counter is full, and then it is readable all the same. */
-        ssize_t n = write(j->fd, &one, sizeof(one));
-        (void)n;
+        wake(j);
     }
     pthread_mutex_unlock(&j->lock);
     buf_free(&bytes);
@@ -460,17 +465,18 @@ static void take(struct jit_dump *d, int64_t until)
 {
     struct jit_cfi *j = d->cfi;
     struct result *r = d->taking;
+    d->has_unwinding |= r->has_unwinding;
     while (d->n_taken < r->batch.n_items && clock_monotonic_ns() < until) {
         take_item(d, &r->batch.items[d->n_taken], &r->tables[d->n_taken]);
         d->n_taken++;
     }
     if (d->n_taken < r->batch.n_items) {
+        wake(j); /* for the rest */
         return;
     }
     j->stats.n_pending--;
     j->stats.n_dropped += r->n_dropped;
     d->asked_ts = 0;
-    d->has_unwinding |= r->has_unwinding;
     d->is_over = r->is_over;
     if (r->is_end) {
         d->read_ts = r->began_ts;
@@ -531,7 +537,7 @@ enum unwind_found jit_dump_find(struct jit_dump *d, uint64_t pc, int64_t ts,
     if (d->is_over || d->read_ts >= ts) {
         return find_load(d, pc, ts, code);
     }
-    bool is_needed = !d->read_ts || d->has_unwinding;
+    bool is_needed = !d->loads.n_loads || d->has_unwinding; /* the first may have it */
     if (!d->asked_ts && (is_needed || ts - d->read_ts >= LOOK_NS)) {
         ask(d);
     }

@@ -5,7 +5,8 @@
  * A process that maps a file jit-*.dump tells in it of the code it makes. A thread reads the file
  * and makes a table of each load's .eh_frame; the owner keeps what lay where at which time. A stack
  * needs what was written before it was sampled, so code is pending until the dump was read after
- * that, for some seconds at most; dumps without unwinding info hold nothing up once they were read.
+ * that, for some seconds at most; dumps without
+ * unwinding info hold nothing up once they told of code.
  *
  * Memory is bounded: tables of code that was replaced go first, then further ones are dropped and
  * counted; a dump that hangs (a dead network mount) is given up. All functions are for the one
