@@ -10,6 +10,8 @@ struct address_space {
     unsigned n_refs;
     struct address_mapping *mappings; /* by start, not overlapping */
     size_t n_mappings, cap_mappings;
+    struct jit_dump *dumps[ADDRESS_SPACE_DUMPS_MAX];
+    size_t n_dumps;
 };
 
 struct address_space *address_space_new(void)
@@ -33,6 +35,9 @@ void address_space_unref(struct address_space *s)
     for (size_t i = 0; i < s->n_mappings; i++) {
         cfi_binary_unref(s->mappings[i].binary);
     }
+    for (size_t i = 0; i < s->n_dumps; i++) {
+        jit_dump_unref(s->dumps[i]);
+    }
     free(s->mappings);
     free(s);
 }
@@ -54,6 +59,9 @@ static void make_own(struct address_space **s)
         }
     }
     own->n_mappings = (*s)->n_mappings;
+    for (size_t i = 0; i < (*s)->n_dumps; i++) {
+        own->dumps[own->n_dumps++] = jit_dump_ref((*s)->dumps[i]);
+    }
     address_space_unref(*s);
     *s = own;
 }
@@ -151,7 +159,43 @@ enum unwind_found address_space_find(const struct address_space *s, uint64_t pc,
     return UNWIND_CODE;
 }
 
+void address_space_add_dump(struct address_space **shared, struct jit_dump *d)
+{
+    make_own(shared);
+    struct address_space *s = *shared;
+    if (s->n_dumps < ADDRESS_SPACE_DUMPS_MAX) {
+        s->dumps[s->n_dumps++] = d;
+    } else {
+        jit_dump_unref(d);
+    }
+}
+
+bool address_space_has_dump(const struct address_space *s, uint64_t device, uint64_t inode)
+{
+    for (size_t i = 0; s && i < s->n_dumps; i++) {
+        if (jit_dump_is_of(s->dumps[i], device, inode)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum unwind_found address_space_find_jit(const struct address_space *s, uint64_t pc, int64_t ts,
+                                         struct unwind_code *code)
+{
+    enum unwind_found found = UNWIND_NOT_CODE;
+    for (size_t i = s ? s->n_dumps : 0; i > 0 && found == UNWIND_NOT_CODE; i--) {
+        found = jit_dump_find(s->dumps[i - 1], pc, ts, code); /* its own before its parent's */
+    }
+    return found;
+}
+
 size_t address_space_n_mappings(const struct address_space *s)
 {
     return s ? s->n_mappings : 0;
+}
+
+size_t address_space_n_dumps(const struct address_space *s)
+{
+    return s ? s->n_dumps : 0;
 }

@@ -1,7 +1,8 @@
 /*
  * address_space.h - which code lies where in a process, for unwinding its stacks.
  *
- * Executable mappings by address, each with its binary's unwind table. The kernel tells of mappings
+ * Executable mappings by address, each with its binary's unwind table, and the jitdumps of the
+ * process. The kernel tells of mappings
  * but not of their removal, so what a new one overlaps is cut away. A forked process shares its
  * parent's space until either maps something. Reference counted; for the thread that owns the
  * cfi_cache.
@@ -13,9 +14,10 @@
 #include <stdint.h>
 
 #include "capture/cfi_cache.h"
+#include "capture/jit_cfi.h"
 #include "capture/unwind.h"
 
-enum { ADDRESS_SPACE_MAPPINGS_MAX = 65536 };
+enum { ADDRESS_SPACE_MAPPINGS_MAX = 65536, ADDRESS_SPACE_DUMPS_MAX = 8 };
 
 struct address_space;
 
@@ -38,6 +40,14 @@ void address_space_map(struct address_space **s, const struct address_mapping *m
 enum unwind_found address_space_find(const struct address_space *s, uint64_t pc,
                                      struct unwind_code *code);
 
+/* Adds a jitdump and takes its reference over; one too many is left out. */
+void address_space_add_dump(struct address_space **s, struct jit_dump *d);
+bool address_space_has_dump(const struct address_space *s, uint64_t device, uint64_t inode);
+/* What its jitdumps say of code at a time (jit_dump_find()). */
+enum unwind_found address_space_find_jit(const struct address_space *s, uint64_t pc, int64_t ts,
+                                         struct unwind_code *code);
+
+size_t address_space_n_dumps(const struct address_space *s);
 size_t address_space_n_mappings(const struct address_space *s);
 
 #endif

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -21,6 +20,7 @@
 #include "base/fd.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "capture/mapped_file.h"
 
 enum {
     MAPS_BYTES_MAX = 1 << 24,
@@ -151,45 +151,6 @@ static void release(struct cfi_cache *c)
 
 /* ---- the threads ---- */
 
-/* Opens path if it is the mapped file. Inodes decide: overlay and btrfs mounts report devices that
- * stat(2) does not. */
-static int open_same(const char *path, uint64_t inode, struct stat *st)
-{
-    int fd = fd_open_regular(path, st);
-    if (fd >= 0 && st->st_ino != inode) {
-        fd_close(&fd);
-    }
-    return fd;
-}
-
-/* By the target's own root; by the kernel's links to the very file, which work for deleted ones,
- * but map_files for privileged users only; and, when the process is gone, by its plain path. */
-static int open_mapped(const struct job *j, struct stat *st)
-{
-    struct buf path = {0};
-    int fd = -1;
-    for (int i = 0; i < 4 && fd < 0; i++) {
-        buf_clear(&path);
-        switch (i) {
-        case 0:
-            buf_addf(&path, "/proc/%d/root%s", j->pid, j->path);
-            break;
-        case 1:
-            buf_addf(&path, "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, j->pid, j->start, j->end);
-            break;
-        case 2:
-            buf_addf(&path, "/proc/%d/exe", j->pid);
-            break;
-        default:
-            buf_addstr(&path, j->path);
-            break;
-        }
-        fd = open_same(buf_str(&path), j->inode, st);
-    }
-    buf_free(&path);
-    return fd;
-}
-
 static struct generation generation_of(const struct stat *st)
 {
     return (struct generation){
@@ -209,7 +170,9 @@ static void do_job(struct worker *w, struct job *j)
     struct cfi_cache *c = w->cache;
     struct stat st;
     struct err ignored;
-    int fd = open_mapped(j, &st);
+    struct mapped_file file = {
+        .pid = j->pid, .start = j->start, .end = j->end, .inode = j->inode, .path = j->path};
+    int fd = mapped_file_open(&file, &st);
     pthread_mutex_lock(&c->lock);
     w->is_opening = false;
     pthread_mutex_unlock(&c->lock);

@@ -1,18 +1,24 @@
 /* unwinder.c - see unwinder.h. */
 #include "capture/unwinder.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 
+#include "base/fd.h"
 #include "base/mem.h"
 
 enum {
     LIVE_BYTES = TARGET_MEMORY_BYTES_MAX,
+    JIT_PART = 4,               /* of the memory for tables: so much for those of jitdumps on top */
     STACK_BYTES_MAX = 64 << 20, /* a stack is not expected to reach further */
 };
 
 struct unwinder {
     struct cfi_cache *cache;
+    struct jit_cfi *jit;
+    int fd; /* epoll: of both */
     struct unwinder_options options;
     struct unwind_stack stack;
     uint8_t live[LIVE_BYTES]; /* of the target's stack, read at once */
@@ -23,19 +29,41 @@ struct call {
     struct unwinder *u;
     const struct address_space *space;
     int32_t pid;
+    int64_t ts;             /* of the stack, ns */
     uint64_t stack_address; /* whatever lies above may be of the stack */
     uint64_t live_address;  /* of u->live */
     size_t n_live;
     bool is_refused; /* the process is gone, or not to be read */
 };
 
+static int poll_too(struct unwinder *u, int fd, struct err *e)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    return epoll_ctl(u->fd, EPOLL_CTL_ADD, fd, &event) != 0
+               ? err_set_errno(e, errno, "cannot wait for unwind tables")
+               : 0;
+}
+
 int unwinder_new(struct unwinder **out, const struct unwinder_options *options, struct err *e)
 {
     struct unwinder *u = mem_new(1, sizeof(*u));
     u->options = *options;
-    int rc = cfi_cache_new(&u->cache, options->arch, options->max_table_bytes, e);
+    u->fd = epoll_create1(EPOLL_CLOEXEC);
+    int rc = u->fd < 0 ? err_set_errno(e, errno, "cannot make an epoll descriptor") : 0;
+    if (rc == 0) {
+        rc = cfi_cache_new(&u->cache, options->arch, options->max_table_bytes, e);
+    }
+    if (rc == 0) {
+        rc = jit_cfi_new(&u->jit, options->arch, options->max_table_bytes / JIT_PART, e);
+    }
+    if (rc == 0) {
+        rc = poll_too(u, cfi_cache_fd(u->cache), e);
+    }
+    if (rc == 0) {
+        rc = poll_too(u, jit_cfi_fd(u->jit), e);
+    }
     if (rc != 0) {
-        free(u);
+        unwinder_free(u);
         return rc;
     }
     *out = u;
@@ -46,7 +74,17 @@ void unwinder_free(struct unwinder *u)
 {
     if (u) {
         cfi_cache_free(u->cache);
+        jit_cfi_free(u->jit);
+        fd_close(&u->fd);
         free(u);
+    }
+}
+
+static void add_dump(struct unwinder *u, struct address_space **space, const struct cfi_file *file)
+{
+    struct jit_dump *dump = jit_cfi_follow(u->jit, file);
+    if (dump) {
+        address_space_add_dump(space, dump);
     }
 }
 
@@ -70,7 +108,11 @@ void unwinder_map(struct unwinder *u, struct address_space **space, const struct
                                       .path = path,
                                       .path_len = path_len,
                                       .ts = m->head.ts};
-        mapping.binary = cfi_cache_get(u->cache, &file);
+        if (!jit_cfi_is_dump(&file)) {
+            mapping.binary = cfi_cache_get(u->cache, &file);
+        } else if (!address_space_has_dump(*space, m->device, m->inode)) {
+            add_dump(u, space, &file);
+        }
     }
     address_space_map(space, &mapping);
 }
@@ -115,7 +157,19 @@ static bool read_live(void *ctx, uint64_t address, void *to, size_t n)
 static enum unwind_found find(void *ctx, uint64_t pc, struct unwind_code *code)
 {
     const struct call *c = ctx;
-    return address_space_find(c->space, pc, code);
+    enum unwind_found found = address_space_find(c->space, pc, code);
+    if (found != UNWIND_CODE || code->table) {
+        return found;
+    }
+    struct unwind_code made;
+    enum unwind_found found_made = address_space_find_jit(c->space, pc, c->ts, &made);
+    if (found_made == UNWIND_CODE) {
+        *code = made;
+    } else if (address_space_n_dumps(c->space)) { /* its neighbours may be known */
+        code->start = pc;
+        code->end = pc + 1;
+    }
+    return found_made == UNWIND_CODE_PENDING ? UNWIND_CODE_PENDING : UNWIND_CODE;
 }
 
 /* ---- stacks ---- */
@@ -165,7 +219,7 @@ bool unwinder_sample(struct unwinder *u, size_t max_chain, const struct address_
         return true;
     }
     uint64_t sp = in.regs.value[u->options.arch->sp];
-    struct call call = {.u = u, .space = space, .pid = r->pid, .stack_address = sp};
+    struct call call = {.u = u, .space = space, .pid = r->pid, .ts = r->ts, .stack_address = sp};
     in.arch = u->options.arch;
     in.stack_address = sp;
     in.stack = r->sample.stack;
@@ -192,7 +246,8 @@ enum unwinder_answer unwinder_parked(struct unwinder *u, const struct address_sp
                                      int32_t pid, uint64_t sp, uint64_t pc,
                                      struct unwinder_stack *out)
 {
-    struct call call = {.u = u, .space = space, .pid = pid, .stack_address = sp};
+    struct call call = {
+        .u = u, .space = space, .pid = pid, .ts = clock_monotonic_ns(), .stack_address = sp};
     struct unwind_input in = {.arch = u->options.arch, .stack_address = sp, .find = find};
     call.live_address = sp;
     call.n_live = u->options.memory ? read_memory(&call, sp, u->live, sizeof(u->live)) : 0;
@@ -215,14 +270,20 @@ enum unwinder_answer unwinder_parked(struct unwinder *u, const struct address_sp
 void unwinder_collect(struct unwinder *u)
 {
     cfi_cache_collect(u->cache);
+    jit_cfi_collect(u->jit);
 }
 
 int unwinder_fd(const struct unwinder *u)
 {
-    return cfi_cache_fd(u->cache);
+    return u->fd;
 }
 
 void unwinder_get_stats(const struct unwinder *u, struct cfi_cache_stats *stats)
 {
+    struct jit_cfi_stats jit;
     cfi_cache_get_stats(u->cache, stats);
+    jit_cfi_get_stats(u->jit, &jit);
+    stats->n_bytes += jit.n_bytes;
+    stats->n_dropped += jit.n_dropped;
+    stats->n_pending += jit.n_pending;
 }

@@ -16,11 +16,12 @@
 #include "ingest/binaries_internal.h"
 #include "ingest/jit_follow.h"
 #include "ingest/jit_names.h"
-#include "ingest/jit_table.h"
+#include "base/jit_table.h"
 
 enum {
     FORKS_MAX = 8,         /* processes whose code is looked through */
     WAITING_MAX = 1 << 20, /* frames of [anon] of a process; further ones are told apart no more */
+    RESOLVE_MAX = 1 << 14, /* of them in a page are looked at for a batch */
     UPPER_SHIFT = 48,
     UPPER_MAX = 0x7fff,
     TEXT_MAX = 128 << 20 /* bytes of names and lines */
@@ -99,7 +100,8 @@ static void drop_pending(struct jit *j)
         free(j->pending);
         j->pending = NULL;
     }
-    j->n_taken = j->n_resolved = 0;
+    j->n_taken = j->n_resolved = j->n_pages = 0;
+    map_clear(&j->resolved_pages);
 }
 
 void jit_fini(struct jit *j)
@@ -117,6 +119,7 @@ void jit_fini(struct jit *j)
     free(j->moves);
     free(j->file_names);
     strmap_free(&j->files);
+    map_free(&j->resolved_pages);
     *j = (struct jit){0};
 }
 
@@ -441,19 +444,46 @@ static void resolve_one(struct jit *j, struct jit_space *s, struct waiting *w)
     }
 }
 
-static void resolve(struct jit *j, struct jit_space *s, uint64_t start, uint64_t size)
+/* What waits in a page, and waits no more once it is resolved; the newest first, as what lies
+ * further back may be very much: jit_finish() looks at all. */
+static void resolve_page(struct jit *j, struct jit_space *s, uint64_t page)
 {
-    enum { PAGE_SHIFT = 12 };
-    uint64_t last = (start + size - 1) >> PAGE_SHIFT;
-    for (uint64_t page = start >> PAGE_SHIFT; page <= last; page++) {
-        uint32_t at = map_get(&s->waiting_pages, page);
-        for (; at; at = s->waiting[at - 1].next) {
-            struct waiting *w = &s->waiting[at - 1];
-            if (w->address - start < size) {
-                resolve_one(j, s, w);
-            }
+    if (!map_get(&s->waiting_pages, page)) {
+        return;
+    }
+    uint32_t *at = map_put(&s->waiting_pages, page);
+    for (int n = 0; *at && n < RESOLVE_MAX; n++) {
+        struct waiting *w = &s->waiting[*at - 1];
+        resolve_one(j, s, w);
+        if (w->frame) {
+            at = &w->next;
+        } else {
+            *at = w->next;
         }
     }
+}
+
+/* Each page once a batch, however many of its items lie there. False: the time is over. */
+static bool resolve(struct jit *j, struct jit_space *s, const struct jit_item *item, int64_t until)
+{
+    enum { PAGE_SHIFT = 12 };
+    uint64_t first = item->address >> PAGE_SHIFT,
+             last = (item->address + item->size - 1) >> PAGE_SHIFT;
+    while (first + j->n_pages <= last) {
+        uint64_t page = first + j->n_pages++;
+        uint32_t *is_done = map_put(&j->resolved_pages, page);
+        if (*is_done) {
+            continue;
+        }
+        *is_done = 1;
+        resolve_page(j, s, page);
+        if (page < last && clock_monotonic_ns() >= until) {
+            return false;
+        }
+    }
+    j->n_pages = 0;
+    j->n_resolved++;
+    return true;
 }
 
 /* At the end: also what the parent's files told, and code that came to lie there a little later. */
@@ -653,8 +683,10 @@ bool jit_take_some(struct jit *j, const struct jit_batch *batch, int64_t until)
             take_item(j, batch, &batch->items[j->n_taken++]);
         } else if (j->n_resolved < batch->n_items) {
             /* once all of them are there: the next may end the one before */
-            const struct jit_item *item = &batch->items[j->n_resolved++];
-            resolve(j, j->sources[batch->source - 1].space, item->address, item->size);
+            const struct jit_item *item = &batch->items[j->n_resolved];
+            if (!resolve(j, j->sources[batch->source - 1].space, item, until)) {
+                return false;
+            }
         }
         is_done = j->n_resolved >= batch->n_items;
         if (!is_done && clock_monotonic_ns() >= until) {
@@ -662,6 +694,7 @@ bool jit_take_some(struct jit *j, const struct jit_batch *batch, int64_t until)
         }
     }
     j->n_taken = j->n_resolved = 0;
+    map_clear(&j->resolved_pages);
     return true;
 }
 

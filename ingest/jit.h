@@ -24,7 +24,7 @@
 
 #include "capture/event.h"
 #include "ingest/binaries.h"
-#include "ingest/jit_batch.h"
+#include "base/jit_batch.h"
 #include "ingest/store.h"
 #include "ingest/tasks.h"
 
@@ -48,6 +48,8 @@ struct jit {
     size_t n_moves, cap_moves;
     struct jit_batch *pending;  /* taken in part: a step ends in the middle of one */
     size_t n_taken, n_resolved; /* of its items */
+    size_t n_pages;             /* resolved of the item under way */
+    struct map resolved_pages;  /* page -> 1 */
     bool is_left_out;           /* code became known when the call tree could not follow any more */
     bool is_cut_off;            /* jit_finish(): there was more to read than time */
     uint64_t n_moved, n_guessed; /* such frames; those where other code is possible */

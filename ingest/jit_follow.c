@@ -19,7 +19,7 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
-#include "ingest/jitdump.h"
+#include "base/jitdump.h"
 #include "ingest/perf_map.h"
 
 enum {
@@ -232,10 +232,6 @@ static bool read_dump(struct jit_follow *f, struct source *s)
     hand_over(f, s, &batch);
     if (d->n_large && !d->refusal) {
         tell(f, s, too_large);
-    } else if (d->n_unwinding && !d->refusal) {
-        tell(f, s,
-             "it has unwind tables, which are not used: stacks through its code need frame "
-             "pointers");
     }
     if (d->refusal) {
         tell(f, s, d->refusal);

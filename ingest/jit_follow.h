@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "ingest/jit_batch.h"
+#include "base/jit_batch.h"
 
 struct jit_follow;
 

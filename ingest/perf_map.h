@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "ingest/jit_batch.h"
+#include "base/jit_batch.h"
 
 enum {
     PERF_MAP_LINE_MAX = 16 << 10, /* bytes; what is longer is left out */

@@ -122,6 +122,31 @@ check "jitdump written at the end: what is a guess is said" test -n "$(sql "SELE
 churned "perf map" --perf-map 1
 rm -f /tmp/perf-*.map "$TMP"/jit-*.dump
 
+# ---- code without frame pointers ----
+
+frameless() {
+    stax record -F 1000 -- "$STAX_WORKLOADS/jit_frameless" --seconds 2 --dir "$TMP" "$@" >/dev/null 2>"$TMP/err" ||
+        fail "record jit_frameless" "$(cat "$TMP/err")"
+    stax flame --json -d 100 --threshold-pct 0 >"$TMP/frameless.json" 2>/dev/null
+    rm -f "$TMP"/jit-*.dump
+}
+# shellcheck disable=SC2016 # jq's
+whole='def under($path): if ($path | length) == 0 then [.] elif .name == $path[0] then
+        [.children[]? | under($path[1:])[]] + (if ($path | length) == 1 then [.] else [] end) else [.children[]? | under($path)[]] end;
+    def all_of($name): [.. | objects | select(.name? == $name and has("total_on_cpu_ns")) | .total_on_cpu_ns] | add // 0;
+    ([.data.roots[] | under(["main", "jit_outer", "hop", "jit_inner", "burn"])[] | .total_on_cpu_ns] | add // 0) as $whole
+    | ([.data.roots[]] | all_of("burn")) as $burn | ($burn > 500000000) and'
+if [[ $(uname -m) == x86_64 ]]; then
+    frameless
+    check_json "unwinding info of a jitdump: stacks reach main through its code" "$TMP/frameless.json" "$whole \$whole >= 0.99 * \$burn"
+    check "... and nothing of them is a guess" test "$(sql "SELECT sum(n_guessed_samples) * 100 <= sum(n_samples) FROM stack_end")" = 1
+    frameless --unwinding 0
+    check_json "without it they end at its code" "$TMP/frameless.json" "$whole \$whole <= 0.01 * \$burn"
+    check "... and are said to be cut" test "$(sql "SELECT sum(n_samples) FILTER (WHERE cause = 'no_cfi') * 100 >= 95 * sum(n_samples) FROM stack_end")" = 1
+else
+    skip "code without frame pointers" "the workload is for x86-64"
+fi
+
 # ---- attached to, in namespaces of its own ----
 
 flags=(--mount --pid --fork --kill-child)

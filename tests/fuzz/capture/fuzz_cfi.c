@@ -1,11 +1,12 @@
 /*
- * fuzz_cfi.c - hostile CFI: sections, programs in well-formed entries, whole ELF files; each table
- * is then used to unwind a hostile stack.
+ * fuzz_cfi.c - hostile CFI: sections, programs in well-formed entries, whole ELF files, unwinding
+ * info of jitdumps; each table is then used to unwind a hostile stack.
  */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture/jit_cfi.h"
 #include "capture/unwind.h"
 
 enum {
@@ -86,12 +87,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < MODE_BYTES || size > MAX_BYTES) {
         return 0;
     }
-    unsigned mode = data[0] % 4;
+    unsigned mode = data[0] % 5;
     size_t n = size - MODE_BYTES;
     const uint8_t *rest = data + MODE_BYTES;
     struct cfi_table *t = NULL;
     if (mode == 3) {
         t = cfi_table_from_image(&unwind_x86_64, rest, n, NULL);
+    } else if (mode == 4) { /* of a jitdump, the header of any length */
+        t = jit_cfi_table(&unwind_x86_64, rest, n, data[1], CODE, CODE_BYTES);
     } else {
         struct cfi_section section = {.bytes = rest,
                                       .n_bytes = n,

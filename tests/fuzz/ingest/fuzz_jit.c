@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 #include "ingest/jit.h"
-#include "ingest/jitdump.h"
+#include "base/jitdump.h"
 #include "ingest/perf_map.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes);

@@ -5,12 +5,13 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
 #include "base/fd.h"
 #include "ingest/jit.h"
-#include "ingest/jit_table.h"
+#include "base/jit_table.h"
 #include "ingest/perf_map.h"
 
 /* ---- the table, against a model that remembers every byte of memory at every time ---- */
@@ -179,6 +180,13 @@ static uint32_t frame_at(struct fixture *f, uint64_t address, int64_t ts)
 {
     jit_enter(&f->jit, process(f), ts);
     return jit_frame(&f->jit, process(f), address, false, true);
+}
+
+static int64_t clock_thread_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 static const char *name_of(struct fixture *f, uint32_t frame)
@@ -468,6 +476,37 @@ static void batches_are_taken_in_pieces(void **state)
     assert_string_equal(name_of(f, frame_at(f, 0x1004, 25)), "two");
 }
 
+/* Very many loads beside very much that waits: not each of them looks at all of that. */
+static void hostile_loads_beside_waiting_frames(void **state)
+{
+    enum { N_WAITING = 4000, N_LOADS = 300000, MAX_NS = 2000000000 };
+    struct fixture *f = *state;
+    uint32_t source =
+        jit_add_source(&f->jit, process(f), binaries_of_process(&f->binaries, 1, "/x"), false);
+    for (uint64_t i = 0; i < N_WAITING; i++) {
+        frame_at(f, 0x1000 + i, 10);
+    }
+    uint32_t other = frame_at(f, 0x3104, 10);
+    struct jit_batch b = {.source = source};
+    size_t name = jit_batch_text(&b, "beside", 6), last = jit_batch_text(&b, "last", 4);
+    for (int i = 0; i < N_LOADS; i++) {
+        jit_batch_add(&b, &(struct jit_item){.what = JIT_LOAD,
+                                             .ts = 20 + i,
+                                             .address = 0x1ff0,
+                                             .size = 8,
+                                             .offset = 1,
+                                             .name = name});
+    }
+    jit_batch_add(&b, &(struct jit_item){
+                          .what = JIT_LOAD, .ts = 5, .address = 0x3100, .size = 16, .name = last});
+    int64_t began = clock_thread_ns();
+    jit_take_batch(&f->jit, &b);
+    assert_true(clock_thread_ns() - began < MAX_NS);
+    jit_batch_fini(&b);
+    relayout(f);
+    assert_string_equal(name_of(f, other), "last");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -481,6 +520,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(late_news_move_frames, setup, teardown),
         cmocka_unit_test_setup_teardown(hostile_maps_take_no_step_for_long, setup, teardown),
         cmocka_unit_test_setup_teardown(batches_are_taken_in_pieces, setup, teardown),
+        cmocka_unit_test_setup_teardown(hostile_loads_beside_waiting_frames, setup, teardown),
         cmocka_unit_test_setup_teardown(mappings_are_taken_while_binaries_move, setup, teardown),
         cmocka_unit_test_setup_teardown(moves_wait_for_the_call_tree, setup, teardown),
         cmocka_unit_test_setup_teardown(ambiguous_news_are_guesses, setup, teardown),

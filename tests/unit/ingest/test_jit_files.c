@@ -11,7 +11,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "ingest/jit_names.h"
-#include "ingest/jitdump.h"
+#include "base/jitdump.h"
 #include "ingest/perf_map.h"
 
 /* ---- writing a dump ---- */

@@ -1,5 +1,5 @@
 /* jit_table.c - see jit_table.h. */
-#include "ingest/jit_table.h"
+#include "base/jit_table.h"
 
 #include <stdlib.h>
 #include <string.h>

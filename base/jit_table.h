@@ -5,8 +5,8 @@
  * it, or when it moves. Loads come in about the order of their times, each may come late. Bounded:
  * JIT_TABLE_LOADS_MAX loads, and only the newest thousand of a page are looked at. One thread.
  */
-#ifndef STAX_INGEST_JIT_TABLE_H
-#define STAX_INGEST_JIT_TABLE_H
+#ifndef STAX_BASE_JIT_TABLE_H
+#define STAX_BASE_JIT_TABLE_H
 
 #include <stdbool.h>
 #include <stddef.h>

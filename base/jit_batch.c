@@ -1,5 +1,5 @@
 /* jit_batch.c - see jit_batch.h. */
-#include "ingest/jit_batch.h"
+#include "base/jit_batch.h"
 
 #include <stdlib.h>
 

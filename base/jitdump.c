@@ -1,5 +1,5 @@
 /* jitdump.c - see jitdump.h. */
-#include "ingest/jitdump.h"
+#include "base/jitdump.h"
 
 #include <string.h>
 
@@ -126,6 +126,7 @@ static bool take_load(struct jitdump *d, const uint8_t *bytes, size_t n, uint32_
                       struct jit_batch *batch)
 {
     if (size < LOAD_BYTES + 1) {
+        d->unwinding = (struct jit_unwinding){0};
         d->n_bad++;
         d->at += size;
         return true;
@@ -154,6 +155,8 @@ static bool take_load(struct jitdump *d, const uint8_t *bytes, size_t n, uint32_
             item.first_line = d->first_line;
             item.n_lines = d->n_lines;
         }
+        item.unwinding = d->unwinding;
+        d->n_unwinding += d->unwinding.size > 0;
         jit_batch_add(batch, &item);
         d->n_loads++;
     } else {
@@ -161,6 +164,7 @@ static bool take_load(struct jitdump *d, const uint8_t *bytes, size_t n, uint32_
         d->n_bad++;
     }
     drop_debug(d);
+    d->unwinding = (struct jit_unwinding){0};
     d->at += size;
     return true;
 }
@@ -250,10 +254,14 @@ static bool take_unwinding_info(struct jitdump *d, const uint8_t *bytes, size_t 
     if (size >= UNWINDING_BYTES && n < UNWINDING_BYTES) {
         return need(d, UNWINDING_BYTES);
     }
+    d->unwinding = (struct jit_unwinding){0};
     if (size >= UNWINDING_BYTES) {
         uint64_t all = read_u64(d, bytes + RECORD_BYTES);
         uint64_t header = read_u64(d, bytes + RECORD_BYTES + 8);
-        d->n_unwinding += all > header && all <= size - UNWINDING_BYTES;
+        if (all > header && all <= size - UNWINDING_BYTES && all <= JITDUMP_UNWINDING_MAX) {
+            d->unwinding = (struct jit_unwinding){
+                .offset = d->at + UNWINDING_BYTES, .size = all, .header = header};
+        }
     }
     d->at += size;
     return true;

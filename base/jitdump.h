@@ -6,19 +6,20 @@
  * The file grows while it is read and may end anywhere; every byte of it is hostile. No files are
  * touched here: the caller reads jitdump_want() bytes at d->at and feeds them. One thread.
  */
-#ifndef STAX_INGEST_JITDUMP_H
-#define STAX_INGEST_JITDUMP_H
+#ifndef STAX_BASE_JITDUMP_H
+#define STAX_BASE_JITDUMP_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "ingest/jit_batch.h"
+#include "base/jit_batch.h"
 
 enum {
-    JITDUMP_NAME_MAX = 16 << 10, /* bytes of a function's name; longer ones are cut */
-    JITDUMP_DEBUG_MAX = 4 << 20, /* bytes of a debug info record; larger ones are left out */
-    JITDUMP_CODE_MAX = 4 << 20,  /* bytes of a function; larger ones are left out */
+    JITDUMP_NAME_MAX = 16 << 10,     /* bytes of a function's name; longer ones are cut */
+    JITDUMP_DEBUG_MAX = 4 << 20,     /* bytes of a debug info record; larger ones are left out */
+    JITDUMP_CODE_MAX = 4 << 20,      /* bytes of a function; larger ones are left out */
+    JITDUMP_UNWINDING_MAX = 1 << 20, /* bytes of unwinding info; of larger ones nothing is told */
 };
 
 struct jitdump {
@@ -32,8 +33,10 @@ struct jitdump {
     uint64_t debug_address, debug_at; /* debug_at: file offset of the record */
     size_t first_line, n_lines;       /* in the batch's lines */
     uint64_t n_loads, n_moves, n_debug, n_bad;
-    uint64_t n_large;     /* of n_bad: more code than JITDUMP_CODE_MAX */
-    uint64_t n_unwinding; /* functions with unwind tables of their own; these are not read */
+    uint64_t n_large; /* of n_bad: more code than JITDUMP_CODE_MAX */
+    /* So does unwinding info, of which only the place is kept. */
+    struct jit_unwinding unwinding;
+    uint64_t n_unwinding; /* loads that have it */
 };
 
 /* How many bytes to read at d->at before feeding; fewer are fine at the end of the file. */

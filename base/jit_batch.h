@@ -2,8 +2,8 @@
  * jit_batch.h - what a runtime said about code it made: from the thread that reads its files to the
  * one that gives frames their names. Plain data.
  */
-#ifndef STAX_INGEST_JIT_BATCH_H
-#define STAX_INGEST_JIT_BATCH_H
+#ifndef STAX_BASE_JIT_BATCH_H
+#define STAX_BASE_JIT_BATCH_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,15 +13,24 @@
 
 enum jit_what { JIT_LOAD, JIT_MOVE };
 
+/* How to unwind code: .eh_frame as if it lay behind the code, at the next multiple of 8, and
+ * .eh_frame_hdr. */
+struct jit_unwinding {
+    uint64_t offset; /* in the file */
+    size_t size;     /* bytes, 0: there is none */
+    size_t header;   /* of them, .eh_frame_hdr; at the end */
+};
+
 /* Code at address from ts on, or code that moves there. */
 struct jit_item {
     enum jit_what what;
     int64_t ts; /* CLOCK_MONOTONIC ns */
     uint64_t address, size;
-    uint64_t offset;            /* load, jitdump: of the code in the file */
-    uint64_t from;              /* move: where it was */
-    size_t name;                /* load: in text */
-    size_t first_line, n_lines; /* load: in lines, by delta */
+    uint64_t offset;                /* load, jitdump: of the code in the file */
+    uint64_t from;                  /* move: where it was */
+    size_t name;                    /* load: in text */
+    size_t first_line, n_lines;     /* load: in lines, by delta */
+    struct jit_unwinding unwinding; /* load, jitdump */
 };
 
 /* From this byte of a function on, its code is of this line. */
