@@ -309,8 +309,9 @@ SELECT
         SELECT symbol.name
         FROM up
         JOIN frame ON frame.id = up.frame
-        JOIN symbol ON symbol.id = frame.symbol
-        LEFT JOIN binary ON binary.id = symbol.binary
+        LEFT JOIN frame_line ON frame_line.frame = frame.id AND frame_line.depth = 0
+        JOIN symbol ON symbol.id = coalesce(frame_line.symbol, frame.symbol)
+        LEFT JOIN binary ON binary.id = frame.binary
         WHERE symbol.kind IN ('function', 'unnamed')
             AND coalesce(binary.kind, '') NOT IN ('kernel', 'module')
         LIMIT 1
@@ -377,8 +378,9 @@ SELECT
         SELECT symbol.name
         FROM up
         JOIN frame ON frame.id = up.frame
-        JOIN symbol ON symbol.id = frame.symbol
-        LEFT JOIN binary ON binary.id = symbol.binary
+        LEFT JOIN frame_line ON frame_line.frame = frame.id AND frame_line.depth = 0
+        JOIN symbol ON symbol.id = coalesce(frame_line.symbol, frame.symbol)
+        LEFT JOIN binary ON binary.id = frame.binary
         WHERE symbol.kind IN ('function', 'unnamed')
             AND coalesce(binary.kind, '') NOT IN ('kernel', 'module')
         LIMIT 1
@@ -416,9 +418,9 @@ ORDER BY coalesce(sum(thread_sum.on_cpu_ns), 0) DESC, process.upid;
 
 CREATE VIEW v_hot_frames AS -- Single code locations, most time first.
 SELECT
-    symbol.name                                                                         AS name,       -- function
+    symbol.name                                                                         AS name,       -- function, the innermost inlined one
     printf('0x%x', frame.rel_address)                                                   AS address,    -- relative to the binary, as addr2line takes it
-    frame.rel_address - symbol.rel_address                                              AS offset,     -- bytes from the start of the function
+    frame.rel_address - container.rel_address                                           AS offset,     -- bytes from the start of the function that it is inlined into
     binary.name                                                                         AS binary,     -- file
     round(sum(frame_sum.on_cpu_ns) / 1e6, 3)                                            AS on_cpu_ms,  -- at this location
     round(100.0 * sum(frame_sum.on_cpu_ns) / nullif((SELECT on_cpu_ns FROM run), 0), 2) AS on_cpu_pct, -- ... of the run
@@ -427,7 +429,9 @@ SELECT
     symbol.id                                                                           AS symbol      -- symbol.id
 FROM frame_sum
 JOIN frame ON frame.id = frame_sum.frame
-JOIN symbol ON symbol.id = frame.symbol
+JOIN symbol AS container ON container.id = frame.symbol
+LEFT JOIN frame_line ON frame_line.frame = frame.id AND frame_line.depth = 0
+JOIN symbol ON symbol.id = coalesce(frame_line.symbol, frame.symbol)
 LEFT JOIN binary ON binary.id = frame.binary
 GROUP BY frame_sum.frame
 ORDER BY sum(frame_sum.on_cpu_ns) DESC, frame.id;
@@ -476,27 +480,32 @@ SELECT
     thread.name                                AS thread,    -- its name
     process.pid                                AS pid,       -- process id
     sample.cpu                                 AS cpu,       -- CPU
-    symbol.name                                AS name,      -- function that ran
+    symbol.name                                AS name,      -- function that ran, the innermost inlined one
     printf('0x%x', frame.rel_address)          AS address,   -- relative to the binary
     binary.name                                AS binary,    -- file
-    caller.name                                AS caller,    -- function that called it, NULL: not known
+    caller.name                                AS caller,    -- function that called it, or that it is inlined into, NULL: not known
     coalesce(callsite.depth, 0)                AS n_callers, -- callers on the stack
     round(sample.on_cpu_ns / 1e6, 3)           AS on_cpu_ms, -- on-CPU time it stands for
     sample.ts                                  AS ts,        -- sample.ts
     sample.utid                                AS utid,      -- thread.utid
     sample.callsite                            AS callsite,  -- callsite.id of its callers
     sample.frame                               AS frame,     -- frame.id
-    frame.symbol                               AS symbol     -- symbol.id of the function that ran
+    symbol.id                                  AS symbol     -- symbol.id of the function that ran
 FROM run
 JOIN sample
 JOIN thread ON thread.utid = sample.utid
 JOIN process ON process.upid = thread.upid
 JOIN frame ON frame.id = sample.frame
-JOIN symbol ON symbol.id = frame.symbol
+LEFT JOIN frame_line ON frame_line.frame = frame.id AND frame_line.depth = 0
+LEFT JOIN frame_line AS outer_line ON outer_line.frame = frame.id AND outer_line.depth = 1
+JOIN symbol ON symbol.id = coalesce(frame_line.symbol, frame.symbol)
 LEFT JOIN binary ON binary.id = frame.binary
 LEFT JOIN callsite ON callsite.id = sample.callsite
 LEFT JOIN frame AS caller_frame ON caller_frame.id = callsite.frame
-LEFT JOIN symbol AS caller ON caller.id = caller_frame.symbol AND caller.kind IN ('function', 'unnamed')
+LEFT JOIN frame_line AS caller_line ON caller_line.frame = caller_frame.id AND caller_line.depth = 0
+LEFT JOIN symbol AS caller
+    ON caller.id = coalesce(outer_line.symbol, caller_line.symbol, caller_frame.symbol)
+    AND caller.kind IN ('function', 'unnamed')
 ORDER BY sample.ts;
 
 CREATE VIEW v_timeline AS -- On-CPU time of each thread in steps of 100 ms, in time order.
@@ -569,13 +578,34 @@ LEFT JOIN callsite ON callsite.id = leaf.callsite;
 CREATE VIEW stack_profile_frame AS -- Code locations.
 SELECT
     frame.id          AS id,               -- frame.id
-    symbol.name       AS name,             -- function
+    symbol.name       AS name,             -- function that contains it
     frame.binary      AS mapping,          -- stack_profile_mapping.id
     frame.rel_address AS rel_pc,           -- relative to the binary
-    NULL              AS symbol_set_id,    -- no inline symbols
+    (
+        SELECT frame_line.frame << 16
+        FROM frame_line
+        WHERE frame_line.frame = frame.id
+            AND frame_line.depth = 0
+    )                 AS symbol_set_id,    -- stack_profile_symbol.symbol_set_id, NULL: no lines are known
     NULL              AS deobfuscated_name -- names are demangled already
 FROM frame
 JOIN symbol ON symbol.id = frame.symbol;
+
+CREATE VIEW stack_profile_symbol AS -- Lines of code locations and functions inlined there, the innermost first.
+SELECT
+    frame_line.frame << 16 | frame_line.depth AS id,            -- of the innermost: symbol_set_id
+    frame_line.frame << 16                    AS symbol_set_id, -- one for each location
+    symbol.name                               AS name,          -- function
+    frame_line.file                           AS source_file,   -- NULL: not known
+    frame_line.line                           AS line_number,   -- from 1, NULL: not known
+    EXISTS (
+        SELECT 1
+        FROM frame_line AS outer_line
+        WHERE outer_line.frame = frame_line.frame
+            AND outer_line.depth = frame_line.depth + 1
+    )                                         AS inlined        -- 1: inlined into the next
+FROM frame_line
+JOIN symbol ON symbol.id = frame_line.symbol;
 
 CREATE VIEW stack_profile_mapping AS -- Binaries, each with the place it was first mapped at.
 SELECT

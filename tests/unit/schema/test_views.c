@@ -173,6 +173,32 @@ static void test_perfetto(void **state)
                 "app|7\nworker|3\n");
 }
 
+/* Where inlined functions are known, the innermost is the one that ran; Perfetto's symbols hold
+ * all. */
+static void test_inlined(void **state)
+{
+    struct fixture *f = *state;
+    make_run(f->run);
+    run_sql(f->run,
+            "INSERT INTO symbol VALUES (16, 'function', 'tiny', NULL, 1, NULL, NULL, 'dwarf', 'c', "
+            "NULL);"
+            "INSERT INTO frame_line SELECT id, 1, symbol, '/s/a.c', 7 FROM frame WHERE symbol ="
+            " (SELECT id FROM symbol WHERE name = 'main');"
+            "INSERT INTO frame_line SELECT frame, 0, 16, '/s/a.h', 3 FROM frame_line;");
+    assert_rows(f->run, "SELECT at_s, name, caller FROM v_samples WHERE at_s = 0.006",
+                "0.006|tiny|main\n");
+    assert_rows(f->run, "SELECT DISTINCT caller FROM v_samples WHERE at_s IN (0.004, 0.009)",
+                "tiny\n");
+    assert_rows(f->run, "SELECT count(*) FROM v_hot_frames WHERE name = 'tiny' AND offset >= 0",
+                "1\n");
+    assert_rows(f->run,
+                "SELECT DISTINCT s.name, source_file, line_number, inlined, s.id = s.symbol_set_id"
+                "  FROM perf_sample JOIN stack_profile_callsite AS c ON c.id = callsite_id"
+                "  JOIN stack_profile_frame AS frame ON frame.id = c.frame_id"
+                "  JOIN stack_profile_symbol AS s USING (symbol_set_id) ORDER BY s.id",
+                "tiny|/s/a.h|3|1|1\nmain|/s/a.c|7|0|0\n");
+}
+
 /* Every column of every table and view says what it is: .schema is the manual. */
 static void test_every_column_is_commented(void **state)
 {
@@ -201,7 +227,7 @@ static void test_every_view_is_commented(void **state)
 {
     struct fixture *f = *state;
     make_run(f->run);
-    assert_rows(f->run, "SELECT count(*) FROM sqlite_schema WHERE type = 'view'", "24\n");
+    assert_rows(f->run, "SELECT count(*) FROM sqlite_schema WHERE type = 'view'", "25\n");
     /* Views with fewer lines of comment than one each for itself and its columns. */
     assert_rows(f->run,
                 "SELECT v.name FROM sqlite_schema AS v WHERE v.type = 'view' AND"
@@ -227,6 +253,7 @@ int main(void)
         T(test_binaries),
         T(test_samples),
         T(test_perfetto),
+        T(test_inlined),
         T(test_every_view_is_commented),
         cmocka_unit_test(test_every_column_is_commented),
     };
