@@ -35,6 +35,15 @@ export last_pid
 server_pid() {
     stax status --json 2>/dev/null | jq -r '.data.server.pid // empty' 2>/dev/null
 }
+# Targets outlive the recorder that started them: what was started with this test's data directory in
+# its environment ends with the test, or it would take the processors from the tests after it.
+end_leftovers() {
+    local file
+    grep -lsaF "STAX_DATA_DIR=$TMP/data" /proc/[0-9]*/environ | while IFS= read -r file; do
+        file=${file#/proc/}
+        kill -KILL "${file%/environ}" 2>/dev/null
+    done
+}
 cleanup() {
     local pid status=$?
     pid=$(server_pid)
@@ -46,6 +55,7 @@ cleanup() {
     for pid in $(jobs -pr); do
         kill -KILL "$pid" 2>/dev/null
     done
+    end_leftovers
     if grep -rqE --include='*.log' --include='*err*' 'Sanitizer|runtime error:' "$TMP"; then
         fail "no sanitizer reports" "$(grep -rhE -A12 --include='*.log' --include='*err*' 'Sanitizer|runtime error:' "$TMP")"
         status=1
