@@ -437,6 +437,7 @@ static void count_guess(struct jit *j, const struct jit_load *l, const struct wa
 static void resolve_one(struct jit *j, struct jit_space *s, struct waiting *w)
 {
     struct jit_space *owner;
+    j->n_looks++;
     struct jit_load *l = w->frame ? find(s, w->address, w->first_ts, &owner) : NULL;
     if (l) {
         count_guess(j, l, w);

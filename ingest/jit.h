@@ -53,6 +53,7 @@ struct jit {
     bool is_left_out;           /* code became known when the call tree could not follow any more */
     bool is_cut_off;            /* jit_finish(): there was more to read than time */
     uint64_t n_moved, n_guessed; /* such frames; those where other code is possible */
+    uint64_t n_looks;            /* at a frame that waits, for a load that may be its own */
 };
 
 void jit_init(struct jit *j, struct binaries *b, struct store *s, int64_t start_ts,

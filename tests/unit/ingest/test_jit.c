@@ -182,13 +182,6 @@ static uint32_t frame_at(struct fixture *f, uint64_t address, int64_t ts)
     return jit_frame(&f->jit, process(f), address, false, true);
 }
 
-static int64_t clock_thread_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 static const char *name_of(struct fixture *f, uint32_t frame)
 {
     return f->intern.new_symbols[f->intern.frames[frame - 1].symbol - 1].name;
@@ -479,7 +472,7 @@ static void batches_are_taken_in_pieces(void **state)
 /* Very many loads beside very much that waits: not each of them looks at all of that. */
 static void hostile_loads_beside_waiting_frames(void **state)
 {
-    enum { N_WAITING = 4000, N_LOADS = 300000, MAX_NS = 2000000000 };
+    enum { N_WAITING = 4000, N_LOADS = 20000 };
     struct fixture *f = *state;
     uint32_t source =
         jit_add_source(&f->jit, process(f), binaries_of_process(&f->binaries, 1, "/x"), false);
@@ -499,9 +492,8 @@ static void hostile_loads_beside_waiting_frames(void **state)
     }
     jit_batch_add(&b, &(struct jit_item){
                           .what = JIT_LOAD, .ts = 5, .address = 0x3100, .size = 16, .name = last});
-    int64_t began = clock_thread_ns();
     jit_take_batch(&f->jit, &b);
-    assert_true(clock_thread_ns() - began < MAX_NS);
+    assert_in_range(f->jit.n_looks, 1, 2 * N_WAITING);
     jit_batch_fini(&b);
     relayout(f);
     assert_string_equal(name_of(f, other), "last");
