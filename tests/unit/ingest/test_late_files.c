@@ -34,6 +34,7 @@ static void hang(struct aside_job *job)
 
 static void free_hanging(struct aside_job *job)
 {
+    close(((struct hanging *)job)->fd);
     free(job);
 }
 
@@ -41,7 +42,7 @@ static void free_hanging(struct aside_job *job)
 static void hang_key(struct fixture *f, uint64_t key)
 {
     struct hanging *h = calloc(1, sizeof(*h));
-    *h = (struct hanging){{.run = hang, .free = free_hanging, .key = key}, f->pipes[0]};
+    *h = (struct hanging){{.run = hang, .free = free_hanging, .key = key}, dup(f->pipes[0])};
     assert_int_equal(aside_do(f->w.in->binaries.aside, &h->job, 1, false), ASIDE_REFUSED);
 }
 
