@@ -280,9 +280,9 @@ static void print_guessed(struct out *out, const json_t *threads, bool is_wide)
         guessed_ns += json_int_at(thread, "guessed_ns", 0);
     }
     if (guessed_ns > 0) {
-        buf_addf(&out->text, "%s? guessed: %.1f ms%s%s\n",
-                 out_style(out, STYLE_DIM), (double)guessed_ns / 1e6,
-                 is_wide ? "" : " (--wide: whose)", out_style(out, STYLE_PLAIN));
+        buf_addf(&out->text, "%s? guessed: %.1f ms%s%s\n", out_style(out, STYLE_DIM),
+                 (double)guessed_ns / 1e6, is_wide ? "" : " (--wide: whose)",
+                 out_style(out, STYLE_PLAIN));
     }
 }
 
