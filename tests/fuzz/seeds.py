@@ -60,6 +60,15 @@ with tempfile.TemporaryDirectory() as tmp:
         seed("disasm", name + "-att", b"\7" + sections[".text"][:512])
 seed("disasm", "aarch64", b"\2" + struct.pack("<6I", 0xA9BF7BFD, 0x910003FD, 0x94000000, 0xA8C17BFD, 0xD65F03C0, 0xD503201F))
 seed("cfi", "program", b"\2\0" + bytes([0x0C, 7, 8, 0x90, 1, 0x41, 0x0E, 16, 0x86, 2, 0x43, 0x0D, 6, 0x0A, 0xC6, 0x0C, 7, 8, 0x0B, 0x2E, 16]))
+# Unwinding info of a jitdump: .eh_frame behind 0x1000 bytes of code at 0x1000, as V8 and as perf's tools write it, then .eh_frame_hdr.
+for name, program in ("frame", bytes([0x41, 0x0E, 16, 0x86, 2, 0x43, 0x0D, 6, 0x0C, 7, 8])), ("frameless", bytes([0x44, 0x0E, 32, 0x48, 0x0E, 8])):
+    cie = struct.pack("<I", 0) + bytes([1]) + b"zR\0" + bytes([1, 0x78, 16, 1, 0x1B, 0x0C, 7, 8, 0x90, 1])
+    cie += b"\0" * (-len(cie) % 4)
+    fde = struct.pack("<IiI", len(cie) + 8, 0x1000 - (0x2000 + len(cie) + 12), 0x1000) + b"\0" + program
+    fde += b"\0" * (-len(fde) % 4)
+    frame = struct.pack("<I", len(cie)) + cie + struct.pack("<I", len(fde)) + fde + b"\0" * 4
+    header = bytes([1, 0x1B, 3, 0x3B]) + struct.pack("<iIii", -4 - len(frame), 1, -0x1000 - len(frame), 4 + len(cie) - len(frame))
+    seed("cfi", f"jit-{name}", bytes([255, len(header)]) + frame + header)
 seed("names", "kallsyms", "ffffffff81000000 T _stext\nffffffff81001000 t do_one\nffffffff81002000 T sys_read\n"
      "ffffffffc0000000 t init_module\t[ext4]\nffffffffc0001000 d data\t[ext4]\n")
 

@@ -18,6 +18,10 @@ enum {
     MODE_BYTES = 2,
 };
 
+/* The first byte of an input, of which the rest are modulo 4. Corpora are kept: what a byte means
+ * stays, and a new mode takes one value only. */
+enum { SECTION, DEBUG_SECTION, PROGRAMS, IMAGE, N_MODULO, UNWINDING_INFO = 0xff };
+
 static enum unwind_found find_code(void *ctx, uint64_t pc, struct unwind_code *code)
 {
     *code = (struct unwind_code){.start = 0, .end = 1 << 20, .bias = 0, .table = ctx};
@@ -87,21 +91,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < MODE_BYTES || size > MAX_BYTES) {
         return 0;
     }
-    unsigned mode = data[0] % 5;
+    unsigned mode = data[0] == UNWINDING_INFO ? UNWINDING_INFO : data[0] % N_MODULO;
     size_t n = size - MODE_BYTES;
     const uint8_t *rest = data + MODE_BYTES;
     struct cfi_table *t = NULL;
-    if (mode == 3) {
+    if (mode == IMAGE) {
         t = cfi_table_from_image(&unwind_x86_64, rest, n, NULL);
-    } else if (mode == 4) { /* of a jitdump, the header of any length */
+    } else if (mode == UNWINDING_INFO) { /* of a jitdump, the header of any length */
         t = jit_cfi_table(&unwind_x86_64, rest, n, data[1], CODE, CODE_BYTES);
     } else {
         struct cfi_section section = {.bytes = rest,
                                       .n_bytes = n,
                                       .address = ADDRESS,
-                                      .is_debug = mode == 1,
+                                      .is_debug = mode == DEBUG_SECTION,
                                       .is_open = data[1] & 1};
-        if (mode == 2) {
+        if (mode == PROGRAMS) {
             section.n_bytes = wrap(bytes, rest, n, n ? data[1] % n : 0);
             section.bytes = bytes;
         }
