@@ -261,8 +261,8 @@ static void draw_row(struct out *out, const struct listing *l, size_t at)
                  out_style(out, STYLE_PLAIN));
         return;
     }
-    buf_addf(&out->text, " %*" PRIx64 "%s  ", l->address_width,
-             (uint64_t)json_int_at(item, "rel_address", 0), out_style(out, STYLE_PLAIN));
+    buf_addf(&out->text, " %*" PRIx64 "%s  ", l->address_width, code_address(item),
+             out_style(out, STYLE_PLAIN));
     if (is_elsewhere) {
         bool is_inside = json_is_integer(json_object_get(item, "instruction"));
         buf_addf(&out->text, "%s%s%s\n", out_style(out, STYLE_RED),

@@ -41,9 +41,8 @@ static void add_block(struct out *out, const json_t *data, const json_t *block, 
     buf_addf(&out->text,
              "%sblock %" PRId64 "%s  %" PRIx64 "  %" PRId64 " instructions, %" PRId64
              " samples, %.1f %%",
-             out_style(out, STYLE_BOLD), id, out_style(out, STYLE_PLAIN),
-             (uint64_t)json_int_at(block, "rel_address", 0), n, json_int_at(block, "n_samples", 0),
-             json_real_at(block, "pct", 0));
+             out_style(out, STYLE_BOLD), id, out_style(out, STYLE_PLAIN), code_address(block), n,
+             json_int_at(block, "n_samples", 0), json_real_at(block, "pct", 0));
     *next_edge = add_edges(out, json_object_get(data, "edges"), *next_edge, id);
     if (json_is_true(json_object_get(block, "is_indirect"))) {
         buf_addstr(&out->text, "  -> anywhere (indirect)");
@@ -54,8 +53,8 @@ static void add_block(struct out *out, const json_t *data, const json_t *block, 
     for (int64_t i = first; i < first + n && (is_all || json_int_at(block, "n_samples", 0)); i++) {
         const json_t *in = json_array_get(instructions, (size_t)i);
         code_draw_sums(out, sums, in, i == hottest);
-        buf_addf(&out->text, " %s%6" PRIx64 "%s  ", out_style(out, STYLE_DIM),
-                 (uint64_t)json_int_at(in, "rel_address", 0), out_style(out, STYLE_PLAIN));
+        buf_addf(&out->text, " %s%6" PRIx64 "%s  ", out_style(out, STYLE_DIM), code_address(in),
+                 out_style(out, STYLE_PLAIN));
         size_t used = sums->width + 14;
         code_draw_text(out, in, out->width > used + 12 ? out->width - used : out->width ? 12 : 0);
         buf_addch(&out->text, '\n');
@@ -99,7 +98,7 @@ static void add_dot_block(struct out *out, const json_t *data, const json_t *blo
     for (int64_t i = first; i < first + n; i++) {
         const json_t *in = json_array_get(instructions, (size_t)i);
         const char *name = json_text_at(in, "target_name", NULL);
-        buf_addf(&out->text, "%" PRIx64 "  ", (uint64_t)json_int_at(in, "rel_address", 0));
+        buf_addf(&out->text, "%" PRIx64 "  ", code_address(in));
         add_quoted(out, json_text_at(in, "mnemonic", "?"));
         buf_addch(&out->text, ' ');
         add_quoted(out, name ? name : json_text_at(in, "operands", ""));

@@ -9,17 +9,22 @@
 #include "cli/render.h"
 #include "cli/table.h"
 
-size_t code_find(const json_t *instructions, uint64_t rel_address)
+uint64_t code_address(const json_t *item)
+{
+    return (uint64_t)json_int_at(item, "address", json_int_at(item, "rel_address", 0));
+}
+
+size_t code_find(const json_t *instructions, uint64_t address)
 {
     size_t low = 0, high = json_array_size(instructions);
 
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        uint64_t at = (uint64_t)json_int_at(json_array_get(instructions, middle), "rel_address", 0);
-        if (at == rel_address) {
+        uint64_t at = code_address(json_array_get(instructions, middle));
+        if (at == address) {
             return middle;
         }
-        if (at < rel_address) {
+        if (at < address) {
             low = middle + 1;
         } else {
             high = middle;
@@ -48,8 +53,7 @@ static int width_of(const json_t *list, int width)
     const json_t *last = json_array_get(list, json_array_size(list) - 1);
 
     if (last) {
-        int n =
-            snprintf(text, sizeof(text), "%" PRIx64, (uint64_t)json_int_at(last, "rel_address", 0));
+        int n = snprintf(text, sizeof(text), "%" PRIx64, code_address(last));
         width = n > width ? n : width;
     }
     return width;
@@ -154,8 +158,12 @@ void code_draw_function(struct out *out, const json_t *data)
     out_foreign_cut(out, json_text_at(f, "name", "?"), out->width);
     buf_addf(&out->text, "%s\n  ", out_style(out, STYLE_PLAIN));
     out_foreign_cut(out, json_text_at(f, "binary", "?"), out->width > 40 ? out->width - 30 : 0);
-    buf_addf(&out->text, "+0x%" PRIx64 ", %" PRId64 " bytes\n",
+    buf_addf(&out->text, "+0x%" PRIx64 ", %" PRId64 " bytes",
              (uint64_t)json_int_at(f, "rel_address", 0), json_int_at(f, "size_bytes", 0));
+    if (json_object_get(f, "address")) {
+        buf_addf(&out->text, " at 0x%" PRIx64 " in memory", code_address(f));
+    }
+    buf_addch(&out->text, '\n');
     buf_addstr(&out->text, "  ");
     render_count(&out->text, json_int_at(f, "n_self_samples", 0), "sample");
     buf_addf(&out->text, ", %.1f ms, %.1f %% of the run\n",
@@ -165,8 +173,8 @@ void code_draw_function(struct out *out, const json_t *data)
                  out_style(out, STYLE_DIM), n_matches, out_style(out, STYLE_PLAIN));
     }
     if (hottest) {
-        buf_addf(&out->text, "  hottest: %" PRIx64 "  %.1f %%  ",
-                 (uint64_t)json_int_at(hottest, "rel_address", 0), json_real_at(hottest, "pct", 0));
+        buf_addf(&out->text, "  hottest: %" PRIx64 "  %.1f %%  ", code_address(hottest),
+                 json_real_at(hottest, "pct", 0));
         code_draw_text(out, hottest, out->width > 50 ? out->width - 40 : 0);
         buf_addch(&out->text, '\n');
     }

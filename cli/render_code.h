@@ -37,8 +37,11 @@ void code_draw_sums(struct out *out, const struct code_sums *sums, const json_t 
 /* Mnemonic and operands, with names for targets, cut to width columns (0: not cut). */
 void code_draw_text(struct out *out, const json_t *instruction, size_t width);
 
+/* Of a function, an item or a block: in memory where that is known of code made at run time, else
+ * in its binary. Targets are such addresses. */
+uint64_t code_address(const json_t *item);
 /* The instruction that begins at an address, SIZE_MAX if none does. */
-size_t code_find(const json_t *instructions, uint64_t rel_address);
+size_t code_find(const json_t *instructions, uint64_t address);
 double code_max_pct(const json_t *items);
 /* Hexadecimal digits of the largest address. */
 int code_address_width(const json_t *instructions, const json_t *elsewhere);

@@ -35,6 +35,7 @@ struct symbol_text {
     const char *source;   /* static */
     const char *language; /* static; NULL or "": not known */
     uint32_t whole;       /* symbol that it is a part or a clone of; 0: none */
+    uint64_t address;     /* of code made at run time: where it was loaded; 0: other code */
     enum symbol_kind kind;
 };
 

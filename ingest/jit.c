@@ -229,6 +229,7 @@ static uint32_t make_symbol(struct jit *j, struct jit_space *s, const struct jit
         .binary = j->sources[l->source - 1].binary,
         .rel_address = l->rel_address,
         .size = l->size,
+        .address = l->start,
         .source = names_source_text(is_map ? NAMES_PERF_MAP : NAMES_JITDUMP),
     };
     if (strcmp(buf_str(&name), buf_str(&linkage)) != 0) {

@@ -88,9 +88,9 @@ INSERT INTO loss (ts, cpu, kind, n) VALUES (:ts, :cpu, :kind, :n);
 
 --@ insert_symbol
 INSERT INTO symbol (id, kind, name, linkage_name, binary, rel_address, size, source, language,
-                    whole)
+                    whole, address)
 VALUES (:id, :kind, :name, :linkage_name, :binary, :rel_address, :size, :source, :language,
-        :whole);
+        :whole, nullif(:address, 0));
 
 --@ rename_symbol
 -- A better name for what is already there; columns as in symbol

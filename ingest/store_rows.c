@@ -311,6 +311,7 @@ static void write_symbols(struct store *s, struct intern *in)
         stmt_bind_text(st, insert_symbol_p_source, t->source);
         stmt_bind_text(st, insert_symbol_p_language, t->language ? t->language : "");
         store_bind_id(st, insert_symbol_p_whole, t->whole);
+        stmt_bind_int(st, insert_symbol_p_address, (int64_t)t->address);
         store_run_row(s, st);
         free(t->name);
         free(t->linkage_name);

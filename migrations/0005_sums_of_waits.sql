@@ -1,4 +1,4 @@
--- Version 5: the longest waits of each reason are found without reading all.
+-- Version 5: the longest waits of each reason are found without reading all; where code made at run time lay.
 CREATE TABLE new_thread_state (
     id               INTEGER PRIMARY KEY,
     ts               INTEGER NOT NULL,
@@ -36,6 +36,8 @@ UPDATE thread_sum
             ON s.utid = t.utid
          GROUP BY t.utid) AS w
  WHERE w.utid = thread_sum.utid AND thread_sum.idle_ns IS NOT NULL;
+-- Where code made at run time lay in memory was not kept.
+ALTER TABLE symbol ADD COLUMN address INTEGER;
 CREATE TABLE wait_sum (
     reason           TEXT    PRIMARY KEY,
     n_intervals      INTEGER NOT NULL,

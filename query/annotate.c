@@ -123,15 +123,16 @@ static int read_code(struct annotated *a, struct query *q, struct code_reader *r
 
     if (rc == 0) {
         rc = disasm_run(&a->disasm, a->arch, a->is_att, buf_str(&a->code.bytes), a->code.bytes.len,
-                        a->code.rel_address, &a->no_code);
+                        annotated_address(a, a->code.rel_address), &a->no_code);
     }
     a->has_code = rc == 0 && a->disasm.n > 0;
     for (size_t i = 0; i < a->n_places && a->has_code; i++) {
         struct annotated_place *place = &a->places[i];
-        size_t at = disasm_at(&a->disasm, place->rel_address);
+        uint64_t address = annotated_address(a, place->rel_address);
+        size_t at = disasm_at(&a->disasm, address);
         if (at < a->disasm.n) {
             place->instruction = at;
-            place->is_start = a->disasm.items[at].address == place->rel_address;
+            place->is_start = a->disasm.items[at].address == address;
         }
     }
     return db_status(q->db, e);
@@ -174,6 +175,9 @@ static void read_function(struct annotated *a, struct query *q)
         a->binary = stmt_int(s, annotate_function_c_binary);
         a->rel_address = (uint64_t)stmt_int(s, annotate_function_c_rel_address);
         a->size = (uint64_t)stmt_int(s, annotate_function_c_size);
+        a->address = (uint64_t)stmt_int(s, annotate_function_c_address);
+        a->is_unplaced =
+            !a->address && strcmp(stmt_text(s, annotate_function_c_source), "jitdump") == 0;
     }
     stmt_reset(s);
 }

@@ -28,16 +28,31 @@ struct annotated {
     int64_t symbol, binary;
     int64_t n_matches;          /* functions that the target could mean */
     uint64_t rel_address, size; /* bytes; size 0: not known */
+    uint64_t address;           /* made at run time: where it lay in memory; 0: other, not known */
+    bool is_unplaced;           /* ... and that was not recorded */
     char arch[32];
     bool is_att;
     bool has_code;
     struct err no_code; /* why not */
     struct code code;
-    struct disasm disasm;
+    struct disasm disasm;           /* at annotated_address() */
     struct annotated_place *places; /* by address */
     size_t n_places, cap_places;
     struct annotated_sum sum; /* of all places */
 };
+
+/* Where code is as instructions and their targets have it: in memory where that is known of code
+ * made at run time, else in its binary. */
+static inline uint64_t annotated_address(const struct annotated *a, uint64_t rel_address)
+{
+    return a->address ? a->address + (rel_address - a->rel_address) : rel_address;
+}
+
+/* The other way round. */
+static inline uint64_t annotated_rel_address(const struct annotated *a, uint64_t address)
+{
+    return a->address ? a->rel_address + (address - a->address) : address;
+}
 
 /* Sums wrap instead of being undefined on files that lie. */
 static inline void annotate_add(int64_t *sum, int64_t value)
@@ -63,6 +78,8 @@ void annotated_free(struct annotated *a);
 /* n_samples, on_cpu_ns, pct (of all_ns) and counters of an object. */
 void annotate_set_sum(const struct query *q, json_t *o, const struct annotated_sum *sum,
                       int64_t all_ns);
+/* "rel_address", and "address" of code made at run time. */
+void annotate_set_address(const struct annotated *a, json_t *o, uint64_t rel_address);
 /* Sums by instruction, those of addresses inside it included; the caller frees. NULL without code.
  */
 struct annotated_sum *annotated_sums(const struct annotated *a);

@@ -78,6 +78,22 @@ WHERE m.start <= :address
 ORDER BY m.id DESC
 LIMIT 16;
 
+--@ generated_at
+-- Functions made at run time that lay at an address, the hottest first: one may have replaced another.
+-- :address INTEGER  of a process
+-- :limit INTEGER
+-- => symbol, n_all (that match)
+SELECT
+    s.id AS symbol,
+    count(*) OVER () AS n_all
+FROM symbol AS s
+LEFT JOIN symbol_sum AS t ON t.symbol = s.id
+WHERE s.kind = 'function'
+    AND s.address <= :address
+    AND :address - s.address < max(s.size, 1)
+ORDER BY coalesce(t.self_on_cpu_ns, 0) DESC, s.id
+LIMIT :limit;
+
 --@ annotate_host
 -- The function whose code holds the most samples of a function that is inlined there.
 -- :symbol INTEGER  symbol.id of the inlined function
@@ -95,12 +111,14 @@ LIMIT 1;
 
 --@ annotate_function
 -- :symbol INTEGER  symbol.id
--- => name, binary (binary.id), rel_address, size (bytes)
+-- => name, binary (binary.id), rel_address, size (bytes), source, address (0: not known)
 SELECT
     name,
     coalesce(binary, 0) AS binary,
     coalesce(rel_address, 0) AS rel_address,
-    coalesce(size, 0) AS size
+    coalesce(size, 0) AS size,
+    source,
+    coalesce(address, 0) AS address
 FROM symbol
 WHERE id = :symbol;
 
@@ -183,8 +201,7 @@ WHERE s.ts > :after
     AND f.symbol = :symbol;
 
 --@ symbols_of_binary
--- Where the named functions of a file are. Code made at run time calls by where it lay in memory,
--- which its place in a jitdump does not tell.
+-- Where the named functions of a file are.
 -- :binary INTEGER  binary.id
 -- => symbol, rel_address, size (bytes)
 SELECT

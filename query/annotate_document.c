@@ -7,12 +7,21 @@
 
 enum { DEFAULT_MATCHES = 20 };
 
+void annotate_set_address(const struct annotated *a, json_t *o, uint64_t rel_address)
+{
+    json_object_set_new_nocheck(o, "rel_address", json_integer((int64_t)rel_address));
+    if (a->address) {
+        int64_t address = (int64_t)annotated_address(a, rel_address);
+        json_object_set_new_nocheck(o, "address", json_integer(address));
+    }
+}
+
 json_t *annotated_function(struct query *q, const struct annotated *a)
 {
     json_t *o = json_object();
 
     symbols_describe(q->db, a->symbol, o);
-    view_set_int(o, "rel_address", (int64_t)a->rel_address);
+    annotate_set_address(a, o, a->rel_address);
     view_set_int(o, "size_bytes", (int64_t)a->size);
     view_set_int(o, "n_self_samples", a->sum.n_samples);
     view_set_int(o, "self_on_cpu_ns", a->sum.on_cpu_ns);
@@ -41,6 +50,10 @@ void annotated_describe(struct query *q, const struct annotated *a, json_t *data
         view_warn(q, "the function has %llu bytes of code: the first %d are shown",
                   (unsigned long long)a->size, CODE_FUNCTION_MAX);
     }
+    if (a->has_code && a->is_unplaced) {
+        view_warn(q, "where this code lay in memory was not recorded: addresses, and targets of "
+                     "jumps and calls, count from the start of its jitdump");
+    }
 }
 
 /* Functions of the binary, to name what is called. */
@@ -50,22 +63,33 @@ struct callees {
     size_t n, cap_symbols, cap_starts, cap_sizes;
 };
 
-static void read_callees(struct callees *c, struct query *q, int64_t binary)
+static void add_callee(struct callees *c, int64_t symbol, uint64_t start, uint64_t size)
 {
+    mem_reserve(&c->symbols, &c->cap_symbols, c->n + 1, sizeof(*c->symbols));
+    mem_reserve(&c->starts, &c->cap_starts, c->n + 1, sizeof(*c->starts));
+    mem_reserve(&c->sizes, &c->cap_sizes, c->n + 1, sizeof(*c->sizes));
+    c->symbols[c->n] = symbol;
+    c->starts[c->n] = start;
+    c->sizes[c->n++] = size;
+}
+
+/* Of code made at run time only itself: what else lay at an address is a matter of time. */
+static void read_callees(struct callees *c, struct query *q, const struct annotated *a)
+{
+    if (a->address) {
+        add_callee(c, a->symbol, a->address, a->size);
+        return;
+    }
     struct stmt *s = db_stmt(q->db, &sql_symbols_of_binary);
 
-    stmt_bind_int(s, symbols_of_binary_p_binary, binary);
+    stmt_bind_int(s, symbols_of_binary_p_binary, a->binary);
     while (stmt_next(s)) {
         uint64_t start = (uint64_t)stmt_int(s, symbols_of_binary_c_rel_address);
         if (c->n && start <= c->starts[c->n - 1]) {
             continue; /* two names of one address, or a file that lies about order */
         }
-        mem_reserve(&c->symbols, &c->cap_symbols, c->n + 1, sizeof(*c->symbols));
-        mem_reserve(&c->starts, &c->cap_starts, c->n + 1, sizeof(*c->starts));
-        mem_reserve(&c->sizes, &c->cap_sizes, c->n + 1, sizeof(*c->sizes));
-        c->symbols[c->n] = stmt_int(s, symbols_of_binary_c_symbol);
-        c->starts[c->n] = start;
-        c->sizes[c->n++] = (uint64_t)stmt_int(s, symbols_of_binary_c_size);
+        add_callee(c, stmt_int(s, symbols_of_binary_c_symbol), start,
+                   (uint64_t)stmt_int(s, symbols_of_binary_c_size));
     }
 }
 
@@ -115,7 +139,7 @@ static json_t *instruction_of(struct query *q, const struct annotated *a, const 
     const struct instruction *last = &d->items[d->n - 1];
     json_t *o = json_object();
 
-    json_object_set_new_nocheck(o, "rel_address", json_integer((int64_t)i->address));
+    annotate_set_address(a, o, annotated_rel_address(a, i->address));
     json_object_set_new_nocheck(o, "size_bytes", json_integer(i->size));
     json_object_set_new_nocheck(o, "mnemonic", json_string_nocheck(disasm_mnemonic(d, i)));
     json_object_set_new_nocheck(o, "operands", json_string_nocheck(disasm_operands(d, i)));
@@ -159,7 +183,7 @@ static json_t *elsewhere_of(const struct query *q, const struct annotated *a)
             continue;
         }
         json_t *o = json_object();
-        view_set_int(o, "rel_address", (int64_t)place->rel_address);
+        annotate_set_address(a, o, place->rel_address);
         json_object_set_new(o, "instruction",
                             place->instruction == SIZE_MAX
                                 ? json_null()
@@ -178,7 +202,7 @@ void annotated_instructions(struct query *q, const struct annotated *a, json_t *
     size_t hottest = 0;
 
     if (a->has_code) {
-        read_callees(&callees, q, a->binary);
+        read_callees(&callees, q, a);
     }
     for (size_t i = 0; a->has_code && i < a->disasm.n; i++) {
         json_array_append_new(list, instruction_of(q, a, &callees, &a->disasm.items[i]));

@@ -115,7 +115,8 @@ static void place_instructions(const struct annotated *a, const struct line_tabl
     struct line_place last = {0};
 
     for (size_t i = 0; a->has_code && table->n && i < a->disasm.n; i++) {
-        struct line_place place = line_table_at(table, a->disasm.items[i].address);
+        struct line_place place =
+            line_table_at(table, annotated_rel_address(a, a->disasm.items[i].address));
         json_t *instruction = json_array_get(instructions, i);
         bool is_new = !is_same(&place, &last);
         if (is_new || json_object_get(instruction, "n_samples")) {

@@ -31,7 +31,9 @@ struct found {
 };
 
 _Static_assert((int)functions_matching_c_symbol == (int)functions_at_c_symbol &&
-                   (int)functions_matching_c_n_all == (int)functions_at_c_n_all,
+                   (int)functions_matching_c_n_all == (int)functions_at_c_n_all &&
+                   (int)generated_at_c_symbol == (int)functions_at_c_symbol &&
+                   (int)generated_at_c_n_all == (int)functions_at_c_n_all,
                "columns of annotate.sql");
 
 static void take_rows(struct found *f, struct stmt *s)
@@ -52,6 +54,15 @@ static void find_at(struct query *q, struct found *f, int64_t binary, const char
     stmt_bind_text(s, functions_at_p_name, name);
     stmt_bind_int(s, functions_at_p_rel_address, (int64_t)rel_address);
     stmt_bind_int(s, functions_at_p_limit, limit);
+    take_rows(f, s);
+}
+
+static void find_generated(struct query *q, struct found *f, uint64_t address, int64_t limit)
+{
+    struct stmt *s = db_stmt(q->db, &sql_generated_at);
+
+    stmt_bind_int(s, generated_at_p_address, (int64_t)address);
+    stmt_bind_int(s, generated_at_p_limit, limit);
     take_rows(f, s);
 }
 
@@ -96,6 +107,9 @@ int annotate_find(struct query *q, struct code_reader *code, const char *target,
 
     if (read_hex(target, &address)) {
         find_mapped(q, code, &f, address, limit);
+        if (f.n == 0) {
+            find_generated(q, &f, address, limit);
+        }
         if (f.n == 0) {
             find_at(q, &f, 0, "", address, limit);
         }

@@ -89,7 +89,8 @@ static void add_edges(const struct cfg *c, size_t at, json_t *edges)
     }
 }
 
-static json_t *block_of(const struct query *q, const struct cfg *c, size_t at, int64_t all_ns)
+static json_t *block_of(const struct query *q, const struct annotated *a, const struct cfg *c,
+                        size_t at)
 {
     const struct block *b = &c->blocks[at];
     const struct instruction *first = &c->disasm->items[b->first];
@@ -97,11 +98,11 @@ static json_t *block_of(const struct query *q, const struct cfg *c, size_t at, i
     json_t *o = json_object();
 
     view_set_int(o, "id", (int64_t)at);
-    view_set_int(o, "rel_address", (int64_t)first->address);
+    annotate_set_address(a, o, annotated_rel_address(a, first->address));
     view_set_int(o, "size_bytes", (int64_t)(last->address + last->size - first->address));
     view_set_int(o, "first_instruction", (int64_t)b->first);
     view_set_int(o, "n_instructions", (int64_t)b->n);
-    annotate_set_sum(q, o, &b->sum, all_ns);
+    annotate_set_sum(q, o, &b->sum, a->sum.on_cpu_ns);
     json_object_set_new(o, "ends_in", json_string(flow_text(last->flow)));
     json_object_set_new(
         o, "is_indirect",
@@ -120,7 +121,7 @@ static void add_blocks(const struct query *q, const struct annotated *a, json_t 
         find_blocks(&c, &a->disasm, sums);
     }
     for (size_t i = 0; i < c.n; i++) {
-        json_array_append_new(blocks, block_of(q, &c, i, a->sum.on_cpu_ns));
+        json_array_append_new(blocks, block_of(q, a, &c, i));
         add_edges(&c, i, edges);
         n_outside = (int64_t)((uint64_t)n_outside - (uint64_t)c.blocks[i].sum.n_samples);
         outside_ns = (int64_t)((uint64_t)outside_ns - (uint64_t)c.blocks[i].sum.on_cpu_ns);

@@ -26,6 +26,41 @@ is_named() {
 sql() {
     stax sql "$1" --csv 2>/dev/null | tail -n +2
 }
+# The dump's own word for where a function lay, and objdump's for its instructions and their targets.
+cat >"$TMP/dumped.py" <<'P'
+import json, re, struct, subprocess, sys
+dump, data = open(sys.argv[1], "rb").read(), json.load(open(sys.argv[2]))["data"]
+function, code = data["function"], bytes.fromhex(data["code"])
+loads, at = {}, struct.unpack_from("<I", dump, 8)[0]
+while at + 56 <= len(dump):
+    kind, size = struct.unpack_from("<II", dump, at)
+    if kind == 0:
+        address, n = struct.unpack_from("<QQ", dump, at + 32)
+        loads[at + size - n] = address, dump[at + size - n:at + size]
+    at += max(size, 16)
+assert loads[function["rel_address"]] == (function["address"], code), "not as dumped"
+open(sys.argv[2] + ".bin", "wb").write(code)
+machine = {"x86_64": ["-m", "i386:x86-64", "-M", "intel"], "aarch64": ["-m", "aarch64"]}[data["arch"]]
+listing = subprocess.run(["objdump", "-D", "-w", "-b", "binary", *machine, "--no-show-raw-insn",
+                          f"--adjust-vma={function['address']:#x}", sys.argv[2] + ".bin"],
+                         check=True, capture_output=True, text=True).stdout
+theirs = []
+for address, mnemonic, operands in re.findall(r"^ +([0-9a-f]+):\t(\S+) *(.*)$", listing, re.M):
+    jumps = re.match(r"j|call|loop|b$|bl$|b\.|cbn?z|tbn?z", mnemonic)
+    target = re.search(r"(?:^|, *)0x([0-9a-f]+)$", operands)
+    theirs.append((int(address, 16), int(target[1], 16) if jumps and target else None))
+ours = [(i["address"], i.get("target")) for i in data["instructions"]]
+assert ours == theirs, next((pair for pair in zip(ours, theirs) if pair[0] != pair[1]), "one is shorter")
+n_inside = sum(t is not None and 0 <= t - function["address"] < len(code) for _, t in ours)
+print(len(ours), "instructions,", n_inside, "targets inside")
+sys.exit(n_inside == 0)
+P
+# is_as_dumped FUNCTION
+# shellcheck disable=SC2317 # called by name
+is_as_dumped() {
+    stax annotate "$1" --json --all >"$TMP/annotated.json" 2>/dev/null &&
+        "$PYTHON" "$TMP/dumped.py" "$(echo "$TMP"/jit-*.dump)" "$TMP/annotated.json"
+}
 
 # ---- node ----
 
@@ -77,6 +112,7 @@ if node --version >"$TMP/node" 2>&1; then
     check_json "annotate shows the recorded instructions" <(stax annotate hotLoop --json) \
         '.data.code_from == "run" and (.data.instructions | length > 10) and
          ([.data.instructions[].n_samples // 0] | add) > 20'
+    check "annotate: addresses and targets of a function of node as they lay in memory" is_as_dumped hotLoop
     rm -f jit-*.dump isolate-*.log
     stax save "$TMP/node.stax" >/dev/null 2>&1
     check_json "an archive has them without the dump" <(stax annotate hotLoop --run "$TMP/node.stax" --json) \
@@ -117,6 +153,10 @@ check "jitdump: lines from debug info" test "$(sql "SELECT count(DISTINCT l.line
 check "jitdump: sums follow from the facts" test "$(sql "SELECT (SELECT sum(on_cpu_ns) FROM sample s JOIN frame f ON f.id = s.frame
     JOIN symbol y ON y.id = f.symbol WHERE y.name LIKE 'gen_a%') = (SELECT sum(self_on_cpu_ns) FROM symbol_sum t
     JOIN symbol y ON y.id = t.symbol WHERE y.name LIKE 'gen_a%') AS is_so" | tail -1)" = 1
+for name in steady mover gen_a1; do
+    check "jitdump: addresses and targets of $name as they lay in memory" is_as_dumped "$name"
+done
+rm -f "$TMP"/jit-*.dump
 churned "jitdump written at the end" --buffered 1 --generation-ms 1000
 check "jitdump written at the end: what is a guess is said" test -n "$(sql "SELECT note FROM binary WHERE name LIKE 'jit-%'")"
 churned "perf map" --perf-map 1

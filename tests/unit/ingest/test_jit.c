@@ -187,6 +187,11 @@ static const char *name_of(struct fixture *f, uint32_t frame)
     return f->intern.new_symbols[f->intern.frames[frame - 1].symbol - 1].name;
 }
 
+static uint64_t address_of(struct fixture *f, uint32_t frame)
+{
+    return f->intern.new_symbols[f->intern.frames[frame - 1].symbol - 1].address;
+}
+
 static void relayout(struct fixture *f)
 {
     intern_relayout(&f->intern);
@@ -238,6 +243,8 @@ static void replaced_code_keeps_its_name(void **state)
     assert_int_equal(f->intern.frames[one - 1].rel_address, 104);
     assert_int_equal(f->intern.frames[two - 1].rel_address, 204);
     assert_int_equal(frame_at(f, 0x2004, 35), two); /* the same code elsewhere */
+    assert_int_equal(address_of(f, one), 0x1000);
+    assert_int_equal(address_of(f, two), 0x1000);   /* where its bytes belong */
     assert_int_equal(frame_at(f, 0x1004, 11), one); /* a sample that comes late */
     assert_string_equal(name_of(f, frame_at(f, 0x1004, 35)), "[anon]+0x1004");
 }

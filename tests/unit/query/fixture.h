@@ -41,7 +41,8 @@ static const struct sql_block fixture_sql[] = {
     {"binary", "INSERT OR IGNORE INTO binary VALUES"
                " (?1, '/usr/bin/' || ?2, ?2, ?3, NULL, 1, 'symtab', NULL, NULL)"},
     {"symbol",
-     "INSERT OR IGNORE INTO symbol VALUES (?1, ?2, ?3, NULL, ?4, ?5, 256, 'symtab', 'c', NULL)"},
+     "INSERT OR IGNORE INTO symbol VALUES (?1, ?2, ?3, NULL, ?4, ?5, 256, 'symtab', 'c', NULL,"
+     " NULL)"},
     {"frame", "INSERT OR IGNORE INTO frame VALUES (?1, ?2, ?3, ?4)"},
     {"process", "INSERT OR IGNORE INTO process VALUES"
                 " (?1, ?2, iif(?1 = 1, NULL, 1), ?3, ?3, 5000000000, NULL)"},
@@ -473,7 +474,7 @@ static inline void fixture_split(const char *path)
 {
     static const struct sql_block parts = {
         "parts", "INSERT OR IGNORE INTO symbol SELECT id + 1000, kind, name, name || '.part.0',"
-                 " binary, rel_address + 128, 128, source, language, id FROM symbol"
+                 " binary, rel_address + 128, 128, source, language, id, NULL FROM symbol"
                  " WHERE kind = 'function' AND whole IS NULL AND id % 3 = 0"};
     static const struct sql_block frames = {
         "frames", "UPDATE frame SET symbol = symbol + 1000 WHERE id % 2 = 0 AND symbol + 1000 IN"

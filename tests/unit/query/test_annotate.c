@@ -22,6 +22,8 @@ static const struct sql_block more_sql[] = {
     {"call", "INSERT INTO inlined_call VALUES (?1, ?2, ?3, ?4, 1, 3)"},
     {"file", "INSERT INTO source_file VALUES (1, '/src/work.c', NULL)"},
     {"source", "INSERT INTO source_line VALUES ('/src/work.c', 7, '    x += 1;')"},
+    {"generated", "UPDATE symbol SET source = 'jitdump', address = ?2 WHERE id = ?1"},
+    {"recursive", "UPDATE code SET bytes = ?2 WHERE symbol = ?1"},
 };
 
 struct fixed {
@@ -432,6 +434,97 @@ static void blocks_and_edges_follow_the_jumps(void **state)
     end(&f);
 }
 
+/* Makes work code that was made at run time at an address (0: not recorded). */
+static void make_generated(struct fixed *f, int64_t address, bool is_recursive)
+{
+    struct db *db = NULL;
+    uint8_t bytes[sizeof(code)];
+    const int32_t rel = -0x13;
+
+    memcpy(bytes, code, sizeof(code));
+    memcpy(bytes + 0xf, &rel, sizeof(rel));
+    assert_int_equal(db_open(&db, f->path, DB_WRITE, NULL), 0);
+    struct stmt *s = db_stmt(db, &more_sql[5]);
+    stmt_bind_int(s, 1, f->work);
+    if (address) {
+        stmt_bind_int(s, 2, address);
+    }
+    stmt_run(s);
+    s = db_stmt(db, &more_sql[6]);
+    stmt_bind_int(s, 1, f->work);
+    stmt_bind_blob(s, 2, bytes, sizeof(bytes));
+    if (is_recursive) {
+        stmt_run(s);
+    }
+    assert_int_equal(db_status(db, NULL), 0);
+    db_close(db);
+}
+
+/* Where it lay in memory, and that is where its jumps and calls go to. */
+static void generated_code_has_its_addresses(void **state)
+{
+    enum { AT = 0x10000000 };
+    struct fixed f;
+
+    (void)state;
+    begin(&f, true);
+    make_generated(&f, AT, false);
+    json_t *document = ask(&f, "annotated", "{\"target\": \"0x10000005\"}");
+    const json_t *data = json_object_get(document, "data");
+    const json_t *list = json_object_get(data, "instructions"), *jump = json_array_get(list, 2);
+    const json_t *call = json_array_get(list, 3);
+    assert_int_equal(shown(document), 15);
+    assert_int_equal(json_int_at(json_object_get(data, "function"), "address", 0), AT);
+    assert_int_equal(json_int_at(json_object_get(data, "function"), "rel_address", 0),
+                     f.work * 256);
+    assert_int_equal(json_int_at(json_array_get(list, 0), "n_samples", 0), 5);
+    assert_int_equal(json_int_at(jump, "address", 0), AT + 0xc);
+    assert_int_equal(json_int_at(jump, "rel_address", 0), f.work * 256 + 0xc);
+    assert_int_equal(json_int_at(jump, "target", 0), AT);
+    assert_string_equal(json_text_at(jump, "operands", ""), "0x10000000");
+    assert_int_equal(json_int_at(call, "target", 0), AT + (f.main - f.work) * 256);
+    assert_null(json_object_get(call, "target_name")); /* another function may have lain there */
+    const json_t *inside = json_array_get(json_object_get(data, "elsewhere"), 0);
+    assert_int_equal(json_int_at(inside, "address", 0), AT + 8);
+    assert_int_equal(json_int_at(inside, "rel_address", 0), f.work * 256 + 8);
+    assert_int_equal(json_array_size(json_object_get(document, "warnings")), 0);
+    json_decref(document);
+    make_generated(&f, AT, true);
+    document = ask(&f, "cfg", "{\"target\": \"work\"}");
+    data = json_object_get(document, "data");
+    call = json_array_get(json_object_get(data, "instructions"), 3);
+    assert_int_equal(json_int_at(call, "target", 0), AT);
+    assert_string_equal(json_text_at(call, "target_name", ""), "work");
+    assert_int_equal(json_int_at(json_array_get(json_object_get(data, "blocks"), 1), "address", 0),
+                     AT + 0xe);
+    const json_t *edge = json_array_get(json_object_get(data, "edges"), 0);
+    assert_int_equal(json_int_at(edge, "to", -1), 0);
+    assert_int_equal(json_int_at(edge, "target", 0), AT);
+    json_decref(document);
+    end(&f);
+}
+
+/* As in runs of older versions. */
+static void generated_code_of_unknown_address_says_so(void **state)
+{
+    struct fixed f;
+
+    (void)state;
+    begin(&f, true);
+    make_generated(&f, 0, false);
+    json_t *document = ask(&f, "annotated", "{\"target\": \"work\"}");
+    const json_t *data = json_object_get(document, "data");
+    const json_t *jump = json_array_get(json_object_get(data, "instructions"), 2);
+    assert_null(json_object_get(json_object_get(data, "function"), "address"));
+    assert_null(json_object_get(jump, "address"));
+    assert_int_equal(json_int_at(jump, "target", 0), f.work * 256);
+    assert_non_null(
+        strstr(json_string_value(json_array_get(json_object_get(document, "warnings"), 0)),
+               "where this code lay in memory was not recorded"));
+    json_decref(document);
+    end(&f);
+}
+
 static void an_archive_annotates_as_the_run_did(void **state)
 {
     struct fixed f;
@@ -467,6 +560,8 @@ int main(void)
         cmocka_unit_test(lines_and_inlined_functions_are_told),
         cmocka_unit_test(every_instruction_has_its_line),
         cmocka_unit_test(blocks_and_edges_follow_the_jumps),
+        cmocka_unit_test(generated_code_has_its_addresses),
+        cmocka_unit_test(generated_code_of_unknown_address_says_so),
         cmocka_unit_test(an_archive_annotates_as_the_run_did),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

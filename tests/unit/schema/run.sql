@@ -20,11 +20,11 @@ INSERT INTO mapping VALUES
     (1, 1000000000, 1, 4194304, 4096, 0, 1),
     (2, 1000000000, 1, 8388608, 65536, 4096, 2);
 INSERT INTO symbol VALUES
-    (1, 'process', 'app', NULL, NULL, NULL, NULL, 'none', '', NULL),
-    (2, 'function', 'main', NULL, 1, 256, 64, 'symtab', 'c', NULL),
-    (3, 'function', 'work', NULL, 1, 512, 64, 'symtab', 'c', NULL),
-    (4, 'function', 'memcpy', NULL, 2, 4096, 128, 'dynsym', '', NULL),
-    (5, 'unnamed', 'libc.so.6+0x9000', NULL, 2, 36864, 0, 'none', '', NULL);
+    (1, 'process', 'app', NULL, NULL, NULL, NULL, 'none', '', NULL, NULL),
+    (2, 'function', 'main', NULL, 1, 256, 64, 'symtab', 'c', NULL, NULL),
+    (3, 'function', 'work', NULL, 1, 512, 64, 'symtab', 'c', NULL, NULL),
+    (4, 'function', 'memcpy', NULL, 2, 4096, 128, 'dynsym', '', NULL, NULL),
+    (5, 'unnamed', 'libc.so.6+0x9000', NULL, 2, 36864, 0, 'none', '', NULL, NULL);
 INSERT INTO frame VALUES (1, 3, 0, 1), (2, 1, 266, 2), (3, 1, 530, 3), (4, 2, 4100, 4), (5, 2, 36864, 5), (6, 1, 260, 2);
 INSERT INTO callsite VALUES (1, 0, 1, 0, 1), (2, 1, 2, 1, 2), (3, 2, 3, 2, 3);
 INSERT INTO call_tree VALUES

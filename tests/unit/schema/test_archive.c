@@ -542,6 +542,14 @@ static void test_waits_of_version_4(void **state)
     save(f->run, path);
     run_sql(path,
             "ALTER TABLE thread_sum DROP COLUMN guessed_ns;"
+            "CREATE TABLE old_symbol (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT "
+            "NULL, linkage_name TEXT, binary INTEGER, rel_address INTEGER, size INTEGER, source "
+            "TEXT NOT NULL, language TEXT NOT NULL, whole INTEGER) STRICT;"
+            "INSERT INTO old_symbol SELECT id, kind, name, linkage_name, binary, rel_address, "
+            "size, source, language, whole FROM symbol;"
+            "PRAGMA legacy_alter_table = ON;"
+            "DROP TABLE symbol; ALTER TABLE old_symbol RENAME TO symbol;"
+            "PRAGMA legacy_alter_table = OFF;"
             "DROP TABLE thread_state; DROP TABLE folded_state; DROP TABLE wait_sum;"
             "CREATE TABLE thread_state (id INTEGER PRIMARY KEY, ts INTEGER NOT NULL, dur INTEGER "
             "NOT NULL, utid INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT, reason_from TEXT, "

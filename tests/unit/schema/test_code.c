@@ -40,7 +40,7 @@ static void make_dumped_run(const struct fixture *f, const char *name)
              "INSERT INTO binary VALUES (8, '%s/jit-1.dump', 'jit-1.dump', 'jit', NULL, 0, "
              "'jitdump', NULL, NULL);"
              "INSERT INTO symbol VALUES (80, 'function', '%s', NULL, 8, %d, 16, 'jitdump', '', "
-             "NULL);"
+             "NULL, 4096);"
              "INSERT INTO symbol_sum VALUES (80, 1, 1, 1, 1, 0, 0, 0, 0);",
              f->folder, name, CODE_AT);
     run_sql(f->run, sql);

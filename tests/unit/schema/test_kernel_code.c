@@ -188,13 +188,14 @@ static void functions_of_the_kernel_have_code(void **state)
     (void)state;
     snprintf(run, sizeof(run), "%s/run.stax", folder);
     make_run(run);
-    run_sql(run,
-            "INSERT INTO binary VALUES (8, '[kernel]', '[kernel]', 'kernel', 'abcdef', 1, "
-            "'kallsyms', NULL, NULL), (9, '[ext4]', '[ext4]', 'module', NULL, 1, 'kallsyms', NULL, "
-            "NULL);"
-            "INSERT INTO symbol VALUES (80, 'function', 'schedule', NULL, 8, 16, 4, "
-            "'kallsyms', '', NULL), (90, 'function', 'ext4_read', NULL, 9, 32, 4, 'kallsyms', '', "
-            "NULL);");
+    run_sql(
+        run,
+        "INSERT INTO binary VALUES (8, '[kernel]', '[kernel]', 'kernel', 'abcdef', 1, "
+        "'kallsyms', NULL, NULL), (9, '[ext4]', '[ext4]', 'module', NULL, 1, 'kallsyms', NULL, "
+        "NULL);"
+        "INSERT INTO symbol VALUES (80, 'function', 'schedule', NULL, 8, 16, 4, "
+        "'kallsyms', '', NULL, NULL), (90, 'function', 'ext4_read', NULL, 9, 32, 4, 'kallsyms', "
+        "'', NULL, NULL);");
     write_elf(kcore, ET_CORE, base_address, 1, NULL, 0);
     assert_int_equal(db_open(&db, run, DB_WRITE, &e), 0);
     struct code_reader *r = code_reader_new(db, NULL, NULL);

@@ -99,7 +99,7 @@ static void test_waits(void **state)
         "INSERT INTO binary VALUES"
         " (4, '[kernel]', '[kernel]', 'kernel', NULL, 1, 'kallsyms', NULL, NULL);"
         "INSERT INTO symbol VALUES (6, 'function', 'futex_wait', NULL, 4, 64, 64, 'kallsyms', 'c', "
-        "NULL);"
+        "NULL, NULL);"
         "INSERT INTO frame VALUES (7, 4, 70, 6);"
         "INSERT INTO callsite VALUES (4, 3, 7, 3, 6);"
         "INSERT INTO thread_state VALUES"
@@ -181,7 +181,7 @@ static void test_inlined(void **state)
     make_run(f->run);
     run_sql(f->run,
             "INSERT INTO symbol VALUES (16, 'function', 'tiny', NULL, 1, NULL, NULL, 'dwarf', 'c', "
-            "NULL);"
+            "NULL, NULL);"
             "INSERT INTO frame_line SELECT id, 1, symbol, '/s/a.c', 7 FROM frame WHERE symbol ="
             " (SELECT id FROM symbol WHERE name = 'main');"
             "INSERT INTO frame_line SELECT frame, 0, 16, '/s/a.h', 3 FROM frame_line;");
