@@ -31,9 +31,9 @@ is_large() {
 # A run that outgrows the bound, beside an older one that makes room for it.
 bound=3145728
 server_start env STAX_MAX_BYTES=$bound
-start stax record -F 20000 -- "$STAX_WORKLOADS/cpu_shares" --threads 4 --seconds 120 >/dev/null 2>&1
+start stax record -F 20000 -- "$STAX_WORKLOADS/cpu_shares" --threads 4 --seconds 120 >/dev/null 2>"$TMP/first.txt"
 record=$last_pid
-wait_for 10 is_active
+wait_for 30 is_active || fail "a first run begins" "$(cat "$TMP/first.txt")"
 start rpc wait_active >"$TMP/wait.json"
 waiter=$last_pid
 check "a run that takes a third of the bound" wait_for 60 is_large 1
