@@ -432,7 +432,7 @@ static void note_names(struct ingest *in)
                          "names came after rows were given up to stay within a bound: inlined "
                          "functions are missing, or some functions are called by poorer names");
     } else if (l->is_cut_off || in->jit.is_cut_off) {
-        store_lack_names(&in->store, "names were still being looked for when the run ended");
+        store_lack_names(&in->store, store_names_cut_off);
     }
 }
 

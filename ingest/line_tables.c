@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "ingest/file_reader.h"
 #include "ingest/line_tables.sql.h"
 #include "ingest/names.h"
 #include "ingest/run_file.h"
@@ -292,22 +293,31 @@ bool line_tables_finish(struct line_tables *t, const struct line_tables_bound *b
     return is_asked && is_idle;
 }
 
-static void add_files(struct db *db, struct naming *naming)
+/* False: some file does not answer, or it was given up. */
+static bool add_files(struct db *db, struct naming *naming, const struct line_tables_bound *bound)
 {
     struct stmt *s = db_stmt(db, &sql_line_tables_binaries);
+    struct aside *aside = aside_new("stax-files");
+    bool is_complete = true;
 
     while (stmt_next(s)) {
+        if (bound->goes_on && !bound->goes_on(bound->ctx)) {
+            is_complete = false;
+            break;
+        }
         const char *path = stmt_text(s, line_tables_binaries_c_path);
         const char *build_id = stmt_text(s, line_tables_binaries_c_build_id);
         const struct run_file file = {
             .path = path,
             .build_id = build_id[0] ? build_id : NULL,
             .start_wall_ns = stmt_int(s, line_tables_binaries_c_start_wall_ns),
+            .aside = aside,
         };
         struct names *names = NULL;
         enum names_source source;
-        const char *note;
+        const char *note = NULL;
         int fd = path[0] == '/' ? run_file_open(&file, &names, &source, &note) : -1;
+        is_complete &= note != file_reader_hangs;
         if (fd >= 0) {
             naming_add_file(naming, (uint32_t)stmt_int(s, line_tables_binaries_c_binary), fd, names,
                             path, "");
@@ -315,19 +325,23 @@ static void add_files(struct db *db, struct naming *naming)
         }
     }
     stmt_reset(s);
+    aside_free(aside);
+    return is_complete;
 }
 
-int line_tables_fill(struct db *db, const struct line_tables_bound *bound, struct err *e)
+int line_tables_fill(struct db *db, const struct line_tables_bound *bound, bool *is_complete,
+                     struct err *e)
 {
     struct naming *naming = naming_new(NULL);
     struct line_tables t;
 
+    *is_complete = false;
     if (!naming) {
         return err_set(e, STAX_ESYSTEM, "cannot start a thread");
     }
     line_tables_init(&t, db, naming);
-    add_files(db, naming);
-    line_tables_finish(&t, bound, false);
+    *is_complete = add_files(db, naming, bound);
+    *is_complete &= line_tables_finish(&t, bound, false);
     line_tables_fini(&t);
     naming_free(naming);
     return db_status(db, e);

@@ -4,7 +4,7 @@
  *
  * They are read by the thread of naming and written by the owner of the run's connection: the
  * hottest functions while a run records, the others as far as the end of the run has time for them,
- * when it is named again and when it is saved. One thread.
+ * when it is completed, named again or saved. One thread.
  */
 #ifndef STAX_INGEST_LINE_TABLES_H
 #define STAX_INGEST_LINE_TABLES_H
@@ -56,8 +56,9 @@ size_t line_tables_take(struct line_tables *t, const struct naming_result *r, si
 bool line_tables_finish(struct line_tables *t, const struct line_tables_bound *bound,
                         bool is_again);
 
-/* For saving: fills a run that nobody else writes from the files of this machine that are still
- * the recorded ones. */
-int line_tables_fill(struct db *db, const struct line_tables_bound *bound, struct err *e);
+/* Fills a stopped run that nobody else writes from the files of this machine that are still the
+ * recorded ones. *is_complete: all were looked at. */
+int line_tables_fill(struct db *db, const struct line_tables_bound *bound, bool *is_complete,
+                     struct err *e);
 
 #endif

@@ -310,6 +310,8 @@ int store_end(struct store *s, const char *stop_reason, int64_t end_ts, struct e
     return db_status(s->db, e);
 }
 
+const char store_names_cut_off[] = "names were still being looked for when the run ended";
+
 void store_lack_names(struct store *s, const char *reason)
 {
     struct stmt *st = db_stmt(s->db, &sql_insert_ability);

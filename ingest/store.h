@@ -191,6 +191,8 @@ int store_end(struct store *s, const char *stop_reason, int64_t end_ts, struct e
 
 /* Says why names are not what they could be, in a row of ability. */
 void store_lack_names(struct store *s, const char *reason);
+/* The reason that goes away when somebody looks longer. */
+extern const char store_names_cut_off[];
 
 /* Drops sample rows up to the oldest usable snapshot, at most limit of them. Returns whether rows
  * were dropped. */

@@ -41,6 +41,11 @@ UPDATE counter
 INSERT INTO ability (name, is_available, reason, unlock)
 VALUES (:name, :is_available, :reason, :unlock);
 
+--@ is_cut_off
+-- :reason TEXT  why names are not what they could be
+-- => one row when that is so
+SELECT 1 AS is_so FROM ability WHERE name = 'late_names' AND reason = :reason;
+
 --@ drop_lack_of_names
 DELETE FROM ability WHERE name = 'late_names';
 

@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "ingest/debuginfod.h"
+#include "ingest/file_reader.h"
 #include "ingest/ingest.h"
 #include "ingest/late_names.h"
 #include "ingest/line_tables.h"
@@ -25,6 +26,7 @@ struct symbolize {
     const struct symbolize_options *options;
     int64_t until_ns;    /* CLOCK_MONOTONIC */
     struct strmap files; /* source files of lines found now */
+    struct aside *aside; /* opens files */
     struct store store;
     struct intern intern;
     struct binaries binaries;
@@ -32,7 +34,7 @@ struct symbolize {
     struct symbolize_stats *stats;
     int64_t start_wall_ns;
     bool is_corrupt;
-    bool is_late; /* something was not looked at because time was over */
+    bool is_late; /* something was not looked at: time was over, or it does not answer */
 };
 
 static bool is_cancelled(const struct symbolize *s)
@@ -139,10 +141,15 @@ static void look_for(struct symbolize *s, uint32_t id, struct debuginfod *server
     }
     s->stats->n_binaries++;
     enum names_source source = NAMES_NONE;
-    const struct run_file file = {bin->path, bin->build_id, s->start_wall_ns, servers,
-                                  s->options->servers};
+    const struct run_file file = {.path = bin->path,
+                                  .build_id = bin->build_id,
+                                  .start_wall_ns = s->start_wall_ns,
+                                  .aside = s->aside,
+                                  .debuginfod = servers,
+                                  .servers = s->options->servers};
     const char *refused;
     int fd = run_file_open(&file, &names, &source, &refused);
+    s->is_late |= refused == file_reader_hangs;
     if (refused) {
         bin->note = refused;
         bin->is_changed = true;
@@ -176,10 +183,13 @@ static void look_for_all(struct symbolize *s)
     if (servers) {
         debuginfod_set_deadline(servers, s->until_ns);
     }
+    s->aside = aside_new("stax-files");
     for (size_t i = 0; i < s->binaries.n_items && !is_cancelled(s); i++) {
-        s->is_late |= is_time_over(s);
-        look_for(s, (uint32_t)i + 1, s->is_late ? NULL : servers);
+        bool is_late = is_time_over(s);
+        s->is_late |= is_late;
+        look_for(s, (uint32_t)i + 1, is_late ? NULL : servers);
     }
+    aside_free(s->aside);
     debuginfod_close(servers);
 }
 
@@ -314,5 +324,50 @@ int ingest_symbolize(const char *path, const struct symbolize_options *options,
         rc = add_code(&s, path, e);
     }
     strmap_free(&s.files);
+    return rc;
+}
+
+/* Whether names were still being looked for when the run ended. */
+static bool is_cut_off(struct db *db)
+{
+    struct stmt *st = db_stmt(db, &sql_is_cut_off);
+    stmt_bind_text(st, is_cut_off_p_reason, store_names_cut_off);
+    bool is = stmt_next(st);
+    stmt_reset(st);
+    return is;
+}
+
+static int fill_tables(struct db *db, const struct symbolize_options *options, bool *is_complete,
+                       struct err *e)
+{
+    const struct line_tables_bound bound = {
+        .until_ns = clock_monotonic_ns() + (int64_t)options->timeout_ms * 1000000,
+        .goes_on = options->goes_on,
+        .ctx = options->ctx,
+    };
+    int rc = line_tables_fill(db, &bound, is_complete, e);
+    db_checkpoint(db, true);
+    return rc;
+}
+
+int ingest_complete(const char *path, const struct symbolize_options *options, bool *is_complete,
+                    struct err *e)
+{
+    struct symbolize_stats stats = {0};
+    struct db *db;
+    *is_complete = false;
+    int rc = db_open(&db, path, DB_WRITE, e);
+    if (rc) {
+        return rc;
+    }
+    bool needs_names = is_cut_off(db);
+    if (!needs_names) {
+        rc = fill_tables(db, options, is_complete, e);
+    }
+    db_close(db);
+    if (needs_names) {
+        rc = ingest_symbolize(path, options, &stats, e);
+        *is_complete = rc == 0 && stats.is_complete;
+    }
     return rc;
 }

@@ -1,5 +1,5 @@
 /*
- * symbolize.h - names a stopped run once more, with what this machine has now.
+ * symbolize.h - names a stopped run once more, with what this machine has now; and completes one.
  *
  * The mapped files are looked for under their paths and taken when they are of the same build;
  * where one is gone, its debug file by build id does. What was recorded does not change: symbols,
@@ -38,5 +38,11 @@ struct symbolize_options {
  * STAX_EUSAGE (it is being recorded), STAX_ECANCELLED. */
 int ingest_symbolize(const char *path, const struct symbolize_options *options,
                      struct symbolize_stats *stats, struct err *e);
+
+/* Does what the end of a run had no time for, and no more: names that were still being looked for
+ * (as above), else line tables that are missing. *is_complete: nothing is left to look at; false
+ * also when goes_on() ended it. Errors as above. */
+int ingest_complete(const char *path, const struct symbolize_options *options, bool *is_complete,
+                    struct err *e);
 
 #endif

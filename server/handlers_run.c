@@ -257,7 +257,8 @@ static int fill_lines(struct db *db, void *ctx, struct err *e)
         .goes_on = fill_goes_on,
         .ctx = ctx,
     };
-    int rc = line_tables_fill(db, &bound, e);
+    bool is_complete;
+    int rc = line_tables_fill(db, &bound, &is_complete, e);
     return rc == 0 && call_is_over(ctx) ? err_set(e, STAX_ECANCELLED, "saving was given up") : rc;
 }
 
