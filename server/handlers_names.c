@@ -61,14 +61,14 @@ static int symbolize(struct call *c, const struct run_info *info, struct symboli
         .ctx = c,
         .with_code = info->is_archive,
     };
-    if (pthread_mutex_trylock(&s->symbolize_lock) != 0) {
+    if (!registry_take_names(s->registry)) {
         return err_set(e, STAX_EBUSY, "names of a run are being looked for already");
     }
     registry_hold(s->registry, info->id, 1);
     int rc = info->is_archive ? symbolize_archive(s, info, &options, stats, e)
                               : ingest_symbolize(info->path, &options, stats, e);
     registry_hold(s->registry, info->id, -1);
-    pthread_mutex_unlock(&s->symbolize_lock);
+    registry_give_names(s->registry);
     return rc;
 }
 

@@ -44,6 +44,7 @@ static json_t *active_member(struct server *s, struct readers *readers)
     json_t *quality = query_quality(q);
     json_object_set_new(run, "n_lost", json_integer(json_int_at(quality, "n_lost", 0)));
     json_decref(quality);
+    json_object_set_new(run, "names", json_string("pending"));
     add_live_figures(s, run);
     return run;
 }
@@ -270,14 +271,14 @@ static void fill_run(struct call *c, const struct run_info *info)
     struct server *s = c->server;
     struct db *db = NULL;
 
-    if (info->is_archive || info->is_active || pthread_mutex_trylock(&s->symbolize_lock) != 0) {
+    if (info->is_archive || info->is_active || !registry_take_names(s->registry)) {
         return;
     }
     if (db_open(&db, info->path, DB_WRITE, NULL) == 0) {
         fill_lines(db, c, NULL);
         db_close(db);
     }
-    pthread_mutex_unlock(&s->symbolize_lock);
+    registry_give_names(s->registry);
 }
 
 int method_save_current(struct call *c, struct readers *readers, json_t **document, struct err *e)

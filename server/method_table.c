@@ -161,7 +161,7 @@ const struct method method_table[] = {
      .help = "Every run there is, newest first.",
      .result = "{\"runs\": [{id, state, stop_reason, command, pid, start_wall_ns, elapsed_ns, "
                "n_samples, on_cpu_ns, n_lost, size_bytes, path, is_archive, is_active, "
-               "is_selected, note}]}",
+               "is_selected, names: \"pending\", \"complete\" or \"incomplete\", note}]}",
      .example = "{}",
      .parameters = no_parameters,
      .handler = method_list_runs,

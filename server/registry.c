@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "server/datadir.h"
 #include "server/jobs.h"
+#include "server/late.h"
 #include "server/runs.h"
 
 /* With less free space than this an active run pushes out the oldest ones before its bound is
@@ -32,6 +33,7 @@ struct registry {
     int64_t n_removed;
     atomic_bool is_tick_waiting;
     struct jobs *upkeep;
+    struct late late; /* held while a run is active, and from registry_shutdown() on */
     struct registry_options options;
     int64_t max_bytes;
 };
@@ -57,6 +59,20 @@ static int64_t used_bytes_locked(struct registry *r)
     return sum;
 }
 
+/* Less than all of it, so that the run does not have to go itself once it has stopped. */
+static int64_t max_run_bytes(const struct registry *r)
+{
+    return r->max_bytes / 4 * 3;
+}
+
+/* A run has grown. */
+static void names_changed(void *ctx)
+{
+    struct registry *r = ctx;
+    registry_tick(r);
+    changed(r);
+}
+
 int registry_open(struct registry **out, const struct registry_options *options, struct err *e)
 {
     if (options->max_bytes < 0 || (options->max_bytes > 0 && options->max_bytes < 1 << 20)) {
@@ -75,6 +91,16 @@ int registry_open(struct registry **out, const struct registry_options *options,
     if (r->max_bytes > room && room > 0) {
         r->max_bytes = room;
     }
+    r->late = (struct late){
+        .lock = &r->lock,
+        .runs = &r->runs,
+        .servers = options->servers,
+        .max_run_bytes = max_run_bytes(r),
+        .dir_fd = options->datadir->fd,
+        .changed = names_changed,
+        .ctx = r,
+    };
+    late_init(&r->late);
     *out = r;
     return 0;
 }
@@ -107,6 +133,7 @@ static void repair(struct registry *r, int64_t id)
     pthread_mutex_unlock(&r->lock);
     json_decref(fresh.summary);
     free(fresh.note);
+    late_look(&r->late);
     changed(r);
 }
 
@@ -135,6 +162,7 @@ void registry_begin(struct registry *r)
 {
     /* Two threads: a long repair must not hold up the end of a run. */
     r->upkeep = jobs_new("upkeep", 2, 16, r);
+    late_begin(&r->late);
     jobs_submit(r->upkeep, repair_all, r, true);
     registry_tick(r);
 }
@@ -143,6 +171,7 @@ void registry_shutdown(struct registry *r)
 {
     pthread_mutex_lock(&r->lock);
     r->is_closing = true;
+    late_hold_locked(&r->late);
     while (r->active || r->is_starting) {
         if (r->recording) {
             recording_stop(r->recording, EVENT_END_STOPPED);
@@ -157,6 +186,9 @@ void registry_close(struct registry *r)
     if (!r) {
         return;
     }
+    /* Each may give the other something to do, which is not done any more. */
+    jobs_stop(r->upkeep);
+    late_fini(&r->late);
     jobs_free(r->upkeep);
     runs_fini(&r->runs);
     pthread_cond_destroy(&r->idle);
@@ -258,6 +290,7 @@ static void reap(void *ctx, struct readers *readers)
     run->state = fresh.state;
     r->active = 0;
     r->is_ending = false;
+    late_release_locked(&r->late);
     pthread_cond_broadcast(&r->idle);
     pthread_mutex_unlock(&r->lock);
     free(fresh.path);
@@ -291,6 +324,7 @@ static int begin_start(struct registry *r, int64_t *id, char *path, size_t size,
         err_hint(e, "stax stop ends it; stax wait waits for its end");
     } else {
         r->is_starting = true;
+        late_hold_locked(&r->late); /* until it is over, or does not begin */
         *id = runs_take_id(&r->runs);
         snprintf(path, size, "%s/run-%" PRId64 ".stax", r->options.datadir->path, *id);
     }
@@ -348,8 +382,7 @@ int registry_start(struct registry *r, const struct capture_options *capture, co
     struct recording_options options = {
         .id = *id,
         .path = path,
-        /* Less than all of it, so that the run does not have to go itself once it has stopped. */
-        .max_bytes = r->max_bytes / 4 * 3,
+        .max_bytes = max_run_bytes(r),
         .servers = r->options.servers,
         .command = command,
         .capture = *capture,
@@ -371,6 +404,9 @@ int registry_start(struct registry *r, const struct capture_options *capture, co
     }
     pthread_mutex_lock(&r->lock);
     r->is_starting = false;
+    if (rc) {
+        late_release_locked(&r->late);
+    }
     pthread_cond_broadcast(&r->idle);
     pthread_mutex_unlock(&r->lock);
     changed(r);
@@ -504,7 +540,35 @@ void registry_hold(struct registry *r, int64_t run, int by)
     struct run *found = runs_find(&r->runs, run);
     if (found) {
         found->n_holds += by;
+        if (found->n_holds == 0) {
+            late_look(&r->late);
+        }
     }
+    pthread_mutex_unlock(&r->lock);
+}
+
+bool registry_take_names(struct registry *r)
+{
+    pthread_mutex_lock(&r->lock);
+    bool is_free = !r->late.is_taken;
+    if (is_free) {
+        r->late.is_taken = true;
+        late_hold_locked(&r->late);
+        is_free = late_wait_locked(&r->late);
+        if (!is_free) {
+            r->late.is_taken = false;
+            late_release_locked(&r->late);
+        }
+    }
+    pthread_mutex_unlock(&r->lock);
+    return is_free;
+}
+
+void registry_give_names(struct registry *r)
+{
+    pthread_mutex_lock(&r->lock);
+    r->late.is_taken = false;
+    late_release_locked(&r->late);
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -524,6 +588,10 @@ int registry_remove(struct registry *r, int64_t run, struct err *e)
 {
     int rc = 0;
     pthread_mutex_lock(&r->lock);
+    late_hold_locked(&r->late);
+    if (run == r->late.run) {
+        late_wait_locked(&r->late);
+    }
     const struct run *found = runs_find(&r->runs, run);
     if (!found) {
         rc = no_run(r, run, e);
@@ -534,9 +602,13 @@ int registry_remove(struct registry *r, int64_t run, struct err *e)
         rc = err_set(e, STAX_EBUSY, "run %" PRId64 " is being %s", run,
                      found->n_holds > 0 ? "copied" : "repaired");
         err_hint(e, "ask again in a moment");
+    } else if (run == r->late.run) {
+        rc = err_set(e, STAX_EBUSY, "names of run %" PRId64 " are being written", run);
+        err_hint(e, "ask again in a moment");
     } else {
         remove_locked(r, found);
     }
+    late_release_locked(&r->late);
     pthread_mutex_unlock(&r->lock);
     if (rc == 0) {
         r->options.refresh(r->options.ctx);
@@ -559,6 +631,10 @@ json_t *registry_list(struct registry *r)
         json_object_set_new(item, "is_active", json_boolean(run->id == r->active));
         json_object_set_new(item, "is_selected", json_boolean(run->id == r->selected));
         json_object_set_new(item, "note", json_clean_string(run->note));
+        const char *names = run_names_text(run);
+        if (names) {
+            json_object_set_new(item, "names", json_string(names));
+        }
         if (run->state == RUN_UNREADABLE) {
             json_object_set_new(item, "state", json_string("unreadable"));
         }
@@ -587,7 +663,8 @@ static struct run *oldest_removable(struct registry *r)
         if (run->is_archive || run->id == r->active) {
             continue;
         }
-        if (has_newer && run->n_holds == 0 && run->state != RUN_INTERRUPTED) {
+        if (has_newer && run->n_holds == 0 && run->state != RUN_INTERRUPTED &&
+            run->id != r->late.run) {
             oldest = run;
         }
         has_newer = true;

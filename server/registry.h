@@ -2,7 +2,8 @@
  * registry.h - every run this server knows: the active one, stopped ones, opened archives.
  *
  * Owns the data directory, finds runs again after a restart (interrupted ones are repaired in the
- * background), starts and ends the one active recording, and keeps all of them under a size bound
+ * background), starts and ends the one active recording, completes the names of stopped runs while
+ * none is active (late.h), and keeps all of them under a size bound
  * by removing the oldest stopped runs, never the newest. Any thread may call anything; values come
  * out as copies.
  */
@@ -85,8 +86,15 @@ bool registry_is_inside(struct registry *r, const char *path);
 /* Keeps a run from being removed while it is being copied. */
 void registry_hold(struct registry *r, int64_t run, int by);
 
+/* Before names of a stopped run are written: what does so in the background gives way, which is
+ * waited for. False: another caller has them, or it did not give way in time. */
+bool registry_take_names(struct registry *r);
+/* After a true registry_take_names(). */
+void registry_give_names(struct registry *r);
+
 /* One object per run, newest first: {"id","path","is_archive","is_active","is_selected",
- * "size_bytes","note", and the members of the run document as last known}. New reference. */
+ * "size_bytes","names" (runs.h),"note", and the members of the run document as last known}. New
+ * reference. */
 json_t *registry_list(struct registry *r);
 /* Bytes of all runs, the bound over them, and how many were removed to keep it. */
 void registry_space(struct registry *r, int64_t *used_bytes, int64_t *max_bytes,

@@ -45,6 +45,16 @@ struct run *runs_newest(struct runs *runs)
     return runs->n ? &runs->items[runs->n - 1] : NULL;
 }
 
+const char *run_names_text(const struct run *run)
+{
+    static const char *const texts[] = {
+        [RUN_NAMES_PENDING] = "pending",
+        [RUN_NAMES_COMPLETE] = "complete",
+        [RUN_NAMES_INCOMPLETE] = "incomplete",
+    };
+    return run->is_archive || run->state == RUN_UNREADABLE ? NULL : texts[run->names];
+}
+
 int64_t runs_take_id(struct runs *runs)
 {
     return runs->next_id++;

@@ -17,10 +17,18 @@ enum run_state {
     RUN_UNREADABLE,  /* the file cannot be opened; note says why */
 };
 
+/* Of a stopped run that is ours: names and line tables that its end had no time for. */
+enum run_names {
+    RUN_NAMES_PENDING,    /* will be looked for, or are */
+    RUN_NAMES_COMPLETE,   /* all were, as far as this machine has them */
+    RUN_NAMES_INCOMPLETE, /* were not: no room, no time, files that do not answer */
+};
+
 struct run {
     int64_t id;
     char *path;
     enum run_state state;
+    enum run_names names;
     bool is_archive;
     uint64_t generation;
     int n_holds;     /* copies under way: not to be removed */
@@ -38,6 +46,8 @@ void runs_fini(struct runs *runs);
 struct run *runs_find(struct runs *runs, int64_t id);
 /* The newest run, or NULL. */
 struct run *runs_newest(struct runs *runs);
+/* "pending", ...; NULL where it does not apply: archives, runs that cannot be read. */
+const char *run_names_text(const struct run *run);
 /* Sets an id aside for a run that is added later. */
 int64_t runs_take_id(struct runs *runs);
 /* Adds a run under an id of runs_take_id(); path is copied. Valid until the next add or remove. */

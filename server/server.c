@@ -60,7 +60,6 @@ int server_open(struct server *s, int64_t max_bytes, void (*wake)(void *ctx), vo
                 struct err *e)
 {
     *s = (struct server){.start_ns = clock_monotonic_ns()};
-    pthread_mutex_init(&s->symbolize_lock, NULL);
     int rc = datadir_open(&s->datadir, e);
     if (rc) {
         return rc;

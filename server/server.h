@@ -39,7 +39,6 @@ struct server {
     struct watch *watch;
     struct outbox *outbox;
     struct server_addresses addresses;
-    pthread_mutex_t symbolize_lock; /* one run at a time */
     struct debuginfod_servers *servers;
     int64_t start_ns; /* CLOCK_MONOTONIC */
     struct calls *calls;

@@ -175,6 +175,10 @@ is_idle() {
 has_samples() {
     status_is ".data.active != null and .data.active.n_samples >= $1"
 }
+# The newest run's names are: names_are pending|complete|incomplete.
+names_are() {
+    [[ $(stax list --json 2>/dev/null | jq -r '.data.runs[0].names') == "$1" ]]
+}
 is_root() {
     ((EUID == 0))
 }
