@@ -99,10 +99,14 @@ node_live() {
     wait "$record" 2>/dev/null
     check "node $mode: the run is over" wait_for 5 is_idle
     check "node $mode: still there when it has stopped" top_has "hotLoop hot.js:1"
+    # The jitdumps of node 18 begin a script's path with bytes of freed memory.
+    local path="$TMP/hot.js" major
+    major=$(sed -E 's/^v([0-9]+).*/\1/' "$TMP/node")
+    [[ $kind != jitdump ]] || ((major >= 20)) || path="%/hot.js"
     check "node $mode: the raw name is kept, with its file and lines" test "$(sql "
-        SELECT count(DISTINCT l.line) > 0 AND min(s.linkage_name) LIKE '%:_hotLoop $TMP/hot.js:1:%'
+        SELECT count(DISTINCT l.line) > 0 AND min(s.linkage_name) LIKE '%:_hotLoop $TMP/hot.js:1%'
         FROM symbol s JOIN frame f ON f.symbol = s.id JOIN frame_line l ON l.frame = f.id
-        WHERE s.name = 'hotLoop hot.js:1' AND l.file = '$TMP/hot.js' AND s.source = '$kind'")" = 1
+        WHERE s.name = 'hotLoop hot.js:1' AND l.file LIKE '$path' AND s.source = '$kind'")" = 1
 }
 if node --version >"$TMP/node" 2>&1; then
     node_live --perf-basic-prof perf_map

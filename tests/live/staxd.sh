@@ -137,6 +137,7 @@ check "it still runs" alive "$broker"
 check "nothing was allocated meanwhile" diff "$TMP/maps.before" "/proc/$broker/maps"
 check "what it says stays short" test "$(wc -l <"$TMP/staxd.log")" -le 200
 kill -KILL "$broker"
+wait_for 10 gone "$broker" # until then its socket is not a leftover
 start staxd --socket "$socket" 2>"$TMP/staxd.log"
 check "a socket left over by a killed one is replaced" wait_for 5 served_again
 finish

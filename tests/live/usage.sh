@@ -45,14 +45,14 @@ check_status "no run yet" 3 'stax record' -- stax top
 
 # What only the exec itself finds out: no run stays active, listed or selected.
 stax record -- "$STAX_WORKLOADS/cpu_shares" --seconds 0.3 --threads 1 >/dev/null 2>&1
-before=$(stax list --json | jq -c '.data.runs | map(del(.size_bytes))')
+before=$(stax list --json | jq -c '.data.runs | map(del(.size_bytes, .names))')
 printf '#!/no/such/interpreter -x\necho\n' >"$TMP/no_interpreter"
 head -c 4096 "$STAX_WORKLOADS/cpu_shares" | sed 's,/lib64/ld-linux-x86-64.so.2,/lib64/no-linux-x86-64.so.2,' >"$TMP/no_loader"
 chmod +x "$TMP/no_interpreter" "$TMP/no_loader"
 check_status "a script whose interpreter is missing" 127 "its interpreter /no/such/interpreter is not there" -- stax record -- "$TMP/no_interpreter"
 check_status "... and the way out" 127 "first line of $TMP/no_interpreter" -- stax record -- "$TMP/no_interpreter"
 check_status "... and no run is active, at once" 0 -- is_idle
-check "... nor listed or selected" test "$(stax list --json | jq -c '.data.runs | map(del(.size_bytes))')" = "$before"
+check "... nor listed or selected" test "$(stax list --json | jq -c '.data.runs | map(del(.size_bytes, .names))')" = "$before"
 if [[ $(uname -m) == x86_64 ]] && grep -q no-linux-x86-64 "$TMP/no_loader"; then
     check_status "a program whose loader is missing" 127 'its dynamic loader is not there' -- stax record -- "$TMP/no_loader"
 else
