@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Bad days of a host: names of the kernel and tracefs withheld, Yama, rings that run over, a binary so large that its unwind table takes long.
+# Bad days of a host: names of the kernel and tracefs withheld, Yama, rings that run over, a binary so
+# large that its unwind table takes long.
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 need_perf
