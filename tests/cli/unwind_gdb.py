@@ -19,7 +19,8 @@ def frames_of_gdb():
     frame = gdb.newest_frame()
     while frame is not None and len(pcs) < DEPTH_MAX:
         # Inlined functions are no frames of the machine.
-        if frame.type() != gdb.INLINE_FRAME:
+        # Inlined functions and, where it has debug information, calls that were jumps: no frames of the stack.
+        if frame.type() not in (gdb.INLINE_FRAME, gdb.TAILCALL_FRAME):
             pcs.append(frame.pc())
         try:
             frame = frame.older()
