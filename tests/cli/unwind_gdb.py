@@ -50,7 +50,7 @@ def main():
         gdb.execute(f"handle {name} nostop noprint pass", to_string=True)
     unwinder = subprocess.Popen([os.environ["FRAMES"], str(pid)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     n_frames = n_differ = n_root = n_points = 0
-    deepest = 0
+    deepest = n_astray = 0
     for _ in range(int(os.environ.get("POINTS", "100"))):
         timer = interrupt_after(pid, random.uniform(0.002, 0.03))
         gdb.execute("continue", to_string=True)
@@ -65,7 +65,10 @@ def main():
         n_frames += len(theirs)
         n_root += end == "root"
         deepest = max(deepest, len(theirs))
-        if mine[:len(theirs)] != theirs:
+        # Where an exception moves the stack, gdb follows CFI that is wrong there to no address at all.
+        if any(pc < 4096 for pc in theirs):
+            n_astray += 1
+        elif mine[:len(theirs)] != theirs:
             n_differ += 1
             at = next((i for i, (a, b) in enumerate(zip(mine, theirs)) if a != b), min(len(mine), len(theirs)))
             if n_differ <= 5:
@@ -76,7 +79,7 @@ def main():
     unwinder.stdin.close()
     unwinder.wait()
     print(f"{n_points} points, {n_frames} frames, {n_differ} points differ; {n_root} reach the root, the deepest has {deepest}")
-    return 1 if n_differ or n_frames < 3 * n_points else 0
+    return 1 if n_differ or n_astray > n_points // 10 or n_frames < 3 * n_points else 0
 
 
 status = 1
