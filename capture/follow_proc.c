@@ -224,11 +224,10 @@ static void read_name_again(struct follow *f, struct target_thread *t, int64_t n
 static bool find_lost(struct follow *f, struct target_process *p, const struct pid_list *list,
                       int64_t now_ts)
 {
-    int n_left = f->loss_ts ? LOST_AT_ONCE : 0;
-    for (size_t i = 0; i < list->n; i++) {
+    int n_left = LOST_AT_ONCE;
+    for (size_t i = 0; f->loss_ts && i < list->n; i++) {
         struct target_thread *t = target_thread(&f->target, list->pids[i]);
-        bool is_doubtful = f->loss_ts && (!t || (t->process == p && t->named_ts <= f->loss_ts));
-        if (!is_doubtful) {
+        if (t && (t->process != p || t->named_ts > f->loss_ts)) {
             continue;
         }
         if (n_left-- <= 0) {
