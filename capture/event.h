@@ -167,7 +167,8 @@ enum event_reason {
     X(WCHAN, "wchan")                 /* the kernel function it was seen to wait in */             \
     X(SYSCALL, "syscall")             /* the system call it was seen to wait in */                 \
     X(USER_FUNCTION, "user_function") /* a library function on its stack */                        \
-    X(EARLIER, "earlier")             /* taken over from an earlier wait of the thread */
+    X(EARLIER, "earlier")             /* a guess: taken over from an earlier wait of the thread */ \
+    X(FUTEX, "futex")                 /* a guess: from a futex's arguments and memory alone */
 
 enum event_reason_source {
 #define X(name, text) EVENT_FROM_##name,

@@ -46,8 +46,9 @@ const struct command command_waits = {
         "long it took, why, and the innermost functions of its stack. A duration with a + has not "
         "ended yet.\n\n"
         "'reason from' says how the reason is known: kernel_stack, wchan, syscall, user_function, "
-        "earlier (guessed from another wait of the thread) or none; 'stack from' how the stack "
-        "is: switch (taken as the thread left its CPU), parked (read while it waited) or "
+        "earlier (guessed from another wait of the thread), futex (guessed from its arguments) or "
+        "none; 'stack from' how the stack is: switch (taken as the thread left its CPU), parked "
+        "(read while it waited) or "
         "last_sample (of its last sample before). 'woken by' is the thread that ended the wait; in "
         "brackets what is no thread of the target, a dash where no wakeup was recorded.",
     .examples = "stax waits\nstax waits -n 5 --reason lock --stacks\nstax waits --tid 4711 --json",

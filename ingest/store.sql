@@ -342,7 +342,7 @@ DELETE FROM sample
 INSERT INTO folded_state (bucket, utid, state, reason, callsite, n_intervals, dur, n_buckets,
                           guessed_ns)
 SELECT (t.ts + t.dur - r.start_ts) / 100000000, t.utid, t.state, ifnull(t.reason, ''),
-       ifnull(t.callsite, 0), count(*), sum(t.dur), 1, sum(t.dur * (t.reason_from IS 'earlier'))
+       ifnull(t.callsite, 0), count(*), sum(t.dur), 1, sum(iif(t.reason_from IN ('earlier', 'futex'), t.dur, 0))
   FROM (SELECT * FROM thread_state ORDER BY id LIMIT :limit) AS t, run AS r
  WHERE t.ts + t.dur < r.raw_from_ts
  GROUP BY 1, 2, 3, 4, 5
@@ -652,7 +652,7 @@ UPDATE thread_sum
                iif(total(s.is_unknown), NULL, ifnull(sum(s.guessed_ns), 0)) AS guessed_ns
           FROM thread_sum AS t
           LEFT JOIN (SELECT utid, state, reason, dur,
-                            dur * (reason_from IS 'earlier') AS guessed_ns, 0 AS is_unknown
+                            iif(reason_from IN ('earlier', 'futex'), dur, 0) AS guessed_ns, 0 AS is_unknown
                        FROM thread_state
                       UNION ALL
                      SELECT utid, state, reason, dur, guessed_ns, guessed_ns IS NULL

@@ -66,7 +66,13 @@ static uint8_t guessed_reason(const struct thread *th, uint8_t guess)
     return th->futex_reasons[guess] ? (uint8_t)(th->futex_reasons[guess] - 1) : guess;
 }
 
-/* Why it waited: a futex is what a function on its own stack says, else what is guessed. */
+static bool is_guess(uint8_t reason_from)
+{
+    return reason_from == EVENT_FROM_EARLIER || reason_from == EVENT_FROM_FUTEX;
+}
+
+/* Why it waited: a futex is what a function on its own stack says, else what is guessed; functions
+ * that said what would have been guessed make that known. */
 static void refine(struct waits *w, struct thread *th, const struct event_off_cpu *o,
                    struct state_row *row)
 {
@@ -83,6 +89,9 @@ static void refine(struct waits *w, struct thread *th, const struct event_off_cp
     } else if (guessed_reason(th, o->reason) != o->reason) {
         row->reason = guessed_reason(th, o->reason);
         row->reason_from = EVENT_FROM_EARLIER;
+    } else if (!th->futex_reasons[o->reason] && !is_guess(o->reason_from) &&
+               o->reason_from != EVENT_FROM_NONE) {
+        row->reason_from = EVENT_FROM_FUTEX;
     }
 }
 
@@ -113,7 +122,7 @@ void waits_take(struct waits *w, const struct event_off_cpu *o)
         refine(w, th, o, &row);
         add_waker(th, &row);
         th->time.reasons_ns[row.reason] += row.dur_ns;
-        th->time.guessed_ns += row.reason_from == EVENT_FROM_EARLIER ? row.dur_ns : 0;
+        th->time.guessed_ns += is_guess(row.reason_from) ? row.dur_ns : 0;
         if (row.stack_from == EVENT_STACK_SWITCH || row.stack_from == EVENT_STACK_PARKED) {
             th->wait_callsites[row.reason] = row.callsite;
         }
@@ -138,10 +147,11 @@ void waits_take_folded(struct waits *w, const struct event_off_cpu_folded *o)
                              .n = o->n_intervals,
                              .dur_ns = o->dur_ns};
     if (o->state == EVENT_STATE_BLOCKED) {
-        if (o->head.flags & EVENT_F_WAIT_IS_VAGUE) {
-            row.reason = guessed_reason(th, o->reason);
-        }
-        row.guessed_ns = row.reason == o->reason ? o->guessed_ns : o->dur_ns;
+        bool is_vague = o->head.flags & EVENT_F_WAIT_IS_VAGUE;
+        row.reason = is_vague ? guessed_reason(th, o->reason) : o->reason;
+        bool is_told = th->futex_reasons[o->reason] == o->reason + 1;
+        bool is_known = !is_vague || is_told || row.reason == EVENT_REASON_OTHER;
+        row.guessed_ns = is_known ? o->guessed_ns : o->dur_ns;
         row.callsite = th->wait_callsites[row.reason];
         if (!row.callsite) {
             row.callsite = stacks_process_root(w->binaries, tasks_process(w->tasks, th->upid));

@@ -33,7 +33,7 @@ SELECT
     ts,
     dur,
     coalesce(callsite, 0) AS callsite,
-    iif(reason_from = 'earlier', 1, 0) AS is_guessed
+    iif(reason_from IN ('earlier', 'futex'), 1, 0) AS is_guessed
 FROM thread_state
 WHERE id >= :first
     AND ts < :to

@@ -112,7 +112,7 @@ CREATE TABLE thread_state (
     utid             INTEGER NOT NULL,    -- thread.utid
     state            TEXT    NOT NULL,    -- blocked or runnable (preempted, or not started yet)
     reason           TEXT,                -- idle, lock, sem, ipc, ioR, ioW, ready, sleep, conn, other; NULL when runnable
-    reason_from      TEXT,                -- kernel_stack, wchan, syscall, user_function, earlier (another wait of the thread), none; NULL when runnable
+    reason_from      TEXT,                -- kernel_stack, wchan, syscall, user_function, earlier (a guess: another wait of the thread), futex (a guess: its arguments), none; NULL when runnable
     callsite         INTEGER,             -- callsite.id of where it waits, innermost function included; without a stack the process's name; NULL when runnable
     stack_from       TEXT,                -- switch (taken as it left its CPU), parked (read while it waited), last_sample (its last sample before), none; NULL when runnable
     waker_utid       INTEGER,             -- thread.utid that ended the wait, NULL: not a thread of the target, or not known
@@ -132,7 +132,7 @@ CREATE TABLE folded_state (
     n_intervals      INTEGER NOT NULL,    -- how many
     dur              INTEGER NOT NULL,    -- ns, sum of them
     n_buckets        INTEGER NOT NULL,    -- how many buckets from that one on they are of; more than 1 where old rows were added up
-    guessed_ns       INTEGER,             -- ns of dur whose reason is guessed (thread_state.reason_from earlier); NULL: not known
+    guessed_ns       INTEGER,             -- ns of dur whose reason is guessed (thread_state.reason_from earlier, futex); NULL: not known
     PRIMARY KEY (bucket, utid, state, reason, callsite)
 ) STRICT, WITHOUT ROWID;
 
@@ -347,7 +347,7 @@ CREATE TABLE thread_sum (
     open_state       TEXT,                -- what it has been doing since open_ts, not in the sums yet: running, runnable, blocked, unknown; NULL: it ended
     open_reason      TEXT,                -- if blocked, as thread_state.reason
     open_ts          INTEGER,             -- ns; since when
-    guessed_ns       INTEGER              -- ns of the ten reasons that are guessed (thread_state.reason_from earlier) without the open interval; NULL: not known
+    guessed_ns       INTEGER              -- ns of the ten reasons that are guessed (thread_state.reason_from earlier, futex) without the open interval; NULL: not known
 ) STRICT;
 
 -- Finished intervals of all threads.

@@ -62,8 +62,8 @@ check "... every ledger closes" test 0 = "$(db "
 # Without stacks of the kernel what is left is a function's name in wchan, if the wait lasts until it is asked for.
 check "... a sleep is known for one, or not known, but for nothing else" test 1 = "$(db "
     WITH known AS (
-        SELECT utid, reason, sum(dur * (reason_from IN ('earlier', 'none'))) AS guessed_ns,
-               sum(dur * (reason_from NOT IN ('earlier', 'none'))) AS known_ns
+        SELECT utid, reason, sum(dur * (reason_from IN ('earlier', 'futex', 'none'))) AS guessed_ns,
+               sum(dur * (reason_from NOT IN ('earlier', 'futex', 'none'))) AS known_ns
           FROM thread_state WHERE state = 'blocked' GROUP BY utid, reason)
     SELECT sleep_ns + other_ns + unknown_ns + (SELECT ifnull(sum(guessed_ns), 0) FROM known k
                 WHERE k.utid = t.utid AND reason NOT IN ('sleep', 'other')) > 400000000

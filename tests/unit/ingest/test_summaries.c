@@ -46,7 +46,7 @@ static void size_bound_drops_oldest_rows(void **state)
 {
     (void)state;
     struct world w;
-    open_run(&w, 7, 6 << 20);
+    open_run(&w, 7, 7 << 20);
     w.n_deepest = 2;
     for (int i = 0; i < 28; i++) {
         play(&w, 4000);

@@ -120,7 +120,7 @@ static void test_function(void **state)
           "idle user_function\n"
           "idle user_function\n"
           "ipc syscall\n"
-          "lock syscall\n");
+          "lock futex\n");
 }
 
 /* What a function said of one guess holds for the next without a function; nothing else does. */
@@ -137,12 +137,12 @@ static void test_guess(void **state)
     add_wait(&f, 0, EVENT_REASON_LOCK, EVENT_FROM_SYSCALL, true);
     add_wait(&f, 0, EVENT_REASON_OTHER, EVENT_FROM_NONE, true);
     check(&f, waits,
-          "sem syscall\n"
+          "sem futex\n"
           "idle user_function\n"
           "idle earlier\n"
           "sem user_function\n"
           "sem syscall\n"
-          "lock syscall\n"
+          "lock futex\n"
           "other none\n");
 }
 
@@ -181,8 +181,8 @@ static void test_folded(void **state)
         "ALL SELECT 'guessed ' || reason || ' ' || (guessed_ns / 1000000) FROM folded_state UNION "
         "ALL SELECT 'guessed of all ' || (guessed_ns / 1000000) FROM thread_sum UNION ALL"
         " SELECT 'open ' || open_reason FROM thread_sum",
-        "idle 1\nlock 2\nother 4\nguessed idle 1\nguessed lock 0\nguessed other 1\nguessed of all "
-        "2\nopen idle\n");
+        "idle 1\nlock 2\nother 4\nguessed idle 1\nguessed lock 2\nguessed other 1\nguessed of all "
+        "4\nopen idle\n");
 }
 
 int main(void)
