@@ -31,8 +31,10 @@ enum {
 };
 /* So long an answer is waited for; longer, if the reader has had no CPU since. */
 static const int64_t PATIENCE_NS = 15000000, BUSY_PATIENCE_NS = 20000000;
-/* How long a process is left alone after it hung once, doubled each time. */
-static const int64_t REFUSED_NS = 1000000000;
+/* How long a process is left alone after it hung once, doubled each time unless it did not for a
+ * multiple of the last time: one that reads pages under its lock is slow now and then. */
+static const int64_t REFUSED_NS = 100000000;
+enum { REFORMED = 8 };
 /* A host that leaves readers without a CPU is not asked for more at once. */
 static const int64_t BUSY_NS = 200000000;
 
@@ -250,6 +252,9 @@ static void strike(struct target_memory *m, pid_t pid, int64_t now)
         *index = (uint32_t)m->n_struck;
     }
     struct struck *s = &m->struck[*index - 1];
+    if (s->n_strikes && now - s->until_ts > REFORMED * (REFUSED_NS << (s->n_strikes - 1))) {
+        s->n_strikes = 0;
+    }
     s->until_ts = now + (REFUSED_NS << s->n_strikes);
     s->n_strikes += s->n_strikes < STRIKES_MAX;
 }
