@@ -86,7 +86,12 @@ static void add_amounts(struct out *out, size_t *column, const json_t *run, cons
     render_count(&part, json_int_at(run, "n_samples", 0), "sample");
     add_part(out, column, ",", STYLE_PLAIN, buf_str(&part));
     buf_clear(&part);
-    buf_addf(&part, "%.1f ms on CPU", (double)json_int_at(run, "on_cpu_ns", 0) / 1e6);
+    int64_t sampled_ns = json_int_at(run, "on_cpu_ns", 0);
+    int64_t unsampled_ns = json_int_at(quality, "unsampled_ns", 0);
+    if (unsampled_ns > 0) {
+        buf_addf(&part, "%.1f of ", (double)sampled_ns / 1e6);
+    }
+    buf_addf(&part, "%.1f ms on CPU", ((double)sampled_ns + (double)unsampled_ns) / 1e6);
     add_part(out, column, ",", STYLE_PLAIN, buf_str(&part));
     if (n_lost) {
         buf_clear(&part);

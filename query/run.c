@@ -7,6 +7,9 @@
 #include "query/view.h"
 
 enum { HIGH_FREQUENCY_HZ = 10000 }; /* from here on the kernel's clock itself skips ticks */
+/* CPU time without samples that is worth saying: more than this and one part of so many. */
+static const int64_t UNSAMPLED_NS = 50000000;
+enum { UNSAMPLED_PART = 20 };
 
 /* Up to when this file knows what threads do. Nothing newer than its newest event may have happened
  * for long (everybody waits), but what has happened is here within 250 ms (DESIGN §8). */
@@ -97,6 +100,25 @@ json_t *run_document(struct query *q)
     return run;
 }
 
+/* An integer of the one row of a block without parameters. */
+static int64_t read_one(struct query *q, const struct sql_block *block)
+{
+    struct stmt *s = db_stmt(q->db, block);
+    int64_t value = stmt_next(s) ? stmt_int(s, 0) : 0;
+
+    stmt_reset(s);
+    return value;
+}
+
+/* CPU time that no sample stands for; 0 where that is little: threads end between two samples. */
+static int64_t unsampled_ns(struct query *q)
+{
+    int64_t exact_ns = q->run.has_off_cpu ? read_one(q, &sql_run_ledger) : 0, ns;
+
+    bool is_sane = !__builtin_sub_overflow(exact_ns, q->run.on_cpu_ns, &ns);
+    return is_sane && ns > UNSAMPLED_NS && ns > exact_ns / UNSAMPLED_PART ? ns : 0;
+}
+
 json_t *run_quality(struct query *q)
 {
     json_t *quality = json_object();
@@ -108,6 +130,7 @@ json_t *run_quality(struct query *q)
     view_set_int(quality, "n_truncated", q->run.n_truncated);
     view_set_int(quality, "n_unnamed", q->run.n_unnamed);
     view_set_int(quality, "n_pending", q->run.n_pending);
+    view_set_int(quality, "unsampled_ns", unsampled_ns(q));
     view_set_int(quality, "n_throttled",
                  stmt_next(s) ? stmt_int(s, run_n_throttled_c_n_throttled) : 0);
     stmt_reset(s);
@@ -118,16 +141,6 @@ json_t *run_quality(struct query *q)
     json_object_set_new(quality, "data_age_ns",
                         q->run.is_recording ? json_integer(age_ns > 0 ? age_ns : 0) : json_null());
     return quality;
-}
-
-/* An integer of the one row of a block without parameters. */
-static int64_t read_one(struct query *q, const struct sql_block *block)
-{
-    struct stmt *s = db_stmt(q->db, block);
-    int64_t value = stmt_next(s) ? stmt_int(s, 0) : 0;
-
-    stmt_reset(s);
-    return value;
 }
 
 static bool lacks_kernel(struct query *q)

@@ -36,6 +36,12 @@ SELECT coalesce(sum(n), 0) AS n_throttled
 FROM loss
 WHERE kind = 'throttled';
 
+--@ run_ledger
+-- CPU time of all threads by their switches, which samples stand for more or less of.
+-- => on_cpu_ns (ns)
+SELECT ifnull(sum(on_cpu_ns), 0) AS on_cpu_ns
+FROM thread_sum;
+
 --@ run_unfinished
 -- The most frequent cause of unfinished stacks of samples.
 -- => cause, n_samples
