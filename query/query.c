@@ -400,9 +400,13 @@ static void warn_of_limit(struct query *q, const json_t *result,
     const char *limit = json_text_at(result, "limit", "");
 
     if (strcmp(limit, "rows") == 0) {
-        view_warn(q, "cut after %lld rows: more match", (long long)limits->max_rows);
+        view_warn(q, "cut after %lld rows, more match: --max-rows raises that",
+                  (long long)limits->max_rows);
     } else if (strcmp(limit, "bytes") == 0) {
-        view_warn(q, "cut after %lld bytes: more match", (long long)limits->max_bytes);
+        view_warn(q,
+                  "cut after %lld bytes, more match: name fewer columns, or ask the file itself, "
+                  "sqlite3 -readonly \"$(stax sql --path)\"",
+                  (long long)limits->max_bytes);
     }
 }
 
