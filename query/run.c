@@ -155,6 +155,8 @@ static bool lacks_kernel(struct query *q)
 
 static void warn_of_unsampled(struct query *q, int64_t n_ms)
 {
+    int64_t exact_ns = unsampled_ns(q); /* what is stored comes from the periods alone */
+    n_ms = exact_ns ? exact_ns / 1000000 : n_ms;
     double ms = (double)n_ms, all_ms = ms + (double)q->run.on_cpu_ns / 1e6;
     const char *why = "fell between samples: short-lived threads; a higher -F sees more";
 
