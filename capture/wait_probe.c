@@ -180,6 +180,39 @@ static bool by_function(const char *name, struct wait_seen *seen, bool *is_inner
     return true;
 }
 
+/* A call that was interrupted, by a stop or the freezer say, and goes on as restart_syscall(2). It
+ * has its arguments, but no longer its number: that is with its kernel function. In nanosleep all
+ * functions up to the call's entry count as the scheduler's, which wchan passes over; poll and
+ * futex show theirs. */
+static bool by_restarted(const struct sources *from, pid_t pid, const struct wait_place *place,
+                         const char *function, const struct wait_seen *by_function,
+                         struct wait_seen *seen)
+{
+    static const char *const entries[] = {"do_syscall_64",
+                                          "do_syscall_x64",
+                                          "x64_sys_call",
+                                          "__do_sys_restart_syscall",
+                                          "invoke_syscall",
+                                          "el0_svc_common",
+                                          "do_el0_svc",
+                                          "__x64_sys_restart_syscall",
+                                          "__arm64_sys_restart_syscall"};
+    *seen = (struct wait_seen){.reason = EVENT_REASON_SLEEP, .from = EVENT_FROM_SYSCALL};
+    if (by_function) {
+        if (by_function->is_vague) {
+            refine_futex(from, pid, place, seen);
+        }
+        return by_function->is_vague;
+    }
+    size_t n = strcspn(function, ".");
+    for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]); i++) {
+        if (strlen(entries[i]) == n && memcmp(entries[i], function, n) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool wait_probe_place(pid_t pid, pid_t tid, struct wait_place *place)
 {
     struct buf text = {0};
@@ -218,7 +251,10 @@ bool wait_probe(struct target_memory *memory, wait_find_thread find, void *ctx, 
     bool has_function = is_blocked && read_file(pid, tid, "wchan", &wchan) &&
                         strcmp(buf_str(&wchan), "0") != 0 &&
                         by_function(buf_str(&wchan), seen, &is_inner);
-    bool has_reason = is_blocked && by_syscall(&from, pid, &place, &by_call);
+    bool has_reason = is_blocked && (place.call.number == SYS_restart_syscall
+                                         ? by_restarted(&from, pid, &place, buf_str(&wchan),
+                                                        has_function ? seen : NULL, &by_call)
+                                         : by_syscall(&from, pid, &place, &by_call));
     /* A futex shows the same function whatever it is part of, and so does a page; the call knows
      * more. Waiting for a lock of the kernel shows in the function, within any call. */
     if (has_reason && (!has_function || seen->is_vague || is_inner)) {

@@ -23,16 +23,19 @@ static const struct wait_row rows[] = {
     /* The kernel, innermost functions that say it all. */
     {WAIT_KERNEL_FUNCTION, R(OTHER), true, false,
      "futex_do_wait futex_wait_queue futex_wait_queue_me futex_wait __futex_wait "
-     "futex_wait_multiple futex_wait_requeue_pi do_futex",
+     "futex_wait_multiple futex_wait_requeue_pi futex_wait_restart do_futex",
      "futex: mutex, rwlock, semaphore, condition variable, join"},
     {WAIT_KERNEL_FUNCTION, R(LOCK), false, false, "futex_lock_pi rt_mutex_wait_proxy_lock",
      "priority inheriting mutex"},
     {WAIT_KERNEL_FUNCTION, R(SLEEP), false, false,
-     "hrtimer_nanosleep do_nanosleep common_nsleep common_nsleep_timens "
+     "hrtimer_nanosleep hrtimer_nanosleep_restart do_nanosleep common_nsleep common_nsleep_timens "
+     "do_cpu_nanosleep posix_cpu_nsleep posix_cpu_nsleep_restart process_cpu_nsleep "
+     "alarmtimer_do_nsleep alarm_timer_nsleep alarm_timer_nsleep_restart "
      "__x64_sys_nanosleep timerfd_read timerfd_read_iter",
      "nanosleep, clock_nanosleep, reading a timer"},
     {WAIT_KERNEL_FUNCTION, R(READY), false, false,
-     "poll_schedule_timeout do_poll do_sys_poll do_select core_sys_select ep_poll do_epoll_wait "
+     "poll_schedule_timeout do_poll do_sys_poll do_restart_poll do_select core_sys_select ep_poll "
+     "do_epoll_wait "
      "io_cqring_wait io_cqring_wait_schedule __io_cqring_wait_schedule",
      "poll, select, epoll, waiting for io_uring completions"},
     {WAIT_KERNEL_FUNCTION, R(IPC), false, false,
@@ -493,8 +496,9 @@ static const struct wait_row *row_of_line(const struct strmap *names, const char
 /* kernel/softirq.c: both ways lead to handle_softirqs() or __do_softirq(), as irq_exit_rcu() does.
  */
 static const char soft_irq_calls[] = "do_softirq __local_bh_enable_ip";
-/* futex_wait(2) and futex_waitv(2) have other arguments, and do not go through do_futex(). */
-static const char futex_calls[] = "do_futex __x64_sys_futex __arm64_sys_futex";
+/* futex_wait(2) and futex_waitv(2) have other arguments, and do not go through do_futex(). A call
+ * that goes on after a stop does neither, but has the arguments it had. */
+static const char futex_calls[] = "do_futex __x64_sys_futex __arm64_sys_futex futex_wait_restart";
 
 void wait_kernel_read(struct wait_kernel *k, const char *text, size_t len)
 {

@@ -26,9 +26,11 @@ static const char kallsyms[] = "ffffffff81001000 T futex_do_wait\n"
                                "ffffffff81002000 T __x64_sys_futex\n"
                                "ffffffff81003000 T __x64_sys_futex_wait\n"
                                "ffffffff81004000 T hrtimer_nanosleep\n"
-                               "ffffffff81005000 T _etext\n";
+                               "ffffffff81005000 t futex_wait_restart\n"
+                               "ffffffff81006000 T _etext\n";
 static const uint64_t IN_FUTEX = 0xffffffff81001010, FUTEX_CALL = 0xffffffff81002010,
-                      OTHER_CALL = 0xffffffff81003010, IN_SLEEP = 0xffffffff81004010;
+                      OTHER_CALL = 0xffffffff81003010, IN_SLEEP = 0xffffffff81004010,
+                      RESTARTED = 0xffffffff81005010;
 
 struct fixture {
     struct queue *queue;
@@ -187,6 +189,8 @@ static void test_join(void **state)
     check_futex(f, SHARED_REALTIME, JOINED, "ipc from syscall");
     check_futex(f, 0, JOINED, "ipc from syscall"); /* glibc before 2.34 */
     check_futex(f, SHARED_REALTIME, 4711, "ipc from syscall, vague");
+    const uint64_t arguments[] = {0x601000, 0, JOINED}; /* it was stopped, and goes on */
+    check_wait(f, IN_FUTEX, RESTARTED, arguments, PERF_SAMPLE_REGS_ABI_64, "ipc from syscall");
     add_task(&f->records, PERF_RECORD_EXIT, OWN_ID, PID, JOINED, PID, PID, f->ts);
     check_futex(f, 0, JOINED, "lock from syscall, vague"); /* a thread no more */
     free_fixture(f);

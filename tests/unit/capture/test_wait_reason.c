@@ -30,6 +30,9 @@ static void test_names(void **state)
     assert_row(WAIT_KERNEL_FUNCTION, "anon_pipe_read", EVENT_REASON_IPC);
     assert_row(WAIT_KERNEL_FUNCTION, "do_wait", EVENT_REASON_IPC);
     assert_row(WAIT_KERNEL_FUNCTION, "kernel_clone", EVENT_REASON_IPC); /* vfork, inlined */
+    assert_row(WAIT_KERNEL_FUNCTION, "hrtimer_nanosleep_restart", EVENT_REASON_SLEEP);
+    assert_row(WAIT_KERNEL_FUNCTION, "alarm_timer_nsleep_restart", EVENT_REASON_SLEEP);
+    assert_row(WAIT_KERNEL_FUNCTION, "do_restart_poll", EVENT_REASON_READY);
     assert_row(WAIT_KERNEL_FUNCTION, "schedule", -1);
     assert_row(WAIT_KERNEL_FUNCTION, "", -1);
     assert_row(WAIT_KERNEL_FUNCTION, ".constprop.0", -1);
@@ -256,7 +259,8 @@ static void test_kernel_pages(void **state)
                                "ffffffff81004000 T do_exit\n"
                                "ffffffff81005000 T __x64_sys_futex\n"
                                "ffffffff81006000 T __x64_sys_futex_wait\n"
-                               "ffffffff81007000 T _etext\n";
+                               "ffffffff81007000 t futex_wait_restart\n"
+                               "ffffffff81008000 T _etext\n";
     struct wait_kernel kernel = {0};
     wait_kernel_read(&kernel, text, sizeof(text) - 1);
     const uint64_t sync[] = {0xffffffff81000010, 0xffffffff81004010, 0xffffffff81002010};
@@ -270,6 +274,9 @@ static void test_kernel_pages(void **state)
     /* Whose registers are the arguments of futex(2). */
     const uint64_t futex[] = {0xffffffff81004010, 0xffffffff81005010};
     const uint64_t other_futex[] = {0xffffffff81004010, 0xffffffff81006010};
+    const uint64_t restarted[] = {0xffffffff81004010, 0xffffffff81007010};
+    assert_true(wait_kernel_is_futex_call(&kernel, restarted, 2));
+    assert_true(wait_kernel_row(&kernel, restarted, 2)->is_vague);
     assert_true(wait_kernel_is_futex_call(&kernel, futex, 2));
     assert_false(wait_kernel_is_futex_call(&kernel, other_futex, 2));
     wait_kernel_free(&kernel);

@@ -1,0 +1,170 @@
+/*
+ * test_wait_probe.c - what /proc says of processes that wait: children that are blocked in one call
+ * each, in what they may be found in meanwhile.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <semaphore.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "base/buf.h"
+#include "capture/proc.h"
+#include "capture/wait_probe.h"
+
+enum { SECONDS = 60, LOOKS = 5000 };
+
+static void nap(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+static struct timespec later(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    ts.tv_sec += SECONDS;
+    return ts;
+}
+
+static void wait_sleep(void)
+{
+    nanosleep(&(struct timespec){.tv_sec = SECONDS}, NULL);
+}
+
+static void wait_poll(void)
+{
+    poll(NULL, 0, SECONDS * 1000);
+}
+
+static void wait_semaphore(void)
+{
+    static sem_t sem;
+    struct timespec end = later();
+    sem_init(&sem, 0, 0);
+    while (sem_timedwait(&sem, &end) != 0 && errno == EINTR) {
+    }
+}
+
+static bool is_state(pid_t pid, char state)
+{
+    struct proc_stat stat;
+    return proc_read_stat(pid, pid, &stat) == 0 && stat.state == state;
+}
+
+static void await_state(pid_t pid, char state)
+{
+    for (int i = 0; i < LOOKS && !is_state(pid, state); i++) {
+        nap();
+    }
+    assert_true(is_state(pid, state));
+}
+
+static long call_number(pid_t pid)
+{
+    struct wait_place place;
+    return wait_probe_place(pid, pid, &place) ? place.call.number : -1;
+}
+
+static pid_t start(void (*wait_for)(void))
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        wait_for();
+        _exit(0);
+    }
+    /* Blocked once is not yet where it is to be: pages come before. */
+    for (int i = 0, n = 0; i < LOOKS && n < 20; i++) {
+        n = is_state(pid, 'S') ? n + 1 : 0;
+        nap();
+    }
+    await_state(pid, 'S');
+    return pid;
+}
+
+static void end(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static enum wait_thread find(void *ctx, pid_t pid, uint32_t number)
+{
+    (void)ctx;
+    return wait_probe_is_thread(pid, number) ? WAIT_THREAD : WAIT_NO_THREAD;
+}
+
+static void check(pid_t pid, const char *expected)
+{
+    static const char *const reasons[] = {
+#define X(name, text) [EVENT_REASON_##name] = text,
+        EVENT_REASONS(X)
+#undef X
+    };
+    static const char *const sources[] = {
+#define X(name, text) [EVENT_FROM_##name] = text,
+        EVENT_REASON_SOURCES(X)
+#undef X
+    };
+    struct wait_seen seen;
+    struct buf text = {0};
+    struct target_memory *memory = target_memory_new();
+    if (wait_probe(memory, find, NULL, pid, pid, &seen)) {
+        buf_addf(&text, "%s from %s%s", reasons[seen.reason], sources[seen.from],
+                 seen.is_vague ? ", vague" : "");
+    }
+    assert_string_equal(buf_str(&text), expected);
+    buf_free(&text);
+    target_memory_free(memory);
+}
+
+static void stop_and_continue(pid_t pid)
+{
+    kill(pid, SIGSTOP);
+    await_state(pid, 'T');
+    kill(pid, SIGCONT);
+    await_state(pid, 'S');
+}
+
+/* A stop takes a call's number away, if it counts down to some time, and leaves its arguments. */
+static void test_restarted(void **state)
+{
+    static const struct {
+        void (*wait_for)(void);
+        const char *before, *after;
+    } cases[] = {{wait_sleep, "sleep from wchan", "sleep from syscall"},
+                 {wait_poll, "ready from wchan", "ready from wchan"},
+                 {wait_semaphore, "sem from syscall, vague", "sem from syscall, vague"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        pid_t pid = start(cases[i].wait_for);
+        check(pid, cases[i].before);
+        stop_and_continue(pid);
+        assert_int_equal(call_number(pid), SYS_restart_syscall);
+        check(pid, cases[i].after);
+        end(pid);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_restarted),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
