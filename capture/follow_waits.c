@@ -84,6 +84,13 @@ static struct wait_mark known(enum event_reason reason, enum event_reason_source
         .is_known = true, .is_vague = is_vague, .reason = (uint8_t)reason, .from = (uint8_t)from};
 }
 
+/* Whether what /proc said tells more than the stack at the switch. */
+static bool knows_more(const struct wait_mark *seen, const struct wait_mark *at_stack)
+{
+    return !at_stack->is_known || (!seen->is_unlisted && (at_stack->is_unlisted ||
+                                                          (at_stack->is_vague && !seen->is_vague)));
+}
+
 /* Why the thread waits, or waited, between two times. */
 static struct wait_mark mark_of(const struct thread_waits *w, int64_t start_ts, int64_t end_ts)
 {
@@ -92,7 +99,7 @@ static struct wait_mark mark_of(const struct thread_waits *w, int64_t start_ts, 
     if (w->has_stack && w->at_stack.is_known) {
         mark = w->at_stack;
     }
-    if (is_seen && (!mark.is_known || (mark.is_vague && !w->seen.is_vague))) {
+    if (is_seen && knows_more(&w->seen, &mark)) {
         mark = w->seen;
     }
     if (!mark.is_known && w->last.is_known) {
@@ -429,7 +436,7 @@ void follow_waits_exec(struct follow *f, struct target_thread *t, int64_t ts)
  * stack will tell more. */
 static bool is_blind(const struct thread_waits *w)
 {
-    return !w->has_stack || !w->at_stack.is_known ||
+    return !w->has_stack || !w->at_stack.is_known || w->at_stack.is_unlisted ||
            (w->at_stack.is_vague &&
             (w->at_stack.reason == EVENT_REASON_OTHER || w->stack.end != EVENT_STACK_END_ROOT));
 }
@@ -439,8 +446,8 @@ static void begin_wait(struct follow *f, struct target_thread *t, int64_t ts)
     struct thread_waits *w = &t->waits;
     w->has_stack = w->stack.ts && ts - w->stack.ts <= STACK_AGE_NS;
     w->stack.ts = 0;
-    bool is_clear =
-        w->has_stack && !w->stack.is_chain && w->at_stack.is_known && !w->at_stack.is_vague;
+    bool is_clear = w->has_stack && !w->stack.is_chain && w->at_stack.is_known &&
+                    !w->at_stack.is_vague && !w->at_stack.is_unlisted;
     if (!is_clear && f->options.has_proc) {
         w->wanting_at = w->wanting_at ? w->wanting_at : list_add(&f->waits.wanting, t);
         f->waits.is_blind |= is_blind(w);
@@ -507,6 +514,21 @@ static void read_arguments(struct follow *f, const struct target_thread *t, cons
     }
 }
 
+/* What a kernel stack says. One without a function of the table does say that it is another wait
+ * than those; one that ends in its innermost function was not walked. */
+static struct wait_mark mark_of_stack(const struct wait_kernel *k, const struct unwinder_stack *s)
+{
+    const struct wait_row *row = wait_kernel_row(k, s->addresses, s->n_kernel);
+    struct wait_mark mark = {0};
+    if (row) {
+        mark = known(row->reason, EVENT_FROM_KERNEL_STACK, row->is_vague);
+    } else if (k->n && s->n_kernel > 1) {
+        mark = known(EVENT_REASON_OTHER, EVENT_FROM_KERNEL_STACK, false);
+        mark.is_unlisted = true;
+    }
+    return mark;
+}
+
 bool follow_waits_stack(struct follow *f, struct target_thread *t, const struct record *r,
                         int64_t ts, bool may_wait)
 {
@@ -519,9 +541,7 @@ bool follow_waits_stack(struct follow *f, struct target_thread *t, const struct 
                          s)) {
         return false;
     }
-    const struct wait_row *row = wait_kernel_row(&f->waits.kernel, s->addresses, s->n_kernel);
-    w->at_stack =
-        row ? known(row->reason, EVENT_FROM_KERNEL_STACK, row->is_vague) : (struct wait_mark){0};
+    w->at_stack = mark_of_stack(&f->waits.kernel, s);
     if (w->at_stack.is_vague &&
         wait_kernel_is_futex_call(&f->waits.kernel, s->addresses, s->n_kernel)) {
         read_arguments(f, t, r, &w->at_stack);
@@ -624,6 +644,7 @@ static void probe(struct follow *f, struct target_thread *t)
         return;
     }
     w->seen = known(seen.reason, seen.from, seen.is_vague);
+    w->seen.is_unlisted = seen.is_unlisted;
     if (!w->seen.is_vague || w->seen.reason != EVENT_REASON_OTHER) {
         learn(w, &w->seen);
     }

@@ -248,9 +248,9 @@ bool wait_probe(struct target_memory *memory, wait_find_thread find, void *ctx, 
     bool is_inner = false;
     bool has_call = read_file(pid, tid, "syscall", &syscall_text);
     bool is_blocked = !has_call || wait_parse_syscall(buf_str(&syscall_text), &place);
-    bool has_function = is_blocked && read_file(pid, tid, "wchan", &wchan) &&
-                        strcmp(buf_str(&wchan), "0") != 0 &&
-                        by_function(buf_str(&wchan), seen, &is_inner);
+    bool has_wchan =
+        is_blocked && read_file(pid, tid, "wchan", &wchan) && strcmp(buf_str(&wchan), "0") != 0;
+    bool has_function = has_wchan && by_function(buf_str(&wchan), seen, &is_inner);
     bool has_reason = is_blocked && (place.call.number == SYS_restart_syscall
                                          ? by_restarted(&from, pid, &place, buf_str(&wchan),
                                                         has_function ? seen : NULL, &by_call)
@@ -259,8 +259,11 @@ bool wait_probe(struct target_memory *memory, wait_find_thread find, void *ctx, 
      * more. Waiting for a lock of the kernel shows in the function, within any call. */
     if (has_reason && (!has_function || seen->is_vague || is_inner)) {
         *seen = by_call;
+    } else if (has_wchan && !has_function) {
+        *seen = (struct wait_seen){
+            .reason = EVENT_REASON_OTHER, .from = EVENT_FROM_WCHAN, .is_unlisted = true};
     }
     buf_free(&syscall_text);
     buf_free(&wchan);
-    return has_function || has_reason;
+    return has_wchan || has_reason;
 }

@@ -26,7 +26,8 @@ struct wait_call {
 struct wait_seen {
     enum event_reason reason;
     enum event_reason_source from; /* EVENT_FROM_SYSCALL or EVENT_FROM_WCHAN */
-    bool is_vague; /* a futex; its reason is a guess, EVENT_REASON_OTHER: not even that */
+    bool is_vague;    /* a futex; its reason is a guess, EVENT_REASON_OTHER: not even that */
+    bool is_unlisted; /* a kernel function was seen, that says nothing: EVENT_REASON_OTHER */
 };
 
 /* What a number is to a process, for a caller who remembers what the two below said. */

@@ -69,6 +69,10 @@ static const struct wait_row rows[] = {
      "do_sigtimedwait sigsuspend __do_sys_pause __x64_sys_pause signalfd_read "
      "signalfd_read_iter inotify_read fanotify_read",
      "waiting for signals, reading signalfd, inotify, fanotify"},
+    /* What comes upon a thread from outside, whatever it waited for. */
+    {WAIT_KERNEL_FUNCTION, R(OTHER), false, false,
+     "do_signal_stop ptrace_stop do_jobctl_trap do_freezer_trap __refrigerator get_signal",
+     "stopped, held by a debugger, frozen"},
     {WAIT_KERNEL_FUNCTION, R(LOCK), false, false,
      "rwsem_down_read_slowpath rwsem_down_write_slowpath __mutex_lock_slowpath "
      "mutex_lock __mutex_lock __mutex_lock.constprop.0 down_read down_write "

@@ -20,7 +20,8 @@ struct target_thread;
 /* Why a thread waits, as far as known. */
 struct wait_mark {
     bool is_known;
-    bool is_vague; /* a futex; reason is a guess, EVENT_REASON_OTHER: not even that */
+    bool is_vague;    /* a futex; reason is a guess, EVENT_REASON_OTHER: not even that */
+    bool is_unlisted; /* kernel functions were seen, of which none says anything */
     uint8_t reason, from;
 };
 

@@ -27,10 +27,13 @@ static const char kallsyms[] = "ffffffff81001000 T futex_do_wait\n"
                                "ffffffff81003000 T __x64_sys_futex_wait\n"
                                "ffffffff81004000 T hrtimer_nanosleep\n"
                                "ffffffff81005000 t futex_wait_restart\n"
-                               "ffffffff81006000 T _etext\n";
+                               "ffffffff81006000 t do_signal_stop\n"
+                               "ffffffff81007000 T arch_do_signal_or_restart\n"
+                               "ffffffff81008000 T _etext\n";
 static const uint64_t IN_FUTEX = 0xffffffff81001010, FUTEX_CALL = 0xffffffff81002010,
                       OTHER_CALL = 0xffffffff81003010, IN_SLEEP = 0xffffffff81004010,
-                      RESTARTED = 0xffffffff81005010;
+                      RESTARTED = 0xffffffff81005010, IN_STOP = 0xffffffff81006010,
+                      STRANGE = 0xffffffff81007010;
 
 struct fixture {
     struct queue *queue;
@@ -41,7 +44,7 @@ struct fixture {
     struct buf text;
 };
 
-static struct fixture *new_fixture(void)
+static struct fixture *new_fixture_of(const char *kernel)
 {
     struct fixture *f = calloc(1, sizeof(*f));
     assert_non_null(f);
@@ -57,11 +60,16 @@ static struct fixture *new_fixture(void)
                                      .has_switches = true};
     f->follow = follow_new(&options);
     f->ts = 1000000;
-    follow_read_kernel(f->follow, kallsyms, sizeof(kallsyms) - 1);
+    follow_read_kernel(f->follow, kernel, strlen(kernel));
     follow_adopt_process(f->follow, PID, 0, false, 1);
     follow_adopt_thread(f->follow, PID, PID, PID, 1, 1);
     add_task(&f->records, PERF_RECORD_FORK, OWN_ID, PID, JOINED, PID, PID, f->ts);
     return f;
+}
+
+static struct fixture *new_fixture(void)
+{
+    return new_fixture_of(kallsyms);
 }
 
 static void free_fixture(struct fixture *f)
@@ -227,6 +235,26 @@ static void test_unknown(void **state)
     free_fixture(f);
 }
 
+/* A kernel stack that was seen and is in no row is no wait like those before. */
+static void test_unlisted(void **state)
+{
+    (void)state;
+    struct fixture *f = new_fixture();
+    const uint64_t arguments[] = {0, 0, 0};
+    check_wait(f, IN_SLEEP, FUTEX_CALL, arguments, PERF_SAMPLE_REGS_ABI_64,
+               "sleep from kernel_stack");
+    check_wait(f, STRANGE, STRANGE, arguments, PERF_SAMPLE_REGS_ABI_64, "other from kernel_stack");
+    check_wait(f, IN_SLEEP, FUTEX_CALL, arguments, PERF_SAMPLE_REGS_ABI_64,
+               "sleep from kernel_stack");
+    check_wait(f, IN_STOP, STRANGE, arguments, PERF_SAMPLE_REGS_ABI_64, "other from kernel_stack");
+    check_wait(f, IN_SLEEP, FUTEX_CALL, arguments, PERF_SAMPLE_REGS_ABI_64,
+               "sleep from kernel_stack");
+    free_fixture(f);
+    f = new_fixture_of(""); /* the kernel hides its functions */
+    check_wait(f, STRANGE, STRANGE, arguments, PERF_SAMPLE_REGS_ABI_64, "other from none");
+    free_fixture(f);
+}
+
 /* Of a thread that takes turns, the wait that was not seen is the one whose turn it is. */
 static void test_turns(void **state)
 {
@@ -251,9 +279,8 @@ int main(void)
         return 77; /* no registers are known on this processor */
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_join),
-        cmocka_unit_test(test_guess),
-        cmocka_unit_test(test_unknown),
+        cmocka_unit_test(test_join),    cmocka_unit_test(test_guess),
+        cmocka_unit_test(test_unknown), cmocka_unit_test(test_unlisted),
         cmocka_unit_test(test_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,8 +16,10 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <netinet/in.h>
 
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -57,6 +59,34 @@ static void wait_semaphore(void)
     sem_init(&sem, 0, 0);
     while (sem_timedwait(&sem, &end) != 0 && errno == EINTR) {
     }
+}
+
+static void wait_read(void)
+{
+    int ends[2];
+    char byte;
+    if (pipe(ends) == 0 && read(ends[0], &byte, 1) < 0) {
+        pause();
+    }
+}
+
+/* Closing a socket whose peer does not read, until the rest has been sent. */
+static void wait_close(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(address);
+    const struct linger linger = {.l_onoff = 1, .l_linger = SECONDS};
+    static const char bytes[1 << 16];
+    int listener = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (bind(listener, (struct sockaddr *)&address, len) != 0 || listen(listener, 1) != 0 ||
+        getsockname(listener, (struct sockaddr *)&address, &len) != 0 ||
+        connect(fd, (struct sockaddr *)&address, len) != 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) != 0) {
+        return;
+    }
+    while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0) {
+    }
+    close(fd);
 }
 
 static bool is_state(pid_t pid, char state)
@@ -161,10 +191,35 @@ static void test_restarted(void **state)
     }
 }
 
+/* A stop is none of what the call waits for. */
+static void test_stopped(void **state)
+{
+    void (*const cases[])(void) = {wait_sleep, wait_semaphore, wait_read};
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        pid_t pid = start(cases[i]);
+        kill(pid, SIGSTOP);
+        await_state(pid, 'T');
+        check(pid, "other from wchan");
+        end(pid);
+    }
+}
+
+/* A function that says nothing, in a call that says nothing. */
+static void test_unlisted(void **state)
+{
+    (void)state;
+    pid_t pid = start(wait_close);
+    check(pid, "other from wchan");
+    end(pid);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_restarted),
+        cmocka_unit_test(test_stopped),
+        cmocka_unit_test(test_unlisted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
