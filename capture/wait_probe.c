@@ -43,7 +43,13 @@ bool wait_parse_syscall(const char *text, struct wait_place *place)
             return false;
         }
     }
-    return take_hex(&at, &place->sp) && take_hex(&at, &place->pc);
+    if (!take_hex(&at, &place->sp) || !take_hex(&at, &place->pc)) {
+        return false;
+    }
+    if (!place->sp && !place->pc) {
+        place->call.number = -1; /* what its creator called */
+    }
+    return true;
 }
 
 static bool read_limited(pid_t pid, pid_t tid, const char *name, size_t limit, struct buf *text)
@@ -219,7 +225,7 @@ bool wait_probe_place(pid_t pid, pid_t tid, struct wait_place *place)
     bool is_there =
         read_file(pid, tid, "syscall", &text) && wait_parse_syscall(buf_str(&text), place);
     buf_free(&text);
-    return is_there;
+    return is_there && place->sp;
 }
 
 bool wait_probe_is_allowed(pid_t pid)

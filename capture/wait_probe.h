@@ -19,7 +19,8 @@
 
 /* A system call under way. */
 struct wait_call {
-    long number; /* -1: blocked outside of one (a page fault) */
+    long number; /* -1: blocked outside of one (a page fault, a thread that never leaves the kernel)
+                  */
     uint64_t arguments[6];
 };
 
@@ -43,7 +44,7 @@ struct wait_place {
     struct wait_call call;
     uint64_t sp, pc;
 };
-/* False: it runs, is gone, or may not be read. */
+/* False: it runs, is gone, may not be read, or has no place outside the kernel. */
 bool wait_probe_place(pid_t pid, pid_t tid, struct wait_place *place);
 
 /* Whether a number is the id of a living thread of the process, as we know it. */
@@ -57,7 +58,10 @@ uint32_t wait_probe_inner_tid(pid_t pid, pid_t tid);
 bool wait_probe_is_allowed(pid_t pid);
 
 /* The parts of it that need no /proc. /proc/TID/syscall: number, six arguments, SP and PC, all hex
- * but the first; "running", or "-1", SP and PC outside of a system call. */
+ * but the first; "running", or "-1", SP and PC outside of a system call. The kernel's own threads
+ * in a process (of io_uring, since 5.12; of vhost, since 6.4) show the call that made them: they
+ * have its registers, but SP and PC are 0 (copy_thread() in arch/x86/kernel/process.c; on arm64 all
+ * are) and no call is under way. */
 bool wait_parse_syscall(const char *text, struct wait_place *place);
 
 #endif

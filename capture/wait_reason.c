@@ -69,6 +69,14 @@ static const struct wait_row rows[] = {
      "do_sigtimedwait sigsuspend __do_sys_pause __x64_sys_pause signalfd_read "
      "signalfd_read_iter inotify_read fanotify_read",
      "waiting for signals, reading signalfd, inotify, fanotify"},
+    /* The kernel's own threads in a process: what they do is within these. */
+    {WAIT_KERNEL_FUNCTION, R(IDLE), false, false, "io_wq_worker io_wqe_worker io_sq_thread",
+     "threads of io_uring that have nothing to do"},
+    {WAIT_KERNEL_FUNCTION, R(IO_R), false, false, "io_read", "io_uring: reading"},
+    {WAIT_KERNEL_FUNCTION, R(IO_W), false, false, "io_write io_fsync", "io_uring: writing"},
+    {WAIT_KERNEL_FUNCTION, R(OTHER), false, false,
+     "io_worker_handle_work io_wq_submit_work io_issue_sqe __io_issue_sqe",
+     "io_uring: any other request"},
     /* What comes upon a thread from outside, whatever it waited for. */
     {WAIT_KERNEL_FUNCTION, R(OTHER), false, false,
      "do_signal_stop ptrace_stop do_jobctl_trap do_freezer_trap __refrigerator get_signal",

@@ -18,6 +18,8 @@
 #include <cmocka.h>
 #include <netinet/in.h>
 
+#include <linux/io_uring.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -139,7 +141,7 @@ static enum wait_thread find(void *ctx, pid_t pid, uint32_t number)
     return wait_probe_is_thread(pid, number) ? WAIT_THREAD : WAIT_NO_THREAD;
 }
 
-static void check(pid_t pid, const char *expected)
+static void check_thread(pid_t pid, pid_t tid, const char *expected)
 {
     static const char *const reasons[] = {
 #define X(name, text) [EVENT_REASON_##name] = text,
@@ -154,13 +156,18 @@ static void check(pid_t pid, const char *expected)
     struct wait_seen seen;
     struct buf text = {0};
     struct target_memory *memory = target_memory_new();
-    if (wait_probe(memory, find, NULL, pid, pid, &seen)) {
+    if (wait_probe(memory, find, NULL, pid, tid, &seen)) {
         buf_addf(&text, "%s from %s%s", reasons[seen.reason], sources[seen.from],
                  seen.is_vague ? ", vague" : "");
     }
     assert_string_equal(buf_str(&text), expected);
     buf_free(&text);
     target_memory_free(memory);
+}
+
+static void check(pid_t pid, const char *expected)
+{
+    check_thread(pid, pid, expected);
 }
 
 static void stop_and_continue(pid_t pid)
@@ -214,12 +221,62 @@ static void test_unlisted(void **state)
     end(pid);
 }
 
+/* A thread of io_uring begins to read from an empty pipe, and waits for other work then. */
+static void wait_ring(void)
+{
+    struct io_uring_params params = {0};
+    int ends[2], fd = (int)syscall(SYS_io_uring_setup, 4, &params);
+    if (fd < 0 || pipe(ends) != 0) {
+        return;
+    }
+    size_t n_bytes = params.sq_off.array + params.sq_entries * sizeof(uint32_t);
+    char *ring = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, IORING_OFF_SQ_RING);
+    struct io_uring_sqe *entries = mmap(NULL, params.sq_entries * sizeof(*entries),
+                                        PROT_READ | PROT_WRITE, MAP_SHARED, fd, IORING_OFF_SQES);
+    static char byte;
+    entries[0] = (struct io_uring_sqe){.opcode = IORING_OP_READ,
+                                       .flags = IOSQE_ASYNC,
+                                       .fd = ends[0],
+                                       .addr = (uint64_t)(uintptr_t)&byte,
+                                       .len = 1};
+    ((uint32_t *)(void *)(ring + params.sq_off.array))[0] = 0;
+    __atomic_store_n((uint32_t *)(void *)(ring + params.sq_off.tail), 1, __ATOMIC_RELEASE);
+    syscall(SYS_io_uring_enter, fd, 1, 0, 0, NULL, 0);
+    wait_sleep();
+}
+
+/* The registers of a thread of io_uring are those of whoever made it: the call is not its own. */
+static void test_worker(void **state)
+{
+    (void)state;
+    struct pid_list threads = {0};
+    struct io_uring_params params = {0};
+    int fd = (int)syscall(SYS_io_uring_setup, 4, &params);
+    if (fd < 0 && (errno == ENOSYS || errno == EPERM)) {
+        print_message("no io_uring here\n");
+        skip();
+    }
+    close(fd);
+    pid_t pid = start(wait_ring);
+    assert_int_equal(proc_list_threads(pid, &threads), 0);
+    assert_true(threads.n > 1);
+    for (size_t i = 0; i < threads.n; i++) {
+        struct wait_place place;
+        bool is_worker = threads.pids[i] != pid;
+        assert_int_equal(wait_probe_place(pid, threads.pids[i], &place), !is_worker);
+        check_thread(pid, threads.pids[i], is_worker ? "idle from wchan" : "sleep from wchan");
+    }
+    pid_list_free(&threads);
+    end(pid);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_restarted),
         cmocka_unit_test(test_stopped),
         cmocka_unit_test(test_unlisted),
+        cmocka_unit_test(test_worker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,6 +33,8 @@ static void test_names(void **state)
     assert_row(WAIT_KERNEL_FUNCTION, "hrtimer_nanosleep_restart", EVENT_REASON_SLEEP);
     assert_row(WAIT_KERNEL_FUNCTION, "alarm_timer_nsleep_restart", EVENT_REASON_SLEEP);
     assert_row(WAIT_KERNEL_FUNCTION, "do_restart_poll", EVENT_REASON_READY);
+    assert_row(WAIT_KERNEL_FUNCTION, "io_sq_thread", EVENT_REASON_IDLE);
+    assert_row(WAIT_KERNEL_FUNCTION, "io_wq_submit_work", EVENT_REASON_OTHER);
     assert_row(WAIT_KERNEL_FUNCTION, "schedule", -1);
     assert_row(WAIT_KERNEL_FUNCTION, "", -1);
     assert_row(WAIT_KERNEL_FUNCTION, ".constprop.0", -1);
@@ -88,6 +90,9 @@ static void test_syscalls(void **state)
     assert_int_equal(place.call.number, -1);
     assert_int_equal(place.sp, 0x7ffd);
     assert_int_equal(place.pc, 0x7f01);
+    /* A worker of io_uring: the call of whoever made it. */
+    assert_true(wait_parse_syscall("426 0x3 0x1 0x0 0x0 0x0 0x0 0x0 0x0\n", &place));
+    assert_int_equal(place.call.number, -1);
     assert_false(wait_parse_syscall("running\n", &place));
     assert_false(wait_parse_syscall("", &place));
     assert_false(wait_parse_syscall("202 0x1", &place));
