@@ -509,8 +509,14 @@ static void read_arguments(struct follow *f, const struct target_thread *t, cons
     futex.thread = follow_find_thread(f, t->process->pid, wait_futex_tid(&futex));
     enum event_reason reason;
     enum wait_certainty certainty = wait_futex_reason(&futex, &reason);
+    const struct futex_wait wait = {futex.address, t->process->pid, futex.operation, futex.value};
+    bool is_other = false;
+    if (certainty != WAIT_CERTAIN && futexes_find(&f->waits.futexes, &wait, &reason, &is_other)) {
+        certainty = WAIT_GUESS;
+    }
     if (certainty != WAIT_UNKNOWN) {
-        *mark = known(reason, EVENT_FROM_SYSCALL, certainty == WAIT_GUESS);
+        *mark = known(reason, is_other ? EVENT_FROM_EARLIER : EVENT_FROM_SYSCALL,
+                      certainty == WAIT_GUESS);
     }
 }
 
@@ -645,6 +651,9 @@ static void probe(struct follow *f, struct target_thread *t)
     }
     w->seen = known(seen.reason, seen.from, seen.is_vague);
     w->seen.is_unlisted = seen.is_unlisted;
+    if (seen.futex.pid && seen.reason != EVENT_REASON_OTHER) {
+        futexes_note(&f->waits.futexes, &seen.futex, seen.reason);
+    }
     if (!w->seen.is_vague || w->seen.reason != EVENT_REASON_OTHER) {
         learn(w, &w->seen);
     }

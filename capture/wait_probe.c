@@ -117,6 +117,7 @@ static void refine_futex(const struct sources *from, pid_t pid, const struct wai
         target_memory_read(from->memory, pid, futex.address - WAIT_FUTEX_BEFORE, words,
                            sizeof(words), &is_refused) == sizeof(words)) {
         futex.words = words;
+        seen->futex = (struct futex_wait){futex.address, pid, futex.operation, futex.value};
     }
     futex.thread = from->find(from->ctx, pid, wait_futex_tid(&futex));
     seen->is_vague = wait_futex_reason(&futex, &seen->reason) != WAIT_CERTAIN;

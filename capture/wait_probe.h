@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "capture/event.h"
+#include "capture/futexes.h"
 #include "capture/wait_reason.h"
 #include "capture/target_memory.h"
 
@@ -27,8 +28,9 @@ struct wait_call {
 struct wait_seen {
     enum event_reason reason;
     enum event_reason_source from; /* EVENT_FROM_SYSCALL or EVENT_FROM_WCHAN */
-    bool is_vague;    /* a futex; its reason is a guess, EVENT_REASON_OTHER: not even that */
-    bool is_unlisted; /* a kernel function was seen, that says nothing: EVENT_REASON_OTHER */
+    bool is_vague;           /* a futex; its reason is a guess, EVENT_REASON_OTHER: not even that */
+    bool is_unlisted;        /* a kernel function was seen, that says nothing: EVENT_REASON_OTHER */
+    struct futex_wait futex; /* whose surroundings were read for it; pid 0: none were */
 };
 
 /* What a number is to a process, for a caller who remembers what the two below said. */

@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "capture/event.h"
+#include "capture/futexes.h"
 #include "capture/ledger.h"
 #include "capture/wait_reason.h"
 
@@ -122,6 +123,7 @@ struct waits {
     struct buf stacks;
     int64_t drained_ts;
     struct wait_kernel kernel;
+    struct futexes futexes;
     struct waits_ended ended[WAITS_ENDED]; /* lately */
     size_t n_ended;
 };

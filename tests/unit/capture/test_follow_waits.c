@@ -15,11 +15,12 @@
 
 #include "base/buf.h"
 #include "capture/events.h"
-#include "capture/follow.h"
+#include "capture/follow_state.h"
 #include "capture/records.h"
 #include "capture/unwind_arch.h"
 
 enum { PID = 100, JOINED = 107, OWN_ID = 1, STACK_ID = 2, QUEUE_BYTES = 1 << 20 };
+enum { FUTEX = 0x601000 };
 enum { SHARED_REALTIME = 0x109, PRIVATE_REALTIME = 0x189, PRIVATE = 0x80 };
 
 static const char kallsyms[] = "ffffffff81001000 T futex_do_wait\n"
@@ -184,7 +185,7 @@ static void check_wait(struct fixture *f, uint64_t inner, uint64_t call, const u
 
 static void check_futex(struct fixture *f, uint32_t operation, uint32_t value, const char *expected)
 {
-    const uint64_t arguments[] = {0x601000, operation, value};
+    const uint64_t arguments[] = {FUTEX, operation, value};
     check_wait(f, IN_FUTEX, FUTEX_CALL, arguments, PERF_SAMPLE_REGS_ABI_64, expected);
 }
 
@@ -211,6 +212,27 @@ static void test_guess(void **state)
     struct fixture *f = new_fixture();
     check_futex(f, PRIVATE, 2, "lock from syscall, vague");
     check_futex(f, PRIVATE_REALTIME, 0, "sem from syscall, vague");
+    free_fixture(f);
+}
+
+/* What the memory around a futex said while one waited for it holds for the next. */
+static void test_memory(void **state)
+{
+    (void)state;
+    struct fixture *f = new_fixture();
+    const struct futex_wait condition = {FUTEX, PID, PRIVATE_REALTIME, 0};
+    check_futex(f, PRIVATE_REALTIME, 0, "sem from syscall, vague");
+    futexes_note(&f->follow->waits.futexes, &condition, EVENT_REASON_IDLE);
+    check_futex(f, PRIVATE_REALTIME, 0, "idle from syscall, vague");
+    check_futex(f, PRIVATE_REALTIME, 1, "idle from syscall, vague");
+    check_futex(f, PRIVATE, 2, "lock from syscall, vague"); /* another use of that memory */
+    /* ... and is the guess for one at another address. */
+    uint64_t arguments[] = {FUTEX + 64, PRIVATE_REALTIME, 0};
+    check_wait(f, IN_FUTEX, FUTEX_CALL, arguments, PERF_SAMPLE_REGS_ABI_64,
+               "idle from earlier, vague");
+    arguments[2] = 3;
+    check_wait(f, IN_FUTEX, FUTEX_CALL, arguments, PERF_SAMPLE_REGS_ABI_64,
+               "lock from syscall, vague");
     free_fixture(f);
 }
 
@@ -279,9 +301,9 @@ int main(void)
         return 77; /* no registers are known on this processor */
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_join),    cmocka_unit_test(test_guess),
-        cmocka_unit_test(test_unknown), cmocka_unit_test(test_unlisted),
-        cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_join),     cmocka_unit_test(test_guess),
+        cmocka_unit_test(test_memory),   cmocka_unit_test(test_unknown),
+        cmocka_unit_test(test_unlisted), cmocka_unit_test(test_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -61,6 +62,17 @@ static void wait_semaphore(void)
     sem_init(&sem, 0, 0);
     while (sem_timedwait(&sem, &end) != 0 && errno == EINTR) {
     }
+}
+
+static struct {
+    pthread_mutex_t mutex;
+    pthread_cond_t condition;
+} parked = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER};
+
+static void wait_condition(void)
+{
+    pthread_mutex_lock(&parked.mutex);
+    pthread_cond_wait(&parked.condition, &parked.mutex);
 }
 
 static void wait_read(void)
@@ -141,7 +153,7 @@ static enum wait_thread find(void *ctx, pid_t pid, uint32_t number)
     return wait_probe_is_thread(pid, number) ? WAIT_THREAD : WAIT_NO_THREAD;
 }
 
-static void check_thread(pid_t pid, pid_t tid, const char *expected)
+static uint64_t check_thread(pid_t pid, pid_t tid, const char *expected)
 {
     static const char *const reasons[] = {
 #define X(name, text) [EVENT_REASON_##name] = text,
@@ -153,7 +165,7 @@ static void check_thread(pid_t pid, pid_t tid, const char *expected)
         EVENT_REASON_SOURCES(X)
 #undef X
     };
-    struct wait_seen seen;
+    struct wait_seen seen = {0};
     struct buf text = {0};
     struct target_memory *memory = target_memory_new();
     if (wait_probe(memory, find, NULL, pid, tid, &seen)) {
@@ -163,11 +175,12 @@ static void check_thread(pid_t pid, pid_t tid, const char *expected)
     assert_string_equal(buf_str(&text), expected);
     buf_free(&text);
     target_memory_free(memory);
+    return seen.futex.address;
 }
 
-static void check(pid_t pid, const char *expected)
+static uint64_t check(pid_t pid, const char *expected)
 {
-    check_thread(pid, pid, expected);
+    return check_thread(pid, pid, expected);
 }
 
 static void stop_and_continue(pid_t pid)
@@ -245,6 +258,20 @@ static void wait_ring(void)
     wait_sleep();
 }
 
+/* A condition variable and a semaphore of glibc have the same arguments, but not the same memory
+ * around them. It says which futex that was. */
+static void test_condition(void **state)
+{
+    (void)state;
+    pid_t pid = start(wait_condition);
+    uint64_t at = check(pid, "idle from syscall, vague");
+    assert_in_range(at, (uintptr_t)&parked.condition, (uintptr_t)(&parked.condition + 1) - 4);
+    end(pid);
+    pid = start(wait_sleep);
+    assert_int_equal(check(pid, "sleep from wchan"), 0);
+    end(pid);
+}
+
 /* The registers of a thread of io_uring are those of whoever made it: the call is not its own. */
 static void test_worker(void **state)
 {
@@ -273,9 +300,8 @@ static void test_worker(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_restarted),
-        cmocka_unit_test(test_stopped),
-        cmocka_unit_test(test_unlisted),
+        cmocka_unit_test(test_restarted), cmocka_unit_test(test_stopped),
+        cmocka_unit_test(test_unlisted),  cmocka_unit_test(test_condition),
         cmocka_unit_test(test_worker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

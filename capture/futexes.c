@@ -1,0 +1,57 @@
+/* futexes.c - see futexes.h. */
+#include "capture/futexes.h"
+
+/* By address its value does not count; by arguments it is the address that does not. */
+static struct futex_wait by_address(const struct futex_wait *wait)
+{
+    struct futex_wait key = *wait;
+    key.value = 0;
+    return key;
+}
+
+static struct futex_wait by_arguments(const struct futex_wait *wait)
+{
+    struct futex_wait key = *wait;
+    key.address = 0;
+    return key;
+}
+
+static size_t place_of(const struct futex_wait *key)
+{
+    uint64_t hash = key->address + ((uint64_t)(uint32_t)key->pid << 32 | key->value);
+    hash = (hash ^ key->operation) * 0x9e3779b97f4a7c15;
+    return hash >> 32 & (FUTEXES - 1);
+}
+
+static void note(struct futexes *f, struct futex_wait key, enum event_reason reason)
+{
+    f->known[place_of(&key)] = (struct futex_known){key, true, (uint8_t)reason};
+}
+
+static bool find(const struct futexes *f, struct futex_wait key, enum event_reason *reason)
+{
+    const struct futex_known *k = &f->known[place_of(&key)];
+    if (!k->is_known || k->wait.address != key.address || k->wait.pid != key.pid ||
+        k->wait.operation != key.operation || k->wait.value != key.value) {
+        return false;
+    }
+    *reason = (enum event_reason)k->reason;
+    return true;
+}
+
+void futexes_note(struct futexes *f, const struct futex_wait *wait, enum event_reason reason)
+{
+    note(f, by_arguments(wait), reason);
+    note(f, by_address(wait), reason);
+}
+
+bool futexes_find(const struct futexes *f, const struct futex_wait *wait, enum event_reason *reason,
+                  bool *is_other)
+{
+    *is_other = false;
+    if (find(f, by_address(wait), reason)) {
+        return true;
+    }
+    *is_other = find(f, by_arguments(wait), reason);
+    return *is_other;
+}
