@@ -364,6 +364,19 @@ static bool is_semaphore(const struct wait_futex *f)
            (is_private == 0 || is_private == OP_PRIVATE);
 }
 
+/* Whether the futex is the id of a thread in its struct pthread of glibc (nptl/descr.h): behind it
+ * are robust_prev and robust_head, which both point to robust_head while the thread holds no robust
+ * mutex. */
+static bool is_thread_id(const struct wait_futex *f)
+{
+    uint64_t links[2];
+    if (!f->words) {
+        return false;
+    }
+    memcpy(links, f->words + WAIT_FUTEX_BEFORE + 8, sizeof(links));
+    return links[0] == f->address + 16 && links[1] == links[0];
+}
+
 /* FUTEX_WAIT_BITSET: what glibc and Rust's std wait with. glibc sets the real-time clock, even
  * without a timeout, wherever a caller has not asked for the other one; Rust never does. */
 static enum wait_certainty bitset_reason(const struct wait_futex *f, enum event_reason *reason)
@@ -431,9 +444,14 @@ enum wait_certainty wait_futex_reason(const struct wait_futex *f, enum event_rea
     }
     uint32_t tid = wait_futex_tid(f);
     if (f->thread != WAIT_NO_THREAD && tid) {
-        bool is_certain = f->thread == WAIT_THREAD && tid >= TID_LEAST;
-        *reason = EVENT_REASON_IPC; /* or a lock shared by processes, whose state is that number */
-        return is_certain && !(f->operation & OP_PRIVATE) ? WAIT_CERTAIN : WAIT_GUESS;
+        /* A lock of the program's own may hold the id of its owner, and one that processes share
+         * any number; but glibc's have other values, and nobody else's calls are like glibc's. */
+        bool is_join = f->thread == WAIT_THREAD && tid >= TID_LEAST && command == OP_WAIT_BITSET &&
+                       f->operation & OP_REALTIME;
+        bool is_shared = !(f->operation & OP_PRIVATE);
+        bool is_certain = is_shared && (is_join || is_thread_id(f));
+        *reason = is_shared && f->words && !is_certain ? EVENT_REASON_LOCK : EVENT_REASON_IPC;
+        return is_certain ? WAIT_CERTAIN : WAIT_GUESS;
     }
     return command == OP_WAIT_BITSET ? bitset_reason(f, reason)
            : command == OP_WAIT      ? wait_reason(f, reason)

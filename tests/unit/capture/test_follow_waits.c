@@ -196,9 +196,9 @@ static void test_join(void **state)
     (void)state;
     struct fixture *f = new_fixture();
     check_futex(f, SHARED_REALTIME, JOINED, "ipc from syscall");
-    check_futex(f, 0, JOINED, "ipc from syscall"); /* glibc before 2.34 */
+    check_futex(f, 0, JOINED, "ipc from syscall, vague"); /* glibc before 2.34 */
     check_futex(f, SHARED_REALTIME, 4711, "ipc from syscall, vague");
-    const uint64_t arguments[] = {0x601000, 0, JOINED}; /* it was stopped, and goes on */
+    const uint64_t arguments[] = {FUTEX, SHARED_REALTIME, JOINED}; /* it was stopped, and goes on */
     check_wait(f, IN_FUTEX, RESTARTED, arguments, PERF_SAMPLE_REGS_ABI_64, "ipc from syscall");
     add_task(&f->records, PERF_RECORD_EXIT, OWN_ID, PID, JOINED, PID, PID, f->ts);
     check_futex(f, 0, JOINED, "lock from syscall, vague"); /* a thread no more */

@@ -75,6 +75,54 @@ static void wait_condition(void)
     pthread_cond_wait(&parked.condition, &parked.mutex);
 }
 
+static void *sleep_on(void *arg)
+{
+    (void)arg;
+    wait_sleep();
+    return NULL;
+}
+
+static void wait_join(void)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, sleep_on, NULL);
+    pthread_join(thread, NULL);
+}
+
+/* A lock whose owner sleeps, and does so in glibc's own way to wait for a thread before 2.34. */
+static void *hold(void *arg)
+{
+    __atomic_store_n((pid_t *)arg, gettid(), __ATOMIC_SEQ_CST);
+    return sleep_on(NULL);
+}
+
+static void wait_owner(void)
+{
+    static pid_t lock[16];
+    pthread_t thread;
+    pthread_create(&thread, NULL, hold, &lock[8]);
+    while (!__atomic_load_n(&lock[8], __ATOMIC_SEQ_CST)) {
+        nap();
+    }
+    syscall(SYS_futex, &lock[8], 0, lock[8], NULL, NULL, 0);
+}
+
+/* The same call for the end of a thread, at the id in its struct pthread. */
+static void wait_old_join(void)
+{
+    static pid_t tid;
+    pthread_t thread;
+    pthread_create(&thread, NULL, hold, &tid);
+    while (!__atomic_load_n(&tid, __ATOMIC_SEQ_CST)) {
+        nap();
+    }
+    pid_t *at = (pid_t *)(void *)thread;
+    while (*at != tid) {
+        at++;
+    }
+    syscall(SYS_futex, at, 0, tid, NULL, NULL, 0);
+}
+
 static void wait_read(void)
 {
     int ends[2];
@@ -272,6 +320,18 @@ static void test_condition(void **state)
     end(pid);
 }
 
+/* Who waits for the id of a thread waits for its end, or for a lock that it holds. */
+static void test_owner(void **state)
+{
+    void (*const cases[])(void) = {wait_join, wait_old_join, wait_owner};
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        pid_t pid = start(cases[i]);
+        check(pid, cases[i] == wait_owner ? "lock from syscall, vague" : "ipc from syscall");
+        end(pid);
+    }
+}
+
 /* The registers of a thread of io_uring are those of whoever made it: the call is not its own. */
 static void test_worker(void **state)
 {
@@ -302,7 +362,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_restarted), cmocka_unit_test(test_stopped),
         cmocka_unit_test(test_unlisted),  cmocka_unit_test(test_condition),
-        cmocka_unit_test(test_worker),
+        cmocka_unit_test(test_owner),     cmocka_unit_test(test_worker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

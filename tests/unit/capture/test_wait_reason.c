@@ -159,8 +159,20 @@ static void test_futex_certain(void **state)
     /* The end of a thread, that the kernel tells whoever waits at its id. */
     struct wait_futex join = {BITSET_REALTIME_SHARED, 4711, 0x1000, 0, NULL, WAIT_THREAD};
     assert_futex(&join, WAIT_CERTAIN, EVENT_REASON_IPC);
+    /* An older glibc, or a lock of the program's own that holds the id of its owner. */
     join.operation = WAIT_SHARED;
+    assert_futex(&join, WAIT_GUESS, EVENT_REASON_IPC);
+    uint8_t words[WAIT_FUTEX_BYTES] = {0};
+    join.words = words;
+    assert_futex(&join, WAIT_GUESS, EVENT_REASON_LOCK);
+    put(words, 8, 0x1010); /* robust_prev and robust_head of a struct pthread */
+    assert_futex(&join, WAIT_GUESS, EVENT_REASON_LOCK);
+    put(words, 16, 0x1010);
     assert_futex(&join, WAIT_CERTAIN, EVENT_REASON_IPC);
+    join.thread = WAIT_INNER_THREAD;
+    assert_futex(&join, WAIT_CERTAIN, EVENT_REASON_IPC);
+    join.words = NULL;
+    join.operation = BITSET_REALTIME_SHARED;
     /* The state of a lock that processes share may be such a number. */
     join.thread = WAIT_INNER_THREAD;
     assert_futex(&join, WAIT_GUESS, EVENT_REASON_IPC);
