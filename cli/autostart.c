@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <sys/ioctl.h>
+
 #include "base/fd.h"
 #include "cli/launch.h"
 
@@ -83,11 +85,25 @@ static bool is_relative(const char *variable)
     return path && *path && *path != '/';
 }
 
+/* Away from the caller's terminal: in a process group that no shell knows, and without one, neither
+ * its keys nor its end reach the server. Not by setsid(): the kernel shares CPUs out by session
+ * first (sched(7), autogroup), and a target that switches a million times a second starves every
+ * other session. */
+static void leave_terminal(void)
+{
+    setpgid(0, 0);
+    int terminal = open("/dev/tty", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    if (terminal >= 0) {
+        (void)ioctl(terminal, TIOCNOTTY);
+        close(terminal);
+    }
+}
+
 static void become_server(const char *path, int log)
 {
     sigset_t none;
     sigemptyset(&none);
-    setsid();
+    leave_terminal();
     int null = open("/dev/null", O_RDONLY);
     if (null < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0) {
         _exit(126);

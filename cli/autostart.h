@@ -6,8 +6,9 @@
 #include "cli/client.h"
 
 /* Makes sure that a server of our version answers: starts stax-server (the one beside this program,
- * else the one in $PATH) in a session of its own with its messages in a log file, and says so on
- * stderr. is_allowed false or STAX_NO_AUTOSTART=1: STAX_EUNREACHABLE instead.
+ * else the one in $PATH) in our session, which it outlives, without its terminal and with its
+ * messages in a log file, and says so on stderr. is_allowed false or STAX_NO_AUTOSTART=1:
+ * STAX_EUNREACHABLE instead.
  * Errors also: STAX_EVERSION, STAX_ENOTFOUND, and why the server did not start. */
 int autostart(struct cli *cli, struct client *client, bool is_allowed, struct err *e);
 

@@ -123,6 +123,52 @@ else
     refused "a data directory of another user" 'own|permission|Permission' STAX_DATA_DIR=/root
 fi
 
+# One that stax record starts shares CPUs with what is recorded from that terminal (the kernel shares
+# them out by session), and yet outlives it. Prints how the server stands to the terminal's session.
+mkdir -m 700 "$TMP/run5"
+in_terminal() {
+    env XDG_RUNTIME_DIR="$TMP/run5" STAX_DATA_DIR="$TMP/data5" "$@"
+}
+in_terminal "$PYTHON" - >"$TMP/terminal.out" 2>&1 <<'EOF'
+import json, os, pty, subprocess, time
+def server():
+    status = subprocess.run(["stax", "status", "--json"], capture_output=True, text=True).stdout
+    return json.loads(status)["data"]["server"]["pid"] if status else None
+def autogroup(pid):
+    try:
+        return open(f"/proc/{pid}/autogroup").read().split()[0]
+    except OSError:
+        return None # a kernel without
+shell, fd = pty.fork()
+if shell == 0:
+    os.execvp("bash", ["bash", "-c", "stax record -- true; echo recorded; sleep 60"])
+seen = b""
+while b"recorded" not in seen:
+    seen += os.read(fd, 4096)
+pid = server()
+stat = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+print("group of its own" if int(stat[2]) == pid else f"group {stat[2]}")
+print("the session" if int(stat[3]) == shell else f"session {stat[3]}")
+print("no terminal" if int(stat[4]) == 0 else f"terminal {stat[4]}")
+print("the autogroup" if autogroup(pid) == autogroup(shell) else autogroup(pid))
+os.write(fd, b"\x03")
+os.waitpid(shell, 0)
+print("lives after Ctrl-C" if server() == pid else "ended by Ctrl-C")
+os.close(fd)
+time.sleep(0.3)
+print("lives after the terminal" if server() == pid else "ended with the terminal")
+EOF
+check "a server that stax record starts: in the session, but not at its terminal" diff "$TMP/terminal.out" - <<'EOF'
+group of its own
+the session
+no terminal
+the autogroup
+lives after Ctrl-C
+lives after the terminal
+EOF
+fifth=$(in_terminal stax status --json | jq -r '.data.server.pid // empty')
+[[ $fifth ]] && kill -TERM "$fifth" && wait_for 5 gone "$fifth"
+
 # A full data directory: recording stops cleanly, saved rows stay.
 if is_root && mkdir "$TMP/small" && mount -t tmpfs -o size=1m,mode=700 none "$TMP/small" 2>/dev/null; then
     mkdir -m 700 "$TMP/run3"
