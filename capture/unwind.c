@@ -264,6 +264,29 @@ static bool follow_frame_pointer(struct walk *w, uint64_t fp, uint8_t flags)
     return true;
 }
 
+/* Whether there is memory at an address, near enough to be of the same stack. */
+static bool is_stack(struct walk *w, uint64_t address)
+{
+    uint64_t word;
+    uint8_t flags = w->flags;
+    bool is_there =
+        is_in_copy(w, address, WORD) ||
+        (address - w->in->stack_address < MAX_STACK_BYTES && read_memory(w, address, WORD, &word));
+    w->flags = flags;
+    return is_there;
+}
+
+/* Whether a signal's handler returns there: what it saved is the frame pointer of whatever was
+ * interrupted, on another stack, or no such pointer. */
+static bool is_signal_return(struct walk *w, uint64_t pc)
+{
+    struct unwind_code here = w->code;
+    const uint32_t *rule = pc && find_code(w, pc - 1) == UNWIND_CODE ? find_rule(w, pc - 1) : NULL;
+    bool is_return = rule && rule[0] & CFI_IS_SIGNAL;
+    w->code = here;
+    return is_return;
+}
+
 /* A function that keeps its frame pointer in a thread whose registers nobody knows: the first pair
  * above SP that looks like a saved frame pointer and a return address is taken for its frame. It
  * may be the remains of an earlier call, so what it leads to is kept only if that is the root. */
@@ -279,8 +302,8 @@ static bool guess_frame(struct walk *w)
         }
         read_memory(w, at, WORD, &next);
         read_memory(w, at + WORD, WORD, &pc);
-        bool is_frame = next == 0 || (next > at && next % WORD == 0 && is_in_copy(w, next, WORD));
-        if (is_frame && is_return_address(w, pc, true)) {
+        bool is_frame = next == 0 || (next > at && next % WORD == 0 && is_stack(w, next));
+        if ((is_frame || is_signal_return(w, pc)) && is_return_address(w, pc, true)) {
             w->n_sound = w->n_sound ? w->n_sound : w->out->n;
             return follow_frame_pointer(w, at, UNWIND_BY_GUESS);
         }
@@ -495,7 +518,9 @@ void unwind(const struct unwind_input *in, struct unwind_stack *out)
         return;
     }
     walk(in, out, false);
-    if (in->read && (out->end == UNWIND_EXHAUSTED || out->end == UNWIND_BAD_MEMORY)) {
+    bool lacks_memory = out->end == UNWIND_EXHAUSTED || out->end == UNWIND_BAD_MEMORY ||
+                        out->end == UNWIND_UNKNOWN_REGISTER; /* a guess may have, too */
+    if (in->read && lacks_memory) {
         /* Memory may have changed since: a stack that does not come to its root is not believed. */
         walk(in, out, true);
         if (out->end != UNWIND_ROOT) {

@@ -13,6 +13,7 @@ enum {
     LIVE_BYTES = TARGET_MEMORY_BYTES_MAX,
     JIT_PART = 4,               /* of the memory for tables: so much for those of jitdumps on top */
     STACK_BYTES_MAX = 64 << 20, /* a stack is not expected to reach further */
+    PAGE_BYTES = 4096,          /* or more */
 };
 
 struct unwinder {
@@ -21,7 +22,8 @@ struct unwinder {
     int fd; /* epoll: of both */
     struct unwinder_options options;
     struct unwind_stack stack;
-    uint8_t live[LIVE_BYTES]; /* of the target's stack, read at once */
+    uint8_t live[LIVE_BYTES];   /* of the target's stack, read at once */
+    uint8_t parked[LIVE_BYTES]; /* the stack that is taken for a copy */
 };
 
 /* One call of unwind(). */
@@ -136,22 +138,31 @@ static bool is_live(const struct call *c, uint64_t address, size_t n)
            address - c->live_address <= c->n_live - n;
 }
 
-/* unwind_input.read. Stacks are read in large pieces, code and other data as asked for. */
+/* Of where no stack is known to be, no page is touched that was not asked for: it may hang. */
+static size_t rest_of_page(uint64_t address, size_t at_least)
+{
+    size_t rest = PAGE_BYTES - address % PAGE_BYTES;
+    return rest > at_least ? rest : at_least;
+}
+
+/* unwind_input.read. Stacks are read in large pieces, others by page: of a signal's, say. */
 static bool read_live(void *ctx, uint64_t address, void *to, size_t n)
 {
     struct call *c = ctx;
     if (c->is_refused || address + n < address) {
         return false;
     }
-    if (!is_live(c, address, n) && address - c->stack_address < STACK_BYTES_MAX) {
+    if (!is_live(c, address, n) && n <= sizeof(c->u->live)) {
+        bool is_stack = address - c->stack_address < STACK_BYTES_MAX;
         c->live_address = address;
-        c->n_live = read_memory(c, address, c->u->live, sizeof(c->u->live));
+        c->n_live = read_memory(c, address, c->u->live,
+                                is_stack ? sizeof(c->u->live) : rest_of_page(address, n));
     }
     if (is_live(c, address, n)) {
         memcpy(to, c->u->live + (address - c->live_address), n);
         return true;
     }
-    return read_memory(c, address, to, n) == n;
+    return false;
 }
 
 static enum unwind_found find(void *ctx, uint64_t pc, struct unwind_code *code)
@@ -242,6 +253,18 @@ bool unwinder_sample(struct unwinder *u, size_t max_chain, const struct address_
     return true;
 }
 
+/* Whether a frame was found in another way than these. */
+static bool is_guessed_in(const struct unwind_stack *stack, uint8_t but)
+{
+    uint8_t flags = 0;
+    for (uint32_t i = 0; i < stack->n; i++) {
+        flags |= stack->flags[i];
+    }
+    return (flags & (uint8_t)~but) != 0;
+}
+
+/* All of its memory is of one time, as long as the thread has not moved (which the caller sees): no
+ * frame is less certain for having been read later than the first ones. */
 enum unwinder_answer unwinder_parked(struct unwinder *u, const struct address_space *space,
                                      int32_t pid, uint64_t sp, uint64_t pc,
                                      struct unwinder_stack *out)
@@ -249,13 +272,12 @@ enum unwinder_answer unwinder_parked(struct unwinder *u, const struct address_sp
     struct call call = {
         .u = u, .space = space, .pid = pid, .ts = clock_monotonic_ns(), .stack_address = sp};
     struct unwind_input in = {.arch = u->options.arch, .stack_address = sp, .find = find};
-    call.live_address = sp;
-    call.n_live = u->options.memory ? read_memory(&call, sp, u->live, sizeof(u->live)) : 0;
-    if (!call.n_live) {
+    in.stack = u->parked;
+    in.n_stack_bytes = u->options.memory ? read_memory(&call, sp, u->parked, sizeof(u->parked)) : 0;
+    if (!in.n_stack_bytes) {
         return UNWINDER_UNREADABLE;
     }
-    in.stack = u->live;
-    in.n_stack_bytes = call.n_live;
+    in.read = read_live;
     in.ctx = &call;
     unwind_regs_parked(in.arch, sp, pc, &in.regs);
     unwind(&in, &u->stack);
@@ -264,6 +286,7 @@ enum unwinder_answer unwinder_parked(struct unwinder *u, const struct address_sp
     }
     out->n_kernel = 0;
     take(&u->stack, out);
+    out->is_guessed = is_guessed_in(&u->stack, UNWIND_IS_EXACT | UNWIND_FROM_LIVE);
     return UNWINDER_DONE;
 }
 

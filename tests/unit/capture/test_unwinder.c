@@ -325,6 +325,7 @@ static void test_chain_only(void **state)
 
 static int pipe_fds[2];
 static atomic_int parked_tid;
+static const void *parked_root; /* where the thread's function returns to */
 
 static __attribute__((noinline)) int wait_here(void)
 {
@@ -335,20 +336,57 @@ static __attribute__((noinline)) int wait_here(void)
 static void *park(void *unused)
 {
     (void)unused;
+    parked_root = __builtin_return_address(0);
     parked_tid = (pid_t)syscall(SYS_gettid);
     int n = wait_here();
     return n == 1 ? &pipe_fds : NULL;
 }
 
-static void test_parked_thread(void **state)
+/* Below a frame that is larger than what is read at once. */
+static __attribute__((noinline)) void *park_below(void *unused)
 {
-    (void)state;
+    volatile char large[3 * TARGET_MEMORY_BYTES_MAX];
+    (void)unused;
+    parked_root = __builtin_return_address(0);
+    large[0] = 1;
+    large[sizeof(large) - 1] = 1;
+    parked_tid = (pid_t)syscall(SYS_gettid);
+    return wait_here() == large[0] + large[sizeof(large) - 1] ? &pipe_fds : NULL;
+}
+
+static void on_signal(int number)
+{
+    (void)number;
+    (void)wait_here();
+}
+
+/* On the stack of a signal, which a function of the thread's own stack got. */
+static __attribute__((noinline)) void *park_in_signal(void *unused)
+{
+    (void)unused;
+    static char bytes[1 << 20];
+    stack_t of_signals = {.ss_sp = bytes, .ss_size = sizeof(bytes)};
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_ONSTACK};
+    parked_root = __builtin_return_address(0);
+    parked_tid = (pid_t)syscall(SYS_gettid);
+    sigaltstack(&of_signals, NULL);
+    sigaction(SIGUSR2, &action, NULL);
+    raise(SIGUSR2);
+    of_signals.ss_flags = SS_DISABLE;
+    sigaltstack(&of_signals, NULL);
+    return NULL;
+}
+
+/* The stack of a thread that waits in wait_here(), called by the function. */
+static void check_parked(void *(*function)(void *))
+{
     pthread_t thread;
     struct wait_place place = {.call.number = -1};
+    parked_tid = 0;
     open_fixture(&fixture, true);
     wait_for_tables(&fixture);
     assert_int_equal(pipe(pipe_fds), 0);
-    assert_int_equal(pthread_create(&thread, NULL, park, NULL), 0);
+    assert_int_equal(pthread_create(&thread, NULL, function, NULL), 0);
     int64_t end = clock_monotonic_ns() + PATIENCE_MS * 1000000LL;
     bool is_parked = false;
     while (!is_parked && clock_monotonic_ns() < end) {
@@ -366,7 +404,7 @@ static void test_parked_thread(void **state)
     }
     assert_int_equal(stack.end, EVENT_STACK_END_ROOT);
     assert_true(is_in_stack((const void *)wait_here, FUNCTION_BYTES));
-    assert_true(is_in_stack((const void *)park, FUNCTION_BYTES));
+    assert_true(is_in_stack((const char *)parked_root - 1, 2));
     assert_int_equal(
         unwinder_parked(fixture.unwinder, fixture.space, INT32_MAX, place.sp, place.pc, &stack),
         UNWINDER_UNREADABLE);
@@ -376,6 +414,24 @@ out:
     close(pipe_fds[0]);
     close(pipe_fds[1]);
     close_fixture(&fixture);
+}
+
+static void test_parked_thread(void **state)
+{
+    (void)state;
+    check_parked(park);
+}
+
+static void test_parked_far_below(void **state)
+{
+    (void)state;
+    check_parked(park_below);
+}
+
+static void test_parked_in_signal(void **state)
+{
+    (void)state;
+    check_parked(park_in_signal);
 }
 
 /* Registers and stacks that are a target's invention: every stack ends, within the bound. */
@@ -429,9 +485,10 @@ int main(void)
 {
     find_stack_top();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole_stack),   cmocka_unit_test(test_short_copy),
-        cmocka_unit_test(test_signal_frame),  cmocka_unit_test(test_chain_only),
-        cmocka_unit_test(test_parked_thread), cmocka_unit_test(test_hostile_stacks),
+        cmocka_unit_test(test_whole_stack),      cmocka_unit_test(test_short_copy),
+        cmocka_unit_test(test_signal_frame),     cmocka_unit_test(test_chain_only),
+        cmocka_unit_test(test_parked_thread),    cmocka_unit_test(test_parked_far_below),
+        cmocka_unit_test(test_parked_in_signal), cmocka_unit_test(test_hostile_stacks),
         cmocka_unit_test(test_causes),
     };
     memory = target_memory_new();
