@@ -138,13 +138,13 @@ static int read_code(struct annotated *a, struct query *q, struct code_reader *r
     return db_status(q->db, e);
 }
 
-struct annotated_sum *annotated_sums(const struct annotated *a)
+struct annotated_sum *annotated_sums(const struct annotated *a, bool only_starts)
 {
     struct annotated_sum *sums = a->has_code ? mem_new(a->disasm.n, sizeof(*sums)) : NULL;
 
     for (size_t i = 0; sums && i < a->n_places; i++) {
         const struct annotated_place *place = &a->places[i];
-        if (place->instruction != SIZE_MAX) {
+        if (place->is_start || (place->instruction != SIZE_MAX && !only_starts)) {
             annotate_add_sum(&sums[place->instruction], &place->sum);
         }
     }

@@ -15,7 +15,8 @@ struct annotated_sum {
     int64_t counters[COUNTERS_MAX];
 };
 
-/* Samples at one address. */
+/* Samples at one address. Several have the same one where the same code had several addresses: what
+ * was made at run time is known by its own address until its runtime has told of it. */
 struct annotated_place {
     int64_t frame;
     uint64_t rel_address;
@@ -80,9 +81,9 @@ void annotate_set_sum(const struct query *q, json_t *o, const struct annotated_s
                       int64_t all_ns);
 /* "rel_address", and "address" of code made at run time. */
 void annotate_set_address(const struct annotated *a, json_t *o, uint64_t rel_address);
-/* Sums by instruction, those of addresses inside it included; the caller frees. NULL without code.
- */
-struct annotated_sum *annotated_sums(const struct annotated *a);
+/* Sums by instruction, of its start alone or of addresses inside it too; the caller frees. NULL
+ * without code. */
+struct annotated_sum *annotated_sums(const struct annotated *a, bool only_starts);
 
 /* "function": who it is and how much it has, or null for symbol 0. New reference. */
 json_t *annotated_function(struct query *q, const struct annotated *a);

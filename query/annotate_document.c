@@ -182,13 +182,17 @@ static json_t *elsewhere_of(const struct query *q, const struct annotated *a)
         if (place->is_start) {
             continue;
         }
+        struct annotated_sum sum = place->sum;
+        for (; i + 1 < a->n_places && a->places[i + 1].rel_address == place->rel_address; i++) {
+            annotate_add_sum(&sum, &a->places[i + 1].sum);
+        }
         json_t *o = json_object();
         annotate_set_address(a, o, place->rel_address);
         json_object_set_new(o, "instruction",
                             place->instruction == SIZE_MAX
                                 ? json_null()
                                 : json_integer((int64_t)place->instruction));
-        annotate_set_sum(q, o, &place->sum, a->sum.on_cpu_ns);
+        annotate_set_sum(q, o, &sum, a->sum.on_cpu_ns);
         json_array_append_new(list, o);
     }
     return list;
@@ -197,32 +201,28 @@ static json_t *elsewhere_of(const struct query *q, const struct annotated *a)
 void annotated_instructions(struct query *q, const struct annotated *a, json_t *data)
 {
     json_t *list = json_array();
+    struct annotated_sum *sums = annotated_sums(a, true);
     struct callees callees = {0};
-    int64_t hottest_ns = -1;
-    size_t hottest = 0;
+    size_t hottest = SIZE_MAX;
 
     if (a->has_code) {
         read_callees(&callees, q, a);
     }
-    for (size_t i = 0; a->has_code && i < a->disasm.n; i++) {
-        json_array_append_new(list, instruction_of(q, a, &callees, &a->disasm.items[i]));
-    }
-    for (size_t i = 0; i < a->n_places; i++) {
-        const struct annotated_place *place = &a->places[i];
-        if (!place->is_start) {
-            continue;
+    for (size_t i = 0; sums && i < a->disasm.n; i++) {
+        json_t *o = instruction_of(q, a, &callees, &a->disasm.items[i]);
+        if (sums[i].n_samples != 0) {
+            annotate_set_sum(q, o, &sums[i], a->sum.on_cpu_ns);
+            if (hottest == SIZE_MAX || sums[i].on_cpu_ns > sums[hottest].on_cpu_ns) {
+                hottest = i;
+            }
         }
-        annotate_set_sum(q, json_array_get(list, place->instruction), &place->sum,
-                         a->sum.on_cpu_ns);
-        if (place->sum.on_cpu_ns > hottest_ns) {
-            hottest_ns = place->sum.on_cpu_ns;
-            hottest = place->instruction;
-        }
+        json_array_append_new(list, o);
     }
     callees_free(&callees);
+    free(sums);
     json_object_set_new(data, "code", a->has_code ? code_hex(a) : json_null());
     json_object_set_new(data, "hottest",
-                        hottest_ns >= 0 ? json_integer((int64_t)hottest) : json_null());
+                        hottest != SIZE_MAX ? json_integer((int64_t)hottest) : json_null());
     json_object_set_new(data, "instructions", list);
     json_object_set_new(data, "elsewhere", elsewhere_of(q, a));
 }

@@ -112,7 +112,7 @@ static json_t *block_of(const struct query *q, const struct annotated *a, const 
 
 static void add_blocks(const struct query *q, const struct annotated *a, json_t *data)
 {
-    struct annotated_sum *sums = annotated_sums(a);
+    struct annotated_sum *sums = annotated_sums(a, false);
     struct cfg c = {0};
     json_t *blocks = json_array(), *edges = json_array();
     int64_t n_outside = a->sum.n_samples, outside_ns = a->sum.on_cpu_ns;

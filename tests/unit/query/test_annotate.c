@@ -24,6 +24,13 @@ static const struct sql_block more_sql[] = {
     {"source", "INSERT INTO source_line VALUES ('/src/work.c', 7, '    x += 1;')"},
     {"generated", "UPDATE symbol SET source = 'jitdump', address = ?2 WHERE id = ?1"},
     {"recursive", "UPDATE code SET bytes = ?2 WHERE symbol = ?1"},
+    {"double", "INSERT INTO frame SELECT id + 1000, binary, rel_address, symbol FROM frame"
+               " WHERE symbol = ?1 AND (rel_address & 4) = 0"},
+    {"spread", "UPDATE sample SET frame = frame + 1000 WHERE ts / 1000000 % 2 = 0"
+               " AND frame + 1000 IN (SELECT id FROM frame)"},
+    {"unsum", "DELETE FROM frame_sum"},
+    {"sum", "INSERT INTO frame_sum SELECT frame, utid, count(*), sum(on_cpu_ns) FROM sample"
+            " GROUP BY frame, utid"},
 };
 
 struct fixed {
@@ -182,6 +189,50 @@ static void every_sample_has_its_place(void **state)
     assert_string_equal(json_text_at(json_array_get(list, 3), "target_name", ""), "main");
     assert_int_equal(json_int_at(json_array_get(list, 3), "target_offset", -1), 0);
     json_decref(document);
+    end(&f);
+}
+
+/* Every other sample at offsets 0 and 8 gets a frame of its own. */
+static void move_frames(struct fixed *f)
+{
+    struct db *db = NULL;
+
+    assert_int_equal(db_open(&db, f->path, DB_WRITE, NULL), 0);
+    for (size_t i = 7; i < 11; i++) {
+        struct stmt *s = db_stmt(db, &more_sql[i]);
+        if (i == 7) {
+            stmt_bind_int(s, 1, f->work);
+        }
+        stmt_run(s);
+    }
+    assert_int_equal(db_status(db, NULL), 0);
+    db_close(db);
+}
+
+/* As code made at run time: its samples have frames of their own until its runtime tells of it, and
+ * those are moved then. */
+static void places_of_one_address_are_one(void **state)
+{
+    static const char *const cases[] = {"{\"target\": \"work\"}",
+                                        "{\"target\": \"work\", \"from_ns\": 0}"};
+    struct fixed f;
+
+    (void)state;
+    begin(&f, true);
+    move_frames(&f);
+    for (size_t i = 0; i < 2; i++) {
+        json_t *document = ask(&f, "annotated", cases[i]);
+        const json_t *data = json_object_get(document, "data");
+        const json_t *list = json_object_get(data, "instructions");
+        const json_t *elsewhere = json_object_get(data, "elsewhere");
+        assert_int_equal(shown(document), 15);
+        assert_int_equal(json_int_at(json_array_get(list, 0), "n_samples", 0), 5);
+        assert_int_equal(json_int_at(json_array_get(list, 1), "n_samples", 0), 5);
+        assert_int_equal(json_int_at(data, "hottest", -1), 0);
+        assert_int_equal(json_array_size(elsewhere), 1);
+        assert_int_equal(json_int_at(json_array_get(elsewhere, 0), "n_samples", 0), 5);
+        json_decref(document);
+    }
     end(&f);
 }
 
@@ -553,6 +604,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_sample_has_its_place),
+        cmocka_unit_test(places_of_one_address_are_one),
         cmocka_unit_test(filters_count_what_passes),
         cmocka_unit_test(targets_are_found),
         cmocka_unit_test(without_code_samples_are_still_shown),
