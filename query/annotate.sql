@@ -31,7 +31,7 @@ WHERE s.kind IN ('function', 'unnamed')
         OR (s.whole IS NOT NULL AND instr(lower(s.linkage_name), lower(:text)) > 0)
     )
 ORDER BY
-    :text IN (s.name, s.linkage_name) DESC,
+    coalesce(:text IN (s.name, s.linkage_name), 0) DESC, -- without a linkage name NULL
     t.self_on_cpu_ns DESC,
     t.total_on_cpu_ns DESC,
     t.symbol,

@@ -24,6 +24,7 @@ static const struct sql_block more_sql[] = {
     {"source", "INSERT INTO source_line VALUES ('/src/work.c', 7, '    x += 1;')"},
     {"generated", "UPDATE symbol SET source = 'jitdump', address = ?2 WHERE id = ?1"},
     {"recursive", "UPDATE code SET bytes = ?2 WHERE symbol = ?1"},
+    {"linkage", "UPDATE symbol SET linkage_name = '_Z' || name WHERE id = ?1"},
     {"double", "INSERT INTO frame SELECT id + 1000, binary, rel_address, symbol FROM frame"
                " WHERE symbol = ?1 AND (rel_address & 4) = 0"},
     {"spread", "UPDATE sample SET frame = frame + 1000 WHERE ts / 1000000 % 2 = 0"
@@ -198,9 +199,9 @@ static void move_frames(struct fixed *f)
     struct db *db = NULL;
 
     assert_int_equal(db_open(&db, f->path, DB_WRITE, NULL), 0);
-    for (size_t i = 7; i < 11; i++) {
+    for (size_t i = 8; i < 12; i++) {
         struct stmt *s = db_stmt(db, &more_sql[i]);
-        if (i == 7) {
+        if (i == 8) {
             stmt_bind_int(s, 1, f->work);
         }
         stmt_run(s);
@@ -265,6 +266,11 @@ static void filters_count_what_passes(void **state)
     end(&f);
 }
 
+static const char *function_name(const json_t *document)
+{
+    return json_text_at(json_object_get(json_object_get(document, "data"), "function"), "name", "");
+}
+
 static void targets_are_found(void **state)
 {
     static const struct {
@@ -308,6 +314,30 @@ static void targets_are_found(void **state)
     refuses(&f, "{\"target\": \"0xffffffffffffffff\"}", STAX_ENOTFOUND, "0xff", "hottest");
     refuses(&f, "{\"target\": \"work\", \"syntax\": \"x\"}", STAX_EUSAGE, "syntax", "");
     refuses(&f, "{\"target\": \"work\", \"list\": true, \"tid\": 100}", STAX_EUSAGE, "list", "");
+    end(&f);
+}
+
+/* Names as C++ has them beside those of C. */
+static void linkage_names_do_not_decide(void **state)
+{
+    struct fixed f;
+    struct db *db = NULL;
+
+    (void)state;
+    begin(&f, true);
+    assert_int_equal(db_open(&db, f.path, DB_WRITE, NULL), 0);
+    struct stmt *s = db_stmt(db, &more_sql[7]);
+    stmt_bind_int(s, 1, symbol_of(&f.m, "workshop"));
+    stmt_run(s);
+    db_close(db);
+    json_t *document = ask(&f, "annotated", "{\"target\": \"wor\"}");
+    assert_string_equal(function_name(document), "work");
+    json_decref(document);
+    refuses(&f, "{\"target\": \"nothing\"}", STAX_ENOTFOUND, "nothing", "hottest are: work, ");
+    document = ask(&f, "annotated", "{\"target\": \"\", \"list\": true}");
+    const json_t *matches = json_object_get(json_object_get(document, "data"), "matches");
+    assert_string_equal(json_text_at(json_array_get(matches, 0), "name", ""), "work");
+    json_decref(document);
     end(&f);
 }
 
@@ -607,6 +637,7 @@ int main(void)
         cmocka_unit_test(places_of_one_address_are_one),
         cmocka_unit_test(filters_count_what_passes),
         cmocka_unit_test(targets_are_found),
+        cmocka_unit_test(linkage_names_do_not_decide),
         cmocka_unit_test(without_code_samples_are_still_shown),
         cmocka_unit_test(dropped_rows_are_not_guessed),
         cmocka_unit_test(lines_and_inlined_functions_are_told),
