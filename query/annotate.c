@@ -200,7 +200,7 @@ static int read_syntax(struct annotated *a, struct query *q, const struct params
 int annotated_read(struct annotated *a, struct query *q, const struct params *p, struct err *e)
 {
     const char *target = params_text(p, "target", "");
-    int64_t *symbols = NULL;
+    struct annotate_match *matches = NULL;
     size_t n = 0;
 
     *a = (struct annotated){0};
@@ -212,16 +212,16 @@ int annotated_read(struct annotated *a, struct query *q, const struct params *p,
         return rc;
     }
     struct code_reader *reader = code_reader_new(q->db, NULL, NULL);
-    rc = annotate_find(q, reader, target, 1, &symbols, &n, &a->n_matches, e);
+    rc = annotate_find(q, reader, target, 1, &matches, &n, &a->n_matches, e);
     rc = rc == 0 && n == 0 ? annotate_refuse(q, target, e) : rc;
     if (rc == 0) {
-        a->symbol = symbols[0];
+        a->symbol = matches[0].symbol;
         read_function(a, q);
         rc = filter_needs_fold(&p->filter) ? read_single(a, q, &p->filter, e)
                                            : read_sums(a, q, &p->filter, e);
     }
     rc = rc < 0 ? rc : read_code(a, q, reader, e);
-    free(symbols);
+    free(matches);
     code_reader_free(reader);
     return rc;
 }

@@ -92,10 +92,15 @@ void annotated_describe(struct query *q, const struct annotated *a, json_t *data
 /* "instructions" and "elsewhere" with their samples, and "hottest". */
 void annotated_instructions(struct query *q, const struct annotated *a, json_t *data);
 
-/* annotate_target.c: the functions that a text names, the best first, as symbol ids. The caller
- * frees *symbols. */
+/* A function that a text names, with the samples of its own code, whatever is inlined there; one
+ * without code of its own with those of where it is inlined. */
+struct annotate_match {
+    int64_t symbol, n_samples, on_cpu_ns;
+};
+
+/* annotate_target.c: the functions that a text names, the best first. The caller frees *list. */
 int annotate_find(struct query *q, struct code_reader *code, const char *target, int64_t limit,
-                  int64_t **symbols, size_t *n, int64_t *n_all, struct err *e);
+                  struct annotate_match **list, size_t *n, int64_t *n_all, struct err *e);
 /* STAX_ENOTFOUND with the hottest functions as a hint. */
 int annotate_refuse(struct query *q, const char *target, struct err *e);
 

@@ -2,29 +2,31 @@
 
 --@ functions_matching
 -- Functions with samples whose name contains a text, upper or lower case: the one that is called
--- exactly that first, then the hottest; of a function and its parts the hottest first.
+-- exactly that first, then the hottest.
 -- :text TEXT  empty: all
 -- :limit INTEGER
--- => symbol, n_all (that match)
-WITH part (symbol, whole, on_cpu_ns) AS MATERIALIZED (
+-- => symbol, n_all (that match), n_samples and on_cpu_ns (ns) of its own code with what is inlined
+--    there; of what has no code of its own: where it is inlined
+WITH own (symbol, n_samples, on_cpu_ns) AS MATERIALIZED (
     SELECT
-        p.id,
-        p.whole,
-        sum(t.on_cpu_ns)
-    FROM symbol AS p
-    JOIN frame AS f ON f.symbol = p.id
-    CROSS JOIN frame_sum AS t ON t.frame = f.id
-    WHERE p.whole IS NOT NULL
-    GROUP BY p.id
+        f.symbol,
+        ifnull(sum(t.n_samples), 0),
+        ifnull(sum(t.on_cpu_ns), 0)
+    FROM frame AS f
+    LEFT JOIN frame_sum AS t ON t.frame = f.id
+    GROUP BY f.symbol
 )
 SELECT
     s.id AS symbol,
-    count(*) OVER () AS n_all
+    count(*) OVER () AS n_all,
+    ifnull(own.n_samples, t.n_self_samples) AS n_samples,
+    ifnull(own.on_cpu_ns, t.self_on_cpu_ns) AS on_cpu_ns
 FROM symbol AS s
-LEFT JOIN part AS p ON p.symbol = s.id
-JOIN symbol_sum AS t ON t.symbol = ifnull(p.whole, s.id)
+LEFT JOIN own ON own.symbol = s.id
+JOIN symbol_sum AS t ON t.symbol = ifnull(s.whole, s.id)
 WHERE s.kind IN ('function', 'unnamed')
     AND t.n_total_samples > 0
+    AND (s.whole IS NULL OR own.n_samples > 0)
     AND (
         :text = ''
         OR instr(lower(s.name), lower(:text)) > 0
@@ -32,11 +34,8 @@ WHERE s.kind IN ('function', 'unnamed')
     )
 ORDER BY
     coalesce(:text IN (s.name, s.linkage_name), 0) DESC, -- without a linkage name NULL
-    t.self_on_cpu_ns DESC,
+    on_cpu_ns DESC,
     t.total_on_cpu_ns DESC,
-    t.symbol,
-    ifnull(p.on_cpu_ns, t.self_on_cpu_ns
-        - (SELECT ifnull(sum(q.on_cpu_ns), 0) FROM part AS q WHERE q.whole = s.id)) DESC,
     s.id
 LIMIT :limit;
 
@@ -46,13 +45,24 @@ LIMIT :limit;
 -- :name TEXT  name or path of the binary, empty: any
 -- :rel_address INTEGER
 -- :limit INTEGER
--- => symbol, n_all (that match)
+-- => as functions_matching
+WITH own (symbol, n_samples, on_cpu_ns) AS MATERIALIZED (
+    SELECT
+        f.symbol,
+        ifnull(sum(t.n_samples), 0),
+        ifnull(sum(t.on_cpu_ns), 0)
+    FROM frame AS f
+    LEFT JOIN frame_sum AS t ON t.frame = f.id
+    GROUP BY f.symbol
+)
 SELECT
     s.id AS symbol,
-    count(*) OVER () AS n_all
+    count(*) OVER () AS n_all,
+    ifnull(own.n_samples, 0) AS n_samples,
+    ifnull(own.on_cpu_ns, 0) AS on_cpu_ns
 FROM symbol AS s
 JOIN binary AS b ON b.id = s.binary
-LEFT JOIN symbol_sum AS t ON t.symbol = ifnull(s.whole, s.id)
+LEFT JOIN own ON own.symbol = s.id
 WHERE s.kind IN ('function', 'unnamed')
     AND (:binary = 0 OR b.id = :binary)
     AND (:name = '' OR b.name = :name OR b.path = :name)
@@ -60,7 +70,9 @@ WHERE s.kind IN ('function', 'unnamed')
         (s.rel_address <= :rel_address AND :rel_address - s.rel_address < s.size)
         OR s.id IN (SELECT symbol FROM frame WHERE rel_address = :rel_address)
     )
-ORDER BY coalesce(t.self_on_cpu_ns, 0) DESC, s.id
+ORDER BY
+    on_cpu_ns DESC,
+    s.id
 LIMIT :limit;
 
 --@ mappings_of_address
@@ -82,16 +94,29 @@ LIMIT 16;
 -- Functions made at run time that lay at an address, the hottest first: one may have replaced another.
 -- :address INTEGER  of a process
 -- :limit INTEGER
--- => symbol, n_all (that match)
+-- => as functions_matching
+WITH own (symbol, n_samples, on_cpu_ns) AS MATERIALIZED (
+    SELECT
+        f.symbol,
+        ifnull(sum(t.n_samples), 0),
+        ifnull(sum(t.on_cpu_ns), 0)
+    FROM frame AS f
+    LEFT JOIN frame_sum AS t ON t.frame = f.id
+    GROUP BY f.symbol
+)
 SELECT
     s.id AS symbol,
-    count(*) OVER () AS n_all
+    count(*) OVER () AS n_all,
+    ifnull(own.n_samples, 0) AS n_samples,
+    ifnull(own.on_cpu_ns, 0) AS on_cpu_ns
 FROM symbol AS s
-LEFT JOIN symbol_sum AS t ON t.symbol = s.id
+LEFT JOIN own ON own.symbol = s.id
 WHERE s.kind = 'function'
     AND s.address <= :address
     AND :address - s.address < max(s.size, 1)
-ORDER BY coalesce(t.self_on_cpu_ns, 0) DESC, s.id
+ORDER BY
+    on_cpu_ns DESC,
+    s.id
 LIMIT :limit;
 
 --@ annotate_host
@@ -121,31 +146,6 @@ SELECT
     coalesce(address, 0) AS address
 FROM symbol
 WHERE id = :symbol;
-
---@ annotate_listed
--- Parts of a function have their own time, and the function has the rest.
--- :symbol INTEGER  symbol.id
--- => rel_address, size (bytes), n_self_samples, self_on_cpu_ns (ns)
-SELECT
-    coalesce(s.rel_address, 0) AS rel_address,
-    coalesce(s.size, 0) AS size,
-    CASE WHEN s.whole IS NULL THEN coalesce(t.n_self_samples, 0) - p.n_samples ELSE p.n_samples END
-        AS n_self_samples,
-    CASE WHEN s.whole IS NULL THEN coalesce(t.self_on_cpu_ns, 0) - p.on_cpu_ns ELSE p.on_cpu_ns END
-        AS self_on_cpu_ns
-FROM symbol AS s
-LEFT JOIN symbol_sum AS t ON t.symbol = s.id
-CROSS JOIN (
-    SELECT
-        ifnull(sum(own.n_samples), 0) AS n_samples,
-        ifnull(sum(own.on_cpu_ns), 0) AS on_cpu_ns
-    FROM symbol AS part
-    JOIN frame AS f ON f.symbol = part.id
-    CROSS JOIN frame_sum AS own ON own.frame = f.id
-    WHERE part.whole IS NOT NULL
-        AND :symbol IN (part.id, part.whole)
-) AS p
-WHERE s.id = :symbol;
 
 --@ annotate_arch
 -- => arch

@@ -227,22 +227,21 @@ void annotated_instructions(struct query *q, const struct annotated *a, json_t *
     json_object_set_new(data, "elsewhere", elsewhere_of(q, a));
 }
 
-static json_t *match_of(struct query *q, int64_t symbol)
+static json_t *match_of(struct query *q, const struct annotate_match *match)
 {
     json_t *o = json_object();
-    struct stmt *s = db_stmt(q->db, &sql_annotate_listed);
+    struct stmt *s = db_stmt(q->db, &sql_annotate_function);
 
-    symbols_describe(q->db, symbol, o);
-    stmt_bind_int(s, annotate_listed_p_symbol, symbol);
+    symbols_describe(q->db, match->symbol, o);
+    stmt_bind_int(s, annotate_function_p_symbol, match->symbol);
     if (stmt_next(s)) {
-        int64_t ns = stmt_int(s, annotate_listed_c_self_on_cpu_ns);
-        view_set_int(o, "rel_address", stmt_int(s, annotate_listed_c_rel_address));
-        view_set_int(o, "size_bytes", stmt_int(s, annotate_listed_c_size));
-        view_set_int(o, "n_self_samples", stmt_int(s, annotate_listed_c_n_self_samples));
-        view_set_int(o, "self_on_cpu_ns", ns);
-        json_object_set_new(o, "self_pct", view_pct(ns, q->run.on_cpu_ns));
+        view_set_int(o, "rel_address", stmt_int(s, annotate_function_c_rel_address));
+        view_set_int(o, "size_bytes", stmt_int(s, annotate_function_c_size));
     }
     stmt_reset(s);
+    view_set_int(o, "n_self_samples", match->n_samples);
+    view_set_int(o, "self_on_cpu_ns", match->on_cpu_ns);
+    json_object_set_new(o, "self_pct", view_pct(match->on_cpu_ns, q->run.on_cpu_ns));
     return o;
 }
 
@@ -250,19 +249,20 @@ static json_t *match_of(struct query *q, int64_t symbol)
 static int add_matches(struct query *q, const char *target, int64_t limit, json_t *data,
                        struct err *e)
 {
-    int64_t *symbols = NULL, n_all = 0;
+    struct annotate_match *matches = NULL;
+    int64_t n_all = 0;
     size_t n = 0;
     struct code_reader *reader = code_reader_new(q->db, NULL, NULL);
     json_t *list = json_array();
-    int rc = annotate_find(q, reader, target, limit ? limit : 100000, &symbols, &n, &n_all, e);
+    int rc = annotate_find(q, reader, target, limit ? limit : 100000, &matches, &n, &n_all, e);
 
     for (size_t i = 0; rc == 0 && i < n; i++) {
-        json_array_append_new(list, match_of(q, symbols[i]));
+        json_array_append_new(list, match_of(q, &matches[i]));
     }
     view_set_int(data, "n_matches", n_all);
     json_object_set_new(data, "matches", list);
     code_reader_free(reader);
-    free(symbols);
+    free(matches);
     return rc;
 }
 

@@ -25,22 +25,28 @@ static bool read_hex(const char *text, uint64_t *value)
 }
 
 struct found {
-    int64_t *symbols;
+    struct annotate_match *list;
     size_t n, cap;
     int64_t n_all;
 };
 
-_Static_assert((int)functions_matching_c_symbol == (int)functions_at_c_symbol &&
-                   (int)functions_matching_c_n_all == (int)functions_at_c_n_all &&
-                   (int)generated_at_c_symbol == (int)functions_at_c_symbol &&
-                   (int)generated_at_c_n_all == (int)functions_at_c_n_all,
-               "columns of annotate.sql");
+#define HAS_COLUMNS_OF_FUNCTIONS_AT(block)                                                         \
+    _Static_assert((int)block##_c_symbol == (int)functions_at_c_symbol &&                          \
+                       (int)block##_c_n_all == (int)functions_at_c_n_all &&                        \
+                       (int)block##_c_n_samples == (int)functions_at_c_n_samples &&                \
+                       (int)block##_c_on_cpu_ns == (int)functions_at_c_on_cpu_ns,                  \
+                   "columns of annotate.sql")
+HAS_COLUMNS_OF_FUNCTIONS_AT(functions_matching);
+HAS_COLUMNS_OF_FUNCTIONS_AT(generated_at);
 
 static void take_rows(struct found *f, struct stmt *s)
 {
     while (stmt_next(s)) {
-        mem_reserve(&f->symbols, &f->cap, f->n + 1, sizeof(*f->symbols));
-        f->symbols[f->n++] = stmt_int(s, functions_at_c_symbol);
+        mem_reserve(&f->list, &f->cap, f->n + 1, sizeof(*f->list));
+        f->list[f->n++] =
+            (struct annotate_match){.symbol = stmt_int(s, functions_at_c_symbol),
+                                    .n_samples = stmt_int(s, functions_at_c_n_samples),
+                                    .on_cpu_ns = stmt_int(s, functions_at_c_on_cpu_ns)};
         f->n_all = stmt_int(s, functions_at_c_n_all);
     }
 }
@@ -99,7 +105,7 @@ static void find_named(struct query *q, struct found *f, const char *text, int64
 }
 
 int annotate_find(struct query *q, struct code_reader *code, const char *target, int64_t limit,
-                  int64_t **symbols, size_t *n, int64_t *n_all, struct err *e)
+                  struct annotate_match **list, size_t *n, int64_t *n_all, struct err *e)
 {
     struct found f = {0};
     uint64_t address;
@@ -124,7 +130,7 @@ int annotate_find(struct query *q, struct code_reader *code, const char *target,
             find_named(q, &f, target, limit);
         }
     }
-    *symbols = f.symbols;
+    *list = f.list;
     *n = f.n;
     *n_all = f.n_all;
     return db_status(q->db, e);
@@ -138,7 +144,7 @@ int annotate_refuse(struct query *q, const char *target, struct err *e)
     text_clean(&clean, target, strnlen(target, 256));
     find_named(q, &f, "", N_HOTTEST);
     for (size_t i = 0; i < f.n; i++) {
-        json_t *name = symbols_name(q->db, f.symbols[i]);
+        json_t *name = symbols_name(q->db, f.list[i].symbol);
         buf_addstr(&list, i ? ", " : "");
         text_cut_middle(&list, json_string_value(name), MAX_SHOWN);
         json_decref(name);
@@ -149,7 +155,7 @@ int annotate_refuse(struct query *q, const char *target, struct err *e)
     } else {
         err_hint(e, "this run has no samples in functions yet");
     }
-    free(f.symbols);
+    free(f.list);
     buf_free(&list);
     buf_free(&clean);
     return rc;

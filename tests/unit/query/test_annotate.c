@@ -25,6 +25,11 @@ static const struct sql_block more_sql[] = {
     {"generated", "UPDATE symbol SET source = 'jitdump', address = ?2 WHERE id = ?1"},
     {"recursive", "UPDATE code SET bytes = ?2 WHERE symbol = ?1"},
     {"linkage", "UPDATE symbol SET linkage_name = '_Z' || name WHERE id = ?1"},
+    {"part", "UPDATE symbol SET whole = ?2, linkage_name = name || '.cold' WHERE id = ?1"},
+    {"inlined", "INSERT INTO symbol SELECT 1000, kind, 'inlined', NULL, binary, NULL, NULL, 'dwarf',"
+                " 'c', NULL, NULL FROM symbol WHERE id = ?1"},
+    {"inlined_sum", "INSERT INTO symbol_sum VALUES (1000, 14, 14000000, 14, 14000000, 0, 0, 0, 0)"},
+    {"less", "UPDATE symbol_sum SET n_self_samples = 0, self_on_cpu_ns = 0 WHERE symbol = ?1"},
     {"double", "INSERT INTO frame SELECT id + 1000, binary, rel_address, symbol FROM frame"
                " WHERE symbol = ?1 AND (rel_address & 4) = 0"},
     {"spread", "UPDATE sample SET frame = frame + 1000 WHERE ts / 1000000 % 2 = 0"
@@ -130,6 +135,20 @@ static json_t *ask(struct fixed *f, const char *view, const char *parameters)
     return document;
 }
 
+static void run_with(struct db *db, const struct sql_block *block, const int64_t *values, size_t n,
+                     const char *text)
+{
+    struct stmt *s = db_stmt(db, block);
+
+    for (size_t i = 0; i < n; i++) {
+        stmt_bind_int(s, (int)i + 1, values[i]);
+    }
+    if (text) {
+        stmt_bind_text(s, (int)n + 1, text);
+    }
+    stmt_run(s);
+}
+
 static void refuses(struct fixed *f, const char *parameters, int code_wanted, const char *message,
                     const char *hint)
 {
@@ -199,9 +218,9 @@ static void move_frames(struct fixed *f)
     struct db *db = NULL;
 
     assert_int_equal(db_open(&db, f->path, DB_WRITE, NULL), 0);
-    for (size_t i = 8; i < 12; i++) {
+    for (size_t i = 12; i < 16; i++) {
         struct stmt *s = db_stmt(db, &more_sql[i]);
-        if (i == 8) {
+        if (i == 12) {
             stmt_bind_int(s, 1, f->work);
         }
         stmt_run(s);
@@ -341,6 +360,41 @@ static void linkage_names_do_not_decide(void **state)
     end(&f);
 }
 
+/* All of work is a function inlined there, and workshop is a part of it. */
+static void inlined_code_counts_where_it_is(void **state)
+{
+    static const struct {
+        const char *name;
+        int64_t n_samples;
+    } wanted[] = {{"work", 15}, {"inlined", 14}, {"workshop [clone .cold]", 1}, {"main", 0}};
+    struct fixed f;
+    struct db *db = NULL;
+
+    (void)state;
+    begin(&f, true);
+    assert_int_equal(db_open(&db, f.path, DB_WRITE, NULL), 0);
+    run_with(db, &more_sql[8], (int64_t[]){symbol_of(&f.m, "workshop"), f.work}, 2, NULL);
+    run_with(db, &more_sql[9], &f.work, 1, NULL);
+    run_with(db, &more_sql[10], NULL, 0, NULL);
+    run_with(db, &more_sql[11], &f.work, 1, NULL);
+    assert_int_equal(db_status(db, NULL), 0);
+    db_close(db);
+    json_t *document = ask(&f, "annotated", "{\"target\": \"\", \"list\": true}");
+    const json_t *matches = json_object_get(json_object_get(document, "data"), "matches");
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++) {
+        const json_t *match = json_array_get(matches, i);
+        assert_string_equal(json_text_at(match, "name", ""), wanted[i].name);
+        assert_int_equal(json_int_at(match, "n_self_samples", -1), wanted[i].n_samples);
+        assert_int_equal(json_int_at(match, "self_on_cpu_ns", -1), wanted[i].n_samples * MS);
+    }
+    json_decref(document);
+    document = ask(&f, "annotated", "{\"target\": \"wor\"}");
+    assert_string_equal(function_name(document), "work");
+    assert_int_equal(shown(document), 15);
+    json_decref(document);
+    end(&f);
+}
+
 static void without_code_samples_are_still_shown(void **state)
 {
     struct fixed f;
@@ -416,20 +470,6 @@ static void lines_and_inlined_functions_are_told(void **state)
                         "other");
     json_decref(document);
     end(&f);
-}
-
-static void run_with(struct db *db, const struct sql_block *block, const int64_t *values, size_t n,
-                     const char *text)
-{
-    struct stmt *s = db_stmt(db, block);
-
-    for (size_t i = 0; i < n; i++) {
-        stmt_bind_int(s, (int)i + 1, values[i]);
-    }
-    if (text) {
-        stmt_bind_text(s, (int)n + 1, text);
-    }
-    stmt_run(s);
 }
 
 /* Line 20, then line 7 of an inlined function inside another, then nothing known. */
@@ -638,6 +678,7 @@ int main(void)
         cmocka_unit_test(filters_count_what_passes),
         cmocka_unit_test(targets_are_found),
         cmocka_unit_test(linkage_names_do_not_decide),
+        cmocka_unit_test(inlined_code_counts_where_it_is),
         cmocka_unit_test(without_code_samples_are_still_shown),
         cmocka_unit_test(dropped_rows_are_not_guessed),
         cmocka_unit_test(lines_and_inlined_functions_are_told),
