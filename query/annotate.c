@@ -7,6 +7,7 @@
 
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "query/annotate.sql.h"
 
 void annotated_free(struct annotated *a)
@@ -112,6 +113,41 @@ static int read_single(struct annotated *a, struct query *q, const struct filter
         qsort(a->places, a->n_places, sizeof(*a->places), by_address);
     }
     return db_status(q->db, e);
+}
+
+/* What is shown is the function's own code: where it is inlined, its samples are those of others.
+ * Not in time ranges and the like, where how many they are would take all samples. */
+static void warn_inlined(const struct annotated *a, struct query *q, const struct filter *filter)
+{
+    enum { N_SHOWN = 3, MAX_SHOWN_NAME = 80 };
+    struct stmt *s = db_stmt(q->db, &sql_annotate_inlined_into);
+    struct buf hosts = {0};
+    int64_t n = 0, n_all = 0, ns = 0;
+
+    stmt_bind_int(s, annotate_inlined_into_p_symbol, a->symbol);
+    view_bind_threads(s, annotate_inlined_into_p_tid, annotate_inlined_into_p_pid, filter);
+    for (; n < N_SHOWN && stmt_next(s); n++) {
+        json_t *host = symbols_name(q->db, stmt_int(s, annotate_inlined_into_c_symbol));
+        buf_addstr(&hosts, n ? ", " : "");
+        text_cut_middle(&hosts, json_string_value(host), MAX_SHOWN_NAME);
+        json_decref(host);
+        n_all = stmt_int(s, annotate_inlined_into_c_n_all);
+        ns = stmt_int(s, annotate_inlined_into_c_all_ns);
+    }
+    stmt_reset(s);
+    if (n_all > n) {
+        buf_addf(&hosts, " and %lld more", (long long)(n_all - n));
+    }
+    json_t *name = symbols_name(q->db, a->symbol);
+    if (n && filter_needs_fold(filter)) {
+        view_warn(q, "%s is also inlined into %s: its samples there are not shown",
+                  json_string_value(name), buf_str(&hosts));
+    } else if (n) {
+        view_warn(q, "%.1f ms more of %s are inlined into %s: not shown here", (double)ns / 1e6,
+                  json_string_value(name), buf_str(&hosts));
+    }
+    json_decref(name);
+    buf_free(&hosts);
 }
 
 /* ---- code ---- */
@@ -220,7 +256,10 @@ int annotated_read(struct annotated *a, struct query *q, const struct params *p,
         rc = filter_needs_fold(&p->filter) ? read_single(a, q, &p->filter, e)
                                            : read_sums(a, q, &p->filter, e);
     }
-    rc = rc < 0 ? rc : read_code(a, q, reader, e);
+    if (rc == 0) {
+        warn_inlined(a, q, &p->filter);
+        rc = read_code(a, q, reader, e);
+    }
     free(matches);
     code_reader_free(reader);
     return rc;

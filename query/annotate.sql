@@ -134,6 +134,30 @@ GROUP BY f.symbol
 ORDER BY sum(t.on_cpu_ns) DESC
 LIMIT 1;
 
+--@ annotate_inlined_into
+-- Functions that a function is inlined into, besides its own code: the most samples there first.
+-- Those of all threads or some.
+-- :symbol INTEGER  symbol.id
+-- :tid INTEGER  or NULL
+-- :pid INTEGER  or NULL
+-- => symbol, n_all (functions), all_ns (in all of them)
+SELECT
+    f.symbol AS symbol,
+    count(*) OVER () AS n_all,
+    sum(sum(t.on_cpu_ns)) OVER () AS all_ns
+FROM (SELECT DISTINCT frame FROM frame_line WHERE symbol = :symbol) AS l
+JOIN frame AS f ON f.id = l.frame
+JOIN symbol AS s ON s.id = f.symbol
+CROSS JOIN frame_sum AS t ON t.frame = f.id
+LEFT JOIN thread AS th ON th.utid = t.utid
+LEFT JOIN process AS p ON p.upid = th.upid
+WHERE :symbol NOT IN (s.id, ifnull(s.whole, 0))
+    AND (:tid IS NULL OR th.tid = :tid)
+    AND (:pid IS NULL OR p.pid = :pid)
+GROUP BY f.symbol
+ORDER BY sum(t.on_cpu_ns) DESC
+LIMIT 4;
+
 --@ annotate_function
 -- :symbol INTEGER  symbol.id
 -- => name, binary (binary.id), rel_address, size (bytes), source, address (0: not known)

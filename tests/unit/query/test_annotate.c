@@ -26,8 +26,9 @@ static const struct sql_block more_sql[] = {
     {"recursive", "UPDATE code SET bytes = ?2 WHERE symbol = ?1"},
     {"linkage", "UPDATE symbol SET linkage_name = '_Z' || name WHERE id = ?1"},
     {"part", "UPDATE symbol SET whole = ?2, linkage_name = name || '.cold' WHERE id = ?1"},
-    {"inlined", "INSERT INTO symbol SELECT 1000, kind, 'inlined', NULL, binary, NULL, NULL, 'dwarf',"
-                " 'c', NULL, NULL FROM symbol WHERE id = ?1"},
+    {"inlined",
+     "INSERT INTO symbol SELECT 1000, kind, 'inlined', NULL, binary, NULL, NULL, 'dwarf',"
+     " 'c', NULL, NULL FROM symbol WHERE id = ?1"},
     {"inlined_sum", "INSERT INTO symbol_sum VALUES (1000, 14, 14000000, 14, 14000000, 0, 0, 0, 0)"},
     {"less", "UPDATE symbol_sum SET n_self_samples = 0, self_on_cpu_ns = 0 WHERE symbol = ?1"},
     {"double", "INSERT INTO frame SELECT id + 1000, binary, rel_address, symbol FROM frame"
@@ -37,6 +38,10 @@ static const struct sql_block more_sql[] = {
     {"unsum", "DELETE FROM frame_sum"},
     {"sum", "INSERT INTO frame_sum SELECT frame, utid, count(*), sum(on_cpu_ns) FROM sample"
             " GROUP BY frame, utid"},
+    {"inline", "INSERT INTO frame_line SELECT id, 1, ?2, '/src/work.c', 5 FROM frame"
+               " WHERE symbol = ?1 UNION ALL SELECT id, 0, ?3, '/src/work.c', 6 FROM frame"
+               " WHERE symbol = ?1 UNION ALL SELECT id, 2, ?1, '/src/work.c', 7 FROM frame"
+               " WHERE symbol = ?1"},
 };
 
 struct fixed {
@@ -493,6 +498,53 @@ static void add_table(struct fixed *f)
     db_close(db);
 }
 
+static bool warns(const json_t *document, const char *text)
+{
+    size_t i;
+    const json_t *warning;
+
+    json_array_foreach(json_object_get(document, "warnings"), i, warning)
+    {
+        if (strcmp(json_string_value(warning), text) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Beside its own code work is inlined into workshop, then into a part of itself. */
+static void samples_inlined_elsewhere_are_told(void **state)
+{
+    struct fixed f;
+    struct db *db = NULL;
+
+    (void)state;
+    begin(&f, true);
+    int64_t shop = symbol_of(&f.m, "workshop"), other = symbol_of(&f.m, "other");
+    add_line(&f, 0, 0, f.work, 20);
+    assert_int_equal(db_open(&db, f.path, DB_WRITE, NULL), 0);
+    run_with(db, &more_sql[16], (int64_t[]){shop, f.work, other}, 3, NULL);
+    assert_int_equal(db_status(db, NULL), 0);
+    json_t *document = ask(&f, "annotated", "{\"target\": \"work\"}");
+    assert_int_equal(shown(document), 15);
+    assert_true(warns(document, "1.0 ms more of work are inlined into workshop: not shown here"));
+    json_decref(document);
+    document = ask(&f, "annotated", "{\"target\": \"work\", \"from_ns\": 0}");
+    assert_true(
+        warns(document, "work is also inlined into workshop: its samples there are not shown"));
+    json_decref(document);
+    document = ask(&f, "annotated", "{\"target\": \"work\", \"tid\": 101}");
+    assert_int_equal(json_array_size(json_object_get(document, "warnings")), 0);
+    json_decref(document);
+    run_with(db, &more_sql[8], (int64_t[]){shop, f.work}, 2, NULL);
+    assert_int_equal(db_status(db, NULL), 0);
+    db_close(db);
+    document = ask(&f, "annotated", "{\"target\": \"work\"}");
+    assert_int_equal(json_array_size(json_object_get(document, "warnings")), 0);
+    json_decref(document);
+    end(&f);
+}
+
 static void every_instruction_has_its_line(void **state)
 {
     struct fixed f;
@@ -682,6 +734,7 @@ int main(void)
         cmocka_unit_test(without_code_samples_are_still_shown),
         cmocka_unit_test(dropped_rows_are_not_guessed),
         cmocka_unit_test(lines_and_inlined_functions_are_told),
+        cmocka_unit_test(samples_inlined_elsewhere_are_told),
         cmocka_unit_test(every_instruction_has_its_line),
         cmocka_unit_test(blocks_and_edges_follow_the_jumps),
         cmocka_unit_test(generated_code_has_its_addresses),
