@@ -187,7 +187,9 @@ const struct command command_compare = {
         "--fail-if takes conditions joined by 'or': on_cpu, off_cpu, self(FUNCTION) or "
         "total(FUNCTION), then > >= < or <=, then a number with ms, s or %. With a sign the number "
         "is the change (% of A), which counts only beyond its interval; without, the value in B (% "
-        "of the CPU time). The exit status is then 1, and stderr says which held.\n\n"
+        "of the CPU time). The exit status is then 1, and stderr says which held; it is 2 for a "
+        "FUNCTION without samples in both. Parameters may be left out where one function is called "
+        "so.\n\n"
         "--sql answers one SELECT over both databases; 'stax sql --schema' explains the tables.",
     .examples = "stax compare 3 4\nstax compare before.stax after.stax --by share\n"
                 "stax compare after.stax 7 --fail-if 'on_cpu > +10% or self(parse) > +5ms'\n"

@@ -6,7 +6,12 @@
 #include "query/compare_internal.h"
 #include "query/fail_if.h"
 
-enum { MAX_SUGGESTED = 64 };
+enum { MAX_SUGGESTED = 64, N_SUGGESTED = 3 };
+
+static const char *name_at(const struct comparing *c, size_t i)
+{
+    return compare_item(&c->functions[i])->name;
+}
 
 /* All functions of that name in either run, added up. False: there is none. */
 static bool named_change(const struct comparing *c, const char *name, bool is_total,
@@ -17,7 +22,7 @@ static bool named_change(const struct comparing *c, const char *name, bool is_to
 
     for (size_t i = 0; i < c->n_functions; i++) {
         const struct pair *pair = &c->functions[i].pair;
-        if (strcmp(compare_item(&c->functions[i])->name, name) != 0) {
+        if (strcmp(name_at(c, i), name) != 0) {
             continue;
         }
         is_found = true;
@@ -35,14 +40,67 @@ static bool named_change(const struct comparing *c, const char *name, bool is_to
     return is_found;
 }
 
-static int refuse_unknown(const struct comparing *c, const char *name, struct err *e)
+/* Where the parameters of a demangled name begin, its end if it has none: the '(' of the last ')'
+ * if nothing but "const", "&" or "[clone .x]" follows. */
+static size_t start_of_parameters(const char *full)
 {
-    struct buf clean = {0};
+    const char *end = strrchr(full, ')');
+    int depth = 0;
+
+    if (end && strchr(" &", end[1])) { /* or the end of the text */
+        for (const char *s = end; s > full; s--) {
+            depth += *s == ')';
+            depth -= *s == '(';
+            if (depth == 0) {
+                return (size_t)(s - full);
+            }
+        }
+    }
+    return strlen(full);
+}
+
+/* "parse" and "ns::parse<int>" are "parse(char)" and "void ns::parse<int>(int)". */
+static bool is_without_parameters(const char *name, const char *full)
+{
+    static const char word[] = "operator ";
+    size_t n = strlen(name), n_base = start_of_parameters(full);
+
+    if (n > n_base || full[n_base] == '\0' || memcmp(full + n_base - n, name, n) != 0) {
+        return false;
+    }
+    size_t n_type = n_base - n;
+    bool is_operator = n_type >= sizeof(word) - 1 &&
+                       memcmp(full + n_type - (sizeof(word) - 1), word, sizeof(word) - 1) == 0;
+    return n_type == 0 || (full[n_type - 1] == ' ' && !is_operator);
+}
+
+static void add_suggestion(struct buf *list, const char *name)
+{
+    buf_addstr(list, list->len ? ", \"" : "\"");
+    text_cut_middle(list, name, MAX_SUGGESTED);
+    buf_addch(list, '"');
+}
+
+/* Functions that hold the name, those that changed most first. */
+static void suggest_containing(const struct comparing *c, const char *name, struct buf *list)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < c->n_functions && n < N_SUGGESTED; i++) {
+        if (strcasestr(name_at(c, i), name)) {
+            add_suggestion(list, name_at(c, i));
+            n++;
+        }
+    }
+}
+
+static void suggest_similar(const struct comparing *c, const char *name, struct buf *list)
+{
     const char *nearest = NULL;
     size_t best = strlen(name) / 3 + 2;
 
     for (size_t i = 0; i < c->n_functions && strlen(name) <= MAX_SUGGESTED; i++) {
-        const char *candidate = compare_item(&c->functions[i])->name;
+        const char *candidate = name_at(c, i);
         size_t distance =
             strlen(candidate) <= MAX_SUGGESTED ? text_distance(name, candidate) : best;
         if (distance < best) {
@@ -50,16 +108,76 @@ static int refuse_unknown(const struct comparing *c, const char *name, struct er
             nearest = candidate;
         }
     }
-    text_clean(&clean, name, strnlen(name, 256));
-    int rc =
-        err_set(e, STAX_ENOTFOUND, "condition: no function named \"%s\" has samples in either run",
-                buf_str(&clean));
     if (nearest) {
-        err_hint(e, "did you mean \"%s\"?", nearest);
+        add_suggestion(list, nearest);
+    }
+}
+
+/* Wrong usage, not a condition that holds: nothing has become slower. */
+static int refuse_unknown(const struct comparing *c, const char *name, struct err *e)
+{
+    struct buf clean = {0}, list = {0};
+
+    suggest_containing(c, name, &list);
+    if (!list.len) {
+        suggest_similar(c, name, &list);
+    }
+    text_clean(&clean, name, strnlen(name, 256));
+    err_set(e, STAX_EUSAGE, "condition: no function named \"%s\" has samples in either run",
+            buf_str(&clean));
+    if (list.len) {
+        err_hint(e, "did you mean %s?", buf_str(&list));
     } else {
-        err_hint(e, "names are whole, as stax top prints them");
+        err_hint(e, "names are those of stax top; parameters may be left out");
     }
     buf_free(&clean);
+    buf_free(&list);
+    return STAX_EUSAGE;
+}
+
+/* The one whole name that a name without parameters stands for. */
+static int find_whole_name(const struct comparing *c, const char *name, const char **whole,
+                           struct err *e)
+{
+    struct buf list = {0};
+    const char *found = NULL;
+    size_t n = 0;
+
+    for (size_t i = 0; i < c->n_functions; i++) {
+        const char *full = name_at(c, i);
+        if (is_without_parameters(name, full) && (!found || strcmp(full, found) != 0)) {
+            found = full;
+            if (n++ < N_SUGGESTED) {
+                add_suggestion(&list, full);
+            }
+        }
+    }
+    *whole = found;
+    int rc = n == 1 ? 0 : STAX_EUSAGE;
+    if (n == 0) {
+        refuse_unknown(c, name, e);
+    } else if (n > 1) {
+        err_set(e, STAX_EUSAGE, "condition: \"%s\" has several functions", name);
+        err_hint(e, "name one with its parameters: %s%s", buf_str(&list),
+                 n > N_SUGGESTED ? ", ..." : "");
+    }
+    buf_free(&list);
+    return rc;
+}
+
+static int find_named(const struct comparing *c, const struct condition *condition,
+                      struct change *change, struct err *e)
+{
+    bool is_total = condition->quantity == QUANTITY_TOTAL;
+    const char *whole;
+
+    if (named_change(c, condition->name, is_total, change)) {
+        return 0;
+    }
+    int rc = find_whole_name(c, condition->name, &whole, e);
+    if (rc == 0) {
+        named_change(c, whole, is_total, change);
+    }
     return rc;
 }
 
@@ -75,14 +193,12 @@ static int find_change(const struct comparing *c, const struct condition *condit
         if (c->a.has_off_cpu && c->b.has_off_cpu) {
             return 0;
         }
-        err_set(e, STAX_ENOTFOUND, "condition: run %s has no time off the CPU",
+        err_set(e, STAX_EUSAGE, "condition: run %s has no time off the CPU",
                 c->a.has_off_cpu ? "B" : "A");
         err_hint(e, "stax diagnose --run tells what it lacks and what would record it");
-        return STAX_ENOTFOUND;
+        return STAX_EUSAGE;
     default:
-        return named_change(c, condition->name, condition->quantity == QUANTITY_TOTAL, change)
-                   ? 0
-                   : refuse_unknown(c, condition->name, e);
+        return find_named(c, condition, change, e);
     }
 }
 

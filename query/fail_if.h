@@ -6,8 +6,9 @@
  *     quantity   = "on_cpu" | "off_cpu" | "self(" NAME ")" | "total(" NAME ")"
  *
  * With a sign the number is the change from A to B (percent: of A); without, the value in B
- * (percent: the function's share of all on-CPU time). NAME is a function's whole name; brackets in
- * it are paired, or it stands in double quotes. No thread rule: values.
+ * (percent: the function's share of all on-CPU time). NAME is a function's whole name, or
+ * the one without parameters where only one function has it; brackets in it are paired, or it
+ * stands in double quotes. No thread rule: values.
  */
 #ifndef STAX_QUERY_FAIL_IF_H
 #define STAX_QUERY_FAIL_IF_H

@@ -104,7 +104,7 @@ check_status "--fail-if: the limit of a value" 1 'failed: total\(optimize\) > 1.
     stax compare "$TMP/one.stax" "$TMP/three.stax" --fail-if 'total(optimize) > 1.5%'
 check_status "--fail-if: what did not happen" 0 -- stax compare "$one" "$two" --fail-if 'on_cpu > +50% or self(parse) > +200ms or self(lex) < -50%'
 check_status "--fail-if: a change within its interval does not count" 0 'A' -- stax compare "$one" "$two" --fail-if 'self(lex) > +0ms or self(lex) < -0ms'
-check_status "--fail-if: a function that is not there" 1 'did you mean "parse"' -- stax compare "$one" "$two" --fail-if 'self(prse) > 1ms'
+check_status "--fail-if: a function that is not there" 2 'did you mean "parse"' -- stax compare "$one" "$two" --fail-if 'self(prse) > 1ms'
 check_status "--fail-if: what is no condition" 2 'a unit' -- stax compare "$one" "$two" --fail-if 'on_cpu > +10'
 check_json "--fail-if as JSON" <(stax compare "$one" "$three" --fail-if 'on_cpu > +10%' --json 2>/dev/null) \
     '.data.fail_if | .is_met and .conditions[0].is_met and .conditions[0].change.delta_ns > 500e6'
