@@ -212,14 +212,21 @@ static int put_in_place(struct save *s, int64_t *bytes)
     return 0;
 }
 
-static void remove_temporary(struct save *s)
+void archive_unlink(const char *path)
 {
     static const char *const suffixes[] = {"", "-journal", "-wal", "-shm"};
-    for (size_t i = 0; s->temporary.len && i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-        struct buf path = {0};
-        buf_addf(&path, "%s%s", buf_str(&s->temporary), suffixes[i]);
-        unlink(buf_str(&path));
-        buf_free(&path);
+    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+        struct buf file = {0};
+        buf_addf(&file, "%s%s", path, suffixes[i]);
+        unlink(buf_str(&file));
+        buf_free(&file);
+    }
+}
+
+static void remove_temporary(struct save *s)
+{
+    if (s->temporary.len) {
+        archive_unlink(buf_str(&s->temporary));
     }
     buf_free(&s->temporary);
 }

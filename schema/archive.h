@@ -41,6 +41,9 @@ struct archive_contents {
 int archive_save_with(const char *source, const char *target, struct archive_contents *contents,
                       archive_progress *progress, void *ctx, int64_t *bytes, struct err *e);
 
+/* Removes a database that nobody has open, with what SQLite may have left beside it. */
+void archive_unlink(const char *path);
+
 /* Opens a foreign file: checks application id, version, the shape of its schema (our tables and
  * columns; no triggers, virtual tables or unknown views) and quick_check, with limits on. In a file
  * above 8 MiB quick_check would take too long: damage there shows as STAX_ECORRUPT when it is read.

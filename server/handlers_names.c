@@ -1,13 +1,13 @@
 /* handlers_names.c - symbolize: looks for better names of a run. See method_table.c. */
 #include <limits.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "base/fd.h"
 #include "ingest/symbolize.h"
 #include "schema/archive.h"
 #include "server/handlers.h"
 #include "server/readers.h"
+#include "server/runs.h"
 #include "server/server.h"
 
 /* An archive is named in a copy, which then replaces it: whoever reads it meanwhile sees one of the
@@ -29,7 +29,8 @@ static int symbolize_archive(struct server *s, const struct run_info *info,
         err_hint(e, "stax open it, and stax save it under another name; then name that one");
         return STAX_EVERSION;
     }
-    snprintf(copy, sizeof(copy), "%s/symbolize-%lld.tmp", s->datadir.path, (long long)info->id);
+    snprintf(copy, sizeof(copy), "%s/" RUNS_COPY_PREFIX "%lld.tmp", s->datadir.path,
+             (long long)info->id);
     rc = archive_save(info->path, copy, NULL, NULL, NULL, e);
     if (rc == 0) { /* the file may have changed since the first look */
         rc = archive_open(&checked, copy, &is_migrated, e);
@@ -41,7 +42,7 @@ static int symbolize_archive(struct server *s, const struct run_info *info,
     if (rc == 0) {
         rc = archive_save(copy, info->path, NULL, NULL, NULL, e);
     }
-    unlink(copy);
+    archive_unlink(copy);
     return rc;
 }
 

@@ -144,7 +144,9 @@ void runs_scan(struct runs *runs, const char *folder, int dir_fd)
     while ((entry = readdir(dir)) != NULL) {
         const char *rest;
         int64_t id = id_of_name(entry->d_name, &rest);
-        if (id && rest[0]) {
+        if (strncmp(entry->d_name, RUNS_COPY_PREFIX, strlen(RUNS_COPY_PREFIX)) == 0) {
+            unlinkat(dir_fd, entry->d_name, 0);
+        } else if (id && rest[0]) {
             remove_orphan(dir_fd, id, entry->d_name, rest);
         } else if (id) {
             char path[PATH_MAX + 300];

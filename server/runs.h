@@ -54,8 +54,11 @@ int64_t runs_take_id(struct runs *runs);
 struct run *runs_add(struct runs *runs, int64_t id, const char *path, enum run_state state);
 void runs_remove(struct runs *runs, int64_t id);
 
+/* How copies of archives are called in the data directory while they get new names. */
+#define RUNS_COPY_PREFIX "symbolize-"
+
 /* Adds every run-<id>.stax of a folder, reading each one's summary. Removes what a killed server
- * left beside them: reserves of space, and side files without a run. dir_fd is borrowed. */
+ * left beside them: reserves of space, side files without a run, and copies. dir_fd is borrowed. */
 void runs_scan(struct runs *runs, const char *folder, int dir_fd);
 /* Reads the summary from the file. Replaces summary, note and (from STOPPED) the state.
  * No lock is needed when the run is not in a table yet. */

@@ -309,6 +309,7 @@ db.execute("INSERT INTO frame_line VALUES (?, 0, ?, '/etc/passwd', 1)", (frame, 
 db.commit()
 PY
 check_json "symbolize adds code to an archive" <(stax symbolize --run "$TMP/bare.stax" --json) '.data.n_code > 0 and .data.n_lines > 0'
+check "... and leaves nothing behind" test "$(find "$STAX_DATA_DIR" -name 'symbolize-*')" = ""
 check_json "... and source" <(stax sql --run "$TMP/bare.stax" --json "SELECT count(*) FROM source_line WHERE file LIKE '%inlines.cpp'") \
     '.data.rows[0][0] > 3'
 check_json "... but not of files that only the archive names" <(stax sql --run "$TMP/bare.stax" --json \

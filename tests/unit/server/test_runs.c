@@ -48,10 +48,12 @@ static void test_scan_removes_orphans(void **state)
         const char *name;
         bool stays;
     } files[] = {
-        {"run-7.stax", true},          {"run-7.stax-wal", true},  {"run-7.stax-reserve", false},
-        {"run-8.stax-reserve", false}, {"run-9.stax-wal", false}, {"run-9.stax-shm", false},
-        {"run-07.stax-reserve", true}, {"token", true},           {"run-7.stax-other", true},
-        {"run-7.stax-reserve2", true},
+        {"run-7.stax", true},          {"run-7.stax-wal", true},
+        {"run-7.stax-reserve", false}, {"run-8.stax-reserve", false},
+        {"run-9.stax-wal", false},     {"run-9.stax-shm", false},
+        {"run-07.stax-reserve", true}, {"token", true},
+        {"run-7.stax-other", true},    {"run-7.stax-reserve2", true},
+        {"symbolize-7.tmp", false},    {"symbolize-7.tmp-wal", false},
     };
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
         put(fd, files[i].name);
