@@ -117,6 +117,14 @@ void *queue_pop(struct queue *q, int timeout_ms, size_t *n)
     return data;
 }
 
+bool queue_newest_is(struct queue *q, bool (*is_it)(const void *block, size_t n))
+{
+    pthread_mutex_lock(&q->lock);
+    bool is_so = q->last && is_it(q->last->data, q->last->n_bytes);
+    pthread_mutex_unlock(&q->lock);
+    return is_so;
+}
+
 static size_t read_locked(struct queue *q, const size_t *field)
 {
     pthread_mutex_lock(&q->lock);

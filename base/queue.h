@@ -26,6 +26,9 @@ void queue_push_forced(struct queue *q, void *block, size_t n);
 /* Waits up to timeout_ms for a block; NULL when none came. *n is its size. */
 void *queue_pop(struct queue *q, int timeout_ms, size_t *n);
 
+/* Whether is_it says so of the newest block that waits; it is called with the queue locked. */
+bool queue_newest_is(struct queue *q, bool (*is_it)(const void *block, size_t n));
+
 /* Bytes waiting now, and the most there ever were. */
 size_t queue_bytes(struct queue *q);
 size_t queue_peak_bytes(struct queue *q);

@@ -420,6 +420,43 @@ static void render_record(struct out *out, const json_t *document, const struct 
     (void)out, (void)document, (void)args;
 }
 
+/* What the server's list notes about the run. */
+static void read_note(struct record *r, struct buf *note)
+{
+    json_t *document = NULL;
+    struct err ignored;
+    size_t i;
+    const json_t *item;
+    client_call(r->client, "list_runs", NULL, STOP_TIMEOUT_MS, &document, &ignored);
+    json_array_foreach(json_object_get(json_object_get(document, "data"), "runs"), i, item)
+    {
+        if (json_int_at(item, "id", 0) == r->run) {
+            buf_addstr(note, json_text_at(item, "note", ""));
+        }
+    }
+    json_decref(document);
+}
+
+/* Whether storage ended the run early; what it failed with. */
+static int check_whole(struct record *r, const json_t *run, struct err *e)
+{
+    const char *reason = json_text_at(run, "stop_reason", "");
+    bool is_unended = strcmp(json_text_at(run, "state", ""), "recording") == 0;
+    if (!is_unended && strcmp(reason, "storage_full") != 0 &&
+        strcmp(reason, "capture_failed") != 0) {
+        return 0;
+    }
+    struct buf note = {0};
+    if (is_unended) { /* not even its end could be written */
+        read_note(r, &note);
+    }
+    err_set(e, STAX_EFAIL, "the recording ended early: %.400s",
+            note.len ? buf_str(&note) : json_text_at(run, "stop_detail", reason));
+    err_hint(e, "what was recorded until then is kept; 'stax diagnose' says more");
+    buf_free(&note);
+    return STAX_EFAIL;
+}
+
 /* The end: what was recorded, on stderr; with --json the same as a document on stdout. *code is the
  * exit code of showing it. */
 static int finish(struct record *r, int *code, struct err *e)
@@ -435,8 +472,7 @@ static int finish(struct record *r, int *code, struct err *e)
     render_summary(&r->cli->err, document);
     out_flush(&r->cli->err, NULL);
     const json_t *run = json_object_get(document, "run");
-    const char *reason = json_text_at(run, "stop_reason", "");
-    bool has_failed = strcmp(reason, "storage_full") == 0 || strcmp(reason, "capture_failed") == 0;
+    rc = check_whole(r, run, e);
     if (r->launch.pid && !r->launch.is_ended) {
         cli_note(r->cli, "the program keeps running (pid %d)", (int)r->launch.pid);
     }
@@ -448,10 +484,6 @@ static int finish(struct record *r, int *code, struct err *e)
                     json_object_get(json_object_get(document, "data"), "functions"));
     json_object_set_new(document, "data", data);
     json_object_set_new(document, "schema", json_string("stax.record/1"));
-    if (has_failed) {
-        rc = err_set(e, STAX_EFAIL, "the recording ended early: %s", reason);
-        err_hint(e, "what was recorded until then is kept; 'stax diagnose' says more");
-    }
     *code = cli_show(r->cli, r->args, document, render_record);
     return rc;
 }
@@ -479,7 +511,7 @@ static int run(struct cli *cli, const struct args *args)
     if (has_begun && rc) {
         wait_for_target(&r);
     }
-    if (has_begun && r.launch.is_ended) {
+    if (has_begun && r.launch.is_ended && (rc == 0 || launch_exit_code(&r.launch) != 0)) {
         code = launch_exit_code(&r.launch);
     }
     progress_close(&r.progress);
@@ -504,7 +536,8 @@ const struct command command_record = {
         "again and stays so.\n\n"
         "The exit status is that of the command, or 128 plus the signal that ended it; 127 when "
         "there "
-        "is no such command and 126 when it cannot be run. The summary "
+        "is no such command and 126 when it cannot be run. Where the command ended with 0 but not all of "
+        "it could be recorded (storage gave up, or the server went away), it is 1. The summary "
         "at the end goes to stderr, so that the command's own output stays as it is.",
     .examples = "stax record -- make -j4\nstax record -F 2000 -l 10 --pid 4711\n"
                 "stax record --counters page-faults,task-clock -- make -j4\n"

@@ -219,6 +219,9 @@ static void add_abilities(struct out *out, const json_t *abilities)
     {
         bool is_available = json_is_true(json_object_get(a, "is_available"));
         const char *unlock = json_text_at(a, "unlock", "");
+        if (strcmp(json_text_at(a, "name", ""), "whole_run") == 0) {
+            continue; /* no ability of the host: the run's line says it */
+        }
         buf_addstr(&out->text, "  ");
         out_foreign(out, json_text_at(a, "name", "?"));
         buf_addstr(&out->text, is_available ? ": yes" : ": no, ");

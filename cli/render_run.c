@@ -123,6 +123,12 @@ static void add_state(struct out *out, size_t column, const json_t *run, const j
     add_part(out, &column, "", STYLE_PLAIN, buf_str(&part));
     buf_free(&part);
     add_amounts(out, &column, run, quality);
+    const char *detail = json_text_at(run, "stop_detail", "");
+    if (*detail) {
+        buf_addf(&out->text, "\n%sit ended early:%s ", out_style(out, STYLE_RED),
+                 out_style(out, STYLE_PLAIN));
+        out_foreign(out, detail);
+    }
 }
 
 static void add_run_name(struct out *out, const json_t *run)

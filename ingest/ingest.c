@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -31,6 +32,9 @@ enum {
     MAX_FOLDED = 200000,             /* rows of folded waits and wakeups */
     FOLDED_LOOK_COMMITS = 64,        /* between two looks at how many there are */
     DROP_ROWS = 20000,               /* sample rows given back a commit when over the bound */
+    LOCK_SAID_MS = 2000,             /* from when on it is said that somebody else holds the lock */
+    LOCK_END_MS = 10000,             /* that the end of a run waits for it */
+    LOCK_STEP_MS = 1000,             /* looks at the lock that are farther apart are two waits */
     RESERVE_BYTES = 128 << 10        /* kept beside the file so that a full disk can be noted */
 };
 
@@ -44,6 +48,42 @@ static void make_reserve(struct ingest *in)
         }
         close(fd);
     }
+}
+
+static bool holds_end(const void *block, size_t n)
+{
+    size_t at = 0;
+    bool is_bad = false;
+    const struct event_head *head;
+    while ((head = event_next(block, n, &at, &is_bad)) != NULL) {
+        if (head->type == EVENT_END) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Another program holds the write lock. Nothing is fed meanwhile, so what waits is in the queue. */
+static bool waits_for_lock(void *ctx)
+{
+    struct ingest *in = ctx;
+    int64_t now = clock_monotonic_ns();
+    if (!in->lock_ns || now - in->lock_asked_ns > LOCK_STEP_MS * 1000000LL) {
+        in->lock_ns = now;
+        in->is_lock_said = false;
+    }
+    in->lock_asked_ns = now;
+    if (!in->is_lock_said && now - in->lock_ns > LOCK_SAID_MS * 1000000LL) {
+        in->is_lock_said = true;
+        fprintf(stderr, "stax-server: another program holds the write lock of %s: waiting for it\n",
+                in->path);
+    }
+    bool is_ending = in->has_ended || in->end_reason || !in->queue ||
+                     queue_newest_is(in->queue, holds_end);
+    if (is_ending && !in->patience_ns) {
+        in->patience_ns = now + LOCK_END_MS * 1000000LL;
+    }
+    return !is_ending || now < in->patience_ns;
 }
 
 int ingest_open(struct ingest **out, const struct ingest_options *options,
@@ -77,6 +117,7 @@ int ingest_open(struct ingest **out, const struct ingest_options *options,
     in->committed = options->committed;
     in->ctx = options->ctx;
     pthread_mutex_init(&in->stats_lock, NULL);
+    db_set_patience(in->store.db, waits_for_lock, in);
     make_reserve(in);
     *out = in;
     return 0;
@@ -356,14 +397,18 @@ static void note_commit(struct ingest *in, int64_t began)
 static void fail(struct ingest *in, const struct err *e, bool is_torn)
 {
     in->has_failed = true;
+    in->failure = *e;
     in->end_reason = e->code == STAX_EFULL ? "storage_full" : "capture_failed";
     unlink(in->reserve_path);
+    db_clear_error(in->store.db);
+    db_rollback(in->store.db);
     struct err ignored;
     if (!is_torn) {
         store_commit(&in->store, &in->intern, &in->binaries, &in->tasks, true, &ignored);
     }
-    store_end(&in->store, in->end_reason, in->store.counts.data_ts, &ignored);
+    store_end_failed(&in->store, in->end_reason, in->store.committed_ts, &in->failure, &ignored);
     db_clear_error(in->store.db);
+    db_rollback(in->store.db);
 }
 
 /* Keeps the WAL short and the file within its bound. A file that stays over it with nothing left to
@@ -412,7 +457,6 @@ int ingest_commit(struct ingest *in, struct err *e)
     }
     rc = keep_small(in, e);
     if (rc) {
-        db_clear_error(in->store.db);
         fail(in, e, false);
         return rc;
     }
@@ -552,4 +596,9 @@ void ingest_stats(struct ingest *in, struct ingest_stats *stats)
     pthread_mutex_lock(&in->stats_lock);
     *stats = in->stats;
     pthread_mutex_unlock(&in->stats_lock);
+}
+
+const struct err *ingest_failure(const struct ingest *in)
+{
+    return &in->failure;
 }

@@ -84,8 +84,10 @@ int ingest_open(struct ingest **out, const struct ingest_options *options,
                 size_t n_abilities, struct err *e);
 /* Feeds one batch (borrowed). Malformed bytes are counted as loss, never an error. */
 void ingest_feed(struct ingest *in, const void *batch, size_t n_bytes);
-/* Writes what was fed in one transaction. After a failure (disk full) the run is ended:
- * returns STAX_EFULL once, keeps what was committed before, and ignores later events. */
+/* Writes what was fed in one transaction. Waits while another program holds the write lock: the
+ * queue is bounded and counts what finds no room, and the end of a run waits for 10 s only. After a
+ * failure (disk full) the run is ended: returns STAX_EFULL once, keeps what was committed before,
+ * and ignores later events. */
 int ingest_commit(struct ingest *in, struct err *e);
 /* Ends the run: flushes all summaries exactly, sets state and stop_reason. Also done by EVENT_END.
  */
@@ -100,6 +102,8 @@ void ingest_rename(struct ingest *in);
 void ingest_close(struct ingest *in);
 
 void ingest_stats(struct ingest *in, struct ingest_stats *stats);
+/* Why storage ended the run early; code 0: it did not. After the end. */
+const struct err *ingest_failure(const struct ingest *in);
 
 /* Recomputes every summary of a stopped run file from its facts and names, in one transaction.
  * A run that was interrupted (state recording) becomes stopped with the given reason. */

@@ -43,7 +43,9 @@ static void insert_run(struct store *s, const struct ingest_run *run)
 int store_create(struct store *s, const char *path, const struct ingest_run *run,
                  const struct ingest_ability *abilities, size_t n_abilities, struct err *e)
 {
-    *s = (struct store){.counts.data_ts = run->start_ts, .n_counters = run->n_counters};
+    *s = (struct store){.counts.data_ts = run->start_ts,
+                        .committed_ts = run->start_ts,
+                        .n_counters = run->n_counters};
     int rc = db_open(&s->db, path, DB_CREATE, e);
     if (rc) {
         return rc;
@@ -297,6 +299,8 @@ int store_commit(struct store *s, struct intern *in, struct binaries *b, struct 
         db_clear_error(s->db);
         db_rollback(s->db);
         db_clear_error(s->db);
+    } else {
+        s->committed_ts = s->counts.data_ts;
     }
     return rc;
 }
@@ -307,6 +311,31 @@ int store_end(struct store *s, const char *stop_reason, int64_t end_ts, struct e
     stmt_bind_text(st, end_run_p_stop_reason, stop_reason);
     stmt_bind_int(st, end_run_p_end_ts, end_ts);
     store_run_row(s, st);
+    return db_status(s->db, e);
+}
+
+int store_end_failed(struct store *s, const char *stop_reason, int64_t end_ts,
+                     const struct err *failure, struct err *e)
+{
+    /* Without the row rather than without an end, should there be no room for both. */
+    for (int is_short = 0; is_short < 2; is_short++) {
+        db_clear_error(s->db);
+        db_rollback(s->db);
+        db_begin(s->db);
+        if (!is_short) {
+            struct stmt *st = db_stmt(s->db, &sql_insert_ability);
+            stmt_bind_text(st, insert_ability_p_name, "whole_run");
+            stmt_bind_int(st, insert_ability_p_is_available, 0);
+            stmt_bind_text(st, insert_ability_p_reason, failure->msg);
+            stmt_bind_text(st, insert_ability_p_unlock, "");
+            store_run_row(s, st);
+        }
+        store_end(s, stop_reason, end_ts, NULL);
+        db_commit(s->db);
+        if (db_status(s->db, e) == 0) {
+            return 0;
+        }
+    }
     return db_status(s->db, e);
 }
 

@@ -147,7 +147,8 @@ struct store {
     size_t n_folded_wakeups, cap_folded_wakeups;
     struct off_cpu_row *off_cpu;
     size_t n_off_cpu, cap_off_cpu;
-    bool has_off_cpu; /* run.has_off_cpu */
+    bool has_off_cpu;     /* run.has_off_cpu */
+    int64_t committed_ts; /* counts.data_ts of the last commit that succeeded */
     struct run_counts counts;
     struct stack_end_counts stack_ends[EVENT_N_STACK_ENDS];
     uint64_t n_rows;        /* written so far */
@@ -188,6 +189,9 @@ int store_commit(struct store *s, struct intern *in, struct binaries *b, struct 
 void store_count_stack(struct store *s, unsigned end, bool is_guessed, bool is_wait);
 /* Sets state stopped. */
 int store_end(struct store *s, const char *stop_reason, int64_t end_ts, struct err *e);
+/* The same after a failure, which is kept with the run; an open transaction is given up. */
+int store_end_failed(struct store *s, const char *stop_reason, int64_t end_ts,
+                     const struct err *failure, struct err *e);
 
 /* Says why names are not what they could be, in a row of ability. */
 void store_lack_names(struct store *s, const char *reason);

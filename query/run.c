@@ -77,6 +77,18 @@ static void set_text(json_t *object, const char *key, struct stmt *s, int column
                                                 : json_clean_string(stmt_text(s, column)));
 }
 
+/* Why storage ended the run early, if it did. */
+static void add_stop_detail(struct query *q, json_t *run)
+{
+    struct stmt *s = db_stmt(q->db, &sql_run_missing_ability);
+
+    stmt_bind_text(s, run_missing_ability_p_name, "whole_run");
+    if (stmt_next(s)) {
+        set_text(run, "stop_detail", s, run_missing_ability_c_reason);
+    }
+    stmt_reset(s);
+}
+
 json_t *run_document(struct query *q)
 {
     json_t *run = json_object();
@@ -97,6 +109,7 @@ json_t *run_document(struct query *q)
         json_object_set_new(run, "path", json_clean_string(q->path));
     }
     stmt_reset(s);
+    add_stop_detail(q, run);
     return run;
 }
 

@@ -17,8 +17,9 @@
 
 /* Virtual machine steps between two looks at the clock: about 10 us. */
 enum { PROGRESS_STEPS = 1000 };
-/* A reader waits for the writer only while the WAL is recovered or reset. */
-enum { BUSY_MS = 5000 };
+/* A reader waits for the writer only while the WAL is recovered or reset, a writer while another
+ * program writes. */
+enum { BUSY_MS = 5000, BUSY_STEP_MS = 20 };
 
 enum stax_err db_code(int sqlite_rc, int os_errno)
 {
@@ -90,6 +91,9 @@ void db_fail(struct db *db, int sqlite_rc, const char *what)
         err_set(&db->error, code, "%s: %s (%.120s)", db->path, text, what);
     }
     db->error.os_errno = os_errno;
+    if (kind == SQLITE_BUSY) {
+        err_hint(&db->error, "another program holds the lock of %s: end its transaction", db->path);
+    }
     if (code == STAX_EFULL) {
         err_hint(&db->error, "free space on the file system of %s", db->path);
     }
@@ -116,6 +120,30 @@ static int64_t exec_int(struct db *db, const struct sql_block *block)
     int64_t value = stmt_next(s) ? stmt_int(s, 0) : 0;
     stmt_reset(s);
     return value;
+}
+
+static int on_busy(void *ctx, int n_calls)
+{
+    struct db *db = ctx;
+    (void)n_calls;
+    sqlite3_sleep(BUSY_STEP_MS);
+    return db->patience(db->patience_ctx);
+}
+
+static void set_busy(struct db *db)
+{
+    if (db->patience) {
+        sqlite3_busy_handler(db->handle, on_busy, db);
+    } else {
+        sqlite3_busy_timeout(db->handle, BUSY_MS);
+    }
+}
+
+void db_set_patience(struct db *db, bool (*goes_on)(void *ctx), void *ctx)
+{
+    db->patience = goes_on;
+    db->patience_ctx = ctx;
+    set_busy(db);
 }
 
 static int on_progress(void *ctx)
@@ -491,7 +519,7 @@ int64_t db_checkpoint(struct db *db, bool truncate)
     int rc = sqlite3_wal_checkpoint_v2(
         db->handle, NULL, truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE, &n_log,
         &n_done);
-    sqlite3_busy_timeout(db->handle, BUSY_MS);
+    set_busy(db);
     /* A reader in the way is no failure: what could be copied was, the rest comes next time. */
     if ((rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY) || n_log < 0) {
         return -1;

@@ -80,6 +80,9 @@ void db_rollback(struct db *db);
 
 /* Statements of a reader give up (STAX_ETIMEOUT) after this moment of CLOCK_MONOTONIC; 0: never. */
 void db_set_deadline(struct db *db, int64_t deadline_ns);
+/* Writer: asks goes_on, every few ms and on its thread, whether to go on waiting when somebody else
+ * holds the lock; without it, or with NULL, a statement gives up (STAX_EBUSY) after 5 s. */
+void db_set_patience(struct db *db, bool (*goes_on)(void *ctx), void *ctx);
 /* Makes the statement running on another thread give up with STAX_ECANCELLED. Any thread. */
 void db_cancel(struct db *db);
 

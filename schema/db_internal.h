@@ -22,6 +22,8 @@ struct db {
     struct err error; /* sticks until db_clear_error() */
     int64_t deadline_ns;
     atomic_bool is_cancelled;
+    bool (*patience)(void *ctx); /* NULL: waits for locks as long as it does by default */
+    void *patience_ctx;
     struct map by_block; /* address of a sql_block -> index in stmts + 1 */
     struct stmt **stmts;
     size_t n_stmts;

@@ -42,7 +42,7 @@ CREATE TABLE run (
 ) STRICT;
 
 CREATE TABLE ability (
-    name             TEXT    PRIMARY KEY, -- kernel_stacks, off_cpu, wait_stacks, parked_stacks, wakeups, counters, full_stacks; late_names (only where better names are known to be missing)
+    name             TEXT    PRIMARY KEY, -- kernel_stacks, off_cpu, wait_stacks, parked_stacks, wakeups, counters, full_stacks; late_names (only where better names are known to be missing), whole_run (only where storing it failed)
     is_available     INTEGER NOT NULL,    -- 1: this run has it
     reason           TEXT    NOT NULL,    -- why not, empty if it has
     unlock           TEXT    NOT NULL     -- command that would lift it on the recording machine

@@ -151,6 +151,11 @@ void recording_stats(struct recording *r, struct recording_stats *stats)
     stats->queue_max_bytes = queue_max_bytes(r->queue);
 }
 
+struct err recording_failure(const struct recording *r)
+{
+    return *ingest_failure(r->ingest);
+}
+
 json_t *recording_abilities(const struct recording *r)
 {
     size_t n = 0;

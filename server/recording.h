@@ -44,6 +44,8 @@ void recording_set_paused(struct recording *r, bool is_paused);
 void recording_rename(struct recording *r);
 bool recording_is_paused(struct recording *r);
 void recording_stats(struct recording *r, struct recording_stats *stats);
+/* Why storage ended it early; code 0: it did not. After the end. */
+struct err recording_failure(const struct recording *r);
 /* [{"name","is_available","reason","unlock"}], new reference. */
 json_t *recording_abilities(const struct recording *r);
 int64_t recording_start_ts(const struct recording *r);

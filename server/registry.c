@@ -105,16 +105,25 @@ int registry_open(struct registry **out, const struct registry_options *options,
     return 0;
 }
 
-/* Repairs one interrupted run and reads it anew. Upkeep thread, without the lock. */
+/* Repairs one interrupted run, whose summary says why it ended, and reads it anew. While another
+ * program holds its lock it stays as it is. Upkeep thread, without the lock. */
 static void repair(struct registry *r, int64_t id)
 {
-    struct run_info info;
+    char path[PATH_MAX + 64], reason[32];
     struct err e = {0};
-    if (registry_find(r, id, &info, NULL) != 0) {
+    pthread_mutex_lock(&r->lock);
+    const struct run *interrupted = runs_find(&r->runs, id);
+    if (interrupted) {
+        snprintf(path, sizeof(path), "%s", interrupted->path);
+        snprintf(reason, sizeof(reason), "%s",
+                 json_text_at(interrupted->summary, "stop_reason", "server_died"));
+    }
+    pthread_mutex_unlock(&r->lock);
+    int rc = interrupted ? ingest_rebuild(path, reason, &e) : STAX_EBUSY;
+    if (rc == STAX_EBUSY) {
         return;
     }
-    int rc = ingest_rebuild(info.path, "server_died", &e);
-    struct run fresh = {.path = info.path, .summary = json_object(), .note = mem_strdup("")};
+    struct run fresh = {.path = path, .summary = json_object(), .note = mem_strdup("")};
     run_read_summary(&fresh);
     if (rc) {
         fprintf(stderr, "stax-server: run %" PRId64 " could not be repaired: %s\n", id, e.msg);
@@ -137,25 +146,32 @@ static void repair(struct registry *r, int64_t id)
     changed(r);
 }
 
+/* The first one after a run, or 0. */
+static int64_t next_interrupted_locked(const struct registry *r, int64_t after)
+{
+    for (size_t i = 0; i < r->runs.n && !r->is_closing; i++) {
+        if (r->runs.items[i].state == RUN_INTERRUPTED && r->runs.items[i].id > after) {
+            return r->runs.items[i].id;
+        }
+    }
+    return 0;
+}
+
 static void repair_all(void *ctx, struct readers *readers)
 {
     (void)readers;
     struct registry *r = ctx;
-    for (;;) {
-        int64_t id = 0;
+    int64_t id = 0;
+    do {
+        int64_t last = id;
         pthread_mutex_lock(&r->lock);
-        for (size_t i = 0; i < r->runs.n && !r->is_closing; i++) {
-            if (r->runs.items[i].state == RUN_INTERRUPTED) {
-                id = r->runs.items[i].id;
-                break;
-            }
-        }
+        id = next_interrupted_locked(r, last);
+        id = id ? id : next_interrupted_locked(r, 0); /* again, those that were locked */
         pthread_mutex_unlock(&r->lock);
-        if (!id) {
-            return;
+        if (id) {
+            repair(r, id);
         }
-        repair(r, id);
-    }
+    } while (id);
 }
 
 void registry_begin(struct registry *r)
@@ -263,6 +279,19 @@ int64_t registry_selected(struct registry *r)
     return id;
 }
 
+/* Storage ended a run early: says so, and completes what could not even be written. */
+static void note_failure(struct registry *r, int64_t id, const struct err *failure,
+                         struct run *fresh)
+{
+    fprintf(stderr, "stax-server: run %" PRId64 " ended early: %s\n", id, failure->msg);
+    if (fresh->state == RUN_INTERRUPTED) {
+        json_object_set_new(fresh->summary, "stop_reason", json_string("capture_failed"));
+        free(fresh->note);
+        fresh->note = mem_strdup(failure->msg);
+        jobs_submit(r->upkeep, repair_all, r, true);
+    }
+}
+
 /* Ends a run whose last row is written: joins its threads and reads what became of it. */
 static void reap(void *ctx, struct readers *readers)
 {
@@ -273,14 +302,19 @@ static void reap(void *ctx, struct readers *readers)
     struct run *run = runs_find(&r->runs, r->active);
     struct run fresh = {.summary = json_object(), .note = mem_strdup("")};
     assert(run);
+    int64_t id = run->id;
     fresh.path = mem_strdup(run->path);
     r->recording = NULL;
     pthread_mutex_unlock(&r->lock);
 
+    struct err failure = recording_failure(recording);
     recording_close(recording);
     run_read_summary(&fresh);
 
     pthread_mutex_lock(&r->lock);
+    if (failure.code) {
+        note_failure(r, id, &failure, &fresh);
+    }
     run = runs_find(&r->runs, r->active);
     assert(run);
     json_decref(run->summary);
