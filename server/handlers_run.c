@@ -310,7 +310,15 @@ int method_save_current(struct call *c, struct readers *readers, json_t **docume
     if (rc) {
         return rc;
     }
-    json_t *run = run_member(q, &info);
+    /* What the archive has: a live run goes on meanwhile. */
+    struct query *saved;
+    rc = query_open(&saved, path, true, e);
+    if (rc) {
+        return rc;
+    }
+    json_t *run = run_member(saved, &info);
+    json_t *quality = query_quality(saved);
+    query_close(saved);
     json_t *data =
         json_pack("{s:I,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:f}", "run", (json_int_t)info.id, "path", path,
                   "size_bytes", (json_int_t)size_bytes, "n_samples",
@@ -319,7 +327,7 @@ int method_save_current(struct call *c, struct readers *readers, json_t **docume
                   "n_source_lines", (json_int_t)contents.n_source_lines, "source_bytes",
                   (json_int_t)contents.source_bytes, "elapsed_ms",
                   (double)(clock_monotonic_ns() - start_ns) / 1e6);
-    *document = document_new(c->method->schema, run, data, query_quality(q), NULL);
+    *document = document_new(c->method->schema, run, data, quality, NULL);
     return 0;
 }
 

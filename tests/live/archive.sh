@@ -15,6 +15,12 @@ start stax record -- "${spin[@]}" --seconds 20 >/dev/null 2>&1
 record=$last_pid
 wait_for 10 has_samples 1000
 check "save of a live run" stax save "$TMP/live.stax"
+for i in {1..15}; do # the run goes on while it is saved
+    stax save --json "$TMP/live$i.stax" >"$TMP/saved$i" 2>/dev/null
+    sqlite3 -readonly "$TMP/live$i.stax" 'SELECT n_samples FROM run' >"$TMP/held$i"
+done
+check "what save says it has is what the archive has" diff \
+    <(jq -s '.[] | .data.n_samples, .run.n_samples, .quality.n_samples' "$TMP"/saved*) <(sed 'p;p' "$TMP"/held*)
 check "the run goes on" is_active
 check_json "the copy of a live run is a stopped run" <(stax top --json --run "$TMP/live.stax") \
     '.run.state == "stopped" and .run.stop_reason == "saved_live" and .run.n_samples >= 1000'
