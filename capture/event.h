@@ -303,12 +303,13 @@ struct event_counter_total {
 /* Kinds of loss; the names go into loss.kind. Recorded and then lost (n_lost) are ring_full,
  * queue_full and malformed alone: the others say what was kept in disorder or never recorded. */
 #define EVENT_LOSS_KINDS(X)                                                                        \
-    X(RING_FULL, "ring_full")   /* the kernel found no room in a ring: n records */                \
-    X(QUEUE_FULL, "queue_full") /* ingest was behind: n samples, mappings or names dropped */      \
-    X(THROTTLED, "throttled")   /* the kernel paused sampling: n times */                          \
-    X(MALFORMED, "malformed")   /* n records that could not be parsed */                           \
-    X(LATE, "late")             /* n records, kept, that came too late to be put in order */       \
-    X(NO_EVENTS, "no_events")   /* n threads on which events could not be opened */                \
+    X(RING_FULL, "ring_full")       /* the kernel found no room in a ring: n records */            \
+    X(QUEUE_FULL, "queue_full")     /* ingest was behind: n samples, mappings or names dropped */  \
+    X(THROTTLED, "throttled")       /* the kernel paused sampling: n times */                      \
+    X(MALFORMED, "malformed")       /* n records that could not be parsed */                       \
+    X(LATE, "late")                 /* n records, kept, that came too late to be put in order */   \
+    X(NO_EVENTS, "no_events")       /* n threads on which events could not be opened */            \
+    X(NOT_DUMPABLE, "not_dumpable") /* n threads whose events the kernel ended at an exec */       \
     X(STACKS, "stacks")       /* n stacks of waits found no room: those have none of their own */  \
     X(UNSAMPLED, "unsampled") /* at the end: n ms of CPU time that no sample stands for */
 

@@ -92,6 +92,7 @@ void follow_end_process(struct follow *f, struct target_process *p, int64_t ts)
     }
     event_add_process(&f->batch, EVENT_PROCESS_END, ts, p->pid, 0, NULL, 0, NULL, 0);
     f->n_gone -= p->gone_ts != 0;
+    f->n_hidden -= p->is_hidden;
     target_remove_process(&f->target, p);
 }
 
@@ -308,9 +309,21 @@ static void on_exec(struct follow *f, const struct record *r, int32_t source, in
         target_set_cmdline(p, NULL, 0);
     }
     target_clear_space(p);
-    p->maps_ts = ts;
+    p->maps_ts = p->exec_ts = ts;
     follow_tell_process(f, EVENT_EXEC, p, 0, ts);
     follow_tell_thread(f, EVENT_THREAD_NAME, t, ts);
+}
+
+static void on_thread_exit(struct follow *f, struct target_thread *t, int64_t ts)
+{
+    if (!follow_is_hidden_by_exec(f, t, ts)) {
+        follow_end_thread(f, t, ts);
+        return;
+    }
+    follow_waits_lose(f, t, ts);
+    follow_loss(f, ts, UINT32_MAX, EVENT_LOSS_NOT_DUMPABLE, 1);
+    f->n_hidden += !t->process->is_hidden;
+    t->process->is_hidden = true;
 }
 
 static void on_name(struct follow *f, const struct record *r, int32_t source, int64_t ts)
@@ -430,7 +443,7 @@ static bool on_task_record(struct follow *f, const struct record *r, int64_t ts,
     case RECORD_EXIT: {
         struct target_thread *t = target_thread(&f->target, r->tid);
         if (t) {
-            follow_end_thread(f, t, ts);
+            on_thread_exit(f, t, ts);
         }
         break;
     }
@@ -504,6 +517,9 @@ void follow_tick(struct follow *f, int64_t limit_ts)
         f->ts = limit_ts;
     }
     is_paused_at(f, limit_ts); /* the list of pauses stays short without samples, too */
+    if (f->n_hidden) {
+        follow_find_hidden_gone(f);
+    }
     end_gone(f, limit_ts);
     follow_waits_tick(f, f->ts);
 }

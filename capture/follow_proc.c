@@ -15,6 +15,7 @@ enum {
     INNER_THREADS_MAX = 1024, /* of a process, that a number is compared with */
     LOST_AT_ONCE = 1024,      /* threads that are asked for their names in one go */
 };
+static const int64_t EXEC_NS = 1000000000; /* from the record of an exec to its end, preempted */
 static const int64_t THREAD_CHECK_NS = 1000000;  /* a thread, between two looks at all of them */
 static const int64_t BEGAN_NS = 400000000;       /* that /proc may err, twice */
 static const int64_t LOSS_CHECK_NS = 5000000000; /* so long after a loss threads are compared */
@@ -283,6 +284,26 @@ static bool is_there(const struct target_process *p)
     struct proc_stat stat;
     return proc_is_alive(p->pid) && proc_read_stat(p->pid, 0, &stat) == 0 &&
            proc_was_there(&stat, p->seen_boot_ns);
+}
+
+bool follow_is_hidden_by_exec(const struct follow *f, const struct target_thread *t, int64_t ts)
+{
+    const struct target_process *p = t->process;
+    struct proc_stat stat;
+    return f->options.has_proc && t->tid == p->pid && p->exec_ts && ts - p->exec_ts < EXEC_NS &&
+           proc_read_stat(p->pid, 0, &stat) == 0 && !stat.is_exiting && stat.state != 'Z' &&
+           stat.state != 'X' && proc_was_there(&stat, p->seen_boot_ns);
+}
+
+void follow_find_hidden_gone(struct follow *f)
+{
+    size_t slot = 0, n_left = f->n_hidden;
+    for (struct target_process *p; n_left && (p = target_next(&f->target, &slot));) {
+        n_left -= p->is_hidden;
+        if (p->is_hidden && !is_there(p)) {
+            mark_gone(f, p, clock_monotonic_ns());
+        }
+    }
 }
 
 void follow_verify(struct follow *f, int64_t now_ts)

@@ -26,6 +26,7 @@ struct follow {
     int64_t loss_ts;     /* ns, when records were lost last; 0: never */
     bool has_blind;      /* threads without events: their end is seen in /proc only */
     size_t n_gone;       /* processes with gone_ts */
+    size_t n_hidden;     /* processes that are */
     size_t verify_slot;
     int n_proc_reads; /* left until the next tick */
     int n_tid_reads;  /* the same, for the ids of threads that are waited for */
@@ -63,6 +64,8 @@ void follow_waits_start(struct follow *f, struct target_thread *t, int64_t ts, b
 /* Before its end is told. */
 void follow_waits_end_thread(struct follow *f, struct target_thread *t, int64_t ts);
 void follow_waits_exec(struct follow *f, struct target_thread *t, int64_t ts);
+/* Its events have ended, and it has not. */
+void follow_waits_lose(struct follow *f, struct target_thread *t, int64_t ts);
 void follow_waits_switch(struct follow *f, struct target_thread *t, const struct record *r,
                          int64_t ts);
 /* The stack of the switch that follows. False: it needs a table that is still being made. */
@@ -115,6 +118,11 @@ void follow_read_own_mappings(struct follow *f, struct target_process *p, int32_
 /* Leaves the name as it is when /proc has none. tid 0: of the process. */
 void follow_read_name(struct follow *f, int32_t pid, int32_t tid, struct target_name *name);
 void follow_read_cmdline(struct follow *f, struct target_process *p);
+/* Whether a thread whose events ended at ts lives on: the kernel ends them, as if it exited, when
+ * it executes a program that the user may run but not read, or that runs with other rights. */
+bool follow_is_hidden_by_exec(const struct follow *f, const struct target_thread *t, int64_t ts);
+/* Marks the processes hidden so that have ended since. */
+void follow_find_hidden_gone(struct follow *f);
 /* When that was, in CLOCK_BOOTTIME, of a record that was just written. */
 int64_t follow_boot_ns(int64_t ts);
 void follow_name_by_pid(struct target_name *name, int32_t pid);

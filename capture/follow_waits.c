@@ -432,6 +432,17 @@ void follow_waits_exec(struct follow *f, struct target_thread *t, int64_t ts)
     note_change(f, t);
 }
 
+void follow_waits_lose(struct follow *f, struct target_thread *t, int64_t ts)
+{
+    struct ledger_interval ended;
+    if (is_accounted(f, t)) {
+        if (ledger_lose(&t->waits.ledger, &f->waits.losses, ts, &ended)) {
+            end_interval(f, t, &ended, NULL);
+        }
+        note_change(f, t);
+    }
+}
+
 /* Whether nothing is known of a wait but that it is one, or for a futex of which no function on the
  * stack will tell more. */
 static bool is_blind(const struct thread_waits *w)

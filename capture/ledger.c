@@ -197,6 +197,14 @@ bool ledger_exec(struct ledger *l, const struct ledger_losses *losses, int64_t t
                                      : was_on(l, losses, ts, ended);
 }
 
+bool ledger_lose(struct ledger *l, const struct ledger_losses *losses, int64_t ts,
+                 struct ledger_interval *ended)
+{
+    bool has_ended = was_on(l, losses, ts, ended);
+    l->state = EVENT_STATE_UNKNOWN;
+    return has_ended;
+}
+
 bool ledger_end(struct ledger *l, const struct ledger_losses *losses, int64_t ts,
                 struct ledger_interval *ended)
 {

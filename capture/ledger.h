@@ -75,6 +75,9 @@ bool ledger_sample(struct ledger *l, const struct ledger_losses *losses, int64_t
 /* An exec: the thread runs, whatever bore its id before. */
 bool ledger_exec(struct ledger *l, const struct ledger_losses *losses, int64_t ts,
                  struct ledger_interval *ended);
+/* Its records end, but the thread does not: nothing is known of its time from here on. */
+bool ledger_lose(struct ledger *l, const struct ledger_losses *losses, int64_t ts,
+                 struct ledger_interval *ended);
 /* The thread, or the recording, ended. */
 bool ledger_end(struct ledger *l, const struct ledger_losses *losses, int64_t ts,
                 struct ledger_interval *ended);

@@ -22,6 +22,8 @@ enum {
     PATH_BYTES = 64,
 };
 
+/* PF_EXITING of the kernel's flags (linux/sched.h), which proc_pid_stat(5) shows. */
+static const uint64_t TASK_IS_EXITING = 4;
 static const int64_t START_NS = 200000000; /* start times are rounded to 10 ms */
 
 /* A read position in text; numbers that are not there stick as is_bad. */
@@ -81,7 +83,10 @@ int proc_parse_stat(const char *text, size_t len, struct proc_stat *stat)
     scan_skip(&s, 1);
     uint64_t parent = scan_number(&s, 10);
     scan_char(&s, ' ');
-    scan_skip(&s, 9); /* fields 5 to 13 */
+    scan_skip(&s, 4); /* fields 5 to 8 */
+    uint64_t flags = scan_number(&s, 10);
+    scan_char(&s, ' ');
+    scan_skip(&s, 4); /* fields 10 to 13 */
     uint64_t user = scan_number(&s, 10);
     scan_char(&s, ' ');
     uint64_t system = scan_number(&s, 10);
@@ -91,6 +96,7 @@ int proc_parse_stat(const char *text, size_t len, struct proc_stat *stat)
     if (s.is_bad || parent > INT32_MAX || start > INT64_MAX) {
         return STAX_ECORRUPT;
     }
+    stat->is_exiting = flags & TASK_IS_EXITING;
     stat->parent_pid = (pid_t)parent;
     stat->cpu_ticks = user + system;
     stat->start_ticks = (int64_t)start;

@@ -17,6 +17,7 @@
 
 struct proc_stat {
     char state;          /* 'R', 'S', 'Z' (zombie), 'X' (dead), ... */
+    bool is_exiting;     /* it has begun to end; in any state */
     pid_t parent_pid;    /* */
     uint64_t cpu_ticks;  /* used so far, user's and kernel's */
     int64_t start_ticks; /* since boot; both in 1 / sysconf(_SC_CLK_TCK) s */

@@ -49,6 +49,8 @@ struct target_process {
     int64_t gone_ts;                  /* ns, when /proc no longer had it; 0: it has */
     int64_t threads_ts;               /* ns, when its threads were last compared with /proc */
     int64_t maps_ts;                  /* ns, when its mappings were last read from /proc */
+    int64_t exec_ts;                  /* ns, of its last exec; 0: none was seen */
+    bool is_hidden;                   /* the kernel ended its events at that; it lives on */
     bool has_namespace, is_elsewhere; /* in another pid namespace than ours, once that is known */
     struct address_space *space; /* for unwinding; NULL: nothing is mapped, or nothing is unwound */
     uint32_t slot;

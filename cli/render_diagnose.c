@@ -103,7 +103,7 @@ static const char *loss_unit(const char *kind)
     static const char *const units[][2] = {
         {"unsampled", "ms of CPU time"}, {"stacks", "stacks of waits"}, {"no_events", "threads"},
         {"throttled", "times"},          {"ring_full", "records"},      {"malformed", "records"},
-        {"late", "records, kept"},       {"queue_full", "records"},
+        {"late", "records, kept"},       {"not_dumpable", "processes"}, {"queue_full", "records"},
     };
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
         if (strcmp(units[i][0], kind) == 0) {

@@ -345,7 +345,7 @@ void render_summary(struct out *out, const json_t *top_document)
     buf_addf(&out->text, "\n%srun %" PRId64 "%s", out_style(out, STYLE_BOLD), id,
              out_style(out, STYLE_PLAIN));
     add_state(out, 8, run, quality);
-    if (json_int_at(quality, "n_lost", 0) == 0) {
+    if (json_int_at(quality, "n_lost", 0) + json_int_at(quality, "n_unrecorded", 0) == 0) {
         buf_addstr(&out->text, ", none lost");
     }
     buf_addch(&out->text, '\n');

@@ -135,7 +135,6 @@ static int64_t unsampled_ns(struct query *q)
 json_t *run_quality(struct query *q)
 {
     json_t *quality = json_object();
-    struct stmt *s = db_stmt(q->db, &sql_run_n_throttled);
     int64_t age_ns = 0;
 
     view_set_int(quality, "n_samples", q->run.fold.n_samples);
@@ -144,9 +143,8 @@ json_t *run_quality(struct query *q)
     view_set_int(quality, "n_unnamed", q->run.n_unnamed);
     view_set_int(quality, "n_pending", q->run.n_pending);
     view_set_int(quality, "unsampled_ns", unsampled_ns(q));
-    view_set_int(quality, "n_throttled",
-                 stmt_next(s) ? stmt_int(s, run_n_throttled_c_n_throttled) : 0);
-    stmt_reset(s);
+    view_set_int(quality, "n_throttled", read_one(q, &sql_run_n_throttled));
+    view_set_int(quality, "n_unrecorded", read_one(q, &sql_run_n_unrecorded));
     if (q->run.is_recording &&
         __builtin_sub_overflow(clock_monotonic_ns(), q->run.fold.data_ts, &age_ns)) {
         age_ns = 0;
@@ -220,6 +218,12 @@ static void warn_of_kind(struct query *q, const char *kind, int64_t n)
                   count);
     } else if (strcmp(kind, "no_events") == 0) {
         warn_of_threads(q, n);
+    } else if (strcmp(kind, "not_dumpable") == 0) {
+        view_warn(q,
+                  "%lld process%s not recorded from an exec on: the kernel ends that for a program "
+                  "that is setuid or that its user may not read; record as root (sudo stax record, "
+                  "or --pid once it runs)",
+                  count, n == 1 ? " was" : "es were");
     } else if (strcmp(kind, "unsampled") == 0) {
         warn_of_unsampled(q, n);
     } else {
@@ -363,11 +367,14 @@ static void warn_of_names(struct query *q)
 
 static void warn_of_emptiness(struct query *q, const struct params *p)
 {
-    if (q->run.fold.n_samples == 0 && q->run.is_recording) {
+    bool is_lossy = q->run.fold.n_samples == 0 && read_one(q, &sql_run_is_lossy);
+
+    if (is_lossy) {
+        view_warn(q, "no samples%s, but not all of the target %s recorded",
+                  q->run.is_recording ? " yet" : "", q->run.is_recording ? "is" : "was");
+    } else if (q->run.fold.n_samples == 0 && q->run.is_recording) {
         view_warn(q, "no samples yet: the target has not used the CPU so far "
                      "(stax wait --for-samples 1 waits for the first)");
-    } else if (q->run.fold.n_samples == 0 && read_one(q, &sql_run_is_lossy)) {
-        view_warn(q, "no samples, but not all of the target was recorded");
     } else if (q->run.fold.n_samples == 0 && q->run.is_cut_short) {
         view_warn(q, "no samples: the recording ended early, stax diagnose says more");
     } else if (q->run.fold.n_samples == 0) {

@@ -42,6 +42,13 @@ WHERE kind = 'throttled';
 SELECT ifnull(sum(on_cpu_ns), 0) AS on_cpu_ns
 FROM thread_sum;
 
+--@ run_n_unrecorded
+-- Threads and processes that were there, and of which nothing could be recorded, at all or from an exec on.
+-- => n_unrecorded
+SELECT coalesce(sum(n), 0) AS n_unrecorded
+FROM loss
+WHERE kind IN ('no_events', 'not_dumpable');
+
 --@ run_unfinished
 -- The most frequent cause of unfinished stacks of samples.
 -- => cause, n_samples

@@ -78,6 +78,28 @@ else
     skip "no tracefs" "hiding it needs root and a mount namespace"
 fi
 
+# A program that its user may run but not read: the kernel ends its events at the exec.
+mkdir -m 755 "$TMP/open"
+cp "$STAX_WORKLOADS/cpu_shares" "$TMP/open/closed" && chmod 111 "$TMP/open/closed"
+as=()
+is_root && as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+cd "$TMP/open" || exit 1
+closed_ms="SELECT ifnull(max(unknown_ms), 0) FROM v_ledger WHERE name = 'closed'"
+for target in "./closed --threads 1 --seconds 1" "./closed --threads 1 --seconds 1; exit 0"; do
+    stax record -- "${as[@]}" sh -c "$target" 2>"$TMP/err"
+    path=$(stax sql --path)
+    check "closed program (${target#./closed --threads 1 }): said in one line, with the way out" \
+        test "$(grep -c '1 process was not recorded from an exec on.*sudo stax record' "$TMP/err")" = 1
+    check "... and not that nothing is missing" test "$(grep -c 'none lost\|used no CPU' "$TMP/err")" = 0
+    check "... stored as a loss" test "not_dumpable|1" = "$(sqlite3 -readonly "$path" "SELECT kind, sum(n) FROM loss GROUP BY 1")"
+    check_status "... its time is unknown, not over" 0 '^1$' -- \
+        sqlite3 -readonly "$path" "SELECT ($closed_ms) BETWEEN 800 AND 1900"
+done
+# One that ends soon is not taken for one that runs on, nor is any that may be read.
+stax record -- sh -c 'i=0; while [ $i -lt 200 ]; do /bin/true; i=$((i + 1)); done' 2>"$TMP/err"
+check "programs that end soon are not taken for it" test "$(sqlite3 -readonly "$(stax sql --path)" "SELECT count(*) FROM loss WHERE kind = 'not_dumpable'")" = 0
+cd "$here" || exit 1
+
 # Locked memory: two servers of one user share the kernel's allowance; the second has to do with less.
 if is_root; then
     skip "locked memory runs short" "root is not limited"

@@ -4,9 +4,9 @@
  *
  * A sequence is text: "o50" switch-out at 50, "p50" the same preempted, "i70" switch-in, "w60" a
  * wakeup, "s60" a
- * sample (period 5), "x80" an exec, "L40:55" records lost after 40, noticed at 55, "e90" the end.
- * The answer reads "on runnable blocked unknown | intervals", an interval being b50-70 or r50-70,
- * and w50-70 when a wakeup ended it.
+ * sample (period 5), "x80" an exec, "l80" its records end, "L40:55" records lost after 40, noticed
+ * at 55, "e90" the end. The answer reads "on runnable blocked unknown | intervals", an interval
+ * being b50-70 or r50-70, and w50-70 when a wakeup ended it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -63,6 +63,9 @@ static void step(struct play *p, char what, int64_t ts)
         break;
     case 'x':
         note(p, ledger_exec(l, &p->losses, ts, &ended), &ended);
+        break;
+    case 'l':
+        note(p, ledger_lose(l, &p->losses, ts, &ended), &ended);
         break;
     case 't':
         ledger_settle(l, &p->losses, ts);
@@ -125,6 +128,14 @@ static void test_plain(void **state)
     check("R", "e90", "80 0 0 0 |");
     check("R", "s30 s45 o50 i70 s80 e90", "60 0 20 0 | b50-70");
     check("R", "t40 o50 i70 t80 e90", "60 0 20 0 | b50-70");
+}
+
+/* The kernel ended its events, and it runs on. */
+static void test_hidden(void **state)
+{
+    (void)state;
+    check("R", "o50 i60 x61 l62 e90", "42 0 10 28 | b50-60");
+    check("R", "x20 l30 t60 t80 e90", "20 0 0 60 |");
 }
 
 static void test_found_alive(void **state)
@@ -253,15 +264,11 @@ static void test_any_order(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),
-        cmocka_unit_test(test_found_alive),
-        cmocka_unit_test(test_records_that_contradict),
-        cmocka_unit_test(test_losses),
-        cmocka_unit_test(test_exec),
-        cmocka_unit_test(test_wakeups),
-        cmocka_unit_test(test_wakeups_that_end_nothing),
-        cmocka_unit_test(test_early_wakeups),
-        cmocka_unit_test(test_wakeups_and_losses),
+        cmocka_unit_test(test_plain),         cmocka_unit_test(test_hidden),
+        cmocka_unit_test(test_found_alive),   cmocka_unit_test(test_records_that_contradict),
+        cmocka_unit_test(test_losses),        cmocka_unit_test(test_exec),
+        cmocka_unit_test(test_wakeups),       cmocka_unit_test(test_wakeups_that_end_nothing),
+        cmocka_unit_test(test_early_wakeups), cmocka_unit_test(test_wakeups_and_losses),
         cmocka_unit_test(test_any_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

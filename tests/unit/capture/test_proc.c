@@ -109,6 +109,18 @@ static void check_cpus(const char *text, int rc, size_t n, pid_t last)
     pid_list_free(&cpus);
 }
 
+static void test_exiting(void **state)
+{
+    (void)state;
+    static const char alive[] = "7 (sh) R 3 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 8814 1 1\n";
+    static const char exiting[] = "7 (sh) R 3 7 7 0 -1 4194564 1 2 3 4 5 6 7 8 20 0 1 0 8814 1\n";
+    struct proc_stat stat;
+    assert_int_equal(proc_parse_stat(alive, strlen(alive), &stat), 0);
+    assert_false(stat.is_exiting);
+    assert_int_equal(proc_parse_stat(exiting, strlen(exiting), &stat), 0);
+    assert_true(stat.is_exiting);
+}
+
 static void test_cpus(void **state)
 {
     (void)state;
@@ -200,10 +212,10 @@ static void test_was_there(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_maps), cmocka_unit_test(test_hostile_maps),
-        cmocka_unit_test(test_stat), cmocka_unit_test(test_was_there),
-        cmocka_unit_test(test_cpus), cmocka_unit_test(test_self),
-        cmocka_unit_test(test_gone),
+        cmocka_unit_test(test_maps),      cmocka_unit_test(test_hostile_maps),
+        cmocka_unit_test(test_stat),      cmocka_unit_test(test_exiting),
+        cmocka_unit_test(test_was_there), cmocka_unit_test(test_cpus),
+        cmocka_unit_test(test_self),      cmocka_unit_test(test_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
