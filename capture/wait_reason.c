@@ -5,7 +5,8 @@
  * with /proc/TID/stack of programs blocked in each call (tests/workloads/waits.c); system calls
  * from their manual pages; futex arguments from glibc 2.31 to 2.41 (nptl/,
  * sysdeps/nptl/futex-internal.h), musl 1.2 (src/thread), Go 1.22 (runtime/lock_futex.go) and
- * Rust 1.80 std (sys/sync, sys/pal/unix/futex.rs).
+ * Rust 1.80 std (sys/sync, sys/pal/unix/futex.rs); names of C++20 from programs built with GCC 12,
+ * and from libstdc++ (bits/semaphore_base.h, barrier) and libc++ (semaphore, barrier, latch).
  */
 #include "capture/wait_reason.h"
 
@@ -138,6 +139,21 @@ static const struct wait_row rows[] = {
      "std::_V2::condition_variable* std::thread::park* std::sys::sync::condvar* "
      "std::sync::condvar::Condvar::wait* runtime.notesleep runtime.notetsleep* runtime.stopm",
      "condition variables, parked threads"},
+    /* C++20. libstdc++ waits in templates, whose arguments say for what even where all around them
+     * is inlined; in libc++ only these do. */
+    {WAIT_USER_FUNCTION, R(IDLE), false, false,
+     "*std::__atomic_base<*>::wait(* *std::atomic<*>::wait(* *std::atomic_flag::wait(* "
+     "*std::__atomic_impl::wait<* *std::__atomic_futex_unsigned_base::*",
+     "std::atomic::wait, std::future"},
+    {WAIT_USER_FUNCTION, R(SEM), false, false,
+     "*std::counting_semaphore<*>::*acquire* *std::__1::counting_semaphore<*>::*acquire* "
+     "*std::__*semaphore*::_M_*acquire* *std::__1::__atomic_semaphore_base::*acquire*",
+     "std::counting_semaphore"},
+    {WAIT_USER_FUNCTION, R(LOCK), false, false,
+     "*std::latch::*wait* *std::__1::latch::*wait* *std::barrier<*>::*wait* "
+     "*std::__1::barrier<*>::*wait* *std::__tree_barrier*::*wait* "
+     "*std::__1::__barrier_base<*>::*wait*",
+     "std::latch, std::barrier"},
     {WAIT_USER_FUNCTION, R(SEM), false, false,
      "sem_wait sem_timedwait sem_clockwait __new_sem_wait* __sem_wait* __sem_timedwait* "
      "do_futex_wait*",
@@ -175,13 +191,35 @@ static size_t plain_length(const char *name)
     return len;
 }
 
+/* Whether all of a name is of a form in which each * stands for anything. */
+static bool is_like(const char *form, size_t n, const char *name, size_t len)
+{
+    size_t f = 0, at = 0, star = SIZE_MAX, star_at = 0;
+    while (at < len) {
+        if (f < n && form[f] == '*') {
+            star = f++;
+            star_at = at;
+        } else if (f < n && form[f] == name[at]) {
+            f++;
+            at++;
+        } else if (star != SIZE_MAX) {
+            f = star + 1; /* it stands for one more */
+            at = ++star_at;
+        } else {
+            return false;
+        }
+    }
+    while (f < n && form[f] == '*') {
+        f++;
+    }
+    return f == n;
+}
+
 static bool has_name(const char *names, const char *name, size_t len)
 {
     for (const char *at = names; *at;) {
         size_t n = strcspn(at, " ");
-        bool is_open = at[n - 1] == '*';
-        size_t own = n - is_open;
-        if ((is_open ? len >= own : len == own) && memcmp(at, name, own) == 0) {
+        if (is_like(at, n, name, len)) {
             return true;
         }
         at += n;

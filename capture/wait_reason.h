@@ -21,8 +21,8 @@ enum wait_evidence {
     WAIT_USER_FUNCTION,
 };
 
-/* A row of the table. Several names that mean the same are separated by spaces; a final * stands
- * for any ending. */
+/* A row of the table. Several names that mean the same are separated by spaces; a * stands for
+ * anything, and is in those of user functions only. */
 struct wait_row {
     enum wait_evidence evidence;
     enum event_reason reason;
