@@ -103,24 +103,52 @@ struct sources {
     void *ctx;
 };
 
-static void refine_futex(const struct sources *from, pid_t pid, const struct wait_place *place,
+static void refine_futex(const struct sources *from, pid_t pid, struct wait_futex *futex,
                          struct wait_seen *seen)
 {
     bool is_refused;
     uint8_t words[WAIT_FUTEX_BYTES];
+    if (from->memory && futex->address >= WAIT_FUTEX_BEFORE &&
+        target_memory_read(from->memory, pid, futex->address - WAIT_FUTEX_BEFORE, words,
+                           sizeof(words), &is_refused) == sizeof(words)) {
+        futex->words = words;
+        seen->futex = (struct futex_wait){futex->address, pid, futex->operation, futex->value};
+    }
+    futex->thread = from->find(from->ctx, pid, wait_futex_tid(futex));
+    seen->is_vague = wait_futex_reason(futex, &seen->reason) != WAIT_CERTAIN;
+    futex->words = NULL;
+}
+
+static void refine_call(const struct sources *from, pid_t pid, const struct wait_place *place,
+                        struct wait_seen *seen)
+{
     const uint64_t *arguments = place->call.arguments;
     struct wait_futex futex = {.address = arguments[0],
                                .operation = (uint32_t)arguments[1],
                                .value = (uint32_t)arguments[2],
                                .sp = place->sp};
-    if (from->memory && futex.address >= WAIT_FUTEX_BEFORE &&
-        target_memory_read(from->memory, pid, futex.address - WAIT_FUTEX_BEFORE, words,
-                           sizeof(words), &is_refused) == sizeof(words)) {
-        futex.words = words;
-        seen->futex = (struct futex_wait){futex.address, pid, futex.operation, futex.value};
+    refine_futex(from, pid, &futex, seen);
+}
+
+/* Of several futexes the first one: the one that a call of Wine's is for. */
+static void refine_vector(const struct sources *from, pid_t pid, const struct wait_place *place,
+                          struct wait_seen *seen)
+{
+    struct { /* struct futex_waitv of linux/futex.h, since 5.16 */
+        uint64_t value, address;
+        uint32_t flags, reserved;
+    } first;
+    bool is_refused;
+    if (!from->memory || target_memory_read(from->memory, pid, place->call.arguments[0], &first,
+                                            sizeof(first), &is_refused) != sizeof(first)) {
+        return;
     }
-    futex.thread = from->find(from->ctx, pid, wait_futex_tid(&futex));
-    seen->is_vague = wait_futex_reason(&futex, &seen->reason) != WAIT_CERTAIN;
+    struct wait_futex futex = {.address = first.address,
+                               .operation = first.flags & WAIT_FUTEX_PRIVATE, /* FUTEX_WAIT */
+                               .value = (uint32_t)first.value,
+                               .sp = place->sp};
+    refine_futex(from, pid, &futex, seen);
+    seen->is_vague = true;
 }
 
 /* read and write say nothing of what is at the other end: its link in /proc/PID/fd does. Only the
@@ -166,7 +194,9 @@ static bool by_syscall(const struct sources *from, pid_t pid, const struct wait_
     *seen = (struct wait_seen){
         .reason = row->reason, .from = EVENT_FROM_SYSCALL, .is_vague = row->is_vague};
     if (call->number == SYS_futex) {
-        refine_futex(from, pid, place, seen);
+        refine_call(from, pid, place, seen);
+    } else if (strcmp(name, "futex_waitv") == 0) {
+        refine_vector(from, pid, place, seen);
     } else if (call->number == SYS_read || call->number == SYS_write || call->number == SYS_readv ||
                call->number == SYS_writev) {
         seen->reason = file_reason(pid, call->arguments[0], seen->reason);
@@ -207,7 +237,7 @@ static bool by_restarted(const struct sources *from, pid_t pid, const struct wai
     *seen = (struct wait_seen){.reason = EVENT_REASON_SLEEP, .from = EVENT_FROM_SYSCALL};
     if (by_function) {
         if (by_function->is_vague) {
-            refine_futex(from, pid, place, seen);
+            refine_call(from, pid, place, seen);
         }
         return by_function->is_vague;
     }

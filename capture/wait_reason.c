@@ -328,10 +328,9 @@ static const struct {
 #ifdef SYS_epoll_pwait2
     S(epoll_pwait2),
 #endif
-#ifdef SYS_futex_waitv
-    S(futex_waitv),
-#endif
 #undef S
+    {449, "futex_waitv"}, /* since 5.16 and 6.7, on every machine that we build for */
+    {455, "futex_wait"},
 };
 
 const char *wait_syscall_name(long number)
@@ -341,11 +340,7 @@ const char *wait_syscall_name(long number)
             return syscalls[i].name;
         }
     }
-#ifndef SYS_futex_wait
-    return number == 455 ? "futex_wait" : NULL; /* the same number everywhere, since 6.7 */
-#else
-    return number == SYS_futex_wait ? "futex_wait" : NULL;
-#endif
+    return NULL;
 }
 
 /* FUTEX_* of linux/futex.h, that is the same on all machines. */
@@ -355,7 +350,7 @@ enum {
     OP_WAIT_BITSET = 9,
     OP_WAIT_REQUEUE_PI = 11,
     OP_LOCK_PI2 = 13,
-    OP_PRIVATE = 0x80,
+    OP_PRIVATE = WAIT_FUTEX_PRIVATE,
     OP_REALTIME = 0x100,
     OP_COMMAND = 0x7f,
 };
@@ -445,8 +440,9 @@ static enum wait_certainty wait_reason(const struct wait_futex *f, enum event_re
     *reason = EVENT_REASON_LOCK; /* contended mutex of glibc, Go, musl; barriers */
     if (f->value == 0 && is_semaphore(f)) {
         *reason = EVENT_REASON_SEM;
-    } else if (f->value == 0 && f->operation & OP_PRIVATE) {
-        *reason = EVENT_REASON_IDLE; /* Go: notesleep of an idle worker */
+    } else if (f->value == 0) {
+        *reason =
+            EVENT_REASON_IDLE; /* Go: notesleep of an idle worker; no lock that is held is 0 */
     } else if (f->value == UINT32_MAX || f->value == MUSL_SEM_WAITED) {
         *reason = EVENT_REASON_SEM; /* musl: sem_wait, before 1.2.4 and since */
     } else if (f->value == 2 && is_own_stack) {

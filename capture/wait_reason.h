@@ -48,7 +48,7 @@ const char *wait_syscall_name(long number);
 enum wait_thread { WAIT_NO_THREAD, WAIT_THREAD, WAIT_INNER_THREAD };
 
 /* The arguments of a futex wait, and what lies around the futex. */
-enum { WAIT_FUTEX_BEFORE = 48, WAIT_FUTEX_BYTES = 72 };
+enum { WAIT_FUTEX_BEFORE = 48, WAIT_FUTEX_BYTES = 72, WAIT_FUTEX_PRIVATE = 0x80 };
 struct wait_futex {
     uint32_t operation, value; /* value: that the futex was expected to have */
     uint64_t address, sp;      /* sp: of the waiting thread */

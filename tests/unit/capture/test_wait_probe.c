@@ -332,6 +332,46 @@ static void test_owner(void **state)
     }
 }
 
+enum { FUTEX_WAITV = 449, FUTEX_IS_32_BIT = 2 }; /* the same number everywhere */
+
+static void wait_vector(uint32_t value)
+{
+    static uint32_t words[2][16];
+    struct {
+        uint64_t value, address;
+        uint32_t flags, reserved;
+    } futexes[2] = {{value, (uintptr_t)&words[0][15], FUTEX_IS_32_BIT | WAIT_FUTEX_PRIVATE, 0},
+                    {0, (uintptr_t)&words[1][15], FUTEX_IS_32_BIT | WAIT_FUTEX_PRIVATE, 0}};
+    words[0][15] = value;
+    syscall(FUTEX_WAITV, futexes, 2, 0, NULL, 0);
+}
+
+static void wait_locked_vector(void)
+{
+    wait_vector(2);
+}
+
+static void wait_flag_vector(void)
+{
+    wait_vector(0);
+}
+
+/* The first of several futexes. */
+static void test_vector(void **state)
+{
+    (void)state;
+    if (syscall(FUTEX_WAITV, NULL, 0, 0, NULL, 0) != 0 && errno == ENOSYS) {
+        print_message("no futex_waitv here\n");
+        skip();
+    }
+    pid_t pid = start(wait_locked_vector);
+    check(pid, "lock from syscall, vague");
+    end(pid);
+    pid = start(wait_flag_vector);
+    check(pid, "idle from syscall, vague");
+    end(pid);
+}
+
 /* The registers of a thread of io_uring are those of whoever made it: the call is not its own. */
 static void test_worker(void **state)
 {
@@ -362,7 +402,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_restarted), cmocka_unit_test(test_stopped),
         cmocka_unit_test(test_unlisted),  cmocka_unit_test(test_condition),
-        cmocka_unit_test(test_owner),     cmocka_unit_test(test_worker),
+        cmocka_unit_test(test_owner),     cmocka_unit_test(test_vector),
+        cmocka_unit_test(test_worker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -185,6 +185,7 @@ static void test_futex_guesses(void **state)
     assert_guess(WAIT_PRIVATE, 0x80000010, EVENT_REASON_LOCK); /* musl: a mutex */
     assert_guess(WAIT_PRIVATE, 17, EVENT_REASON_LOCK);         /* glibc: a barrier's round */
     assert_guess(WAIT_PRIVATE, 0, EVENT_REASON_IDLE);          /* Go: notesleep */
+    assert_guess(WAIT_SHARED, 0, EVENT_REASON_IDLE);           /* a flag of the program's own */
     assert_guess(WAIT_PRIVATE, UINT32_MAX, EVENT_REASON_SEM);  /* musl: sem_wait */
     assert_guess(WAIT_PRIVATE, 0x80000000, EVENT_REASON_SEM);  /* ... since 1.2.4 */
     assert_guess(BITSET_REALTIME, 0, EVENT_REASON_SEM);        /* glibc: sem_wait */
