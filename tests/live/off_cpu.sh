@@ -156,4 +156,22 @@ path=$(stax sql --path)
 check "a thread that was blocked all along is blocked all along" test "1|1" = "$(db '
     SELECT abs(sleep_ns - (end_ts - r.start_ts)) < 50000000, unknown_ns = 0 FROM thread_sum,
            (SELECT start_ts, end_ts FROM run) r')"
+
+# Stopped, it does not sleep; continued, its sleep goes on as another system call.
+stax record -p "$target" -l 2 >/dev/null 2>"$TMP/err" &
+record=$!
+is_recorded() {
+    [[ $(stax status --json 2>/dev/null | jq .data.active.pid) == "$target" ]]
+}
+wait_for 10 is_recorded
+sleep 0.5
+kill -STOP "$target"
+sleep 0.5
+kill -CONT "$target"
+wait "$record" || fail "record --pid" "$(cat "$TMP/err")"
+path=$(stax sql --path)
+check "a stopped thread waits for nothing of its own, and sleeps on after it" test "1|1|1" = "$(db "
+    SELECT other_ns BETWEEN 300000000 AND 900000000, abs(sleep_ns + other_ns - (end_ts - start_ts)) < 50000000,
+           (SELECT count(*) FROM thread_state WHERE reason_from IN ('earlier', 'none') AND dur > 20000000) = 0
+      FROM thread_sum, run")"
 finish
