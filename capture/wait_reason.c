@@ -37,8 +37,8 @@ static const struct wait_row rows[] = {
     {WAIT_KERNEL_FUNCTION, R(READY), false, false,
      "poll_schedule_timeout do_poll do_sys_poll do_restart_poll do_select core_sys_select ep_poll "
      "do_epoll_wait "
-     "io_cqring_wait io_cqring_wait_schedule __io_cqring_wait_schedule",
-     "poll, select, epoll, waiting for io_uring completions"},
+     "io_cqring_wait io_cqring_wait_schedule __io_cqring_wait_schedule read_events do_io_getevents",
+     "poll, select, epoll, waiting for completions"},
     {WAIT_KERNEL_FUNCTION, R(IPC), false, false,
      "pipe_read anon_pipe_read fifo_pipe_read pipe_write anon_pipe_write fifo_pipe_write "
      "pipe_wait pipe_wait_readable pipe_wait_writable wait_for_space ipipe_prep opipe_prep",
@@ -60,11 +60,13 @@ static const struct wait_row rows[] = {
     {WAIT_KERNEL_FUNCTION, R(IO_R), false, false,
      "unix_stream_data_wait unix_stream_read_generic unix_dgram_recvmsg __unix_dgram_recvmsg "
      "udp_recvmsg udpv6_recvmsg packet_recvmsg tcp_recvmsg tcp_recvmsg_locked "
-     "sock_recvmsg sock_read_iter __sys_recvfrom netlink_recvmsg",
+     "sock_recvmsg sock_read_iter __sys_recvfrom __sys_recvmsg ___sys_recvmsg ____sys_recvmsg "
+     "do_recvmmsg __sys_recvmmsg netlink_recvmsg",
      "reading from a socket"},
     {WAIT_KERNEL_FUNCTION, R(IO_W), false, false,
      "sk_stream_wait_memory sock_alloc_send_pskb sock_wait_for_wmem tcp_sendmsg "
-     "tcp_sendmsg_locked unix_stream_sendmsg sock_sendmsg sock_write_iter __sys_sendto",
+     "tcp_sendmsg_locked unix_stream_sendmsg sock_sendmsg sock_write_iter __sys_sendto "
+     "__sys_sendmsg ___sys_sendmsg ____sys_sendmsg __sys_sendmmsg",
      "writing to a socket"},
     {WAIT_KERNEL_FUNCTION, R(IDLE), false, false,
      "do_sigtimedwait sigsuspend __do_sys_pause __x64_sys_pause signalfd_read "
@@ -92,14 +94,16 @@ static const struct wait_row rows[] = {
      "vfs_fsync_range vfs_fsync do_fsync ksys_sync ksys_sync_helper sync_filesystem "
      "balance_dirty_pages balance_dirty_pages_ratelimited_flags file_write_and_wait_range "
      "folio_wait_writeback generic_perform_write iomap_file_buffered_write vfs_write "
-     "ksys_write ksys_pwrite64 do_writev vfs_fallocate do_truncate vfs_unlink do_unlinkat "
+     "ksys_write ksys_pwrite64 do_writev vfs_writev do_pwritev do_sendfile do_splice_direct "
+     "do_splice vfs_fallocate do_truncate vfs_unlink do_unlinkat "
      "do_renameat2",
      "writing files, syncing them, removing and renaming"},
     {WAIT_KERNEL_FUNCTION, R(CONN), false, false, "path_openat do_filp_open do_sys_openat2",
      "opening a file"},
     {WAIT_KERNEL_FUNCTION, R(IO_R), false, false,
      "filemap_fault do_swap_page filemap_read filemap_get_pages n_tty_read tty_read "
-     "wait_for_random_bytes vfs_read ksys_read ksys_pread64 do_readv iterate_dir vfs_statx "
+     "wait_for_random_bytes vfs_read ksys_read ksys_pread64 do_readv vfs_readv do_preadv "
+     "iterate_dir vfs_statx "
      "user_path_at_empty do_user_addr_fault",
      "reading files, terminals, directories, pages from disk or swap"},
     /* A page that is read, or one that is written back: what is around it knows. */
@@ -550,11 +554,27 @@ static void index_names(struct strmap *names)
     }
 }
 
+/* The row of the system call that a function is the entry of. */
+static const struct wait_row *row_of_entry(const char *name, size_t len)
+{
+    static const char *const prefixes[] = {"__x64_sys_", "__arm64_sys_", "__do_sys_", "__se_sys_"};
+    char call[64];
+    for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
+        size_t n = strlen(prefixes[i]);
+        if (len > n && len - n < sizeof(call) && memcmp(name, prefixes[i], n) == 0) {
+            memcpy(call, name + n, len - n);
+            call[len - n] = 0;
+            return wait_row_of(WAIT_SYSCALL, call);
+        }
+    }
+    return NULL;
+}
+
 static const struct wait_row *row_of_line(const struct strmap *names, const char *name, size_t len)
 {
     const char *dot = memchr(name, '.', len);
     uint32_t id = strmap_get(names, name, dot && dot > name ? (size_t)(dot - name) : len);
-    return id ? &rows[id - 1] : NULL;
+    return id ? &rows[id - 1] : row_of_entry(name, len);
 }
 
 /* kernel/softirq.c: both ways lead to handle_softirqs() or __do_softirq(), as irq_exit_rcu() does.

@@ -65,7 +65,8 @@ uint32_t wait_futex_tid(const struct wait_futex *futex);
 enum wait_certainty { WAIT_UNKNOWN, WAIT_GUESS, WAIT_CERTAIN };
 enum wait_certainty wait_futex_reason(const struct wait_futex *futex, enum event_reason *reason);
 
-/* The kernel functions of the table by address. A zeroed struct knows none. */
+/* The kernel functions of the table by address, and those by which its system calls are entered. A
+ * zeroed struct knows none. */
 struct wait_range {
     uint64_t start, end;
     const struct wait_row *row; /* NULL: none of ours begins here */

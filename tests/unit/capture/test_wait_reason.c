@@ -330,7 +330,9 @@ static void test_kernel_pages(void **state)
                                "ffffffff81005000 T __x64_sys_futex\n"
                                "ffffffff81006000 T __x64_sys_futex_wait\n"
                                "ffffffff81007000 t futex_wait_restart\n"
-                               "ffffffff81008000 T _etext\n";
+                               "ffffffff81008000 T __x64_sys_msync\n"
+                               "ffffffff81009000 T __arm64_sys_getpid\n"
+                               "ffffffff8100a000 T _etext\n";
     struct wait_kernel kernel = {0};
     wait_kernel_read(&kernel, text, sizeof(text) - 1);
     const uint64_t sync[] = {0xffffffff81000010, 0xffffffff81004010, 0xffffffff81002010};
@@ -341,6 +343,11 @@ static void test_kernel_pages(void **state)
     assert_int_equal(wait_kernel_row(&kernel, writeback, 2)->reason, EVENT_REASON_IO_W);
     assert_int_equal(wait_kernel_row(&kernel, read, 2)->reason, EVENT_REASON_IO_R);
     assert_int_equal(wait_kernel_row(&kernel, alone, 2)->reason, EVENT_REASON_IO_R);
+    /* A call that ends in functions without a row. */
+    const uint64_t msync[] = {0xffffffff81004010, 0xffffffff81008010};
+    const uint64_t getpid[] = {0xffffffff81004010, 0xffffffff81009010};
+    assert_int_equal(wait_kernel_row(&kernel, msync, 2)->reason, EVENT_REASON_IO_W);
+    assert_null(wait_kernel_row(&kernel, getpid, 2));
     /* Whose registers are the arguments of futex(2). */
     const uint64_t futex[] = {0xffffffff81004010, 0xffffffff81005010};
     const uint64_t other_futex[] = {0xffffffff81004010, 0xffffffff81006010};
