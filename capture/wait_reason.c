@@ -361,6 +361,7 @@ enum {
 
 enum {
     TID_LEAST = 4,                 /* smaller values are states of shared locks */
+    RWLOCK_MOST = 3,               /* what glibc's rwlocks are waited for at: 2 and 3 */
     OWN_STACK_BYTES = 512,         /* from the stack pointer to pthread_cond_wait's own frame */
     RUST_RWLOCK_WAITING = 1 << 30, /* READERS_WAITING, and the lock itself below */
 };
@@ -373,20 +374,44 @@ static uint32_t word_at(const struct wait_futex *f, int offset)
     return word;
 }
 
+static uint64_t long_at(const struct wait_futex *f, int offset)
+{
+    uint64_t word;
+    memcpy(&word, f->words + WAIT_FUTEX_BEFORE + offset, sizeof(word));
+    return word;
+}
+
 /* Whether the futex is a signal word of a glibc pthread_cond_t (struct __pthread_cond_s): group g
  * at offset 40 + 4 g; before it two reference counts at 16, two sizes at 24, waiters * 8 + flags at
  * 36. The waiting thread itself is in the counts. */
+static bool is_old_condition(const struct wait_futex *f, uint32_t g)
+{
+    int base = -40 - 4 * (int)g;
+    uint32_t refs = word_at(f, base + 16 + 4 * (int)g);
+    uint32_t waiters = word_at(f, base + 36) >> 3;
+    uint32_t sequence = word_at(f, base) >> 1;
+    return refs >> 1 >= 1 && refs >> 1 <= waiters && waiters <= 1 << 22 && sequence >= 1;
+}
+
+/* The same since 2.41: group g at 32 + 4 g, without reference counts; before it the number of waits
+ * so far * 2 at 0, that of those before the first group at 8, waiters * 8 + flags at 28; behind it
+ * two words that stay 0. */
+static bool is_new_condition(const struct wait_futex *f, uint32_t g)
+{
+    int base = -32 - 4 * (int)g;
+    uint64_t n_waits = long_at(f, base) >> 1, n_before = long_at(f, base + 8) >> 1;
+    uint32_t waiters = word_at(f, base + 28) >> 3;
+    return waiters >= 1 && waiters <= 1 << 22 && waiters <= n_waits && n_before <= n_waits &&
+           n_waits < 1ULL << 48 && long_at(f, base + 40) == 0;
+}
+
 static bool is_condition(const struct wait_futex *f)
 {
     if (!f->words || f->address % 4 != 0) {
         return false;
     }
-    int base = f->address % 8 == 0 ? -40 : -44;
     uint32_t g = f->address % 8 == 0 ? 0 : 1;
-    uint32_t refs = word_at(f, base + 16 + 4 * (int)g);
-    uint32_t waiters = word_at(f, base + 36) >> 3;
-    uint32_t sequence = word_at(f, base) >> 1;
-    return refs >> 1 >= 1 && refs >> 1 <= waiters && waiters <= 1 << 22 && sequence >= 1;
+    return is_old_condition(f, g) || is_new_condition(f, g);
 }
 
 /* Whether it is the value of a glibc sem_t (struct new_sem): 0, with waiters in the high word. */
@@ -427,6 +452,8 @@ static enum wait_certainty bitset_reason(const struct wait_futex *f, enum event_
         return WAIT_UNKNOWN;
     } else if (is_glibc && !(f->operation & OP_PRIVATE) && f->value >= TID_LEAST) {
         *reason = EVENT_REASON_IPC; /* pthread_join, of a thread that has not been seen */
+    } else if (is_glibc && f->value > RWLOCK_MOST) {
+        *reason = EVENT_REASON_IDLE; /* a condition variable since 2.41: signals so far */
     } else if (is_glibc || f->value == 2) {
         *reason = EVENT_REASON_LOCK; /* glibc's rwlock, Rust's mutex */
     } else if (f->value >= RUST_RWLOCK_WAITING && f->value != UINT32_MAX) {

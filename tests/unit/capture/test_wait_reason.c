@@ -190,6 +190,7 @@ static void test_futex_guesses(void **state)
     assert_guess(WAIT_PRIVATE, 0x80000000, EVENT_REASON_SEM);  /* ... since 1.2.4 */
     assert_guess(BITSET_REALTIME, 0, EVENT_REASON_SEM);        /* glibc: sem_wait */
     assert_guess(BITSET_REALTIME, 3, EVENT_REASON_LOCK);       /* glibc: an rwlock */
+    assert_guess(BITSET_REALTIME, 4, EVENT_REASON_IDLE);       /* ... a condition since 2.41 */
     assert_guess(BITSET_REALTIME_SHARED, 4711, EVENT_REASON_IPC);
     assert_guess(BITSET_REALTIME_SHARED, 2, EVENT_REASON_LOCK);
     assert_guess(BITSET_PRIVATE, 2, EVENT_REASON_LOCK);          /* Rust: a mutex */
@@ -239,7 +240,7 @@ static void test_futex_certain(void **state)
     join.thread = WAIT_THREAD;
     join.operation = BITSET_REALTIME; /* the kernel's wakeup would not come there */
     assert_int_equal(wait_futex_tid(&join), 0);
-    assert_futex(&join, WAIT_GUESS, EVENT_REASON_LOCK);
+    assert_futex(&join, WAIT_GUESS, EVENT_REASON_IDLE);
     join = (struct wait_futex){.operation = WAIT_SHARED, .value = 0, .thread = WAIT_THREAD};
     assert_int_equal(wait_futex_tid(&join), 0);
 }
@@ -250,6 +251,7 @@ static void test_futex_words(void **state)
     (void)state;
     uint8_t nothing[WAIT_FUTEX_BYTES] = {0}, words[WAIT_FUTEX_BYTES] = {0};
     struct wait_futex futex = {BITSET_REALTIME, 0, 0x1000, 0, words, WAIT_NO_THREAD};
+    enum event_reason reason;
     put(words, 4, 1); /* sem_t: value 0, one waiter */
     put(words, 8, 0);
     assert_futex(&futex, WAIT_GUESS, EVENT_REASON_SEM);
@@ -265,6 +267,22 @@ static void test_futex_words(void **state)
         futex = (struct wait_futex){BITSET_REALTIME, 0, 0x1000 + 4 * (unsigned)g, 0, words,
                                     WAIT_NO_THREAD};
         assert_futex(&futex, WAIT_GUESS, EVENT_REASON_IDLE);
+    }
+    /* The same since glibc 2.41: waits so far, those before the group, waiters * 8, and the signal
+     * word itself at what it was when the wait began. */
+    for (int g = 0; g < 2; g++) {
+        int base = -32 - 4 * g;
+        memset(words, 0, sizeof(words));
+        put(words, base, 2 * 7 + 1);
+        put(words, base + 8, 2 * 5);
+        put(words, base + 28, 8 * 2);
+        put(words, base + 32 + 4 * (1 - g), 3);
+        futex = (struct wait_futex){BITSET_REALTIME, 0, 0x1000 + 4 * (unsigned)g, 0, words,
+                                    WAIT_NO_THREAD};
+        assert_futex(&futex, WAIT_GUESS, EVENT_REASON_IDLE);
+        put(words, base + 8, 2 * 8); /* more than there ever were */
+        wait_futex_reason(&futex, &reason);
+        assert_int_not_equal(reason, EVENT_REASON_IDLE);
     }
     /* musl: struct pthread, its id two words before the state of a joinable thread. */
     memset(words, 0, sizeof(words));
