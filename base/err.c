@@ -40,6 +40,7 @@ static enum stax_err code_of_errno(int os_errno)
     case ESRCH:
         return STAX_ENOTFOUND;
     case ENOSPC:
+    case EFBIG:
     case EDQUOT:
         return STAX_EFULL;
     default:

@@ -46,7 +46,7 @@ int err_set(struct err *e, enum stax_err code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* As err_set() with code STAX_ESYSTEM (EACCES/EPERM: STAX_EPERMISSION; ENOENT: STAX_ENOTFOUND;
- * ENOSPC/EDQUOT: STAX_EFULL); appends ": <strerror>" to the message. */
+ * ENOSPC/EDQUOT/EFBIG: STAX_EFULL); appends ": <strerror>" to the message. */
 int err_set_errno(struct err *e, int os_errno, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -116,6 +116,7 @@ static void become_server(const char *path, int log)
         _exit(126);
     }
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
     execl(path, "stax-server", (char *)NULL);
     _exit(126);

@@ -536,7 +536,8 @@ const struct command command_record = {
         "again and stays so.\n\n"
         "The exit status is that of the command, or 128 plus the signal that ended it; 127 when "
         "there "
-        "is no such command and 126 when it cannot be run. Where the command ended with 0 but not all of "
+        "is no such command and 126 when it cannot be run. Where the command ended with 0 but not "
+        "all of "
         "it could be recorded (storage gave up, or the server went away), it is 1. The summary "
         "at the end goes to stderr, so that the command's own output stays as it is.",
     .examples = "stax record -- make -j4\nstax record -F 2000 -l 10 --pid 4711\n"

@@ -96,6 +96,7 @@ static void become(char *const *argv, const sigset_t *mask, pid_t reader, int re
         _exit(127);
     }
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_DFL);
     sigprocmask(SIG_SETMASK, mask, NULL);
     execvp(argv[0], argv);
     int why = errno;

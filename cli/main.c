@@ -12,6 +12,7 @@ int main(int argc, char **argv)
     /* For the editing of UTF-8 in stax sql; numbers stay as C prints them. */
     setlocale(LC_CTYPE, "");
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file at its limit (ulimit -f) is an error of the write */
     out_init(&cli.out, STDOUT_FILENO);
     out_init(&cli.err, STDERR_FILENO);
     int rc = commands_main(&cli, argc, argv);

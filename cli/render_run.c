@@ -123,6 +123,11 @@ static void add_state(struct out *out, size_t column, const json_t *run, const j
     add_part(out, &column, "", STYLE_PLAIN, buf_str(&part));
     buf_free(&part);
     add_amounts(out, &column, run, quality);
+}
+
+/* Why storage ended the run early, on a line of its own. */
+static void add_stop_detail(struct out *out, const json_t *run)
+{
     const char *detail = json_text_at(run, "stop_detail", "");
     if (*detail) {
         buf_addf(&out->text, "\n%sit ended early:%s ", out_style(out, STYLE_RED),
@@ -151,6 +156,7 @@ void render_run_line(struct out *out, const json_t *document)
     }
     add_run_name(out, run);
     add_state(out, 0, run, json_object_get(document, "quality"));
+    add_stop_detail(out, run);
     buf_addstr(&out->text, "\n\n");
 }
 
@@ -269,6 +275,7 @@ void render_stop(struct out *out, const json_t *document, const struct args *arg
     const json_t *run = run_of(document);
     add_run_name(out, run);
     add_state(out, 0, run, json_object_get(document, "quality"));
+    add_stop_detail(out, run);
     buf_addstr(&out->text, "\n");
 }
 
@@ -348,6 +355,7 @@ void render_summary(struct out *out, const json_t *top_document)
     if (json_int_at(quality, "n_lost", 0) + json_int_at(quality, "n_unrecorded", 0) == 0) {
         buf_addstr(&out->text, ", none lost");
     }
+    add_stop_detail(out, run);
     buf_addch(&out->text, '\n');
     size_t i;
     const json_t *f;

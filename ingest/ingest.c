@@ -78,8 +78,8 @@ static bool waits_for_lock(void *ctx)
         fprintf(stderr, "stax-server: another program holds the write lock of %s: waiting for it\n",
                 in->path);
     }
-    bool is_ending = in->has_ended || in->end_reason || !in->queue ||
-                     queue_newest_is(in->queue, holds_end);
+    bool is_ending =
+        in->has_ended || in->end_reason || !in->queue || queue_newest_is(in->queue, holds_end);
     if (is_ending && !in->patience_ns) {
         in->patience_ns = now + LOCK_END_MS * 1000000LL;
     }

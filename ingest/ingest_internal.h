@@ -33,11 +33,11 @@ struct ingest {
     bool has_data;   /* something to commit */
     bool has_failed; /* storage gave up: events are ignored */
     bool has_ended;
-    struct err failure;   /* what storage said when it gave up */
-    int64_t lock_ns;      /* CLOCK_MONOTONIC, since when somebody else holds the lock; 0: nobody */
+    struct err failure;    /* what storage said when it gave up */
+    int64_t lock_ns;       /* CLOCK_MONOTONIC, since when somebody else holds the lock; 0: nobody */
     int64_t lock_asked_ns; /* ... when it was asked for last */
     bool is_lock_said;
-    int64_t patience_ns;  /* ... until when the end of the run waits for it; 0: it does not yet */
+    int64_t patience_ns;    /* ... until when the end of the run waits for it; 0: it does not yet */
     const char *end_reason; /* set by EVENT_END */
     int64_t end_ts;
     void (*committed)(void *ctx, bool is_end);

@@ -317,12 +317,16 @@ int store_end(struct store *s, const char *stop_reason, int64_t end_ts, struct e
 int store_end_failed(struct store *s, const char *stop_reason, int64_t end_ts,
                      const struct err *failure, struct err *e)
 {
-    /* Without the row rather than without an end, should there be no room for both. */
-    for (int is_short = 0; is_short < 2; is_short++) {
+    enum { PLAINLY, WITH_NEW_LOG, WITHOUT_DETAIL, N_WAYS };
+    for (int way = PLAINLY; way < N_WAYS; way++) {
         db_clear_error(s->db);
         db_rollback(s->db);
+        db_clear_error(s->db);
+        if (way == WITH_NEW_LOG) {
+            db_checkpoint(s->db, true); /* the log may not grow any more, but begin anew */
+        }
         db_begin(s->db);
-        if (!is_short) {
+        if (way != WITHOUT_DETAIL) {
             struct stmt *st = db_stmt(s->db, &sql_insert_ability);
             stmt_bind_text(st, insert_ability_p_name, "whole_run");
             stmt_bind_int(st, insert_ability_p_is_available, 0);

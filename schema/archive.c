@@ -109,8 +109,10 @@ static int copy_failed(struct save *s, int sqlite_rc)
     int os_errno = sqlite3_system_errno(s->copy->handle);
     enum stax_err code = db_code(sqlite_rc, os_errno);
     err_set(s->e, code, "cannot save to %s: %s", s->target,
-            code == STAX_EFULL ? "no space left on its file system" : sqlite3_errstr(sqlite_rc));
-    if (code == STAX_EFULL) {
+            os_errno == EFBIG    ? "it would pass the server's limit on file sizes (ulimit -f)"
+            : code == STAX_EFULL ? "no space left on its file system"
+                                 : sqlite3_errstr(sqlite_rc));
+    if (code == STAX_EFULL && os_errno != EFBIG) {
         err_hint(s->e, "free space there, or save to another folder");
     }
     return code;

@@ -23,7 +23,7 @@ enum { BUSY_MS = 5000, BUSY_STEP_MS = 20 };
 
 enum stax_err db_code(int sqlite_rc, int os_errno)
 {
-    if (os_errno == ENOSPC || os_errno == EDQUOT) {
+    if (os_errno == ENOSPC || os_errno == EDQUOT || os_errno == EFBIG) {
         return STAX_EFULL;
     }
     switch (sqlite_rc & 0xff) {
@@ -72,10 +72,13 @@ void db_fail(struct db *db, int sqlite_rc, const char *what)
     if (db->error.code) {
         return;
     }
-    int os_errno = 0;
+    int os_errno = 0, last_errno = errno;
     int kind = sqlite_rc & 0xff;
     if (kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN || kind == SQLITE_FULL) {
         os_errno = sqlite3_system_errno(db->handle);
+    }
+    if (kind == SQLITE_IOERR && !os_errno && last_errno == EFBIG) {
+        os_errno = EFBIG; /* a commit that fails does not set the system errno (3.40.1) */
     }
     enum stax_err code = db_code(sqlite_rc, os_errno);
     if (kind == SQLITE_INTERRUPT && !atomic_load(&db->is_cancelled) && is_past_deadline(db)) {
@@ -94,7 +97,12 @@ void db_fail(struct db *db, int sqlite_rc, const char *what)
     if (kind == SQLITE_BUSY) {
         err_hint(&db->error, "another program holds the lock of %s: end its transaction", db->path);
     }
-    if (code == STAX_EFULL) {
+    if (os_errno == EFBIG) {
+        err_set(&db->error, code, "%s: it may not grow beyond the limit on file sizes (ulimit -f)",
+                db->path);
+        db->error.os_errno = os_errno;
+        err_hint(&db->error, "raise the limit of stax-server, and start it anew");
+    } else if (code == STAX_EFULL) {
         err_hint(&db->error, "free space on the file system of %s", db->path);
     }
 }

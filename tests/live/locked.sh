@@ -56,5 +56,22 @@ is_completed() {
     [[ $(stax sql --csv "SELECT state = 'stopped' AND stop_reason = 'capture_failed' AND end_ts = data_ts FROM run" | tail -1) == 1 ]]
 }
 check "when the lock goes away the run is completed" wait_for 20 is_completed
+pid=$(server_pid)
+kill -TERM "$pid"
+wait_for 10 gone "$pid"
+
+# ---- files may not grow beyond 600 KiB ----
+(
+    ulimit -f 600
+    stax record -F 10000 -- "${spin[@]}" --seconds 15 >/dev/null 2>"$TMP/err"
+    echo "$?" >"$TMP/status"
+)
+check "a limit on file sizes ends the recording, which record says" grep -q "the recording ended early: .*ulimit -f" "$TMP/err"
+check "... and record's status" test "$(cat "$TMP/status")" = 1
+check_json "... the server lives, and the run has its samples" <(stax list --json) \
+    '.data.runs[0] | .stop_reason == "storage_full" and .n_samples > 100'
+
+prlimit --pid "$(server_pid)" --fsize=100000:
+check_status "a save that would grow beyond it fails with the reason" 1 'ulimit -f' -- stax save "$TMP/x.stax"
 
 finish

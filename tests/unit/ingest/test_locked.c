@@ -1,6 +1,6 @@
 /*
- * test_locked.c - another program holds the write lock of a run: its data waits, and when nothing can
- * be stored any more the run ends with what was stored and says why.
+ * test_locked.c - another program holds the write lock of a run: its data waits, and when nothing
+ * can be stored any more the run ends with what was stored and says why.
  */
 #include "world.h"
 
@@ -87,8 +87,9 @@ static void data_waits_for_a_lock(void **state)
     push_end(&w, q, start_ts + 300000);
     ingest_close(w.in);
     queue_free(q);
-    assert_string_equal(row_of(&w, "SELECT state || ' ' || stop_reason || ' ' || n_samples || ' ' ||"
-                                   " (SELECT count(*) FROM sample) FROM run"),
+    assert_string_equal(row_of(&w,
+                               "SELECT state || ' ' || stop_reason || ' ' || n_samples || ' ' ||"
+                               " (SELECT count(*) FROM sample) FROM run"),
                         "stopped stopped 150 150");
     remove_run(&w);
 }
