@@ -29,7 +29,7 @@ static const struct flag flags[] = {
     {.name = "timeout-ms",
      .type = FLAG_INT,
      .value = "MS",
-     .help = "Give up after this long, with exit status 4; default: never.",
+     .help = "Give up after this long, with exit status 4; 0: after one look. Default: never.",
      .min = 0,
      .max = INT32_MAX},
     {0},
@@ -98,7 +98,9 @@ static int run(struct cli *cli, const struct args *args)
     if (ask(parameters, grace_ms, &document, &e)) {
         return cli_fail(cli, &e);
     }
-    return cli_show(cli, args, document, render_wait);
+    bool is_met = json_is_true(json_object_get(json_object_get(document, "data"), "is_met"));
+    int code = cli_show(cli, args, document, render_wait);
+    return code == EXIT_DONE && !is_met ? EXIT_FAILED : code;
 }
 
 const struct command command_wait = {
@@ -107,7 +109,9 @@ const struct command command_wait = {
     .operands = "",
     .description =
         "Returns when the condition holds, or when the run stops. At most one "
-        "condition; without one, when the run stops. A run that is just being "
+        "condition; without one, when the run stops. The exit status is 0 when the condition "
+        "held, 1 when the run stopped before it did (is_met is false with --json), and 4 when "
+        "the time was up. A run that is just being "
         "started is given 2 s to begin, or as long as --timeout-ms says if that is less.",
     .examples = "stax wait --for-samples 1000\n"
                 "stax wait --until-symbol parse_expr --timeout-ms 30000\n"

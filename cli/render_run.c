@@ -289,6 +289,9 @@ void render_wait(struct out *out, const json_t *document, const struct args *arg
     render_seconds(&out->text, json_int_at(data, "elapsed_ns", 0));
     buf_addstr(&out->text, ", ");
     render_count(&out->text, json_int_at(data, "n_samples", 0), "sample");
+    if (json_is_false(json_object_get(data, "is_met"))) {
+        buf_addstr(&out->text, "; the condition did not hold");
+    }
     buf_addch(&out->text, '\n');
 }
 

@@ -21,10 +21,11 @@ struct condition {
     struct server *server;
     int64_t run;
     char *sql;
-    pthread_mutex_t lock;  /* everything below */
-    bool is_checking;      /* a job has it */
-    bool is_abandoned;     /* that job frees it */
-    struct query *query;   /* what that job reads from right now */
+    pthread_mutex_t lock; /* everything below */
+    bool is_checking;     /* a job has it */
+    bool is_abandoned;    /* that job frees it */
+    struct query *query;  /* what that job reads from right now */
+    bool was_checked;
     bool is_new, is_final; /* an outcome nobody took yet; its check began after the run ended */
     int outcome;           /* 1 met, 0 not, negative: error says why */
     struct err error;
@@ -116,7 +117,7 @@ static void check(void *ctx, struct readers *readers)
     pthread_mutex_lock(&c->lock);
     c->query = NULL;
     c->is_checking = false;
-    c->is_new = true;
+    c->is_new = c->was_checked = true;
     c->outcome = rc;
     c->error = e;
     c->next_ns = now_ns + (now_ns - start_ns > LEAST_PAUSE_NS ? now_ns - start_ns : LEAST_PAUSE_NS);
@@ -137,6 +138,14 @@ static void start(struct condition *c, bool is_active)
     if (!jobs_submit(c->server->lanes[LANE_SQL], check, c, false)) {
         c->is_checking = false; /* the line is full: the next poll tries again */
     }
+}
+
+bool condition_was_checked(struct condition *c)
+{
+    pthread_mutex_lock(&c->lock);
+    bool was_checked = c->was_checked && !c->is_new;
+    pthread_mutex_unlock(&c->lock);
+    return was_checked;
 }
 
 enum condition_state condition_poll(struct condition *c, bool is_active, struct err *e)

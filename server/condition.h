@@ -27,6 +27,8 @@ enum condition_state {
     CONDITION_FAILED,  /* *e says why */
 };
 
+/* Whether the outcome of a check was taken already. */
+bool condition_was_checked(struct condition *c);
 /* Takes the outcome of the last check and starts the next when it is due. is_active: the run is
  * still being written, asked before this call. */
 enum condition_state condition_poll(struct condition *c, bool is_active, struct err *e);

@@ -196,8 +196,8 @@ static int read_condition(const json_t *p, struct wait *wait, struct err *e)
             return err_set(e, STAX_EUSAGE, "parameter '%s' must not be empty", key);
         }
     }
-    int64_t timeout_ms = json_int_at(p, "timeout_ms", 0);
-    wait->deadline_ns = timeout_ms ? clock_monotonic_ns() + timeout_ms * 1000000 : 0;
+    int64_t timeout_ms = json_int_at(p, "timeout_ms", -1);
+    wait->deadline_ns = timeout_ms >= 0 ? clock_monotonic_ns() + timeout_ms * 1000000 : 0;
     return 0;
 }
 

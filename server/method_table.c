@@ -62,8 +62,8 @@ static const struct parameter wait_parameters[] = {
      "until a function whose name contains this was sampled, upper or lower case", false, 0, 0},
     {"sql", "string", "", "until the first value of this query is neither 0, empty nor NULL", false,
      0, 0},
-    {"timeout_ms", "integer", "ms", "give up after this long; default 0, never", false, 0,
-     INT32_MAX},
+    {"timeout_ms", "integer", "ms", "give up after this long, 0: after one look; default: never",
+     false, 0, INT32_MAX},
     {.name = NULL},
 };
 

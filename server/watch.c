@@ -240,6 +240,14 @@ static bool look(struct waiter *item, struct query *q, const struct progress *p,
     return state == CONDITION_MET;
 }
 
+/* Every wait is looked at once, also one that may take no time. */
+static bool is_too_late(const struct waiter *item)
+{
+    const struct wait *wait = &item->wait;
+    return wait->deadline_ns && clock_monotonic_ns() >= wait->deadline_ns &&
+           (!item->condition || condition_was_checked(item->condition));
+}
+
 /* One look at one waiter. Watch thread, without the lock. */
 static void check_waiter(struct watch *w, struct waiter *item)
 {
@@ -265,7 +273,7 @@ static void check_waiter(struct watch *w, struct waiter *item)
         fail(item, &e);
     } else if (met || !is_active) {
         answer(item, q, &p, met);
-    } else if (item->wait.deadline_ns && clock_monotonic_ns() >= item->wait.deadline_ns) {
+    } else if (is_too_late(item)) {
         err_set(&e, STAX_ETIMEOUT, "the wait timed out; the run goes on");
         fail(item, &e);
     }

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Corners that a stranger walks into: what each command says and which status it ends with.
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$(dirname "$0")/lib.sh"
+need_perf
+spin=("$STAX_WORKLOADS/cpu_shares" --threads 1)
+
+# ---- wait: a timeout of 0, and conditions that never hold ----
+server_start
+start stax record -- "${spin[@]}" --seconds 4 >/dev/null 2>&1
+record=$last_pid
+wait_for 10 has_samples 100
+for condition in "--for-samples 100000000" "--for-seconds 1000" "--until-symbol nosuch" "--sql SELECT\ 0" ""; do
+    eval "condition=($condition)"
+    check_status "wait --timeout-ms 0 ${condition[*]}: one look" 4 'timed out' -- timeout 2 stax wait "${condition[@]}" --timeout-ms 0
+done
+check_status "... that finds what holds" 0 'symbol reached' -- stax wait --until-symbol burn_alpha --timeout-ms 0
+check_status "... in SQL, too" 0 'sql reached' -- stax wait --sql 'SELECT 1' --timeout-ms 0
+# wait_beside NAME ARG...: waits in the background; output and exit status go to files.
+wait_beside() {
+    local name=$1
+    shift
+    stax wait "$@" >"$TMP/$name.out" 2>&1
+    echo "$?" >"$TMP/$name.status"
+}
+waits=()
+for name in plain symbol samples sql; do
+    case $name in
+        plain) start wait_beside plain ;;
+        symbol) start wait_beside symbol --until-symbol nosuch ;;
+        samples) start wait_beside samples --for-samples 100000000 ;;
+        sql) start wait_beside sql --json --sql 'SELECT 0' ;;
+    esac
+    waits+=("$last_pid")
+done
+wait "${waits[@]}"
+check "the run ends before the condition holds: status 1" test "1 1 1" = \
+    "$(echo $(cat "$TMP"/{symbol,samples,sql}.status))"
+check "... which is said" grep -q 'did not hold' "$TMP/symbol.out"
+check_json "... and in JSON" "$TMP/sql.out" '.data.is_met == false and .data.reason == "stopped"'
+check "wait for the end of the run is no condition that fails" test "$(cat "$TMP/plain.status")" = 0
+wait "$record"
+
+finish
