@@ -238,7 +238,7 @@ static int ask_one(const char *run, const char *view, json_t *parameters, json_t
         json_decref(parameters);
         return rc;
     }
-    return ask_server(view, parameters, 0, document, e);
+    return ask_server(view, parameters, CLIENT_PATIENT, document, e);
 }
 
 int ask_run(const struct args *args, const char *view, json_t *parameters, json_t **document,

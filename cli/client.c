@@ -12,9 +12,15 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/fd.h"
 #include "base/mem.h"
 
-enum { MAX_ANSWER_BYTES = 512 << 20, CONNECT_TIMEOUT_MS = 5000, VERSION_BYTES = 32 };
+enum {
+    MAX_ANSWER_BYTES = 512 << 20,
+    CONNECT_TIMEOUT_MS = 5000,
+    PROBE_MS = 5000, /* after so long without an answer it is looked whether the server lives */
+    VERSION_BYTES = 32
+};
 
 struct client {
     CURL *curl;
@@ -25,8 +31,11 @@ struct client {
     int fd;             /* of the connection that curl opened last: there is one at a time */
     struct err refused; /* why the connection of this call is not used; code 0: it is */
     char version[VERSION_BYTES]; /* of the server that answered last, "": it did not say */
+    pid_t peer;                  /* who answers, 0: not known */
     client_tick *tick;
     void *tick_ctx;
+    bool is_patient, is_silent; /* this call asks whether the server lives; it did not answer */
+    int64_t probed_ns;          /* CLOCK_MONOTONIC */
 };
 
 static void find_socket(struct buf *path)
@@ -68,6 +77,18 @@ static size_t take_header(char *bytes, size_t size, size_t n, void *ctx)
     return n_bytes;
 }
 
+/* Whether the server answers somebody else: what takes long there is not what hangs. */
+static bool answers(void)
+{
+    struct client *other = NULL;
+    int rc = client_open(&other, NULL);
+    if (rc == 0) {
+        rc = client_call(other, "status", NULL, PROBE_MS, NULL, NULL);
+    }
+    client_close(other);
+    return rc != STAX_ETIMEOUT;
+}
+
 static int progress(void *ctx, curl_off_t n_down, curl_off_t down, curl_off_t n_up, curl_off_t up)
 {
     struct client *c = ctx;
@@ -75,7 +96,11 @@ static int progress(void *ctx, curl_off_t n_down, curl_off_t down, curl_off_t n_
     if (c->tick) {
         c->tick(c->tick_ctx);
     }
-    return 0;
+    if (c->is_patient && clock_monotonic_ns() - c->probed_ns > PROBE_MS * 1000000LL) {
+        c->is_silent = !answers();
+        c->probed_ns = clock_monotonic_ns();
+    }
+    return c->is_silent;
 }
 
 /* The connection must not leak into a launched target. */
@@ -94,7 +119,9 @@ static int check_peer(void *ctx, char *ip, char *local_ip, int port, int local_p
     struct ucred peer = {0};
     socklen_t size = sizeof peer;
     (void)ip, (void)local_ip, (void)port, (void)local_port;
-    if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) {
+    int rc = getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+    c->peer = rc == 0 ? peer.pid : 0;
+    if (rc < 0) {
         err_set_errno(&c->refused, errno, "cannot tell who answers on %.200s", buf_str(&c->socket));
     } else if (peer.uid != geteuid() && peer.uid != 0) {
         err_set(&c->refused, STAX_EPERMISSION, "the socket %.200s belongs to uid %u, not to you",
@@ -224,8 +251,14 @@ static int transport_error(const struct client *c, CURLcode code, const char *me
         *(e ? e : &(struct err){0}) = c->refused;
         return c->refused.code;
     }
-    if (code == CURLE_OPERATION_TIMEDOUT) {
-        return err_set(e, STAX_ETIMEOUT, "stax-server did not answer '%s' in time", method);
+    if (c->is_silent || code == CURLE_OPERATION_TIMEDOUT) {
+        err_set(e, STAX_ETIMEOUT, "stax-server did not answer '%s' in time", method);
+        if (c->peer) {
+            err_hint(e,
+                     "it is stopped or hangs: kill -CONT %d lets it go on, kill -KILL %d ends it",
+                     (int)c->peer, (int)c->peer);
+        }
+        return STAX_ETIMEOUT;
     }
     if (code == CURLE_WRITE_ERROR) {
         return err_set(e, STAX_ELIMIT, "the answer to '%s' is larger than 512 MiB", method);
@@ -291,7 +324,10 @@ int client_call(struct client *c, const char *method, json_t *parameters, int64_
     c->refused = (struct err){0};
     curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
     curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, body);
-    curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
+    curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, timeout_ms > 0 ? (long)timeout_ms : 0L);
+    c->is_patient = timeout_ms == CLIENT_PATIENT;
+    c->is_silent = false;
+    c->probed_ns = clock_monotonic_ns();
     CURLcode code = curl_easy_perform(c->curl);
     free(body);
     if (code != CURLE_OK) {

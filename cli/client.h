@@ -22,8 +22,14 @@ void client_close(struct client *c);
 /* Where the server is expected. Borrowed. */
 const char *client_socket(const struct client *c);
 
-/* Calls a method. Takes parameters (NULL: none). timeout_ms 0: waits as long as it takes. The
- * caller owns *document; document may be NULL when only success matters. */
+enum {
+    CLIENT_PATIENT = 0,  /* as long as the server answers others meanwhile */
+    CLIENT_FOREVER = -1, /* as long as it takes */
+};
+
+/* Calls a method. Takes parameters (NULL: none). timeout_ms may be CLIENT_PATIENT or
+ * CLIENT_FOREVER. The caller owns *document; document may be NULL when only success matters.
+ * STAX_ETIMEOUT: the server did not answer in time. */
 int client_call(struct client *c, const char *method, json_t *parameters, int64_t timeout_ms,
                 json_t **document, struct err *e);
 

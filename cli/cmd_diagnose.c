@@ -3,6 +3,7 @@
 
 #include "cli/ask.h"
 #include "cli/cli.h"
+#include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/render.h"
 
@@ -12,7 +13,7 @@ static int run_host(struct cli *cli, const struct args *args)
     json_t *document = NULL;
     json_t *parameters = json_object();
     ask_add_daemon_socket(args, parameters);
-    if (ask_server("diagnose_host", parameters, 0, &document, &e)) {
+    if (ask_server("diagnose_host", parameters, CLIENT_PATIENT, &document, &e)) {
         return cli_fail(cli, &e);
     }
     return cli_show(cli, args, document, render_host);

@@ -13,7 +13,7 @@ static int select_id(struct client *client, int64_t id, json_t **document, struc
 {
     json_t *parameters = json_object();
     json_object_set_new(parameters, "run", json_integer(id));
-    return client_call(client, "select_run", parameters, 0, document, e);
+    return client_call(client, "select_run", parameters, CLIENT_PATIENT, document, e);
 }
 
 static int open_file(struct client *client, const char *path, json_t **document, struct err *e)
@@ -30,7 +30,7 @@ static int open_file(struct client *client, const char *path, json_t **document,
     }
     json_t *parameters = json_object();
     json_object_set_new(parameters, "path", name);
-    int rc = client_call(client, "open_saved", parameters, 0, document, e);
+    int rc = client_call(client, "open_saved", parameters, CLIENT_PATIENT, document, e);
     if (rc == 0) {
         int64_t id = json_int_at(json_object_get(*document, "data"), "run", 0);
         rc = select_id(client, id, NULL, e);

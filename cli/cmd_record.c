@@ -265,7 +265,8 @@ static int begin(struct record *r, struct err *e)
         rc = launch_hold(&r->launch, r->args->target, &r->old_mask, server_pid(r), e);
     }
     if (rc == 0) {
-        rc = client_call(r->client, "start_attach", start_parameters(r), 0, &document, e);
+        rc = client_call(r->client, "start_attach", start_parameters(r), CLIENT_PATIENT, &document,
+                         e);
     }
     if (rc) {
         launch_abort(&r->launch);

@@ -114,7 +114,8 @@ static int save(struct cli *cli, const struct args *args, json_t **document, str
     if (rc == 0) {
         p.path = buf_str(&path);
         client_set_tick(client, tick, &p);
-        rc = client_call(client, "save_current", json_incref(parameters), 0, document, e);
+        rc = client_call(client, "save_current", json_incref(parameters), CLIENT_PATIENT, document,
+                         e);
     }
     if (p.shown_ns) {
         buf_addstr(&cli->err.text, "\r\033[K");

@@ -1,6 +1,7 @@
 /* cmd_status.c - stax status and stax list: what the server has. */
 #include "cli/ask.h"
 #include "cli/cli.h"
+#include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/render.h"
 
@@ -8,7 +9,7 @@ static int show(struct cli *cli, const struct args *args, const char *method, re
 {
     struct err e = {0};
     json_t *document = NULL;
-    if (ask_server(method, NULL, 0, &document, &e)) {
+    if (ask_server(method, NULL, CLIENT_PATIENT, &document, &e)) {
         return cli_fail(cli, &e);
     }
     return cli_show(cli, args, document, render);

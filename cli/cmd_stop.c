@@ -1,6 +1,7 @@
 /* cmd_stop.c - stax stop. */
 #include "cli/ask.h"
 #include "cli/cli.h"
+#include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/render.h"
 
@@ -8,7 +9,7 @@ static int run(struct cli *cli, const struct args *args)
 {
     struct err e = {0};
     json_t *document = NULL;
-    if (ask_server("stop_active", NULL, 0, &document, &e)) {
+    if (ask_server("stop_active", NULL, CLIENT_PATIENT, &document, &e)) {
         return cli_fail(cli, &e);
     }
     return cli_show(cli, args, document, render_stop);

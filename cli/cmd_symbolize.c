@@ -36,7 +36,8 @@ static int add_file(struct client *client, const char *file, json_t *parameters,
     if (!name) {
         return err_set(e, STAX_EUSAGE, "the path is not valid UTF-8");
     }
-    int rc = client_call(client, "open_saved", json_pack("{s:o}", "path", name), 0, &document, e);
+    int rc = client_call(client, "open_saved", json_pack("{s:o}", "path", name), CLIENT_PATIENT,
+                         &document, e);
     if (rc == 0) {
         int64_t id = json_int_at(json_object_get(document, "data"), "run", 0);
         json_object_set_new(parameters, "run", json_integer(id));
@@ -60,7 +61,8 @@ static int run(struct cli *cli, const struct args *args)
                                       : ask_add_run(args, parameters, &e);
     }
     if (rc == 0) {
-        rc = client_call(client, "symbolize", json_incref(parameters), 0, &document, &e);
+        rc = client_call(client, "symbolize", json_incref(parameters), CLIENT_PATIENT, &document,
+                         &e);
     }
     client_close(client);
     json_decref(parameters);

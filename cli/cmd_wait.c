@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "cli/ask.h"
 #include "cli/cli.h"
+#include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/render.h"
 
@@ -69,7 +70,7 @@ static int ask(json_t *parameters, int64_t grace_ms, json_t **document, struct e
     int64_t until_ns = clock_monotonic_ns() + grace_ms * 1000000;
     int rc;
     for (;;) {
-        rc = ask_server("wait_active", json_incref(parameters), 0, document, e);
+        rc = ask_server("wait_active", json_incref(parameters), CLIENT_FOREVER, document, e);
         bool may_come = rc == STAX_ENORUN || rc == STAX_EUNREACHABLE;
         if (!may_come || clock_monotonic_ns() >= until_ns) {
             break;

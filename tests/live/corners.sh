@@ -41,4 +41,15 @@ check_json "... and in JSON" "$TMP/sql.out" '.data.is_met == false and .data.rea
 check "wait for the end of the run is no condition that fails" test "$(cat "$TMP/plain.status")" = 0
 wait "$record"
 
+# ---- a server that is stopped ----
+server=$(server_pid)
+kill -STOP "$server"
+began=$SECONDS
+check_status "a view says that the server hangs" 4 "did not answer 'top' in time.*" -- timeout 60 stax top
+check "... within 20 s" test $((SECONDS - began)) -le 20
+check_status "... and how to go on" 4 "kill -CONT $server" -- timeout 60 stax status
+kill -CONT "$server"
+check_status "a query that takes long is no server that hangs" 4 'took longer than it may' -- \
+    stax sql --timeout-ms 14000 'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n'
+
 finish
