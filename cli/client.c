@@ -226,7 +226,7 @@ int client_result(const char *body, size_t n_bytes, long http_status, json_t **r
     struct err ignored;
     e = e ? e : &ignored;
     *result = NULL;
-    json_t *answer = json_loadb(body, n_bytes, 0, NULL);
+    json_t *answer = json_loadb(body, n_bytes, JSON_ALLOW_NUL, NULL);
     const json_t *error = json_object_get(answer, "error");
     const json_t *value = json_object_get(answer, "result");
     int rc = STAX_EFAIL;

@@ -13,7 +13,7 @@
 static void add_value(struct buf *b, const json_t *value)
 {
     if (json_is_string(value)) {
-        buf_addstr(b, json_string_value(value));
+        buf_add(b, json_string_value(value), json_string_length(value));
     } else if (json_is_integer(value)) {
         buf_addf(b, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
     } else if (json_is_real(value)) {
@@ -66,7 +66,7 @@ void render_sql_table(struct out *out, const json_t *data)
         for (size_t i = 0; i < n; i++) {
             buf_clear(&cell);
             add_value(&cell, json_array_get(row, i));
-            table_text(t, buf_str(&cell));
+            table_textn(t, buf_str(&cell), cell.len);
         }
     }
     table_print(t, out);
@@ -90,9 +90,13 @@ static void add_csv_row(struct out *out, const json_t *values)
         add_value(&cell, value);
         const char *s = buf_str(&cell);
         /* An empty string is quoted, NULL is not, so that the two stay apart. */
-        bool is_quoted = strpbrk(s, ",\"\r\n") || (json_is_string(value) && !*s);
+        const char *end = s + cell.len;
+        bool is_quoted = json_is_string(value) && cell.len == 0;
+        for (size_t n = 0; n < cell.len && !is_quoted; n++) {
+            is_quoted = s[n] && strchr(",\"\r\n", s[n]);
+        }
         buf_addstr(&out->text, is_quoted ? "\"" : "");
-        for (; *s; s++) {
+        for (; s < end; s++) {
             if (*s == '"') {
                 buf_addch(&out->text, '"');
             }

@@ -51,8 +51,13 @@ void table_free(struct table *t)
 
 void table_text(struct table *t, const char *s)
 {
+    table_textn(t, s, strlen(s));
+}
+
+void table_textn(struct table *t, const char *s, size_t n)
+{
     struct buf clean = {0};
-    text_clean(&clean, s, strlen(s));
+    text_clean(&clean, s, n);
     size_t width = text_width(buf_str(&clean));
     size_t column = t->n_cells % t->n_columns;
     if (width > t->widths[column]) {

@@ -36,6 +36,8 @@ void table_free(struct table *t);
 
 /* Cells are added left to right, row after row. */
 void table_text(struct table *t, const char *s);
+/* n bytes, which may hold NUL. */
+void table_textn(struct table *t, const char *s, size_t n);
 void table_textf(struct table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void table_int(struct table *t, int64_t value);
 /* Nanoseconds as milliseconds with one decimal. */

@@ -52,4 +52,9 @@ kill -CONT "$server"
 check_status "a query that takes long is no server that hangs" 4 'took longer than it may' -- \
     stax sql --timeout-ms 14000 'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n'
 
+# ---- a NUL in a result ----
+check_status "a NUL in a result is shown as other control bytes are" 0 '^a\\x00b' -- stax sql "SELECT 'a' || char(0) || 'b' AS x"
+check_json "... and told in JSON" <(stax sql --json "SELECT 'a' || char(0) || 'b' AS x") '.data.rows[0][0] == "a\u0000b"'
+check "... and CSV" test "$(stax sql --csv "SELECT 'a' || char(0) || 'b' AS x" | tail -1 | xxd -p)" = 6100620a
+
 finish

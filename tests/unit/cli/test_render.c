@@ -411,6 +411,25 @@ static void test_csv_to_a_terminal_is_clean(void **state)
     json_decref(data);
 }
 
+static void test_sql_with_nul(void **state)
+{
+    (void)state;
+    json_t *data = json_pack("{s:[s],s:[[s%]]}", "columns", "a", "rows", "x\0,y", (size_t)4);
+    struct out out = {.fd = -1, .is_terminal = true};
+    render_sql_table(&out, data);
+    assert_string_equal(buf_str(&out.text), "a\nx\\x00,y\n");
+    buf_clear(&out.text);
+    render_sql_csv(&out, data);
+    assert_string_equal(buf_str(&out.text), "a\n\"x\\x00,y\"\n");
+    out.is_terminal = false;
+    buf_clear(&out.text);
+    render_sql_csv(&out, data);
+    assert_int_equal(out.text.len, 9);
+    assert_memory_equal(buf_str(&out.text), "a\n\"x\0,y\"\n", 9);
+    buf_free(&out.text);
+    json_decref(data);
+}
+
 static void test_status(void **state)
 {
     (void)state;
@@ -646,6 +665,7 @@ int main(void)
         cmocka_unit_test(test_threads_wide_of_two_processes),
         cmocka_unit_test(test_sql),
         cmocka_unit_test(test_csv_to_a_terminal_is_clean),
+        cmocka_unit_test(test_sql_with_nul),
         cmocka_unit_test(test_status),
         cmocka_unit_test(test_list),
         cmocka_unit_test(test_small_documents),
