@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/text.h"
 
 enum { INTERPRETER_BYTES = 255 }; /* as much as the kernel looks at */
 
@@ -116,7 +117,27 @@ static void read_interpreter(const char *path, struct buf *name)
     }
     line[n] = '\0';
     const char *word = line + 2 + strspn(line + 2, " \t");
-    buf_add(name, word, strcspn(word, " \t\r\n"));
+    buf_add(name, word, strcspn(word, " \t\n"));
+}
+
+/* As foreign text is shown; a carriage return belongs to the name, as the kernel sees it. */
+static int explain_interpreter(const char *command, const char *path, const struct buf *name,
+                               struct err *e)
+{
+    bool has_return = name->data[name->len - 1] == '\r';
+    struct buf shown = {0};
+    text_clean(&shown, buf_str(name), name->len);
+    err_set(e, STAX_ENOTFOUND, "cannot run '%s': its interpreter %s is not there", command,
+            buf_str(&shown));
+    if (has_return) {
+        err_hint(e, "the lines of %s end with CR LF, as on Windows: sed -i 's/\\r$//' %s", path,
+                 path);
+    } else {
+        err_hint(e, "install it, mend the first line of %s, or give another interpreter first",
+                 path);
+    }
+    buf_free(&shown);
+    return STAX_ENOTFOUND;
 }
 
 int launch_explain(const char *command, int why, struct err *e)
@@ -127,10 +148,7 @@ int launch_explain(const char *command, int why, struct err *e)
         read_interpreter(buf_str(&path), &interpreter);
     }
     if (why == ENOENT && interpreter.len) {
-        rc = err_set(e, STAX_ENOTFOUND, "cannot run '%s': its interpreter %s is not there", command,
-                     buf_str(&interpreter));
-        err_hint(e, "install it, mend the first line of %s, or give another interpreter first",
-                 buf_str(&path));
+        rc = explain_interpreter(command, buf_str(&path), &interpreter, e);
     } else if (why == ENOENT && path.len) {
         rc =
             err_set(e, STAX_ENOTFOUND, "cannot run '%s': its dynamic loader is not there", command);

@@ -57,4 +57,10 @@ check_status "a NUL in a result is shown as other control bytes are" 0 '^a\\x00b
 check_json "... and told in JSON" <(stax sql --json "SELECT 'a' || char(0) || 'b' AS x") '.data.rows[0][0] == "a\u0000b"'
 check "... and CSV" test "$(stax sql --csv "SELECT 'a' || char(0) || 'b' AS x" | tail -1 | xxd -p)" = 6100620a
 
+# ---- a script with the line ends of Windows ----
+printf '#!/bin/sh\r\necho hello\r\n' >"$TMP/crlf"
+chmod +x "$TMP/crlf"
+check_status "a script whose lines end with CR LF: what its interpreter is" 127 'interpreter /bin/sh\\x0d is not there' -- stax record -- "$TMP/crlf"
+check_status "... and what mends it" 127 'end with CR LF.*sed -i' -- stax record -- "$TMP/crlf"
+
 finish
