@@ -133,6 +133,13 @@ static int parse_int(struct arg_value *v, struct err *e)
         return err_set(e, STAX_EUSAGE, "--%s wants a whole number, not '%s'", v->flag->name,
                        v->text);
     }
+    if (v->flag->max == INT64_MAX && (errno ? n < 0 : n < v->flag->min)) {
+        return err_set(e, STAX_EUSAGE, "--%s must be at least %" PRId64 ", not %s", v->flag->name,
+                       v->flag->min, v->text);
+    }
+    if (errno && v->flag->max == INT64_MAX) {
+        return err_set(e, STAX_EUSAGE, "--%s is too large: %s", v->flag->name, v->text);
+    }
     if (errno || n < v->flag->min || n > v->flag->max) {
         return err_set(e, STAX_EUSAGE, "--%s must be between %" PRId64 " and %" PRId64 ", not %s",
                        v->flag->name, v->flag->min, v->flag->max, v->text);

@@ -27,7 +27,6 @@ enum {
     INTERRUPT_MS = 500,   /* for the target to end after Ctrl-C, which reaches it too */
     LINGER_MS = 500,      /* after the command ended, until descendants that go on are told of */
     STOP_TIMEOUT_MS = 60000,
-    MAX_SENT_HZ = 1000000, /* the protocol's bound; no host allows it, as the answer then says */
 };
 
 static const struct flag flags[] = {
@@ -157,7 +156,7 @@ static json_t *start_parameters(const struct record *r)
     json_object_set_new(p, "dwarf_unwind", json_boolean(unwinds(r)));
     json_object_set_new(p, "kernel", json_boolean(!args_has(args, "no-kernel")));
     ask_add_daemon_socket(args, p);
-    json_object_set_new(p, "frequency_hz", json_integer(hz < MAX_SENT_HZ ? hz : MAX_SENT_HZ));
+    json_object_set_new(p, "frequency_hz", json_integer(hz));
     if (args_has(args, "counters")) {
         json_object_set_new(p, "counters", json_clean_string(args_text(args, "counters", "")));
     }

@@ -43,7 +43,7 @@ static const struct parameter start_parameters[] = {
      false, 0, 0},
     DAEMON_SOCKET_PARAMETER,
     {"frequency_hz", "integer", "Hz", "samples per second of CPU time; default 900", false, 1,
-     1000000},
+     INT64_MAX},
     {"time_limit_s", "number", "s", "end of the recording; default 0, none", false, 0, 0},
     {"counters", "string", "",
      "events to count, up to four names separated by commas as perf list has them, or none; "

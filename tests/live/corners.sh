@@ -63,4 +63,9 @@ chmod +x "$TMP/crlf"
 check_status "a script whose lines end with CR LF: what its interpreter is" 127 'interpreter /bin/sh\\x0d is not there' -- stax record -- "$TMP/crlf"
 check_status "... and what mends it" 127 'end with CR LF.*sed -i' -- stax record -- "$TMP/crlf"
 
+# ---- frequencies out of range ----
+check_status "a frequency above what the host allows is named as it was given" 2 '10000000 Hz is above' -- stax record -F 10000000 -- true
+check_status "... below 1 has the bound that matters" 2 'must be at least 1, not 0' -- stax record -F 0 -- true
+check_status "... and one beyond all numbers" 2 'too large' -- stax record -F 99999999999999999999 -- true
+
 finish
