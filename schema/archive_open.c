@@ -143,7 +143,7 @@ static int open_migrated(struct db **db, const char *path, const struct migratio
     db_close(*db);
     *db = NULL;
     rc = rc ? rc : make_copy(path, copy, e);
-    rc = rc ? rc : migrate(buf_str(copy), steps, e);
+    rc = rc ? rc : migrate(buf_str(copy), path, steps, e);
     rc = rc ? rc : open_copy(db, buf_str(copy), path, e);
     rc = rc ? rc : shape_check(*db, e);
     rc = rc ? rc : check_content(*db, buf_str(copy), e);

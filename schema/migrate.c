@@ -1,9 +1,11 @@
 /* migrate.c - see migrate.h. */
 #include "schema/migrate.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/mem.h"
 #include "migrations/steps.h"
 #include "schema/archive.sql.h"
 #include "schema/connection.sql.h"
@@ -49,13 +51,15 @@ static void apply(struct db *db, const struct migration_step *step)
     }
 }
 
-int migrate(const char *path, const struct migration_step *steps, struct err *e)
+int migrate(const char *path, const char *name, const struct migration_step *steps, struct err *e)
 {
     struct db *db = NULL;
     int rc = db_open_migration(&db, path, e);
     if (rc < 0) {
         return rc;
     }
+    free(db->path);
+    db->path = mem_strdup(name);
     int64_t version = version_of(db);
     int64_t wanted = version;
     drop_views(db);
@@ -67,7 +71,7 @@ int migrate(const char *path, const struct migration_step *steps, struct err *e)
     }
     if (!db->error.code && version_of(db) != wanted) {
         err_set(&db->error, STAX_EVERSION,
-                "%s has format version %lld, which this stax cannot read", path,
+                "%s has format version %lld, which this stax cannot read", name,
                 (long long)version);
     }
     db_exec_text(db, views_sql, "making the views");

@@ -17,9 +17,9 @@ struct migration_step {
 
 /* Brings the file at path from its version to that of the last step, each step in a transaction of
  * its own, then replaces all views by those of this version. Calling it on a current file does
- * nothing. path is a private copy: on failure its content is undefined.
+ * nothing. path is a private copy: on failure its content is undefined. Errors call it name.
  * Errors: STAX_ECORRUPT (a step failed, or no step leads from its version), STAX_EFULL. */
-int migrate(const char *path, const struct migration_step *steps, struct err *e);
+int migrate(const char *path, const char *name, const struct migration_step *steps, struct err *e);
 
 /* The steps of this build, from version 1 on. */
 const struct migration_step *migrate_steps(void);
