@@ -204,35 +204,66 @@ void render_status(struct out *out, const json_t *document, const struct args *a
     }
 }
 
+/* An integer of a run, in a form of the table's; none where a run cannot be read. */
+static void add_figure(struct table *t, const json_t *run, const char *key,
+                       void (*add)(struct table *, int64_t))
+{
+    if (json_is_integer(json_object_get(run, key))) {
+        add(t, json_int_at(run, key, 0));
+    } else {
+        table_none(t);
+    }
+}
+
+static void add_start(struct table *t, int64_t start_wall_ns)
+{
+    time_t start = (time_t)(start_wall_ns / 1000000000);
+    struct tm when;
+    char date[32] = "";
+    if (localtime_r(&start, &when)) {
+        strftime(date, sizeof date, "%F %T", &when);
+    }
+    table_text(t, date);
+}
+
+static void add_tenths(struct table *t, int64_t ns)
+{
+    table_textf(t, "%.1f", floor((double)ns / 1e8) / 10);
+}
+
+static void add_size(struct table *t, int64_t n_bytes)
+{
+    struct buf size = {0};
+    render_bytes(&size, n_bytes);
+    table_text(t, buf_str(&size));
+    buf_free(&size);
+}
+
 static void add_list_row(struct table *t, const json_t *run)
 {
     bool is_active = json_is_true(json_object_get(run, "is_active"));
     bool is_selected = json_is_true(json_object_get(run, "is_selected"));
     const char *reason = json_text_at(run, "stop_reason", "");
     const char *state = json_text_at(run, "state", "?");
-    time_t start = (time_t)(json_int_at(run, "start_wall_ns", 0) / 1000000000);
-    struct tm when;
-    char date[32] = "";
-    struct buf size = {0};
-    if (localtime_r(&start, &when)) {
-        strftime(date, sizeof date, "%F %T", &when);
-    }
-    render_bytes(&size, json_int_at(run, "size_bytes", 0));
+    const char *command = json_text_at(run, "command", ""), *note = json_text_at(run, "note", "");
     table_textf(t, "%" PRId64 "%s", json_int_at(run, "id", 0),
                 is_active     ? " *"
                 : is_selected ? " >"
                               : "  ");
     table_textf(t, "%s%s", json_is_true(json_object_get(run, "is_archive")) ? "archive, " : "",
                 *reason ? reason_text(reason) : state);
-    table_text(t, date);
-    table_textf(t, "%.1f", floor((double)json_int_at(run, "elapsed_ns", 0) / 1e8) / 10);
-    table_int(t, json_int_at(run, "n_samples", 0));
-    table_ms(t, json_int_at(run, "on_cpu_ns", 0));
-    table_int(t, json_int_at(run, "n_lost", 0));
-    table_text(t, buf_str(&size));
-    table_int(t, json_int_at(run, "pid", 0));
-    table_text(t, json_text_at(run, "command", ""));
-    buf_free(&size);
+    add_figure(t, run, "start_wall_ns", add_start);
+    add_figure(t, run, "elapsed_ns", add_tenths);
+    add_figure(t, run, "n_samples", table_int);
+    add_figure(t, run, "on_cpu_ns", table_ms);
+    add_figure(t, run, "n_lost", table_int);
+    add_figure(t, run, "size_bytes", add_size);
+    add_figure(t, run, "pid", table_int);
+    if (*note) {
+        table_textf(t, "%s%s(%s)", command, *command ? " " : "", note);
+    } else {
+        table_text(t, command);
+    }
 }
 
 void render_list(struct out *out, const json_t *document, const struct args *args)

@@ -669,6 +669,10 @@ json_t *registry_list(struct registry *r)
         if (names) {
             json_object_set_new(item, "names", json_string(names));
         }
+        if (run->is_archive && access(run->path, F_OK) != 0) {
+            json_object_set_new(item, "size_bytes", json_null());
+            json_object_set_new(item, "note", json_string("its file is gone"));
+        }
         if (run->state == RUN_UNREADABLE) {
             json_object_set_new(item, "state", json_string("unreadable"));
         }

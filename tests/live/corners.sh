@@ -68,4 +68,10 @@ check_status "a frequency above what the host allows is named as it was given" 2
 check_status "... below 1 has the bound that matters" 2 'must be at least 1, not 0' -- stax record -F 0 -- true
 check_status "... and one beyond all numbers" 2 'too large' -- stax record -F 99999999999999999999 -- true
 
+# ---- runs whose file is gone or broken, in the list ----
+stax save "$TMP/gone.stax" >/dev/null && stax open "$TMP/gone.stax" >/dev/null
+rm "$TMP/gone.stax"
+check_status "an archive whose file is gone: so says the list" 0 ' - .*its file is gone' -- stax list
+check_json "... and its JSON" <(stax list --json) 'any(.data.runs[]; .size_bytes == null and .note == "its file is gone")'
+
 finish

@@ -483,6 +483,22 @@ static void test_list(void **state)
         "  3 >  archive, target exited  1970-01-01 00:00:00      0.0        0     0.0     0  "
         "  100 B    5  as\n"
         "* active  > selected\n");
+    expect(
+        render_list,
+        "{'data':{'runs':[{'id':7,'state':'unreadable','size_bytes':4096,'note':'/d/run-7.stax is "
+        "not a stax run','is_archive':false,'is_active':false,'is_selected':false},{'id':8,"
+        "'state':'stopped','stop_reason':'stopped','command':'cc','pid':5,'start_wall_ns':"
+        "1700000000000000000,'elapsed_ns':0,'n_samples':1,'on_cpu_ns':0,'n_lost':0,'size_bytes':"
+        "null,'note':'its file is gone','is_archive':true,'is_active':false,'is_selected':"
+        "false}]}}",
+        NULL, 0,
+        "run    state                        started              seconds  samples  CPU ms  lost  "
+        "   size  pid  command\n"
+        "  7    unreadable                   -                          -        -       -     -  "
+        "4.0 KiB    -  (/d/run-7.stax is not a stax run)\n"
+        "  8    archive, stopped by request  2023-11-14 22:13:20      0.0        1     0.0     0  "
+        "      -    5  cc (its file is gone)\n"
+        "* active  > selected\n");
 }
 
 static void test_small_documents(void **state)
