@@ -208,6 +208,18 @@ static void print_functions(struct out *out, const struct basis_form *form, cons
     table_print(t, out);
 }
 
+/* The main thread of another build may be called otherwise. */
+static void add_thread_name(struct table *t, const json_t *row)
+{
+    const char *name = json_text_at(row, "name", ""), *a_name = json_text_at(row, "a_name", name);
+
+    if (strcmp(a_name, name) == 0) {
+        table_text(t, name);
+    } else {
+        table_textf(t, "%s (A: %s)", name, a_name);
+    }
+}
+
 static void print_threads(struct out *out, const struct basis_form *form, const json_t *rows)
 {
     char on_cpu[40], runnable[40], off_cpu[40];
@@ -236,7 +248,7 @@ static void print_threads(struct out *out, const struct basis_form *form, const 
         add_delta(t, form, json_object_get(row, "off_cpu"));
         table_int(t, json_int_at(row, "n_a_threads", 0));
         table_int(t, json_int_at(row, "n_b_threads", 0));
-        table_text(t, json_text_at(row, "name", ""));
+        add_thread_name(t, row);
     }
     table_print(t, out);
 }

@@ -69,7 +69,34 @@ static double number_at(const json_t *object, const char *key)
     return (double)json_int_at(object, key, 0);
 }
 
-static void read_side(struct side *s, const json_t *document)
+static bool has_binary(const json_t *document, const char *name)
+{
+    const json_t *on_cpu = json_object_get(json_object_get(document, "data"), "on_cpu");
+    const json_t *row;
+    size_t i;
+
+    json_array_foreach(json_object_get(on_cpu, "functions"), i, row)
+    {
+        if (strcmp(json_text_at(row, "binary", ""), name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const char *main_binary(const json_t *document)
+{
+    const json_t *data = json_object_get(document, "data");
+    return json_text_at(json_object_get(data, "main"), "binary", "");
+}
+
+/* Two builds under two names: what ran in one is nowhere in the other. */
+static bool is_renamed(const json_t *a, const json_t *b)
+{
+    return !has_binary(a, main_binary(b)) && !has_binary(b, main_binary(a));
+}
+
+static void read_side(struct side *s, const json_t *document, bool has_other_name)
 {
     s->document = document;
     s->data = json_object_get(document, "data");
@@ -83,9 +110,12 @@ static void read_side(struct side *s, const json_t *document)
         .mean_ns = s->n_samples > 0 ? sampled_ns / s->n_samples : 0,
         .variation = json_real_at(s->data, "weight_variation", 0),
     };
-    items_read_functions(&s->functions, on_cpu, &measure_on_cpu);
-    items_read_functions(&s->waits, json_object_get(s->data, "off_cpu"), &measure_off_cpu);
-    items_read_threads(&s->threads, threads);
+    const json_t *waits = json_object_get(s->data, "off_cpu");
+    const json_t *main = json_object_get(s->data, "main");
+    const char *binary = has_other_name ? main_binary(document) : "";
+    items_read_functions(&s->functions, on_cpu, binary, &measure_on_cpu);
+    items_read_functions(&s->waits, waits, binary, &measure_off_cpu);
+    items_read_threads(&s->threads, threads, json_text_at(main, "thread", ""));
     for (size_t i = 0; i < s->threads.n; i++) {
         s->on_cpu_ns += s->threads.list[i].self_ns;
         s->off_cpu_ns += s->threads.list[i].off_cpu_ns;
@@ -325,8 +355,9 @@ int compare_profiles(const json_t *a, const json_t *b, const struct compare_opti
     int rc = 0;
 
     *document = NULL;
-    read_side(&c.a, a);
-    read_side(&c.b, b);
+    bool has_other_name = is_renamed(a, b);
+    read_side(&c.a, a, has_other_name);
+    read_side(&c.b, b, has_other_name);
     compare_functions(&c);
     compare_waits(&c);
     compare_threads(&c);

@@ -30,8 +30,8 @@ extern const struct compare_options compare_default_options;
 int compare_options_read(struct compare_options *options, const json_t *parameters, struct err *e);
 
 /* {"schema":"stax.compare/1","run":null,"data":…,"quality":null,"warnings":[…]} of two documents
- * "stax.profile/1". *document is the caller's. Errors: STAX_ENOTFOUND (a function of a condition
- * that neither run has), STAX_EUSAGE. */
+ * "stax.profile/1". *document is the caller's. Errors: STAX_EUSAGE (a condition names no function
+ * of either run, too). */
 int compare_profiles(const json_t *a, const json_t *b, const struct compare_options *options,
                      json_t **document, struct err *e);
 

@@ -96,7 +96,8 @@ static json_t *thread_document(const struct comparing *c, const struct differenc
     bool has_waits = c->a.has_off_cpu && c->b.has_off_cpu;
     json_t *o = json_object();
 
-    json_object_set_new(o, "name", json_string(compare_item(d)->name));
+    json_object_set_new(o, "name", json_string((d->pair.b ? d->pair.b : d->pair.a)->name));
+    json_object_set_new(o, "a_name", d->pair.a ? json_string(d->pair.a->name) : json_null());
     json_object_set_new(o, "status", json_string(status_of(&d->pair)));
     view_set_int(o, "n_a_threads", d->pair.a ? d->pair.a->n : 0);
     view_set_int(o, "n_b_threads", d->pair.b ? d->pair.b->n : 0);

@@ -11,7 +11,10 @@ static int by_name(const void *a, const void *b)
     const struct item *x = a, *y = b;
     int order = strcmp(x->name, y->name);
 
-    return order ? order : strcmp(x->binary, y->binary);
+    if (order || (x->is_main && y->is_main)) {
+        return order;
+    }
+    return x->is_main != y->is_main ? (x->is_main ? -1 : 1) : strcmp(x->binary, y->binary);
 }
 
 static struct item *add(struct items *items, const json_t *row, const char *binary)
@@ -54,7 +57,8 @@ static void join(struct items *items)
     items->n = n + 1;
 }
 
-void items_read_functions(struct items *items, const json_t *top, const struct measure *measure)
+void items_read_functions(struct items *items, const json_t *top, const char *main,
+                          const struct measure *measure)
 {
     size_t i;
     const json_t *row;
@@ -62,6 +66,7 @@ void items_read_functions(struct items *items, const json_t *top, const struct m
     json_array_foreach(json_object_get(top, "functions"), i, row)
     {
         struct item *item = add(items, row, json_text_at(row, "binary", ""));
+        item->is_main = *main && strcmp(item->binary, main) == 0;
         item->n_self = number_at(row, measure->n_self);
         item->self_ns = number_at(row, measure->self_ns);
         item->n_total = number_at(row, measure->n_total);
@@ -70,7 +75,7 @@ void items_read_functions(struct items *items, const json_t *top, const struct m
     join(items);
 }
 
-void items_read_threads(struct items *items, const json_t *threads)
+void items_read_threads(struct items *items, const json_t *threads, const char *main)
 {
     size_t i;
     const json_t *row;
@@ -78,6 +83,7 @@ void items_read_threads(struct items *items, const json_t *threads)
     json_array_foreach(json_object_get(threads, "threads"), i, row)
     {
         struct item *item = add(items, row, "");
+        item->is_main = *main && strcmp(item->name, main) == 0;
         item->n_self = number_at(row, "n_samples");
         item->self_ns = number_at(row, "on_cpu_ns");
         item->off_cpu_ns = number_at(row, "off_cpu_ns");
@@ -139,6 +145,28 @@ static void match_by_name(struct items *a, struct items *b, struct pair *pairs, 
     }
 }
 
+/* The one that is called as the target's main thread, if it is not matched yet. */
+static struct item *main_thread(struct items *items)
+{
+    for (size_t i = 0; i < items->n; i++) {
+        struct item *item = &items->list[i];
+        if (item->is_main && !*item->binary) {
+            return item->is_matched ? NULL : item;
+        }
+    }
+    return NULL;
+}
+
+static void match_main_threads(struct items *a, struct items *b, struct pair *pairs, size_t *n)
+{
+    struct item *x = main_thread(a), *y = main_thread(b);
+
+    if (x && y) {
+        pairs[(*n)++] = (struct pair){x, y};
+        x->is_matched = y->is_matched = true;
+    }
+}
+
 size_t items_match(struct items *a, struct items *b, struct pair **pairs)
 {
     size_t n = 0;
@@ -146,6 +174,7 @@ size_t items_match(struct items *a, struct items *b, struct pair **pairs)
     *pairs = mem_new(a->n + b->n + 1, sizeof(**pairs));
     match_equal(a, b, *pairs, &n);
     match_by_name(a, b, *pairs, &n);
+    match_main_threads(a, b, *pairs, &n);
     for (size_t i = 0; i < a->n; i++) {
         if (!a->list[i].is_matched) {
             (*pairs)[n++] = (struct pair){.a = &a->list[i]};

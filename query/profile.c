@@ -32,6 +32,23 @@ static int64_t range_ns(const struct query *q, const struct filter *filter)
     return to > from ? to - from : 0;
 }
 
+/* "main": {binary, thread} of the target itself: in another build they may be called otherwise. */
+static void add_main(struct query *q, json_t *data)
+{
+    struct stmt *s = db_stmt(q->db, &sql_profile_main);
+    json_t *o = json_object(), *binary = NULL, *thread = NULL;
+
+    if (stmt_next(s)) {
+        const char *name = stmt_text(s, profile_main_c_binary);
+        binary = *name ? json_clean_string(name) : NULL;
+        thread = json_clean_string(stmt_text(s, profile_main_c_thread));
+    }
+    stmt_reset(s);
+    json_object_set_new(o, "binary", binary ? binary : json_null());
+    json_object_set_new(o, "thread", thread ? thread : json_null());
+    json_object_set_new(data, "main", o);
+}
+
 /* Another view in the same snapshot; own: parameters beside those of the filter. */
 static int add_view(struct query *q, const struct params *p, view_fn *view, json_t *own,
                     const char *key, json_t *data, struct err *e)
@@ -64,6 +81,7 @@ int view_profile(struct query *q, const struct params *p, json_t *data, struct e
     json_object_set_new(data, "has_off_cpu", json_boolean(q->run.has_off_cpu));
     view_set_int(data, "elapsed_ns", range_ns(q, &p->filter));
     json_object_set_new(data, "weight_variation", json_real(weight_variation(q)));
+    add_main(q, data);
     int rc = add_view(q, p, view_top, json_pack("{s:i}", "limit", 0), "on_cpu", data, e);
     if (rc == 0 && q->run.has_off_cpu) {
         rc = add_view(q, p, view_top, json_pack("{s:i,s:b}", "limit", 0, "off_cpu", 1), "off_cpu",

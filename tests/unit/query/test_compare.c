@@ -214,6 +214,112 @@ static void names_match_across_binaries(void **state)
     json_decref(document);
 }
 
+/* The profile of a run whose target is that binary. */
+static json_t *profile_of_target(const char *const *lines, const char *name)
+{
+    json_t *document = profile_of(lines, NULL);
+    json_object_set_new(json_object_get(document, "data"), "main",
+                        json_pack("{s:s,s:s}", "binary", name, "thread", name));
+    return document;
+}
+
+/* The dynamic linker has a _start, too, that only one of the runs saw. */
+static void a_renamed_target_is_the_same(void **state)
+{
+    static const char *const a[] = {
+        "process 1 prog",
+        "sample 1 prog!_start;prog!init x20",
+        "sample 1 ld.so!_start x12",
+        "thread 2 1 worker",
+        "sample 2 prog!work x10",
+        NULL,
+    };
+    static const char *const b[] = {
+        "process 1 prog-v2",         "sample 1 prog-v2!_start;prog-v2!init x21",
+        "sample 1 libx.so!init x10", "thread 2 1 worker",
+        "sample 2 prog-v2!work x10", NULL,
+    };
+    json_t *side_a = profile_of_target(a, "prog"), *side_b = profile_of_target(b, "prog-v2");
+    json_t *document = NULL;
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(compare_profiles(side_a, side_b, &compare_default_options, &document, &e), 0);
+    assert_rows(document, "functions",
+                "_start ld.so vanished: 12>0* 12>0*\n"
+                "init libx.so new: 0>10 0>10\n"
+                "work prog-v2 both: 10>10 10>10\n"
+                "init prog-v2 both: 20>21 20>21\n"
+                "_start prog-v2 both: 0>0? 20>21\n");
+    const json_t *threads = json_object_get(json_object_get(document, "data"), "threads");
+    const json_t *thread = json_array_get(threads, 1);
+    assert_int_equal(json_array_size(threads), 2);
+    assert_string_equal(json_text_at(thread, "name", ""), "prog-v2");
+    assert_string_equal(json_text_at(thread, "a_name", ""), "prog");
+    assert_string_equal(json_text_at(thread, "status", ""), "both");
+    json_decref(document);
+    json_decref(side_a);
+    json_decref(side_b);
+}
+
+/* A script that runs it in one of the runs. */
+static void a_target_beside_another_is_not_renamed(void **state)
+{
+    static const char *const a[] = {"process 1 sh", "sample 1 sh!main x20",
+                                    "sample 1 prog!main x30", NULL};
+    static const char *const b[] = {"process 1 prog", "sample 1 prog!main x31", NULL};
+    json_t *side_a = profile_of_target(a, "sh"), *side_b = profile_of_target(b, "prog");
+    json_t *document = NULL;
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(compare_profiles(side_a, side_b, &compare_default_options, &document, &e), 0);
+    assert_rows(document, "functions",
+                "main sh vanished: 20>0* 20>0*\n"
+                "main prog both: 30>31 30>31\n");
+    json_decref(document);
+    json_decref(side_a);
+    json_decref(side_b);
+}
+
+static const struct sql_block mapping_sql[] = {
+    {"exec", "INSERT INTO mapping VALUES (?1, 5000000000, 1, 4096, 4096, 0, ?2)"},
+};
+
+static void a_profile_names_its_target(void **state)
+{
+    struct model m = {0};
+    struct query *q = NULL;
+    struct db *db = NULL;
+    json_t *document = NULL;
+    char path[512];
+
+    (void)state;
+    fixture_path(path, sizeof(path));
+    model_read_line(&m, "process 1 app");
+    model_read_line(&m, "sample 1 libc.so!read x3");
+    model_read_line(&m, "sample 1 app!main x3");
+    model_write(&m, path);
+    assert_int_equal(db_open(&db, path, DB_WRITE, NULL), 0);
+    for (int64_t i = 1; i <= 2; i++) { /* app, then libc.so, which is of kind shared */
+        struct stmt *s = db_stmt(db, &mapping_sql[0]);
+        stmt_bind_int(s, 1, i);
+        stmt_bind_int(s, 2, 3 - i);
+        stmt_run(s);
+    }
+    assert_int_equal(db_status(db, NULL), 0);
+    db_close(db);
+    assert_int_equal(query_open(&q, path, false, NULL), 0);
+    assert_int_equal(query_view(q, "profile", NULL, &document, NULL), 0);
+    const json_t *main = json_object_get(json_object_get(document, "data"), "main");
+    assert_string_equal(json_text_at(main, "binary", ""), "app");
+    assert_string_equal(json_text_at(main, "thread", ""), "app");
+    json_decref(document);
+    query_close(q);
+    fixture_remove(path);
+    model_free(&m);
+}
+
 static void threads_and_waits_are_exact(void **state)
 {
     static const char *const a[] = {
@@ -466,6 +572,9 @@ int main(void)
         cmocka_unit_test(a_run_is_like_itself),
         cmocka_unit_test(a_longer_run_is_the_same_by_rate_and_share),
         cmocka_unit_test(names_match_across_binaries),
+        cmocka_unit_test(a_renamed_target_is_the_same),
+        cmocka_unit_test(a_target_beside_another_is_not_renamed),
+        cmocka_unit_test(a_profile_names_its_target),
         cmocka_unit_test(threads_and_waits_are_exact),
         cmocka_unit_test(waits_of_one_run_alone_are_not_compared),
         cmocka_unit_test(conditions_hold_or_not),
