@@ -305,14 +305,23 @@ uint32_t binaries_symbol_at(struct binaries *b, uint32_t binary, struct names *n
     return id;
 }
 
-void binaries_name_start(struct binaries *b, uint32_t binary, uint64_t address)
+bool binaries_name_start(struct binaries *b, uint32_t binary, uint64_t address)
 {
     struct names_symbol found;
     struct names *names = binaries_tables(b, binary);
-    if (names && names_find(names, address, &found) && found.start == address &&
-        found.linkage_name) {
+    bool is_there =
+        names && names_find(names, address, &found) && found.start == address && found.linkage_name;
+    if (is_there) {
         binaries_symbol_at(b, binary, names, address, 0);
     }
+    return is_there;
+}
+
+bool binaries_name_offset(struct binaries *b, uint32_t binary, uint64_t offset, uint64_t *address)
+{
+    const struct names *names = binaries_tables(b, binary);
+    return names && names_address_of_offset(names, offset, address) &&
+           binaries_name_start(b, binary, *address);
 }
 
 uint32_t binaries_frame(struct binaries *b, uint32_t binary, uint64_t file_offset)

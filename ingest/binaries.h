@@ -127,8 +127,10 @@ uint32_t binaries_inlined(struct binaries *b, uint32_t binary, const char *linka
 /* A new descriptor of the file whose tables were read, -1 if it is not open or was written to
  * since; of a jitdump also while it grows. */
 int binaries_open_code(const struct binaries *b, uint32_t binary);
-/* Gives the function that begins at an ELF virtual address a symbol, if one does. */
-void binaries_name_start(struct binaries *b, uint32_t binary, uint64_t address);
+/* Gives the function that begins at an ELF virtual address a symbol. False: none does. */
+bool binaries_name_start(struct binaries *b, uint32_t binary, uint64_t address);
+/* The same of a file offset, whose address is in *address then. */
+bool binaries_name_offset(struct binaries *b, uint32_t binary, uint64_t offset, uint64_t *address);
 
 size_t binaries_bytes(const struct binaries *b);
 /* Of it, what symbol tables take. */

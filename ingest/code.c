@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/utsname.h>
 
+#include "base/map.h"
 #include "base/mem.h"
 #include "ingest/code.sql.h"
 #include "schema/code.h"
@@ -83,6 +84,101 @@ static void name_targets(struct store *s, struct intern *in, struct binaries *b)
     db_commit(s->db);
 }
 
+/* ---- what code made at run time calls in files ---- */
+
+struct mapped {
+    uint32_t binary;
+    uint64_t start, size, file_offset;
+};
+
+struct callee {
+    uint32_t binary;
+    uint64_t rel_address, address;
+};
+
+struct callees {
+    struct binaries *binaries;
+    int64_t upid; /* whose files */
+    struct mapped *files;
+    size_t n_files, cap_files;
+    struct map seen; /* addresses in that process */
+    struct callee *items;
+    size_t n, cap;
+};
+
+static void read_files(struct callees *c, struct store *s, int64_t upid)
+{
+    struct stmt *st = db_stmt(s->db, &sql_files_of_process);
+
+    c->upid = upid;
+    c->n_files = 0;
+    map_clear(&c->seen);
+    stmt_bind_int(st, files_of_process_p_upid, upid);
+    while (stmt_next(st)) {
+        mem_reserve(&c->files, &c->cap_files, c->n_files + 1, sizeof(*c->files));
+        c->files[c->n_files++] =
+            (struct mapped){.binary = (uint32_t)stmt_int(st, files_of_process_c_binary),
+                            .start = (uint64_t)stmt_int(st, files_of_process_c_start),
+                            .size = (uint64_t)stmt_int(st, files_of_process_c_size),
+                            .file_offset = (uint64_t)stmt_int(st, files_of_process_c_file_offset)};
+    }
+}
+
+static void add_callee(void *ctx, uint64_t address)
+{
+    struct callees *c = ctx;
+
+    for (size_t i = 0; i < c->n_files && c->n < MAX_TARGETS; i++) {
+        const struct mapped *m = &c->files[i];
+        uint64_t rel_address;
+        if (address - m->start >= m->size) {
+            continue;
+        }
+        uint32_t *seen = map_put(&c->seen, address);
+        if (!*seen && m->binary && m->binary <= c->binaries->n_items &&
+            binaries_name_offset(c->binaries, m->binary, m->file_offset + (address - m->start),
+                                 &rel_address)) {
+            mem_reserve(&c->items, &c->cap, c->n + 1, sizeof(*c->items));
+            c->items[c->n++] = (struct callee){m->binary, rel_address, address};
+        }
+        *seen = 1;
+        return;
+    }
+}
+
+/* Gives them symbols that know their place: an archive has no file that tells it. */
+static void place_callees(struct store *s, struct intern *in, struct binaries *b)
+{
+    struct stmt *st = db_stmt(s->db, &sql_code_of_generated);
+    struct callees c = {.binaries = b, .upid = -1};
+    struct utsname host;
+
+    uname(&host);
+    while (stmt_next(st)) {
+        size_t n;
+        const uint8_t *bytes = stmt_blob(st, code_of_generated_c_bytes, &n);
+        int64_t upid = stmt_int(st, code_of_generated_c_upid);
+        if (upid != c.upid) {
+            read_files(&c, s, upid);
+        }
+        code_targets(host.machine, bytes, n, (uint64_t)stmt_int(st, code_of_generated_c_address),
+                     add_callee, &c);
+    }
+    db_begin(s->db);
+    store_identities(s, in);
+    st = db_stmt(s->db, &sql_set_symbol_address);
+    for (size_t i = 0; i < c.n; i++) {
+        stmt_bind_int(st, set_symbol_address_p_binary, c.items[i].binary);
+        stmt_bind_int(st, set_symbol_address_p_rel_address, (int64_t)c.items[i].rel_address);
+        stmt_bind_int(st, set_symbol_address_p_address, (int64_t)c.items[i].address);
+        stmt_run(st);
+    }
+    db_commit(s->db);
+    map_free(&c.seen);
+    free(c.files);
+    free(c.items);
+}
+
 static int open_code(void *ctx, int64_t binary)
 {
     return binaries_open_code(ctx, (uint32_t)binary);
@@ -97,6 +193,7 @@ void code_store(struct store *s, struct intern *in, struct binaries *b, int64_t 
     }
     if (code_fill(s->db, open_code, b, max_bytes, &fill, NULL) == 0) {
         name_targets(s, in, b);
+        place_callees(s, in, b);
     }
     if (db_status(s->db, NULL) < 0) { /* the run itself is complete without */
         db_clear_error(s->db);

@@ -112,6 +112,7 @@ SELECT
 FROM symbol AS s
 LEFT JOIN own ON own.symbol = s.id
 WHERE s.kind = 'function'
+    AND s.source IN ('jitdump', 'perf_map')
     AND s.address <= :address
     AND :address - s.address < max(s.size, 1)
 ORDER BY
@@ -160,14 +161,15 @@ LIMIT 4;
 
 --@ annotate_function
 -- :symbol INTEGER  symbol.id
--- => name, binary (binary.id), rel_address, size (bytes), source, address (0: not known)
+-- => name, binary (binary.id), rel_address, size (bytes), source, address (of what was made at run
+--    time; 0: others, not known)
 SELECT
     name,
     coalesce(binary, 0) AS binary,
     coalesce(rel_address, 0) AS rel_address,
     coalesce(size, 0) AS size,
     source,
-    coalesce(address, 0) AS address
+    iif(source IN ('jitdump', 'perf_map'), coalesce(address, 0), 0) AS address
 FROM symbol
 WHERE id = :symbol;
 
@@ -238,6 +240,30 @@ WHERE binary = :binary
     AND rel_address IS NOT NULL
     AND source NOT IN ('jitdump', 'perf_map')
 ORDER BY rel_address;
+
+--@ callees_of_generated
+-- Functions of files where code made at run time calls them: as the processes had those files mapped
+-- that were sampled in it.
+-- :symbol INTEGER  symbol.id of what calls
+-- => symbol, address, size (bytes)
+SELECT DISTINCT
+    s.id AS symbol,
+    s.address AS address,
+    coalesce(s.size, 0) AS size
+FROM symbol AS s
+JOIN mapping AS m ON m.binary = s.binary
+WHERE s.address IS NOT NULL
+    AND s.source NOT IN ('jitdump', 'perf_map')
+    AND m.start <= s.address
+    AND s.address - m.start < m.size
+    AND m.upid IN (
+        SELECT th.upid
+        FROM frame AS f
+        JOIN frame_sum AS t ON t.frame = f.id
+        JOIN thread AS th ON th.utid = t.utid
+        WHERE f.symbol = :symbol
+    )
+ORDER BY s.address;
 
 --@ annotate_frame_lines
 -- Where in the source an address is, the innermost function first.

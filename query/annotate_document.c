@@ -73,23 +73,49 @@ static void add_callee(struct callees *c, int64_t symbol, uint64_t start, uint64
     c->sizes[c->n++] = size;
 }
 
-/* Of code made at run time only itself: what else lay at an address is a matter of time. */
+/* Two names of one address, or a file that lies about order: the first counts. */
+static void add_in_order(struct callees *c, int64_t symbol, uint64_t start, uint64_t size)
+{
+    if (!c->n || start > c->starts[c->n - 1]) {
+        add_callee(c, symbol, start, size);
+    }
+}
+
+/* Of code made at run time what files have, and itself: what else was made and lay at an address is
+ * a matter of time. */
+static void read_callees_of_generated(struct callees *c, struct query *q, const struct annotated *a)
+{
+    struct stmt *s = db_stmt(q->db, &sql_callees_of_generated);
+    bool has_self = false;
+
+    stmt_bind_int(s, callees_of_generated_p_symbol, a->symbol);
+    while (stmt_next(s)) {
+        uint64_t start = (uint64_t)stmt_int(s, callees_of_generated_c_address);
+        if (!has_self && start >= a->address) {
+            add_in_order(c, a->symbol, a->address, a->size);
+            has_self = true;
+        }
+        add_in_order(c, stmt_int(s, callees_of_generated_c_symbol), start,
+                     (uint64_t)stmt_int(s, callees_of_generated_c_size));
+    }
+    if (!has_self) {
+        add_in_order(c, a->symbol, a->address, a->size);
+    }
+}
+
 static void read_callees(struct callees *c, struct query *q, const struct annotated *a)
 {
     if (a->address) {
-        add_callee(c, a->symbol, a->address, a->size);
+        read_callees_of_generated(c, q, a);
         return;
     }
     struct stmt *s = db_stmt(q->db, &sql_symbols_of_binary);
 
     stmt_bind_int(s, symbols_of_binary_p_binary, a->binary);
     while (stmt_next(s)) {
-        uint64_t start = (uint64_t)stmt_int(s, symbols_of_binary_c_rel_address);
-        if (c->n && start <= c->starts[c->n - 1]) {
-            continue; /* two names of one address, or a file that lies about order */
-        }
-        add_callee(c, stmt_int(s, symbols_of_binary_c_symbol), start,
-                   (uint64_t)stmt_int(s, symbols_of_binary_c_size));
+        add_in_order(c, stmt_int(s, symbols_of_binary_c_symbol),
+                     (uint64_t)stmt_int(s, symbols_of_binary_c_rel_address),
+                     (uint64_t)stmt_int(s, symbols_of_binary_c_size));
     }
 }
 

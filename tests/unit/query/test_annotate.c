@@ -42,6 +42,8 @@ static const struct sql_block more_sql[] = {
                " WHERE symbol = ?1 UNION ALL SELECT id, 0, ?3, '/src/work.c', 6 FROM frame"
                " WHERE symbol = ?1 UNION ALL SELECT id, 2, ?1, '/src/work.c', 7 FROM frame"
                " WHERE symbol = ?1"},
+    {"called", "UPDATE symbol SET address = ?2 WHERE id = ?1"},
+    {"map", "INSERT INTO mapping VALUES (NULL, 5000000000, ?1, ?2, 4096, 0, 1)"},
 };
 
 struct fixed {
@@ -677,6 +679,37 @@ static void generated_code_has_its_addresses(void **state)
     end(&f);
 }
 
+/* Where its process had the file mapped, not where another had it. */
+static void generated_code_calls_files(void **state)
+{
+    enum { AT = 0x10000000 };
+    struct fixed f;
+    struct db *db = NULL;
+
+    (void)state;
+    begin(&f, true);
+    make_generated(&f, AT, false);
+    int64_t target = AT + (f.main - f.work) * 256;
+    assert_int_equal(db_open(&db, f.path, DB_WRITE, NULL), 0);
+    run_with(db, &more_sql[17], (int64_t[]){f.main, target}, 2, NULL);
+    for (int64_t upid = 2; upid >= 1; upid--) {
+        run_with(db, &more_sql[18], (int64_t[]){upid, target & ~0xfff}, 2, NULL);
+        assert_int_equal(db_status(db, NULL), 0);
+        json_t *document = ask(&f, "annotated", "{\"target\": \"work\"}");
+        const json_t *data = json_object_get(document, "data");
+        const json_t *call = json_array_get(json_object_get(data, "instructions"), 3);
+        assert_int_equal(json_int_at(call, "target", 0), target);
+        assert_string_equal(json_text_at(call, "target_name", ""), upid == 1 ? "main" : "");
+        json_decref(document);
+    }
+    db_close(db);
+    json_t *document = ask(&f, "annotated", "{\"target\": \"main\"}");
+    assert_null(json_object_get(json_object_get(json_object_get(document, "data"), "function"),
+                                "address")); /* it is still of its file */
+    json_decref(document);
+    end(&f);
+}
+
 /* As in runs of older versions. */
 static void generated_code_of_unknown_address_says_so(void **state)
 {
@@ -738,6 +771,7 @@ int main(void)
         cmocka_unit_test(every_instruction_has_its_line),
         cmocka_unit_test(blocks_and_edges_follow_the_jumps),
         cmocka_unit_test(generated_code_has_its_addresses),
+        cmocka_unit_test(generated_code_calls_files),
         cmocka_unit_test(generated_code_of_unknown_address_says_so),
         cmocka_unit_test(an_archive_annotates_as_the_run_did),
     };
