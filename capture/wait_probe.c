@@ -20,6 +20,7 @@ enum {
     PATH_BYTES = 64,
     FILE_BYTES_MAX = 1024,
     STATUS_BYTES_MAX = 8192,
+    LOCK_WAITED = 2, /* a lock that is held and waited for: glibc, Go, Rust, Drepper's paper */
 };
 
 static bool take_hex(char **at, uint64_t *value)
@@ -130,7 +131,8 @@ static void refine_call(const struct sources *from, pid_t pid, const struct wait
     refine_futex(from, pid, &futex, seen);
 }
 
-/* Of several futexes the first one: the one that a call of Wine's is for. */
+/* Of several futexes the first one: the one that a call of Wine's is for. No libc makes this call,
+ * so that a number alone does not make it one for a lock, but what most agree on does. */
 static void refine_vector(const struct sources *from, pid_t pid, const struct wait_place *place,
                           struct wait_seen *seen)
 {
@@ -148,6 +150,10 @@ static void refine_vector(const struct sources *from, pid_t pid, const struct wa
                                .value = (uint32_t)first.value,
                                .sp = place->sp};
     refine_futex(from, pid, &futex, seen);
+    bool is_like_lock = futex.value == LOCK_WAITED || futex.thread != WAIT_NO_THREAD;
+    if (seen->reason == EVENT_REASON_LOCK && !is_like_lock) {
+        seen->reason = EVENT_REASON_OTHER;
+    }
     seen->is_vague = true;
 }
 

@@ -351,6 +351,11 @@ static void wait_locked_vector(void)
     wait_vector(2);
 }
 
+static void wait_counter_vector(void)
+{
+    wait_vector(7);
+}
+
 static void wait_flag_vector(void)
 {
     wait_vector(0);
@@ -369,6 +374,9 @@ static void test_vector(void **state)
     end(pid);
     pid = start(wait_flag_vector);
     check(pid, "idle from syscall, vague");
+    end(pid);
+    pid = start(wait_counter_vector);
+    check(pid, "other from syscall, vague");
     end(pid);
 }
 
