@@ -26,6 +26,7 @@
 #include "base/mem.h"
 #include "capture/ability.h"
 #include "capture/attach.h"
+#include "capture/bound.h"
 #include "capture/events.h"
 #include "capture/follow.h"
 #include "capture/order.h"
@@ -54,6 +55,7 @@ enum {
     LOOK_EVERY = 16,      /* records told, between two looks at the clock */
     STACKS_HZ = 2000,     /* stacks of context switches, in the long run */
     STACKS_AT_ONCE = 800, /* ... and in a burst */
+    STACKS_FEW_HZ = 8000, /* so many switches are few: all of them */
     WAKINGS_HZ = 4000,    /* the same for wakeups */
     WAKINGS_AT_ONCE = 1600,
 };
@@ -74,15 +76,6 @@ static const int64_t PERIOD_MAX_NS = 10000000000; /* a longer period is not one 
 /* CPU time without samples that is worth a warning: more than this and one part of so many. */
 static const int64_t UNSAMPLED_NS = 50000000;
 enum { UNSAMPLED_PART = 20 };
-
-/* Events of a kind that may still be taken; below 0 they are switched off. */
-struct bound {
-    int64_t left;
-    int64_t ts; /* ns, when more were last allowed */
-    bool is_off;
-    uint32_t kind; /* events_set() */
-    int64_t hz, at_once;
-};
 
 struct capture {
     struct capture_options options;
@@ -167,10 +160,11 @@ static void keep(struct capture *c, const struct record *r, size_t size)
     size_t n = record_trimmed_size(r, size);
     if (r->kind == RECORD_SWITCH && r->task_switch.is_out && !r->task_switch.is_preempted) {
         c->left_ts = r->ts;
+        c->stacks.n_offered++;
     } else if (r->kind == RECORD_SAMPLE) {
         uint32_t source = map_get(&c->events.sources, r->id);
-        c->stacks.left -= (source & EVENTS_SWITCH_STACK) != 0;
-        c->wakings.left -= source & EVENTS_WAKING && source != EVENTS_WATCH;
+        bound_take(&c->stacks, (source & EVENTS_SWITCH_STACK) != 0);
+        bound_take(&c->wakings, source & EVENTS_WAKING && source != EVENTS_WATCH);
         c->n_watched += source == EVENTS_WATCH;
     }
     record_trim(r, size, order_room(&c->order, r->ts, n));
@@ -238,25 +232,13 @@ static void drain(void *ctx)
     }
 }
 
-static struct bound bound_of(uint32_t kind, int64_t hz, int64_t at_once)
-{
-    return (struct bound){at_once, clock_monotonic_ns(), false, kind, hz, at_once};
-}
-
 /* Switches a kind of events off while there are more than the host should pay for. Durations of
  * waits stay exact; so does the account of what has a stack or a waker and what has not. */
-static void keep_bound(struct capture *c, struct bound *b, int64_t now)
+static void keep_bound(struct capture *c, struct bound *b, uint32_t kind, int64_t now)
 {
-    int64_t more = (now - b->ts) * b->hz / 1000000000;
-    if (more > 0) {
-        b->ts = now;
-        b->left += more;
-        b->left = b->left < b->at_once ? b->left : b->at_once;
-    }
-    bool is_off = b->left < (b->is_off ? b->at_once / 2 : 0);
-    if (is_off != b->is_off) {
-        b->is_off = is_off;
-        events_set(&c->events, b->kind, !is_off);
+    bound_adapt(b, now);
+    if (bound_keep(b, now)) {
+        events_set(&c->events, kind, !b->is_off);
     }
 }
 
@@ -274,8 +256,8 @@ static bool drain_bounded(struct capture *c, int64_t now)
     if (has_room) {
         drain(c);
     }
-    keep_bound(c, &c->stacks, now);
-    keep_bound(c, &c->wakings, now);
+    keep_bound(c, &c->stacks, EVENTS_SWITCH_STACK, now);
+    keep_bound(c, &c->wakings, EVENTS_WAKING, now);
     return has_room;
 }
 
@@ -509,8 +491,9 @@ static void *run(void *ctx)
     int reason = NO_REASON;
     priority_raise(NULL);
     follow_flush(c->follow); /* what was found at the start */
-    c->stacks = bound_of(EVENTS_SWITCH_STACK, STACKS_HZ, STACKS_AT_ONCE);
-    c->wakings = bound_of(EVENTS_WAKING, WAKINGS_HZ, WAKINGS_AT_ONCE);
+    int64_t now = clock_monotonic_ns();
+    c->stacks = bound_of(STACKS_HZ, STACKS_AT_ONCE, STACKS_FEW_HZ, now);
+    c->wakings = bound_of(WAKINGS_HZ, WAKINGS_AT_ONCE, 0, now);
     while (reason == NO_REASON) {
         reason = step(c);
     }
@@ -519,7 +502,7 @@ static void *run(void *ctx)
     events_read(&c->events, &totals);
     drain(c);
     tell_rest(c);
-    int64_t now = clock_monotonic_ns();
+    now = clock_monotonic_ns();
     tell_losses(c, now);
     tell_missing(c, now, &totals);
     tell_counters(c, now, &totals);
