@@ -19,33 +19,22 @@ enum {
     INTERVALS_HZ = 2000,   /* told singly */
     LONG_PER_DRAIN = 1000, /* ... and so many of the long ones */
     SHOWN_PER_DRAIN = 20,
-    PROBES_PER_DRAIN = 32,  /* threads that /proc is asked about */
-    LOOKS_PER_DRAIN = 1024, /* threads that are considered for it */
     CPUS_MAX = 8192,
 };
 static const int64_t DRAIN_MAX_NS = 1000000000; /* that allows for more intervals */
 static const int64_t LONG_NS = 10000000;
 static const int64_t STEP_NS = 100000; /* from a wakeup to the CPU: a shorter time is summed up */
 static const int64_t STACK_AGE_NS = 1000000; /* between a switch's stack and the switch */
-static const int64_t YOUNG_NS = 10000000;    /* a wait that may end before it is looked at */
-static const int64_t FRESH_NS = 250000000;   /* what /proc said need not be asked again */
 
 void follow_read_kernel(struct follow *f, const char *kallsyms, size_t len)
 {
     wait_kernel_read(&f->waits.kernel, kallsyms, len);
 }
 
-static size_t list_add(struct thread_list *list, struct target_thread *t)
-{
-    mem_reserve(&list->items, &list->cap, list->n + 1, sizeof(struct target_thread *));
-    list->items[list->n++] = t;
-    return list->n;
-}
-
 static void note_change(struct follow *f, struct target_thread *t)
 {
     if (!t->waits.changed_at) {
-        t->waits.changed_at = list_add(&f->waits.changed, t);
+        t->waits.changed_at = thread_list_add(&f->waits.changed, t);
     }
 }
 
@@ -68,7 +57,7 @@ void follow_waits_start(struct follow *f, struct target_thread *t, int64_t ts, b
         if (f->options.has_proc && proc_read_stat(t->process->pid, t->tid, &stat) == 0 &&
             stat.state != 'R') {
             state = EVENT_STATE_BLOCKED;
-            w->wanting_at = w->wanting_at ? w->wanting_at : list_add(&f->waits.wanting, t);
+            wanting_add(&f->waits.wanting, t);
         }
         ledger_start_unseen(&w->ledger, &f->waits.losses, ts, state);
     }
@@ -394,10 +383,8 @@ static void forget(struct follow *f, struct target_thread *t)
     if (t->waits.changed_at) {
         f->waits.changed.items[t->waits.changed_at - 1] = NULL;
     }
-    if (t->waits.wanting_at) {
-        f->waits.wanting.items[t->waits.wanting_at - 1] = NULL;
-    }
-    t->waits.changed_at = t->waits.wanting_at = 0;
+    wanting_remove(&f->waits.wanting, t);
+    t->waits.changed_at = 0;
 }
 
 void follow_waits_end_thread(struct follow *f, struct target_thread *t, int64_t ts)
@@ -460,7 +447,7 @@ static void begin_wait(struct follow *f, struct target_thread *t, int64_t ts)
     bool is_clear = w->has_stack && !w->stack.is_chain && w->at_stack.is_known &&
                     !w->at_stack.is_vague && !w->at_stack.is_unlisted;
     if (!is_clear && f->options.has_proc) {
-        w->wanting_at = w->wanting_at ? w->wanting_at : list_add(&f->waits.wanting, t);
+        wanting_add(&f->waits.wanting, t);
         f->waits.is_blind |= is_blind(w);
     }
 }
@@ -608,26 +595,6 @@ void follow_waits_lost(struct follow *f, uint32_t cpu, int64_t ts)
 
 /* ---- drains ---- */
 
-/* Whether /proc could say why the thread waits, and it is worth asking. *is_done: it will not be
- * before its next wait. */
-static bool is_worth_probing(const struct target_thread *t, int64_t now, bool *is_done)
-{
-    const struct thread_waits *w = &t->waits;
-    const struct ledger *l = &w->ledger;
-    *is_done = true;
-    if (l->state == EVENT_STATE_BLOCKED && w->wants_parked) {
-        return true;
-    }
-    if (l->state != EVENT_STATE_BLOCKED || (w->seen_ts >= l->since_ts && w->seen.is_known)) {
-        return false;
-    }
-    if (now - l->since_ts < YOUNG_NS && w->last.is_known && now - w->seen_ts < FRESH_NS) {
-        *is_done = false;
-        return false;
-    }
-    return true;
-}
-
 /* The stack of a thread that is blocked now: read, and then looked whether it still is where it
  * was. Which interval that is in shows when one ends that holds this moment. */
 static void read_parked(struct follow *f, struct target_thread *t)
@@ -671,34 +638,27 @@ static void probe(struct follow *f, struct target_thread *t)
     note_change(f, t);
 }
 
+/* Asks for no longer than a part of the time allows, the threads first that have waited longest:
+ * when not all can be asked, those whose waits are short are left out. */
 static void probe_some(struct follow *f)
 {
-    struct thread_list *list = &f->waits.wanting;
+    struct wanting *wanting = &f->waits.wanting;
     int64_t now = clock_monotonic_ns();
-    size_t n_kept = 0, n_probes = 0;
-    f->waits.is_blind = false;
-    for (size_t i = 0; i < list->n; i++) {
-        struct target_thread *t = list->items[i];
-        bool is_done = false;
-        if (!t) {
-            continue;
-        }
-        if (i < LOOKS_PER_DRAIN && n_probes < PROBES_PER_DRAIN &&
-            is_worth_probing(t, now, &is_done)) {
-            probe(f, t);
-            read_parked(f, t);
-            n_probes++;
-            is_done = !t->waits.wants_parked;
-        }
-        if (is_done) {
-            t->waits.wanting_at = 0;
-        } else {
-            f->waits.is_blind |= is_blind(&t->waits);
-            list->items[n_kept++] = t;
-            t->waits.wanting_at = n_kept;
+    size_t n_due = wanting_gather(wanting, now);
+    for (size_t i = 0; i < n_due && wanting_has_time(wanting); i++) {
+        struct target_thread *t = wanting->due.items[i];
+        probe(f, t);
+        read_parked(f, t);
+        wanting_spend(wanting, clock_monotonic_ns());
+        if (!t->waits.wants_parked) {
+            wanting_remove(wanting, t);
         }
     }
-    list->n = n_kept;
+    f->waits.is_blind = false;
+    for (size_t i = 0; i < wanting->list.n && !f->waits.is_blind; i++) {
+        const struct target_thread *t = wanting->list.items[i];
+        f->waits.is_blind = t && is_blind(&t->waits);
+    }
 }
 
 static void tell_changed(struct follow *f, int64_t ts)
@@ -782,7 +742,7 @@ void follow_waits_free(struct follow *f)
     ledger_losses_free(&w->losses);
     free(w->cpu_ts);
     free(w->changed.items);
-    free(w->wanting.items);
+    wanting_free(&w->wanting);
     buf_free(&w->stacks);
     wait_kernel_free(&w->kernel);
 }

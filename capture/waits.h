@@ -15,6 +15,7 @@
 #include "capture/futexes.h"
 #include "capture/ledger.h"
 #include "capture/wait_reason.h"
+#include "capture/wanting.h"
 
 struct target_thread;
 
@@ -96,11 +97,6 @@ struct wait_candidate {
     size_t waker_stack_at;
 };
 
-struct thread_list {
-    struct target_thread **items; /* NULL: it is gone */
-    size_t n, cap;
-};
-
 /* A thread that has ended. */
 struct waits_ended {
     int64_t ts; /* 0: none */
@@ -114,7 +110,7 @@ struct waits {
     int64_t *cpu_ts; /* last record of each CPU */
     size_t n_cpus, cap_cpus;
     struct thread_list changed; /* threads whose ledger changed in this drain */
-    struct thread_list wanting; /* blocked, and /proc may know why */
+    struct wanting wanting;     /* blocked, and /proc may know why */
     bool is_blind;              /* of some of those it is all that can be known */
     struct wait_candidate candidates[CANDIDATES_MAX]; /* a heap, the shortest on top */
     size_t n_candidates, n_candidates_max;

@@ -86,4 +86,17 @@ else
          (.warnings | any(test("of the waiting has no stack"))) == $much and
          (.warnings | any(test("no stacks of waits"))) == $much'
 fi
+
+# Thousands of long waits each second: nearly every one has a stack of its own, and the others say so.
+stax record -- "$STAX_WORKLOADS/sleepers" >"$TMP/truth.json" 2>"$TMP/err" || fail "record" "$(cat "$TMP/err")"
+stax sql --json "SELECT count(*), sum(stack_from IN ('switch', 'parked')),
+    sum(stack_from IN ('switch', 'parked') AND reason_from = 'none')
+    FROM thread_state WHERE state = 'blocked' AND dur > 30000000" >"$TMP/sql.json"
+least=0.97
+if [[ $(stax sql --csv "SELECT is_available FROM ability WHERE name = 'wait_stacks'" | tail -1) != 1 ]]; then
+    least=0.65 # each is looked at while it lasts, which a busy host has less time for
+fi
+jq -s '{n: .[0].n_waits, row: .[1].data.rows[0]}' "$TMP"/{truth,sql}.json >"$TMP/all.json"
+check_json "many threads with long waits: they have their stacks" "$TMP/all.json" \
+    '.n == 6000 and .row[0] >= .n and .row[1] > $least * .n and .row[2] < 0.02 * .n' --argjson least "$least"
 finish
