@@ -126,9 +126,7 @@ static struct target_thread *woken_by(struct follow *f, const struct record *r, 
         follow_loss(f, ts, r->cpu, EVENT_LOSS_MALFORMED, 1);
         return NULL;
     }
-    /* Both ids of the waker differ where this process counts in another namespace than the host
-     * does; the one that is woken cannot be told then. */
-    return waking->waker_tid == r->tid ? target_thread(&f->target, waking->tid) : NULL;
+    return target_thread(&f->target, waking->tid);
 }
 
 static bool is_interrupt(struct follow *f, const struct record *r, const struct waking *waking)
@@ -146,7 +144,9 @@ void follow_wakers_waking(struct follow *f, struct target_thread *waker, const s
 {
     struct waking waking;
     struct target_thread *t = woken_by(f, r, ts, &waking);
-    if (!t) {
+    /* Both ids of the waker differ where this process counts in another namespace than the host
+     * does; the one that is woken cannot be told then. */
+    if (!t || waking.waker_tid != r->tid) {
         return;
     }
     struct wait_waker by = {
@@ -159,21 +159,23 @@ void follow_wakers_waking(struct follow *f, struct target_thread *waker, const s
 
 /* Whether it is a thread of the target, also one that has just ended: its end wakes who joins it.
  */
-static bool is_of_target(const struct follow *f, const struct record *r, int64_t ts)
+static bool is_of_target(const struct follow *f, const struct wait_waker *by, int64_t ts)
 {
-    const struct target_thread *t = target_thread(&f->target, r->tid);
+    const struct target_thread *t = target_thread(&f->target, by->tid);
     if (t) {
-        return t->process->pid == r->pid;
+        return t->process->pid == by->pid;
     }
     for (size_t i = 0; i < WAITS_ENDED; i++) {
         const struct waits_ended *e = &f->waits.ended[i];
-        if (e->ts && e->tid == r->tid && e->pid == r->pid && ts - e->ts < ENDED_NS) {
+        if (e->ts && e->tid == by->tid && e->pid == by->pid && ts - e->ts < ENDED_NS) {
             return true;
         }
     }
     return false;
 }
 
+/* Only where this process counts as the host does (watch.c). A thread that the kernel has all but
+ * buried has no ids in the record any more, and an interrupt may come upon it as upon any other. */
 void follow_wakers_watched(struct follow *f, const struct record *r, int64_t ts)
 {
     struct waking waking;
@@ -181,10 +183,14 @@ void follow_wakers_watched(struct follow *f, const struct record *r, int64_t ts)
     if (!t) {
         return;
     }
-    struct wait_waker by = {.kind = EVENT_WAKER_OUTSIDE, .pid = r->pid, .tid = r->tid, .record = r};
+    struct wait_waker by = {
+        .kind = EVENT_WAKER_OUTSIDE, .pid = r->pid, .tid = waking.waker_tid, .record = r};
     if (is_interrupt(f, r, &waking)) {
         by = (struct wait_waker){.kind = EVENT_WAKER_INTERRUPT};
-    } else if (is_of_target(f, r, ts)) {
+    } else if (r->pid <= 0) {
+        follow_loss(f, ts, r->cpu, EVENT_LOSS_MALFORMED, 1);
+        return;
+    } else if (is_of_target(f, &by, ts)) {
         by.kind = EVENT_WAKER_THREAD;
     }
     follow_waits_woken(f, t, ts, &by);

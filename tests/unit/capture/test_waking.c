@@ -20,7 +20,15 @@
 #include "capture/records.h"
 #include "capture/waking.h"
 
-enum { MAIN = 10, WORKER = 11, CLOCK_ID = 1, WAKING_ID = 2, HARD_IRQ = 0x08, SOFT_IRQ = 0x10 };
+enum {
+    MAIN = 10,
+    WORKER = 11,
+    CLOCK_ID = 1,
+    WAKING_ID = 2,
+    WATCH_ID = 3,
+    HARD_IRQ = 0x08,
+    SOFT_IRQ = 0x10
+};
 enum { RAW_BYTES = 36 };
 
 static void test_format(void **state)
@@ -97,6 +105,7 @@ static void start(struct fixture *f)
     *f = (struct fixture){.queue = queue_new(1 << 20), .pid_offset = WAKING_PID_USUAL};
     *map_put(&f->sources, CLOCK_ID) = MAIN;
     *map_put(&f->sources, WAKING_ID) = MAIN | EVENTS_WAKING;
+    *map_put(&f->sources, WATCH_ID) = EVENTS_WATCH;
     struct follow_options options = {.pid = MAIN,
                                      .with_children = true,
                                      .max_stack = 127,
@@ -125,12 +134,12 @@ static void add_switch(struct fixture *f, int32_t tid, bool is_out, int64_t ts)
 }
 
 /* A sample of the tracepoint, taken on waker; host_tid: how the host calls that. */
-static void add_waking(struct fixture *f, int32_t waker, int32_t host_tid, uint8_t flags,
-                       int32_t woken, int64_t ts)
+static void add_wakeup_of(struct fixture *f, uint64_t id, uint64_t waker, int32_t host_tid,
+                          uint8_t flags, int32_t woken, int64_t ts)
 {
-    uint64_t words[7 + 3 + 5] = {WAKING_ID,
+    uint64_t words[7 + 3 + 5] = {id,
                                  0xffffffff81000010,
-                                 pair(MAIN, (uint32_t)waker),
+                                 waker,
                                  (uint64_t)ts,
                                  0,
                                  1,
@@ -142,6 +151,12 @@ static void add_waking(struct fixture *f, int32_t waker, int32_t host_tid, uint8
     put_raw(raw + 4, flags, host_tid, woken);
     memcpy(words + 10, raw, sizeof(raw));
     add_raw(&f->records, PERF_RECORD_SAMPLE, PERF_RECORD_MISC_KERNEL, words, 15);
+}
+
+static void add_waking(struct fixture *f, int32_t waker, int32_t host_tid, uint8_t flags,
+                       int32_t woken, int64_t ts)
+{
+    add_wakeup_of(f, WAKING_ID, pair(MAIN, (uint32_t)waker), host_tid, flags, woken, ts);
 }
 
 static void print_event(struct buf *out, const struct event_head *head)
@@ -189,7 +204,8 @@ static char *tell(struct fixture *f, int64_t tick_ts)
         struct record r;
         memcpy(&head, bytes, sizeof(head));
         uint64_t id = record_id(bytes, head.size);
-        assert_int_equal(record_parse(bytes, head.size, id == WAKING_ID ? &raw : NULL, &r), 0);
+        assert_int_equal(
+            record_parse(bytes, head.size, id == WAKING_ID || id == WATCH_ID ? &raw : NULL, &r), 0);
         follow_record(f->follow, &r, r.ts, false);
         at += head.size;
     }
@@ -285,6 +301,39 @@ static void test_not_ours(void **state)
     finish(&f);
 }
 
+/* Wherever a watched thread is woken: on an idle CPU, in a thread that is as good as gone, in one
+ * of another program. */
+static void test_watched(void **state)
+{
+    (void)state;
+    const struct {
+        uint64_t waker;
+        int32_t host_tid;
+        uint8_t flags;
+        const char *expected;
+    } cases[] = {{pair(0, 0), 0, HARD_IRQ, "by interrupt 0, 0+0"},
+                 {pair(UINT32_MAX, UINT32_MAX), 4711, HARD_IRQ, "by interrupt 0, 0+0"},
+                 {pair(4700, UINT32_MAX), 4711, HARD_IRQ, "by interrupt 0, 0+0"},
+                 {pair(4700, 4711), 4711, HARD_IRQ, "by interrupt 0, 0+0"},
+                 {pair(4700, UINT32_MAX), 4711, 0, "by outside 4711, 0+0"},
+                 {pair(4700, 4711), 4711, 0, "by outside 4711, 0+0"},
+                 {pair(MAIN, MAIN), MAIN, 0, "by thread 10, 2+0"}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct fixture f;
+        start(&f);
+        add_switch(&f, WORKER, false, 2000);
+        add_switch(&f, WORKER, true, 10000000);
+        add_wakeup_of(&f, WATCH_ID, cases[i].waker, cases[i].host_tid, cases[i].flags, WORKER,
+                      40000000);
+        char *got = tell(&f, 50000000);
+        if (!strstr(got, cases[i].expected) || strstr(got, "loss")) {
+            fail_msg("case %zu: %s", i, got);
+        }
+        free(got);
+        finish(&f);
+    }
+}
+
 /* More waits in a drain than are told singly: sums, by waker. */
 static void test_many(void **state)
 {
@@ -331,7 +380,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_format),    cmocka_unit_test(test_raw),
         cmocka_unit_test(test_long_wait), cmocka_unit_test(test_interrupts),
-        cmocka_unit_test(test_not_ours),  cmocka_unit_test(test_many),
+        cmocka_unit_test(test_not_ours),  cmocka_unit_test(test_watched),
+        cmocka_unit_test(test_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
