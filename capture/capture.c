@@ -108,6 +108,7 @@ struct capture {
     struct bound stacks, wakings;
     struct watch watch;
     uint64_t n_watched; /* records for it, in this drain */
+    uint64_t n_watched_all;
     uint64_t n_stacks_lost, n_stacks_lost_told;
     bool is_ending;             /* the last drain */
     int64_t sampled_ns;         /* that samples stood for, those left out later included */
@@ -166,6 +167,7 @@ static void keep(struct capture *c, const struct record *r, size_t size)
         bound_take(&c->stacks, (source & EVENTS_SWITCH_STACK) != 0);
         bound_take(&c->wakings, source & EVENTS_WAKING && source != EVENTS_WATCH);
         c->n_watched += source == EVENTS_WATCH;
+        c->n_watched_all += source == EVENTS_WATCH;
     }
     record_trim(r, size, order_room(&c->order, r->ts, n));
 }
@@ -335,6 +337,10 @@ static void tell_missing(struct capture *c, int64_t ts, const struct events_tota
     if (totals->n_stacks_lost > c->n_stacks_lost) {
         c->n_stacks_lost = totals->n_stacks_lost;
         tell_losses(c, ts);
+    }
+    uint64_t n_known = c->n_watched_all + c->n_ring_lost; /* any of those may have been one */
+    if (totals->n_watched > n_known) {
+        follow_loss(c->follow, ts, UINT32_MAX, EVENT_LOSS_WAKEUPS, totals->n_watched - n_known);
     }
     int64_t lost_ns = 0; /* as much as it can have been: that loss is told already */
     if (__builtin_mul_overflow((int64_t)c->n_ring_lost, c->period_ns, &lost_ns)) {

@@ -431,6 +431,17 @@ int events_add_thread(struct events *ev, const struct events_thread *t, struct e
 
 /* ---- wakeups from anywhere ---- */
 
+/* What the kernel counted on them, which may be more than what it recorded. */
+static uint64_t count_watch(const struct events *ev, const int *fds)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; fds && i < ev->cpus.n; i++) {
+        uint64_t value;
+        n += fds[i] >= 0 && read(fds[i], &value, sizeof(value)) == sizeof(value) ? value : 0;
+    }
+    return n;
+}
+
 static void end_watch(struct events *ev)
 {
     for (size_t i = 0; ev->watch_fds && i < ev->cpus.n; i++) {
@@ -498,6 +509,7 @@ int events_watch(struct events *ev, const int32_t *tids, size_t n)
     if (rc != 0) {
         end_watch(ev);
     }
+    ev->n_watch_counted += count_watch(ev, old);
     /* The old ones go after the new ones have come, so that no wakeup falls between. */
     for (size_t i = 0; old && i < ev->cpus.n; i++) {
         fd_close(&old[i]);
@@ -546,6 +558,7 @@ bool events_have_room(struct events *ev, size_t n_threads)
 void events_read(const struct events *ev, struct events_totals *totals)
 {
     *totals = (struct events_totals){0};
+    totals->n_watched = ev->n_watch_counted + count_watch(ev, ev->watch_fds);
     for (size_t i = 0; i < ev->n_open; i++) {
         uint64_t values[2] = {0}; /* ns (of the clock) or context switches, lost records */
         if (ev->open[i].source & EVENTS_COUNTER) {

@@ -85,6 +85,7 @@ struct events {
     uint64_t *watch_ids;        /* of the lists before, too, oldest first, while records of theirs
                                    may be on their way */
     size_t n_watch_ids, cap_watch_ids;
+    uint64_t n_watch_counted; /* wakeups of those who are watched no more */
 };
 
 /* The source of events that were given up half way. */
@@ -131,6 +132,7 @@ struct events_totals {
     int64_t on_cpu_ns;      /* CPU time of all that is and was recorded, sampled or not */
     uint64_t n_lost;        /* records that found no room, 0 if the kernel does not count them */
     uint64_t n_stacks_lost; /* ... in the rings for stacks alone */
+    uint64_t n_watched;     /* wakeups of watched threads, recorded or not */
     struct counters_total counters;
 };
 

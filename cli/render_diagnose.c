@@ -104,6 +104,7 @@ static const char *loss_unit(const char *kind)
         {"unsampled", "ms of CPU time"}, {"stacks", "stacks of waits"}, {"no_events", "threads"},
         {"throttled", "times"},          {"ring_full", "records"},      {"malformed", "records"},
         {"late", "records, kept"},       {"not_dumpable", "processes"}, {"queue_full", "records"},
+        {"wakeups", "wakeups"},
     };
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
         if (strcmp(units[i][0], kind) == 0) {

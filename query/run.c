@@ -226,7 +226,7 @@ static void warn_of_kind(struct query *q, const char *kind, int64_t n)
                   count, n == 1 ? " was" : "es were");
     } else if (strcmp(kind, "unsampled") == 0) {
         warn_of_unsampled(q, n);
-    } else {
+    } else if (strcmp(kind, "wakeups") != 0) { /* the view of wakers says what has one */
         view_warn(q, "loss of kind %s: %lld", kind, count);
     }
 }

@@ -164,7 +164,7 @@ CREATE TABLE loss (
     id               INTEGER PRIMARY KEY, -- data that is missing
     ts               INTEGER NOT NULL,    -- ns, when it was noticed
     cpu              INTEGER,             -- CPU it happened on, NULL: not known
-    kind             TEXT    NOT NULL,    -- ring_full, queue_full, malformed; late, throttled, no_events, not_dumpable, stacks (of waits), unsampled (n in ms of CPU time)
+    kind             TEXT    NOT NULL,    -- ring_full, queue_full, malformed; late, throttled, no_events, not_dumpable, stacks (of waits), wakeups, unsampled (n in ms of CPU time)
     n                INTEGER NOT NULL     -- how many records, samples or (throttled) pauses
 ) STRICT;
 

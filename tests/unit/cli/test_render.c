@@ -534,7 +534,8 @@ static void test_diagnose(void **state)
     expect(render_diagnose,
            "{" RUN "," QUALITY ",'data':{'capture':{'n_samples':100,'ring_bytes':524288,"
            "'cpu_time_ns':1500000},'queue':{'bytes':0},'ingest':null,'database':{},'process':"
-           "{'cpu_pct':0.25},'loss':[{'kind':'ring_full','n':3,'first_ts':1,'last_ts':2}],"
+           "{'cpu_pct':0.25},'loss':[{'kind':'ring_full','n':3,'first_ts':1,'last_ts':2},"
+           "{'kind':'wakeups','n':9,'first_ts':3,'last_ts':3}],"
            "'unresolved':[{'binary':'libx.so','note':'stripped','on_cpu_ns':1000000,'pct':0.9}],"
            "'abilities':[{'name':'kernel_stacks','is_available':false,'reason':'paranoid is 2',"
            "'unlock':'sudo sysctl x=1'}]}}",
@@ -559,6 +560,7 @@ static void test_diagnose(void **state)
            "  data age           0.0 ms\n"
            "\nloss\n"
            "  ring_full: 3 records\n"
+           "  wakeups: 9 wakeups\n"
            "\ncode without names\n"
            "CPU ms    %  binary   why\n"
            "   1.0  0.9  libx.so  stripped\n"

@@ -106,7 +106,7 @@ struct model {
     struct {
         char kind[32];
         int64_t n;
-    } losses[8]; /* not written yet */
+    } losses[16]; /* not written yet */
     uint32_t n_losses;
     int64_t next_ns;
     bool is_recording;
@@ -365,7 +365,7 @@ static inline bool model_read_line(struct model *m, const char *line)
     } else if (sscanf(text, "at %lld", &a) == 1) {
         m->next_ns = a * MS;
     } else if (sscanf(text, "loss %255s %lld", name, &a) == 2) {
-        assert_true(m->n_losses < 8);
+        assert_true(m->n_losses < 16);
         snprintf(m->losses[m->n_losses].kind, sizeof(m->losses[0].kind), "%.31s", name);
         m->losses[m->n_losses++].n = a;
     } else if (strcmp(text, "snapshot") == 0) {
