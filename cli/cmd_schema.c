@@ -24,6 +24,7 @@
 #include "cli/schemas/sql.json.h"
 #include "cli/schemas/sql_path.json.h"
 #include "cli/schemas/sql_tables.json.h"
+#include "cli/schemas/sql_results.json.h"
 #include "cli/schemas/sql_schema.json.h"
 #include "cli/schemas/status.json.h"
 #include "cli/schemas/stop.json.h"
@@ -54,6 +55,7 @@ static const struct {
     {"cfg", "stax.cfg/1", cfg_schema},
     {"sql", "stax.sql/1", sql_schema},
     {"sql-path", "stax.sql-path/1", sql_path_schema},
+    {"sql-results", "stax.sql-results/1", sql_results_schema},
     {"sql-tables", "stax.sql-tables/1", sql_tables_schema},
     {"sql-schema", "stax.sql-schema/1", sql_schema_schema},
     {"status", "stax.status/1", status_schema},

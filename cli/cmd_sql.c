@@ -43,19 +43,16 @@ static const struct flag flags[] = {
     {0},
 };
 
-static int query(struct cli *cli, const struct args *args, const char *sql)
+static int ask(const struct args *args, const char *sql, json_t **document, struct err *e)
 {
-    struct err e = {0};
-    json_t *document = NULL;
     json_t *text = json_string(sql);
     if (strlen(sql) > SANDBOX_MAX_SQL_BYTES) {
         json_decref(text);
-        sandbox_refuse_long(strlen(sql), &e);
-        return cli_fail(cli, &e);
+        sandbox_refuse_long(strlen(sql), e);
+        return e->code;
     }
     if (!text) {
-        err_set(&e, STAX_EUSAGE, "the query is not valid UTF-8");
-        return cli_fail(cli, &e);
+        return err_set(e, STAX_EUSAGE, "the query is not valid UTF-8");
     }
     json_t *parameters = json_object();
     json_object_set_new(parameters, "query", text);
@@ -66,9 +63,11 @@ static int query(struct cli *cli, const struct args *args, const char *sql)
         json_object_set_new(parameters, "timeout_ms",
                             json_integer(args_int(args, "timeout-ms", 0)));
     }
-    if (ask_view(args, "sql", parameters, &document, &e)) {
-        return cli_fail(cli, &e);
-    }
+    return ask_view(args, "sql", parameters, document, e);
+}
+
+static void note_cut(struct cli *cli, const struct args *args, const json_t *document)
+{
     const json_t *data = json_object_get(document, "data");
     if (json_is_true(json_object_get(data, "is_truncated")) && !args_has(args, "json") &&
         json_array_size(json_object_get(document, "warnings")) == 0) {
@@ -76,45 +75,17 @@ static int query(struct cli *cli, const struct args *args, const char *sql)
                  json_array_size(json_object_get(data, "rows")),
                  json_text_at(data, "limit", "rows"));
     }
-    return cli_show(cli, args, document, render_sql);
 }
 
-/* The statements of standard input one after the other; the first that fails ends it. */
-static int query_input(struct cli *cli, const struct args *args)
+static int query(struct cli *cli, const struct args *args, const char *sql)
 {
     struct err e = {0};
-    struct buf input = {0};
-    int rc = fd_read_all(STDIN_FILENO, MAX_INPUT_BYTES, &input);
-    if (rc) {
-        err_set_errno(&e, -rc, "cannot read the queries from standard input");
-        if (rc == -EFBIG) {
-            err_set(&e, STAX_EUSAGE, "standard input holds more than %d KiB of SQL",
-                    MAX_INPUT_BYTES >> 10);
-            err_hint(&e, "one query may have %d KiB: send them in parts",
-                     SANDBOX_MAX_SQL_BYTES >> 10);
-        }
-        buf_free(&input);
+    json_t *document = NULL;
+    if (ask(args, sql, &document, &e)) {
         return cli_fail(cli, &e);
     }
-    int code = EXIT_DONE;
-    const char *s = buf_str(&input);
-    if (strlen(s) != input.len) {
-        err_set(&e, STAX_EUSAGE, "standard input holds NUL bytes, not SQL");
-        code = cli_fail(cli, &e);
-        s = "";
-    }
-    while (code == EXIT_DONE && !sqltext_is_empty(s)) {
-        size_t n = sqltext_statement(s);
-        struct buf statement = {0};
-        buf_add(&statement, s, n ? n : strlen(s));
-        s += statement.len;
-        if (!sqltext_is_empty(buf_str(&statement))) {
-            code = query(cli, args, buf_str(&statement));
-        }
-        buf_free(&statement);
-    }
-    buf_free(&input);
-    return code;
+    note_cut(cli, args, document);
+    return cli_show(cli, args, document, render_sql);
 }
 
 /* The file behind --run, or of the run that would be asked. */
@@ -147,12 +118,11 @@ static void render_schema(struct out *out, const json_t *document, const struct 
     buf_addstr(&out->text, json_text_at(json_object_get(document, "data"), "text", ""));
 }
 
-static int show_text(struct cli *cli, const struct args *args, const char *schema, const char *key,
-                     const char *text, render_fn *render)
+static json_t *text_document(const char *schema, const char *key, const char *text)
 {
     json_t *data = json_object();
     json_object_set_new(data, key, json_string(text));
-    return cli_show(cli, args, cli_document(schema, data), render);
+    return cli_document(schema, data);
 }
 
 static void render_tables(struct out *out, const json_t *document, const struct args *args)
@@ -168,35 +138,163 @@ static void render_tables(struct out *out, const json_t *document, const struct 
 
 /* .schema [NAME] and .tables as at the prompt. They tell of the program's tables, not of a run's.
  */
-static int dot_command(struct cli *cli, const struct args *args, const char *text)
+static int ask_dot(const char *text, json_t **document, render_fn **render, struct err *e)
 {
-    struct err e = {0};
     size_t n = strcspn(text, " \t"), n_definition = 0;
     const char *name = text + n + strspn(text + n, " \t");
+    *render = render_schema;
     if (strcmp(text, ".tables") == 0) {
         json_t *data = json_object();
         json_object_set_new(data, "names", sqltext_names(schema_text()));
-        return cli_show(cli, args, cli_document("stax.sql-tables/1", data), render_tables);
+        *document = cli_document("stax.sql-tables/1", data);
+        *render = render_tables;
+        return 0;
     }
     if (n != strlen(".schema") || strncmp(text, ".schema", n) != 0) {
-        err_set(&e, STAX_EUSAGE, "stax sql does not know '%s'", text);
-        err_hint(&e, "there are .schema [NAME] and .tables, and SQL");
-        return cli_fail(cli, &e);
+        err_set(e, STAX_EUSAGE, "stax sql does not know '%s'", text);
+        err_hint(e, "there are .schema [NAME] and .tables, and SQL");
+        return STAX_EUSAGE;
     }
     if (!*name) {
-        return show_text(cli, args, "stax.sql-schema/1", "text", schema_text(), render_schema);
+        *document = text_document("stax.sql-schema/1", "text", schema_text());
+        return 0;
     }
     const char *definition = sqltext_definition(schema_text(), name, &n_definition);
     if (!definition) {
-        err_set(&e, STAX_EUSAGE, "there is no table or view '%s'", name);
-        err_hint(&e, "stax sql .tables lists them");
-        return cli_fail(cli, &e);
+        err_set(e, STAX_EUSAGE, "there is no table or view '%s'", name);
+        err_hint(e, "stax sql .tables lists them");
+        return STAX_EUSAGE;
     }
     struct buf shown = {0};
     buf_add(&shown, definition, n_definition);
     buf_addch(&shown, '\n');
-    int code = show_text(cli, args, "stax.sql-schema/1", "text", buf_str(&shown), render_schema);
+    *document = text_document("stax.sql-schema/1", "text", buf_str(&shown));
     buf_free(&shown);
+    return 0;
+}
+
+static int dot_command(struct cli *cli, const struct args *args, const char *text)
+{
+    struct err e = {0};
+    json_t *document = NULL;
+    render_fn *render = NULL;
+    if (ask_dot(text, &document, &render, &e)) {
+        return cli_fail(cli, &e);
+    }
+    return cli_show(cli, args, document, render);
+}
+
+/* ---- standard input ---- */
+
+static int read_input(struct buf *input, struct err *e)
+{
+    int rc = fd_read_all(STDIN_FILENO, MAX_INPUT_BYTES, input);
+    if (rc == -EFBIG) {
+        err_set(e, STAX_EUSAGE, "standard input holds more than %d KiB of SQL",
+                MAX_INPUT_BYTES >> 10);
+        err_hint(e, "one query may have %d KiB: send them in parts", SANDBOX_MAX_SQL_BYTES >> 10);
+        return STAX_EUSAGE;
+    }
+    if (rc) {
+        return err_set_errno(e, -rc, "cannot read the queries from standard input");
+    }
+    if (strlen(buf_str(input)) != input->len) {
+        return err_set(e, STAX_EUSAGE, "standard input holds NUL bytes, not SQL");
+    }
+    return 0;
+}
+
+/* Past blanks and comments of whole lines. */
+static const char *skip_blanks(const char *s)
+{
+    s += strspn(s, " \t\r\n;");
+    while (s[0] == '-' && s[1] == '-') {
+        s += strcspn(s, "\n");
+        s += strspn(s, " \t\r\n;");
+    }
+    return s;
+}
+
+/* Takes the next statement, or the line of a command that begins with a dot, and asks it. */
+static int ask_next(const struct args *args, const char **s, json_t **document, render_fn **render,
+                    struct err *e)
+{
+    struct buf part = {0};
+    int rc;
+    *s = skip_blanks(*s);
+    if (**s == '.') {
+        size_t n = strcspn(*s, "\r\n");
+        buf_add(&part, *s, n);
+        *s += n;
+        while (part.len && strchr(" \t;", part.data[part.len - 1])) {
+            part.data[--part.len] = '\0';
+        }
+        rc = ask_dot(buf_str(&part), document, render, e);
+    } else {
+        size_t n = sqltext_statement(*s);
+        buf_add(&part, *s, n ? n : strlen(*s));
+        *s += part.len;
+        *render = render_sql;
+        rc = ask(args, buf_str(&part), document, e);
+    }
+    buf_free(&part);
+    return rc;
+}
+
+/* One document: that of a single statement, or one that holds those of all. Takes results. */
+static int show_results(struct cli *cli, const struct args *args, json_t *results)
+{
+    json_t *document = NULL;
+    if (json_array_size(results) == 1) {
+        document = json_incref(json_array_get(results, 0));
+    } else {
+        json_t *data = json_object();
+        json_object_set(data, "results", results);
+        document = cli_document("stax.sql-results/1", data);
+    }
+    json_decref(results);
+    return cli_show(cli, args, document, render_sql); /* JSON: nothing is rendered */
+}
+
+/* The statements of standard input one after the other; the first that fails ends it. */
+static int query_statements(struct cli *cli, const struct args *args, const char *s)
+{
+    struct err e = {0};
+    json_t *results = json_array();
+    bool is_json = args_has(args, "json");
+    int rc = 0, code = EXIT_DONE;
+    for (int n = 0; rc == 0 && code == EXIT_DONE && !sqltext_is_empty(s); n++) {
+        json_t *document = NULL;
+        render_fn *render = NULL;
+        rc = ask_next(args, &s, &document, &render, &e);
+        if (rc == 0 && is_json) {
+            json_array_append_new(results, document);
+        } else if (rc == 0) {
+            buf_addstr(&cli->out.text, n ? "\n" : "");
+            note_cut(cli, args, document);
+            code = cli_show(cli, args, document, render);
+        }
+    }
+    if (rc) {
+        code = cli_fail(cli, &e);
+    } else if (is_json) {
+        return show_results(cli, args, results);
+    }
+    json_decref(results);
+    return code;
+}
+
+static int query_input(struct cli *cli, const struct args *args)
+{
+    struct err e = {0};
+    struct buf input = {0}, path = {0};
+    int rc = read_input(&input, &e);
+    if (rc == 0 && sqltext_is_empty(buf_str(&input))) {
+        rc = find_path(args, &path, &e); /* nothing is asked, but there must be somebody to ask */
+    }
+    int code = rc ? cli_fail(cli, &e) : query_statements(cli, args, buf_str(&input));
+    buf_free(&path);
+    buf_free(&input);
     return code;
 }
 
@@ -212,7 +310,8 @@ static int run(struct cli *cli, const struct args *args)
         return cli_fail(cli, &e);
     }
     if (args_has(args, "schema")) {
-        return show_text(cli, args, "stax.sql-schema/1", "text", schema_text(), render_schema);
+        return cli_show(cli, args, text_document("stax.sql-schema/1", "text", schema_text()),
+                        render_schema);
     }
     if (args->n_operands && args->operands[0][0] == '.') {
         return dot_command(cli, args, args->operands[0]);
@@ -228,7 +327,8 @@ static int run(struct cli *cli, const struct args *args)
     if (find_path(args, &path, &e)) {
         code = cli_fail(cli, &e);
     } else if (args_has(args, "path")) {
-        code = show_text(cli, args, "stax.sql-path/1", "path", buf_str(&path), render_path);
+        code = cli_show(cli, args, text_document("stax.sql-path/1", "path", buf_str(&path)),
+                        render_path);
     } else {
         struct sandbox_limits limits = sandbox_default_limits;
         limits.max_rows = args_int(args, "max-rows", limits.max_rows);
@@ -246,7 +346,9 @@ const struct command command_sql = {
     .description =
         "Answers one SELECT on the run's database, read-only and bounded in time and rows. Without "
         "a query it is a prompt with history and completion on a terminal, else it reads "
-        "statements from standard input.\n\n"
+        "statements from standard input, and .schema and .tables among them; with --json several "
+        "of "
+        "them make one document.\n\n"
         "The tables are explained by --schema; .schema NAME explains one, .tables lists them. The "
         "run is one SQLite file: --path names it for "
         "sqlite3 or any other client, also while it records.",

@@ -74,4 +74,19 @@ rm "$TMP/gone.stax"
 check_status "an archive whose file is gone: so says the list" 0 ' - .*its file is gone' -- stax list
 check_json "... and its JSON" <(stax list --json) 'any(.data.runs[]; .size_bytes == null and .note == "its file is gone")'
 
+# ---- SQL from a pipe ----
+stax select-run 1 >/dev/null
+printf -- '-- what there is\n.tables\n\nSELECT 1 AS one;\n.schema run\n' | stax sql >"$TMP/out" 2>"$TMP/err"
+check "a pipe may hold .tables, SQL and .schema" test "sample one CREATE TABLE run (" = \
+    "$(grep -xE 'sample|one|CREATE TABLE run \(' "$TMP/out" | paste -sd' ')"
+check "... and says what it does not know" test 2 = "$(echo .dump | stax sql >/dev/null 2>&1; echo $?)"
+check "results of several statements stand apart" test "a 1  b 2" = "$(echo 'SELECT 1 AS a; SELECT 2 AS b;' | stax sql | tr -d ' ' | paste -sd' ')"
+check_json "... and are one document in JSON" <(echo 'SELECT 1 AS a; SELECT 2 AS b; ' | stax sql --json | jq -s .) \
+    'length == 1 and .[0].schema == "stax.sql-results/1" and [.[0].data.results[].data.rows[0][0]] == [1, 2]'
+check_json "... a single one is its own" <(echo 'SELECT 1 AS a' | stax sql --json | jq -s .) 'length == 1 and .[0].schema == "stax.sql/1"'
+check "nothing asked of a run that is there: status 0" stax sql </dev/null
+check_status "nothing asked of a run that is not there: status 3" 3 'no run 4711' -- stax sql --run 4711
+check_status "... and of a file that is not there" 1 'nofile.stax' -- stax sql --run nofile.stax
+check_status "... and of no server" 3 'unreachable' -- env STAX_SERVER_SOCKET="$TMP/nobody.sock" stax sql
+
 finish
