@@ -298,6 +298,24 @@ static uint32_t root_symbol(struct asked *a)
     return root;
 }
 
+/* There is something, but not on stacks with the function: where to look instead. */
+static void warn_of_none(struct asked *a, const struct params *p)
+{
+    const char *name = params_text(p, "symbol", "");
+
+    if (a->measure == &measure_off_cpu) {
+        view_warn(a->q,
+                  "no wait has %s on its stack; without --off-cpu its CPU time is shown, and "
+                  "stax top --off-cpu lists functions with waits",
+                  name);
+    } else {
+        view_warn(a->q,
+                  "no sample has %s on its stack; --off-cpu shows its waits, and stax top lists "
+                  "functions with samples",
+                  name);
+    }
+}
+
 static void fill(struct asked *a, const struct params *p, bool is_callers, json_t *data)
 {
     struct branches b = {0};
@@ -313,8 +331,12 @@ static void fill(struct asked *a, const struct params *p, bool is_callers, json_
         grow_callees(a, &b);
     }
     bool is_empty = b.items[ROOT].sum.n_total == 0;
+    bool is_filtered = filter_is_any(&p->filter) || params_text(p, "reason", NULL);
     if (!is_empty) {
         n_shown = show(a, &b, p, roots);
+    } else if (f->n && !is_filtered) {
+        warn_of_none(a, p);
+        is_empty = false; /* the run is not */
     }
     json_object_set_new(data, "name", json_clean_string(params_text(p, "symbol", "")));
     view_set_int(data, "n_symbols", (int64_t)a->n_symbols);
