@@ -184,12 +184,17 @@ static int check_version(const json_t *document, struct err *e)
     return STAX_EVERSION;
 }
 
-static int ask_version(struct client *client, struct err *e)
+/* note: gets what the server says of its port; NULL: nobody wants it. */
+static int ask_version(struct client *client, struct buf *note, struct err *e)
 {
     json_t *document = NULL;
     int rc = client_call(client, "status", NULL, 5000, &document, e);
     if (rc == 0) {
         rc = check_version(document, e);
+    }
+    if (rc == 0 && note) {
+        const json_t *server = json_object_get(json_object_get(document, "data"), "server");
+        buf_addstr(note, json_text_at(server, "http_note", ""));
     }
     json_decref(document);
     return rc;
@@ -197,7 +202,7 @@ static int ask_version(struct client *client, struct err *e)
 
 /* Waits until the new server answers. If it ends first, another one may have been faster. */
 static int wait_for_server(struct client *client, pid_t pid, const char *log, off_t log_start,
-                           struct err *e)
+                           struct buf *note, struct err *e)
 {
     int rc = STAX_EUNREACHABLE;
     int status = 0;
@@ -206,7 +211,7 @@ static int wait_for_server(struct client *client, pid_t pid, const char *log, of
          ms += POLL_MS) {
         has_ended = waitpid(pid, &status, WNOHANG) == pid;
         nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
-        rc = ask_version(client, e);
+        rc = ask_version(client, note, e);
     }
     if (rc == STAX_EUNREACHABLE && has_ended) {
         return start_failed(log, log_start, status, e);
@@ -221,11 +226,11 @@ static int wait_for_server(struct client *client, pid_t pid, const char *log, of
 int autostart(struct cli *cli, struct client *client, bool is_allowed, struct err *e)
 {
     const char *forbidden = getenv("STAX_NO_AUTOSTART");
-    int rc = ask_version(client, e);
+    int rc = ask_version(client, NULL, e);
     if (rc != STAX_EUNREACHABLE || !is_allowed || (forbidden && strcmp(forbidden, "1") == 0)) {
         return rc;
     }
-    struct buf path = {0}, log = {0};
+    struct buf path = {0}, log = {0}, note = {0};
     rc = find_server(&path, e);
     int fd = -1;
     if (rc == 0) {
@@ -242,14 +247,18 @@ int autostart(struct cli *cli, struct client *client, bool is_allowed, struct er
         if (pid < 0) {
             rc = err_set_errno(e, errno, "cannot fork");
         } else {
-            rc = wait_for_server(client, pid, buf_str(&log), log_start, e);
+            rc = wait_for_server(client, pid, buf_str(&log), log_start, &note, e);
         }
         if (rc == 0) {
             cli_note(cli, "started stax-server (pid %d, log %s)", (int)pid, buf_str(&log));
+            if (note.len) {
+                cli_note(cli, "stax-server: %s", buf_str(&note));
+            }
         }
     }
     fd_close(&fd);
     buf_free(&path);
     buf_free(&log);
+    buf_free(&note);
     return rc;
 }

@@ -182,6 +182,11 @@ void render_status(struct out *out, const json_t *document, const struct args *a
     buf_addch(&out->text, '\n');
     add_pair(out, "socket", json_text_at(server, "socket", ""));
     add_pair(out, "http", json_text_at(server, "http", ""));
+    if (*json_text_at(server, "http_note", "")) {
+        buf_addstr(&out->text, "          (");
+        out_foreign(out, json_text_at(server, "http_note", ""));
+        buf_addstr(&out->text, ")\n");
+    }
     add_pair(out, "data", json_text_at(server, "data_dir", ""));
     if (json_is_false(json_object_get(server, "is_tmpfs"))) {
         buf_addf(&out->text, "          (on a disk, not in memory)\n");

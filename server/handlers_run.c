@@ -53,13 +53,14 @@ static json_t *server_member(struct server *s)
 {
     int64_t used_bytes, max_bytes, n_removed;
     registry_space(s->registry, &used_bytes, &max_bytes, &n_removed);
-    return json_pack("{s:s,s:i,s:I,s:s,s:o,s:s,s:b,s:I,s:I,s:I}", "version", STAX_VERSION, "pid",
-                     (int)getpid(), "uptime_ns", (json_int_t)(clock_monotonic_ns() - s->start_ns),
-                     "socket", s->addresses.socket, "http",
+    return json_pack("{s:s,s:i,s:I,s:s,s:o,s:s,s:s,s:b,s:I,s:I,s:I}", "version", STAX_VERSION,
+                     "pid", (int)getpid(), "uptime_ns",
+                     (json_int_t)(clock_monotonic_ns() - s->start_ns), "socket",
+                     s->addresses.socket, "http",
                      s->addresses.http[0] ? json_string(s->addresses.http) : json_null(),
-                     "data_dir", s->datadir.path, "is_tmpfs", s->datadir.is_tmpfs, "used_bytes",
-                     (json_int_t)used_bytes, "max_bytes", (json_int_t)max_bytes, "n_removed",
-                     (json_int_t)n_removed);
+                     "http_note", s->addresses.note, "data_dir", s->datadir.path, "is_tmpfs",
+                     s->datadir.is_tmpfs, "used_bytes", (json_int_t)used_bytes, "max_bytes",
+                     (json_int_t)max_bytes, "n_removed", (json_int_t)n_removed);
 }
 
 static json_t *server_warnings(struct server *s)

@@ -136,6 +136,7 @@ static void set_addresses(struct program *p)
 {
     struct server_addresses *a = &p->server.addresses;
     snprintf(a->socket, sizeof(a->socket), "%s", p->listeners.unix_path);
+    snprintf(a->note, sizeof(a->note), "%s", p->listeners.note);
     if (p->listeners.tcp_fd >= 0) {
         bool is_v6 = strchr(p->listeners.tcp_host, ':') != NULL;
         snprintf(a->http, sizeof(a->http), is_v6 ? "http://[%s]:%d" : "http://%s:%d",

@@ -29,6 +29,7 @@ struct query;
 struct server_addresses {
     char socket[256];
     char http[256]; /* "http://127.0.0.1:8080", "" if TCP is off */
+    char note[512]; /* what is not as asked for, "" if nothing */
 };
 
 struct server {

@@ -89,4 +89,21 @@ check_status "nothing asked of a run that is not there: status 3" 3 'no run 4711
 check_status "... and of a file that is not there" 1 'nofile.stax' -- stax sql --run nofile.stax
 check_status "... and of no server" 3 'unreachable' -- env STAX_SERVER_SOCKET="$TMP/nobody.sock" stax sql
 
+# ---- a port that is taken ----
+kill -TERM "$server"
+wait_for 10 gone "$server"
+port=${STAX_SERVER_WS_BIND#*:}
+start "$PYTHON" -c '
+import socket, sys, time
+s = socket.socket()
+s.bind(("127.0.0.1", int(sys.argv[1])))
+s.listen()
+print("ready", flush=True)
+time.sleep(600)' "$port" >"$TMP/listening"
+wait_for 10 grep -q ready "$TMP/listening"
+check_status "record says that its server uses another port" 0 "port $port is taken, using [0-9]+" -- stax record -- true
+check_status "... and status, too" 0 "port $port is taken, using [0-9]+" -- stax status
+check_json "... and in JSON" <(stax status --json) ".data.server.http_note | startswith(\"port $port is taken\")"
+
+
 finish
