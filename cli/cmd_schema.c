@@ -32,6 +32,7 @@
 #include "cli/schemas/symbols.json.h"
 #include "cli/schemas/threads.json.h"
 #include "cli/schemas/top.json.h"
+#include "cli/schemas/version.json.h"
 #include "cli/schemas/wait.json.h"
 #include "cli/schemas/waits.json.h"
 #include "cli/schemas/wakers.json.h"
@@ -72,6 +73,7 @@ static const struct {
     {"setup", "stax.setup/1", setup_schema},
     {"schema", "stax.schema/1", schema_schema},
     {"help", "stax.help/1", help_schema},
+    {"version", "stax.version/1", version_schema},
     {"error", NULL, error_schema},
 };
 

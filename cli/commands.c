@@ -45,13 +45,6 @@ const struct command *commands_find(const char *name, struct err *e)
     return NULL;
 }
 
-static int print_version(struct cli *cli)
-{
-    struct err e = {0};
-    buf_addstr(&cli->out.text, "stax " STAX_VERSION "\n");
-    return out_flush(&cli->out, &e) ? cli_fail(cli, &e) : EXIT_DONE;
-}
-
 static int run_command(struct cli *cli, const struct command *command, int argc, char **argv)
 {
     struct err e = {0};
@@ -78,7 +71,7 @@ int commands_main(struct cli *cli, int argc, char **argv)
         return EXIT_USAGE;
     }
     if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
-        return print_version(cli);
+        return help_version(cli, argc > 2 && strcmp(argv[2], "--json") == 0);
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         help_overview(&cli->out);

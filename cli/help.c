@@ -164,6 +164,21 @@ int help_command(struct cli *cli, const struct command *command, bool is_json)
     return cli_show(cli, &args, cli_document("stax.help/1", data), render_help);
 }
 
+static void render_version(struct out *out, const json_t *document, const struct args *args)
+{
+    (void)document, (void)args;
+    buf_addstr(&out->text, "stax " STAX_VERSION "\n");
+}
+
+int help_version(struct cli *cli, bool is_json)
+{
+    json_t *data = json_object();
+    json_object_set_new(data, "version", json_string(STAX_VERSION));
+    struct arg_value json = {.flag = &args_common_flags[0]};
+    struct args args = {.values = &json, .n_values = is_json ? 1 : 0};
+    return cli_show(cli, &args, cli_document("stax.version/1", data), render_version);
+}
+
 static int run_help(struct cli *cli, const struct args *args)
 {
     struct err e = {0};

@@ -8,6 +8,8 @@
 void help_overview(struct out *out);
 /* A command's usage, options, description and examples as text. */
 void help_text(struct out *out, const struct command *command);
+/* The version, as a document if is_json; returns an exit code. */
+int help_version(struct cli *cli, bool is_json);
 /* stax(1) in roff, all commands. */
 void help_man(struct out *out);
 /* Prints a command's help on stdout, as a document if is_json; returns an exit code. */

@@ -84,9 +84,10 @@ cls.check_schema(schema)
 cls(schema).validate(document)
 P
     }
-    for command in help schema sql-schema sql-tables error; do
+    for command in help version schema sql-schema sql-tables error; do
         case $command in
         help) stax help --json ;;
+        version) stax --version --json ;;
         schema) stax schema --json ;;
         sql-schema) stax sql --schema --json ;;
         sql-tables) stax sql --json .tables ;;
