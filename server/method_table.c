@@ -149,9 +149,10 @@ const struct method method_table[] = {
     {.name = "status",
      .schema = "stax.status/1",
      .help = "What the server is doing: its addresses, and the active run.",
-     .result = "{\"server\": {version, pid, uptime_ns, socket, http, http_note, data_dir, is_tmpfs, "
-               "used_bytes, max_bytes, n_removed}, \"active\": null or the summary of the run, "
-               "\"selected\": null or its number}",
+     .result =
+         "{\"server\": {version, pid, uptime_ns, socket, http, http_note, data_dir, is_tmpfs, "
+         "used_bytes, max_bytes, n_removed}, \"active\": null or the summary of the run, "
+         "\"selected\": null or its number}",
      .example = "{}",
      .parameters = no_parameters,
      .handler = method_status,

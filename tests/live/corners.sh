@@ -35,7 +35,7 @@ for name in plain symbol samples sql; do
 done
 wait "${waits[@]}"
 check "the run ends before the condition holds: status 1" test "1 1 1" = \
-    "$(echo $(cat "$TMP"/{symbol,samples,sql}.status))"
+    "$(cat "$TMP"/{symbol,samples,sql}.status | paste -sd" ")"
 check "... which is said" grep -q 'did not hold' "$TMP/symbol.out"
 check_json "... and in JSON" "$TMP/sql.out" '.data.is_met == false and .data.reason == "stopped"'
 check "wait for the end of the run is no condition that fails" test "$(cat "$TMP/plain.status")" = 0
