@@ -45,8 +45,9 @@ int archive_save_with(const char *source, const char *target, struct archive_con
 void archive_unlink(const char *path);
 
 /* Opens a foreign file: checks application id, version, the shape of its schema (our tables and
- * columns; no triggers, virtual tables or unknown views) and quick_check, with limits on. In a file
- * above 8 MiB quick_check would take too long: damage there shows as STAX_ECORRUPT when it is read.
+ * columns; no triggers, virtual tables or unknown views), quick_check, with limits on, and whether
+ * its summaries agree (sums.h). In a file above 8 MiB quick_check would take too long, as would
+ * looking at the whole call tree: damage there shows as STAX_ECORRUPT when it is read, if at all.
  * An older version is copied to a private temporary file and migrated there; is_migrated says so.
  * Errors: STAX_ENOTFOUND, STAX_EPERMISSION, STAX_ECORRUPT, STAX_EVERSION, STAX_EBUSY (a run file
  * that is being written: its -wal holds part of it). */

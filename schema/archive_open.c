@@ -15,6 +15,7 @@
 #include "schema/connection.sql.h"
 #include "schema/db_internal.h"
 #include "schema/shape.h"
+#include "schema/sums.h"
 
 enum {
     /* Up to here every page is checked at once (some 50 ms). In larger files a damaged page is
@@ -58,7 +59,8 @@ static int check_content(struct db *db, const char *file, struct err *e)
     if (n_runs != 1 && db_status(db, NULL) == 0) {
         return err_set(e, STAX_ECORRUPT, "%s is damaged: it holds no run", db_path(db));
     }
-    if (db_file_bytes(file) <= QUICK_CHECK_BYTES) {
+    bool is_small = db_file_bytes(file) <= QUICK_CHECK_BYTES;
+    if (is_small) {
         struct stmt *check = db_stmt(db, &sql_archive_quick_check);
         if (stmt_next(check) && strcmp(stmt_text(check, 0), "ok") != 0) {
             err_set(e, STAX_ECORRUPT, "%s is damaged: %.200s", db_path(db), stmt_text(check, 0));
@@ -67,7 +69,8 @@ static int check_content(struct db *db, const char *file, struct err *e)
         }
         stmt_reset(check);
     }
-    return db_status(db, e);
+    int rc = db_status(db, e);
+    return rc ? rc : sums_check(db, is_small, e);
 }
 
 static int copy_file(const char *path, int to, struct err *e)

@@ -71,6 +71,21 @@ static void ask(struct sandbox *s, const char *sql)
     json_decref(result);
 }
 
+/* What opens has sums that agree: no function has more time of its own than in all. */
+static void must_agree(struct sandbox *s)
+{
+    const struct sandbox_limits limits = {1000, 1 << 20, 200};
+    json_t *result = NULL;
+    if (sandbox_query(
+            s,
+            "SELECT 1 FROM symbol_sum JOIN run WHERE self_on_cpu_ns < 0 OR self_on_cpu_ns > "
+            "total_on_cpu_ns OR total_on_cpu_ns > run.on_cpu_ns",
+            &limits, &result, NULL) == 0) {
+        must(json_array_size(json_object_get(result, "rows")) == 0, "sums that do not agree");
+    }
+    json_decref(result);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct buf good;
@@ -98,6 +113,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ask(s, "SELECT * FROM v_flame");
         ask(s, "SELECT * FROM v_top");
         ask(s, "SELECT * FROM v_threads");
+        must_agree(s);
         sandbox_close(s);
     }
     unlink(path);

@@ -1,11 +1,17 @@
 /*
  * test_hostile.c - run files whose numbers lie: every view answers or refuses, and the sanitizers
- * of the asan build see nothing. (The shape of a foreign file is archive_open()'s business.)
+ * of the asan build see nothing. (The shape of a foreign file is archive_open()'s business.) And
+ * archives in which one bit of a sum has changed, which are refused.
  */
 #include "fixture.h"
 
+#include <fcntl.h>
+
+#include <sqlite3.h>
+
 #include "base/json.h"
 #include "query/compare.h"
+#include "schema/archive.h"
 
 /* Each makes a file that no recording writes. */
 static const char *const lies[] = {
@@ -254,9 +260,103 @@ static void lies_are_answered_or_refused(void **state)
     }
 }
 
+/* The columns whose sums must agree, and which row of the table is changed. */
+static const struct sum {
+    const char *table, *row, *columns;
+    int least_bit; /* smaller ones are within what clocks may be apart */
+} sums[] = {
+    {"run", "1", "n_samples on_cpu_ns", 0},
+    {"symbol_sum", "symbol = (SELECT symbol FROM symbol_sum ORDER BY self_on_cpu_ns DESC LIMIT 1)",
+     "n_self_samples self_on_cpu_ns n_total_samples total_on_cpu_ns n_self_waits self_off_cpu_ns "
+     "n_total_waits total_off_cpu_ns symbol",
+     0},
+    {"call_tree", "id = (SELECT max(id) FROM call_tree)",
+     "n_self_samples self_on_cpu_ns n_total_samples total_on_cpu_ns n_self_waits self_off_cpu_ns "
+     "n_total_waits total_off_cpu_ns symbol parent",
+     0},
+    {"symbol_thread_sum", "(utid, symbol) = (SELECT utid, symbol FROM symbol_thread_sum LIMIT 1)",
+     "n_self_samples self_on_cpu_ns n_total_samples total_on_cpu_ns symbol utid", 0},
+    {"thread_sum", "utid = 1", "n_samples runnable_ns lock_ns io_w_ns utid", 0},
+    {"thread_sum", "utid = 1", "on_cpu_ns unknown_ns", 29},
+    {"frame_sum", "(frame, utid) = (SELECT frame, utid FROM frame_sum LIMIT 1)",
+     "n_samples on_cpu_ns utid", 0},
+    {"callsite_sum", "(callsite, utid) = (SELECT callsite, utid FROM callsite_sum LIMIT 1)",
+     "n_samples on_cpu_ns utid", 0},
+    {"time_bucket", "(bucket, utid) = (SELECT bucket, utid FROM time_bucket LIMIT 1)",
+     "n_samples on_cpu_ns", 0},
+    {"wait_sum", "reason = 'lock'", "dur folded_dur n_intervals n_folded_intervals", 0},
+};
+
+/* Whether the archive opens with that bit changed in the row; the file is as before afterwards. */
+static bool opens_flipped(const char *path, const struct sum *sum, const char *column, int bit)
+{
+    char text[512];
+    struct db *db = NULL;
+    struct err e = {0};
+    long long mask = 1LL << bit;
+    snprintf(text, sizeof(text), "UPDATE %s SET %s = (%s | %lld) - (%s & %lld) WHERE %s",
+             sum->table, column, column, mask, column, mask, sum->row);
+    sqlite3 *handle = NULL;
+    assert_int_equal(sqlite3_open(path, &handle), SQLITE_OK);
+    int done = sqlite3_exec(handle, text, NULL, NULL, NULL);
+    bool is_done = done == SQLITE_OK && sqlite3_changes(handle) == 1;
+    if (!is_done && done != SQLITE_CONSTRAINT) { /* another row has that key */
+        fail_msg("%s: %s", text, sqlite3_errmsg(handle));
+    }
+    sqlite3_close(handle);
+    int rc = is_done ? archive_open(&db, path, NULL, &e) : STAX_ECORRUPT;
+    if (is_done && rc != 0 && (rc != STAX_ECORRUPT || !strstr(e.msg, "the sums in its table"))) {
+        fail_msg("%s: %d %s", text, rc, e.msg);
+    }
+    db_close(db);
+    return rc == 0;
+}
+
+static void flipped_sums_are_refused(void **state)
+{
+    static const int bits[] = {0, 1, 13, 29, 40, 62, 63};
+    static const char closed[] =
+        "UPDATE thread_sum SET unknown_ns = (SELECT ifnull(t.end_ts, r.end_ts) - t.start_ts FROM "
+        "thread t JOIN run r WHERE t.utid = thread_sum.utid) - on_cpu_ns - runnable_ns - idle_ns - "
+        "lock_ns - sem_ns - ipc_ns - io_r_ns - io_w_ns - ready_ns - sleep_ns - conn_ns - other_ns "
+        "WHERE utid = 1";
+    char path[512], saved[600];
+    struct buf good = {0};
+    (void)state;
+    fixture_path(path, sizeof(path));
+    snprintf(saved, sizeof(saved), "%s.saved", path);
+    write_run(path, closed);
+    struct err e = {0};
+    struct db *db = NULL;
+    assert_int_equal(archive_save(path, saved, NULL, NULL, NULL, &e), 0);
+    if (archive_open(&db, saved, NULL, &e) != 0) {
+        fail_msg("%s", e.msg);
+    }
+    db_close(db);
+    assert_int_equal(fd_read_file(saved, 1 << 24, &good), 0);
+    for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++) {
+        char columns[256], *rest = NULL;
+        snprintf(columns, sizeof(columns), "%s", sums[i].columns);
+        for (char *c = strtok_r(columns, " ", &rest); c; c = strtok_r(NULL, " ", &rest)) {
+            for (size_t k = 0; k < sizeof(bits) / sizeof(bits[0]); k++) {
+                if (bits[k] >= sums[i].least_bit && opens_flipped(saved, &sums[i], c, bits[k])) {
+                    fail_msg("%s.%s opens with bit %d changed", sums[i].table, c, bits[k]);
+                }
+                int fd = open(saved, O_WRONLY | O_TRUNC | O_CLOEXEC);
+                assert_int_equal(fd_write_all(fd, good.data, good.len), 0);
+                close(fd);
+            }
+        }
+    }
+    buf_free(&good);
+    unlink(saved);
+    fixture_remove(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(flipped_sums_are_refused),
         cmocka_unit_test(lies_are_answered_or_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

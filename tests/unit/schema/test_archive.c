@@ -110,10 +110,12 @@ static void test_stopped_run_keeps_its_reason(void **state)
     struct fixture *f = *state;
     char *to = in(f, "saved.stax");
     make_run(f->run);
-    run_sql(f->run, "UPDATE run SET state = 'stopped', stop_reason = 'time_limit', end_ts = 5");
+    run_sql(f->run,
+            "UPDATE run SET state = 'stopped', stop_reason = 'time_limit', end_ts = 7000000000");
     run_command("echo old > '%s'", to);
     save(f->run, to); /* over an existing file */
-    assert_rows(to, "SELECT state, stop_reason, end_ts FROM run", "stopped|time_limit|5\n");
+    assert_rows(to, "SELECT state, stop_reason, end_ts FROM run",
+                "stopped|time_limit|7000000000\n");
     char *again = in(f, "again.stax");
     save(to, again); /* and from an archive */
     assert_int_equal(open_and_count(again), 10);

@@ -1,0 +1,24 @@
+/*
+ * sums.h - whether the summaries inside a foreign file agree with each other.
+ *
+ * Views print summaries as they stand, so a file in which one bit has changed, or that somebody
+ * made up, would answer with wrong numbers. What must hold by construction is looked at when it is
+ * opened: nothing is negative, nothing is larger than what holds it, everything adds up to the
+ * run's own sums, and the call tree is a tree. Raw samples are not read. The thread rule is that of
+ * the connection.
+ */
+#ifndef STAX_SCHEMA_SUMS_H
+#define STAX_SCHEMA_SUMS_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "schema/db.h"
+
+/* with_large: also the tables that grow with the program, the call tree first of all; the others
+ * take milliseconds in a file of any size. A file that says that its summaries lack samples (a run
+ * whose server died) is held to its bounds only, not to its sums. Errors: STAX_ECORRUPT with the
+ * table that is wrong; those of db_status(). */
+int sums_check(struct db *db, bool with_large, struct err *e);
+
+#endif
