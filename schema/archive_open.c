@@ -51,7 +51,7 @@ static int check_alone(const char *path, struct err *e)
 }
 
 /* file is where db reads from: db_path() of a migrated copy names the original. */
-static int check_content(struct db *db, const char *file, struct err *e)
+static int check_content(struct db *db, const char *file, bool is_migrated, struct err *e)
 {
     struct stmt *run = db_stmt(db, &sql_archive_hold);
     int64_t n_runs = stmt_next(run) ? stmt_int(run, archive_hold_c_n) : -1;
@@ -70,7 +70,7 @@ static int check_content(struct db *db, const char *file, struct err *e)
         stmt_reset(check);
     }
     int rc = db_status(db, e);
-    return rc ? rc : sums_check(db, is_small, e);
+    return rc ? rc : sums_check(db, is_small, !is_migrated, e);
 }
 
 static int copy_file(const char *path, int to, struct err *e)
@@ -149,7 +149,7 @@ static int open_migrated(struct db **db, const char *path, const struct migratio
     rc = rc ? rc : migrate(buf_str(copy), path, steps, e);
     rc = rc ? rc : open_copy(db, buf_str(copy), path, e);
     rc = rc ? rc : shape_check(*db, e);
-    rc = rc ? rc : check_content(*db, buf_str(copy), e);
+    rc = rc ? rc : check_content(*db, buf_str(copy), true, e);
     return rc;
 }
 
@@ -168,7 +168,7 @@ static int open_real(struct db **out, const char *path, const struct migration_s
         rc = open_migrated(&db, path, steps, copy, e);
     } else {
         rc = shape_check(db, e);
-        rc = rc ? rc : check_content(db, path, e);
+        rc = rc ? rc : check_content(db, path, false, e);
     }
     if (rc < 0) {
         db_close(db);

@@ -57,12 +57,12 @@ static int check_rule(struct db *db, const struct rule *rule, bool with_waits, s
     return rc == STAX_ESQL ? reject(e, db, rule->block->name) : rc;
 }
 
-int sums_check(struct db *db, bool with_large, struct err *e)
+int sums_check(struct db *db, bool with_large, bool with_waits, struct err *e)
 {
     struct stmt *s = db_stmt(db, &sql_sums_state);
     bool has_run = stmt_next(s);
     bool is_exact = has_run && stmt_int(s, sums_state_c_is_exact);
-    bool is_whole = has_run && stmt_int(s, sums_state_c_is_whole);
+    bool is_whole = has_run && with_waits && stmt_int(s, sums_state_c_is_whole);
     stmt_reset(s);
     int rc = db_status(db, e);
     for (size_t i = 0; rc == 0 && i < sizeof(rules) / sizeof(rules[0]); i++) {
