@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -61,6 +62,21 @@ static void look(struct file_job *j)
     buf_free(&path);
 }
 
+/* The kernel's link to the program of a process, which its user may follow, also when the file was
+ * deleted or replaced. Any library may have its inode's number on another device. */
+static int open_program(struct file_job *j, const char *path)
+{
+    struct stat st = {0};
+    int fd = fd_open_regular(path, &st);
+    uint64_t device = (uint64_t)major(st.st_dev) << 32 | minor(st.st_dev);
+    if (fd >= 0 && (st.st_ino != j->inode || device != j->job.key)) {
+        fd_close(&fd);
+    } else if (fd >= 0) {
+        note_look(j, &st);
+    }
+    return fd >= 0 ? fd : -1;
+}
+
 /* Opens path as a regular file that is the mapped one; -1 with *note saying why not. Inodes decide:
  * overlay and btrfs mounts report devices that stat(2) does not. */
 static int open_same(struct file_job *j, const char *path, const char **note)
@@ -80,18 +96,22 @@ static int open_same(struct file_job *j, const char *path, const char **note)
     return fd;
 }
 
-/* Tries the target's own root, the kernel's link to the very file, and the plain path. */
+/* Tries the target's own root, the kernel's links to the very file (of mapped files for privileged
+ * users only), and the plain path. */
 static void open_mapped(struct file_job *j)
 {
-    struct buf tries[3] = {{0}, {0}, {0}};
-    buf_addf(&tries[0], "/proc/%d/root%s", j->pid, j->path);
-    buf_addf(&tries[1], "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, j->pid, j->start,
+    enum { IN_ROOT, MAPPED, PROGRAM, PLAIN, N_TRIES };
+    struct buf tries[N_TRIES] = {{0}};
+    buf_addf(&tries[IN_ROOT], "/proc/%d/root%s", j->pid, j->path);
+    buf_addf(&tries[MAPPED], "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, j->pid, j->start,
              j->start + j->size);
-    buf_addstr(&tries[2], j->path);
+    buf_addstr(&tries[PLAIN], j->path);
+    buf_addf(&tries[PROGRAM], "/proc/%d/exe", j->pid);
     const char *why = NULL;
-    for (int i = 0; i < 3 && j->fd < 0; i++) {
-        const char *reason = NULL;
-        j->fd = open_same(j, buf_str(&tries[i]), &reason);
+    for (int i = 0; i < N_TRIES && j->fd < 0; i++) {
+        const char *reason = why;
+        j->fd = i == PROGRAM ? open_program(j, buf_str(&tries[i]))
+                             : open_same(j, buf_str(&tries[i]), &reason);
         if (j->fd >= 0) {
             j->open_path = mem_strdup(buf_str(&tries[i]));
         }
@@ -99,7 +119,7 @@ static void open_mapped(struct file_job *j)
         why = !why || (reason && strcmp(why, "deleted") == 0) ? reason : why;
     }
     j->note = j->fd < 0 ? why : NULL;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < N_TRIES; i++) {
         buf_free(&tries[i]);
     }
 }

@@ -164,6 +164,19 @@ check_json "... and has addresses" <(stax sql --json "SELECT has_addresses, buil
     '.data.rows == [[1, $id]]' --arg id "$id"
 kill "$target"
 
+# A program that was replaced while it runs (an update) is read as its process has it, also by its user.
+cp "$STAX_WORKLOADS/cpu_shares" "$TMP/repl"
+start "$TMP/repl" --threads 1 --seconds 20 >/dev/null
+repl=$last_pid
+wait_for 5 test -d "/proc/$repl/task"
+sleep 0.2
+rm "$TMP/repl"
+cp /bin/true "$TMP/repl"
+stax record -l 0.6 --pid "$repl" 2>/dev/null
+kill -KILL "$repl"
+check_json "a program that was replaced while it runs keeps its names" <(stax top --json) \
+    '[.data.functions[] | select(.name | test("^burn_")).self_pct] | add > 90'
+
 # The package whose debug package would help is a fact of the run, and of an archive.
 if [[ -d /var/lib/dpkg/info ]]; then
     owner=$(grep -lE "^(/usr)?/lib/[^/]*/libc\\.so\\.6$" /var/lib/dpkg/info/*.list | head -1)
