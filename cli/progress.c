@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -20,7 +21,12 @@
 #define ERASE_BELOW "\033[J" /* from the cursor to the end of the screen */
 #define LAST_ROW    "\033[999;1H"
 
-enum { QUIET_MS = 1000, EVENT_BYTES = 4096, ROWS_MIN = 3 };
+enum { EVENT_BYTES = 4096, ROWS_MIN = 3 };
+static const int64_t QUIET_NS = 1000000000; /* at first */
+/* After somebody used the terminal: what writes now and then is rarely silent for so long. */
+static const int64_t RETURN_NS = 4000000000;
+/* Between two lines that stay, the first and, each time twice as long, at most. */
+static const int64_t LASTING_NS = 10000000000, LASTING_MAX_NS = 80000000000;
 
 void progress_open(struct progress *p, const struct out *err)
 {
@@ -35,6 +41,7 @@ void progress_open(struct progress *p, const struct out *err)
     if (p->watch >= 0 && inotify_add_watch(p->watch, path, IN_MODIFY | IN_ACCESS) < 0) {
         fd_close(&p->watch);
     }
+    p->lasting_ns = p->watch < 0 ? LASTING_NS : 0;
     if (p->watch >= 0) {
         /* Who asks for a password opens the terminal by this name, which is another inode. That it
          * may be another terminal's costs a line at most. */
@@ -50,14 +57,31 @@ void progress_close(struct progress *p)
     *p = (struct progress){0};
 }
 
+/* Whether it is long enough since the start, and since others used the terminal. */
+static bool is_quiet(const struct progress *p)
+{
+    int64_t now = clock_monotonic_ns();
+    return now - p->open_ns >= QUIET_NS && (!p->used_ns || now - p->used_ns >= RETURN_NS);
+}
+
+/* While it is used its events are looked at now and then only: a target may write all the time. */
 int progress_watch(const struct progress *p)
 {
-    return p->is_open ? p->watch : -1;
+    return p->is_open && (!p->used_ns || is_quiet(p)) ? p->watch : -1;
+}
+
+/* Whether we are in the foreground, and lines are read as lines: who reads keys (an editor, a
+ * pager) has the whole screen, and who turned the echo off asks for a password. */
+static bool is_ours(const struct out *err)
+{
+    struct termios mode;
+    return tcgetpgrp(err->fd) == getpgrp() && tcgetattr(err->fd, &mode) == 0 &&
+           (mode.c_lflag & ICANON) && (mode.c_lflag & ECHO);
 }
 
 bool progress_is_shown(const struct progress *p, const struct out *err)
 {
-    return progress_watch(p) >= 0 && tcgetpgrp(err->fd) == getpgrp();
+    return progress_watch(p) >= 0 && is_ours(err);
 }
 
 void progress_line(struct buf *line, const json_t *active, size_t width)
@@ -115,11 +139,27 @@ void progress_settle(struct progress *p)
     }
 }
 
+/* A line that stays, where it cannot be seen when others write. */
+static void add_lasting(struct progress *p, struct out *err, const json_t *active)
+{
+    if (clock_monotonic_ns() - p->open_ns < p->lasting_ns || !is_ours(err)) {
+        return;
+    }
+    p->lasting_ns += p->lasting_ns < LASTING_MAX_NS ? p->lasting_ns : LASTING_MAX_NS;
+    buf_addstr(&err->text, "stax: ");
+    progress_line(&err->text, active, err->width > 8 ? err->width - 7 : 1);
+    buf_addch(&err->text, '\n');
+    out_flush(err, NULL);
+}
+
 void progress_show(struct progress *p, struct out *err, const json_t *active)
 {
     progress_check(p, err);
-    if (!progress_is_shown(p, err) ||
-        clock_monotonic_ns() - p->open_ns < QUIET_MS * (int64_t)1000000) {
+    if (p->is_open && p->lasting_ns) {
+        add_lasting(p, err, active);
+        return;
+    }
+    if (!progress_is_shown(p, err) || !is_quiet(p)) {
         return;
     }
     draw(err, active);
@@ -142,6 +182,6 @@ void progress_check(struct progress *p, struct out *err)
 {
     if (p->is_open && take_events(p)) {
         progress_clear(p, err);
-        fd_close(&p->watch);
+        p->used_ns = clock_monotonic_ns();
     }
 }

@@ -4,8 +4,10 @@
  *
  * The line stands in the last row of the screen, with the cursor left where it was: at the place
  * where the target would write next. When anybody else writes to the terminal or reads from it, the
- * line goes away for good, since what stands on the screen from then on is not ours to touch. What
- * others do is seen by inotify: the kernel tells of each write to a terminal, whoever makes it.
+ * line goes away, and comes back when nobody has for some seconds; not while keys are read one by
+ * one or without echo. What others do is seen by inotify: the kernel tells of each write to a
+ * terminal, whoever makes it. That takes the right to read the terminal, which su and sudo do not
+ * give: there a plain line is added after 10 s, 20 s, 40 s and so on, which nobody takes away.
  * One thread.
  */
 #ifndef STAX_CLI_PROGRESS_H
@@ -21,15 +23,17 @@
 struct progress {
     bool is_open;
     bool is_drawn;
-    int watch;       /* inotify of the terminal; -1: it is used by others, or cannot be watched */
-    int64_t open_ns; /* CLOCK_MONOTONIC */
+    int watch;          /* inotify of the terminal; -1: none, or it cannot be watched */
+    int64_t open_ns;    /* CLOCK_MONOTONIC */
+    int64_t used_ns;    /* ... when others were last seen to use the terminal; 0: they have not */
+    int64_t lasting_ns; /* since open_ns, when the next line that stays is due; 0: there are none */
 };
 
 /* From here on what others do with the terminal counts; before the target begins. */
 void progress_open(struct progress *p, const struct out *err);
 void progress_close(struct progress *p);
 
-/* Only on a terminal that nobody else uses, where we are in the foreground. */
+/* Whether it may be drawn now: nobody uses the terminal, and we are in its foreground. */
 bool progress_is_shown(const struct progress *p, const struct out *err);
 /* Draws the line, but in the first second. active: the run summary of a status document. */
 void progress_show(struct progress *p, struct out *err, const json_t *active);

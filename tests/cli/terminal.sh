@@ -96,6 +96,37 @@ while time.time() < end: print("working", round(end - time.time(), 1), flush=Tru
 tty 80 '[]' stax record -- "$PYTHON" -c "$talking" >"$TMP/talk"
 lacks "a target that talks is not talked over" "$TMP/talk" "$drawn"
 shows "... and has its summary" "$TMP/talk" 'try: stax top'
+# It comes back when the target has been silent for some seconds, below what it wrote, and goes again before more of it.
+pausing='import time
+def spin(seconds):
+    end = time.time() + seconds
+    while time.time() < end: pass
+spin(0.2)
+print("first", flush=True)
+spin(6)
+for i in range(3): print("second", i, flush=True)
+spin(1)'
+tty 80 '[]' stax record -- "$PYTHON" -c "$pausing" >"$TMP/pause"
+screen "$TMP/pause"
+shows "the line comes back when the target is silent" <(sed -n '/first/,/second/p' "$TMP/pause") "$drawn"
+lacks "... not at once" <(sed -n '/second/,$p' "$TMP/pause" | sed '1s/.*second//') "$drawn"
+check "... and what the target wrote stays whole" test "$(sed -n '/^first/,/^second 2/p' "$TMP/pause.screen")" = \
+    $'first|\nsecond 0|\nsecond 1|\nsecond 2|'
+lacks "... with nothing of the line left" "$TMP/pause.screen" 'samples  1 thread'
+# An editor or a pager has the whole screen, and is never drawn over.
+keys='import sys, time, tty
+tty.setcbreak(0)
+print("keys", flush=True)
+end = time.time() + 6
+while time.time() < end: pass'
+tty 80 '[]' stax record -- "$PYTHON" -c "$keys" >"$TMP/keys"
+lacks "a target that reads keys is not drawn over" <(sed -n '/keys/,$p' "$TMP/keys") "$drawn"
+# A terminal that may not be read, as after su and sudo: nobody would notice what others write.
+as=()
+is_root && as=(setpriv "--bounding-set=-dac_override,-dac_read_search")
+tty 80 '[]' "${as[@]}" sh -c 'chmod 200 "$(tty)"; exec stax record -l 11 -- sleep 20' >"$TMP/others"
+shows "a terminal of somebody else's has a plain line now and then" "$TMP/others" '^stax: run [0-9]+  10\.[0-9]+ s  [0-9]+ samples  1 thread  0 lost'
+lacks "... and nothing that moves about" "$TMP/others" $'\e\\[999;1H'
 TERM=dumb tty 80 '[]' stax record -- sleep 1.5 >"$TMP/dumb"
 lacks "a dumb terminal gets no line" "$TMP/dumb" $'\e'
 # Ctrl-Z of a shell's job, and its return.
