@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/text.h"
 
@@ -80,9 +81,9 @@ static void add_warnings(struct out *o, const json_t *document)
     json_array_foreach(json_object_get(document, "warnings"), i, warning)
     {
         if (json_is_string(warning)) {
-            buf_addf(&o->text, "%swarning:%s ", out_style(o, STYLE_YELLOW),
+            buf_addf(&o->text, "%swarning: %s", out_style(o, STYLE_YELLOW),
                      out_style(o, STYLE_PLAIN));
-            out_foreign(o, json_string_value(warning));
+            out_foreign_wrapped(o, json_string_value(warning), strlen("warning: "));
             buf_addch(&o->text, '\n');
         }
     }

@@ -77,6 +77,30 @@ void out_foreign_cut_end(struct out *o, const char *s, size_t width)
     buf_free(&clean);
 }
 
+void out_foreign_wrapped(struct out *o, const char *s, size_t column)
+{
+    struct buf clean = {0};
+    text_clean(&clean, s, strlen(s));
+    buf_addstr(&clean, " "); /* never NULL */
+    char *rest = NULL;
+    bool is_first = true;
+    for (char *word = strtok_r(clean.data, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+        size_t width = text_width(word);
+        bool is_over = o->width && column > 0 && column + width + !is_first > o->width;
+        if (is_over) {
+            buf_addch(&o->text, '\n');
+            column = 0;
+        } else if (!is_first) {
+            buf_addch(&o->text, ' ');
+            column++;
+        }
+        buf_addstr(&o->text, word);
+        column += width;
+        is_first = false;
+    }
+    buf_free(&clean);
+}
+
 int out_flush(struct out *o, struct err *e)
 {
     int rc = fd_write_all(o->fd, buf_str(&o->text), o->text.len);

@@ -39,6 +39,9 @@ void out_foreign_cut(struct out *o, const char *s, size_t width);
 /* The same of text that is no name, such as a line of source: only its end is cut. */
 void out_foreign_cut_end(struct out *o, const char *s, size_t width);
 
+/* ... broken at blanks where the line, of which column columns are taken, would become too long. */
+void out_foreign_wrapped(struct out *o, const char *s, size_t column);
+
 /* Writes what was gathered. A reader that has gone away (EPIPE) is not an error: the rest is
  * dropped. Other failures are STAX_ESYSTEM or STAX_EFULL. */
 int out_flush(struct out *o, struct err *e);

@@ -39,6 +39,7 @@ struct columns {
     int64_t n_hidden;  /* children left out whose line was left out too */
     double hidden_ns;
     bool is_hidden_deep, is_hidden_small; /* why */
+    bool is_capped;                       /* some levels are too deep for their indentation */
 };
 
 #define CUT_SHOWN_PCT 0.5 /* children left out get a line from this share of the run on */
@@ -86,14 +87,22 @@ static void measure(const json_t *nodes, struct columns *c, int depth)
     }
 }
 
-/* Deep trees indent no further than leaves half of the column, and least columns, for the text. */
-static size_t add_indent(struct out *out, const struct columns *c, int depth, size_t least)
+/* Deep trees indent no further than leaves half of the column, and least columns, for the text: the
+ * number of the level stands there instead. */
+static size_t add_indent(struct out *out, struct columns *c, int depth, size_t least)
 {
     size_t indent = (size_t)depth * INDENT;
+    char level[16];
+    size_t n_level = (size_t)snprintf(level, sizeof(level), "%d ", depth);
     if (c->name_width) {
         size_t most = c->name_width > least ? c->name_width - least : 0;
         most = most > c->name_width / 2 ? c->name_width / 2 : most;
-        indent = indent > most ? most : indent;
+        if (indent > most) {
+            c->is_capped = true;
+            indent = most > n_level ? most : n_level;
+            buf_addf(&out->text, "%*s", (int)indent, level);
+            return indent;
+        }
     }
     for (size_t i = 0; i < indent; i++) {
         buf_addch(&out->text, ' ');
@@ -101,7 +110,7 @@ static size_t add_indent(struct out *out, const struct columns *c, int depth, si
     return indent;
 }
 
-static void add_name(struct out *out, const struct columns *c, const json_t *node, int depth)
+static void add_name(struct out *out, struct columns *c, const json_t *node, int depth)
 {
     const char *kind = json_text_at(node, "kind", "function");
     bool is_process = strcmp(kind, "process") == 0;
@@ -227,5 +236,10 @@ void render_flame(struct out *out, const json_t *document, const struct args *ar
                  !c.is_hidden_deep   ? "--threshold-pct"
                  : c.is_hidden_small ? "--threshold-pct, --max-depth"
                                      : "--max-depth");
+    }
+    if (c.is_capped) {
+        buf_addstr(&out->text, out_style(out, STYLE_DIM));
+        out_foreign_wrapped(out, "numbers are levels too deep to indent", 0);
+        buf_addf(&out->text, "%s\n", out_style(out, STYLE_PLAIN));
     }
 }

@@ -357,6 +357,9 @@ void render_threads(struct out *out, const json_t *document, const struct args *
     struct column columns[MAX_THREAD_COLUMNS];
     struct counted c = counted_of(data, threads, "ipc");
     struct table *t = table_new(columns, thread_columns(columns, &c, is_wide, has_processes));
+    if (is_wide) {
+        table_keep_all(t);
+    }
     render_run_line(out, document);
     json_array_foreach(threads, i, thread)
     {

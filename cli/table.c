@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/text.h"
 
@@ -20,6 +21,7 @@ struct table {
     size_t cap;
     size_t *widths;
     bool *is_dropped;
+    bool keeps_all;
 };
 
 struct table *table_new(const struct column *columns, size_t n_columns)
@@ -33,6 +35,11 @@ struct table *table_new(const struct column *columns, size_t n_columns)
         t->widths[i] = text_width(columns[i].title);
     }
     return t;
+}
+
+void table_keep_all(struct table *t)
+{
+    t->keeps_all = true;
 }
 
 void table_free(struct table *t)
@@ -169,7 +176,11 @@ static void drop_columns(struct table *t, size_t width)
 /* Takes columns from the widest flexible column, one by one, until the line fits. */
 static void fit(struct table *t, size_t width)
 {
-    drop_columns(t, width);
+    if (!t->keeps_all) {
+        drop_columns(t, width);
+    } else if (least_width(t) > width) {
+        return; /* cutting would not help */
+    }
     for (size_t n = line_width(t); n > width; n--) {
         size_t widest = t->n_columns;
         for (size_t i = 0; i < t->n_columns; i++) {
@@ -184,6 +195,73 @@ static void fit(struct table *t, size_t width)
         }
         t->widths[widest]--;
     }
+}
+
+/* From shortly before byte at on: what the first bytes do not tell apart. */
+static void cut_from(struct buf *out, const char *cell, size_t at, size_t width)
+{
+    enum { BEFORE = 2 };
+    at -= at < BEFORE ? at : BEFORE;
+    while (at && ((unsigned char)cell[at] & 0xc0) == 0x80) {
+        at--; /* inside a character */
+    }
+    struct buf tail = {0};
+    buf_addf(&tail, "…%s", cell + at);
+    text_cut_end(out, buf_str(&tail), width);
+    buf_free(&tail);
+}
+
+/* Cells that differ look different, also when they are cut. */
+static void cut_column(struct table *t, size_t column)
+{
+    enum { TRIES = 4 };
+    struct strmap seen = {0}; /* cut text -> index of its cell + 1 */
+    size_t n_kept = t->n_cells / t->n_columns;
+    char **whole = mem_new(n_kept ? n_kept : 1, sizeof *whole);
+    for (size_t row = 0; row < n_kept; row++) {
+        char **cell = &t->cells[row * t->n_columns + column];
+        struct buf cut = {0};
+        whole[row] = *cell;
+        text_cut_name(&cut, *cell, t->widths[column]);
+        for (int i = 0; i < TRIES; i++) {
+            uint32_t *first = strmap_put(&seen, buf_str(&cut), cut.len);
+            if (!*first) {
+                *first = (uint32_t)row + 1;
+            }
+            const char *other = whole[*first - 1];
+            size_t n_same = 0;
+            while (other[n_same] && other[n_same] == (*cell)[n_same]) {
+                n_same++;
+            }
+            if (!other[n_same] && !(*cell)[n_same]) {
+                break;
+            }
+            buf_clear(&cut);
+            cut_from(&cut, *cell, n_same, t->widths[column]);
+        }
+        *cell = buf_take(&cut);
+    }
+    for (size_t row = 0; row < n_kept; row++) {
+        free(whole[row]);
+    }
+    free(whole);
+    strmap_free(&seen);
+}
+
+static void print_dropped(const struct table *t, struct out *out)
+{
+    struct buf text = {0};
+    for (size_t i = 0; i < t->n_columns; i++) {
+        if (t->is_dropped[i]) {
+            buf_addf(&text, "%s%s", text.len ? ", " : "too narrow for: ", t->columns[i].title);
+        }
+    }
+    if (text.len) {
+        buf_addstr(&out->text, out_style(out, STYLE_DIM));
+        out_foreign_wrapped(out, buf_str(&text), 0);
+        buf_addf(&out->text, "%s\n", out_style(out, STYLE_PLAIN));
+    }
+    buf_free(&text);
 }
 
 static void pad(struct buf *b, size_t n)
@@ -234,6 +312,11 @@ void table_print(struct table *t, struct out *out)
         fit(t, out->width);
     }
     for (size_t i = 0; i < t->n_columns; i++) {
+        if (t->columns[i].kind == COLUMN_FLEXIBLE && !t->is_dropped[i]) {
+            cut_column(t, i);
+        }
+    }
+    for (size_t i = 0; i < t->n_columns; i++) {
         print_cell(t, i, t->columns[i].title, STYLE_BOLD, out);
     }
     end_line(&out->text);
@@ -244,5 +327,6 @@ void table_print(struct table *t, struct out *out)
             end_line(&out->text);
         }
     }
+    print_dropped(t, out);
     table_free(t);
 }

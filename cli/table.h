@@ -2,9 +2,10 @@
  * table.h - aligned text tables that fit a terminal.
  *
  * Numbers are right-aligned and never cut; text columns marked as flexible share what is left of
- * the line and are cut in the middle. Where even that does not fit, columns that are marked as less
- * important are left out. Cells are foreign text and cleaned when added. The columns are borrowed
- * for the life of the table. Not shared between threads.
+ * the line and are cut in the middle, or where else two of them would look the same. Where even
+ * that does not fit, columns that are marked as less important are left out, and a line says which.
+ * Cells are foreign text and cleaned when added. The columns are borrowed for the life of the
+ * table. Not shared between threads.
  */
 #ifndef STAX_CLI_TABLE_H
 #define STAX_CLI_TABLE_H
@@ -33,6 +34,9 @@ struct table;
 struct table *table_new(const struct column *columns, size_t n_columns);
 /* NULL is accepted. */
 void table_free(struct table *t);
+
+/* No column is left out: lines become longer than the terminal is wide. */
+void table_keep_all(struct table *t);
 
 /* Cells are added left to right, row after row. */
 void table_text(struct table *t, const char *s);

@@ -69,6 +69,48 @@ static void test_top_fits_the_terminal(void **state)
     free(document);
 }
 
+static void test_top_says_what_is_left_out(void **state)
+{
+    (void)state;
+    static const char alike[] =
+        "{" RUN "," QUALITY ",'data':{'sort':'self','n_functions':2,'n_samples':100,"
+        "'on_cpu_ns':111000000,'functions':["
+        "{'name':'shop::inventory::lookup_all() const','binary':'shop','self_on_cpu_ns':66600000,"
+        "'self_pct':60,'n_self_samples':60,'total_on_cpu_ns':66600000,'total_pct':60,"
+        "'n_total_samples':60},"
+        "{'name':'shop::invoices::add_line() const','binary':'shop','self_on_cpu_ns':44400000,"
+        "'self_pct':40,'n_self_samples':40,'total_on_cpu_ns':44400000,'total_pct':40,"
+        "'n_total_samples':40}]}}";
+    expect(render_top, alike, NULL, 40,
+           "run 3  gcc -O2 big.c\n"
+           "recording for 12.3 s, 100 samples,\n"
+           "111.0 ms on CPU\n"
+           "\n"
+           "self ms  self %  total %  function\n"
+           "   66.6    60.0     60.0  shop::i… const\n"
+           "   44.4    40.0     40.0  …nvoices::add…\n"
+           "too narrow for: total ms, samples,\n"
+           "binary\n");
+}
+
+static void test_wrapped(void **state)
+{
+    (void)state;
+    struct out out = {.fd = -1, .width = 20};
+    buf_addstr(&out.text, "warning: ");
+    out_foreign_wrapped(&out, "one two three four a_word_that_is_longer five", 9);
+    assert_string_equal(buf_str(&out.text),
+                        "warning: one two\nthree four\na_word_that_is_longer\nfive");
+    buf_clear(&out.text);
+    out.width = 0;
+    out_foreign_wrapped(&out, "one two three four five six seven", 9);
+    assert_string_equal(buf_str(&out.text), "one two three four five six seven");
+    buf_clear(&out.text);
+    out_foreign_wrapped(&out, "", 9);
+    assert_string_equal(buf_str(&out.text), "");
+    buf_free(&out.text);
+}
+
 static void test_flame(void **state)
 {
     (void)state;
@@ -145,7 +187,14 @@ static void test_deep_flame_keeps_names(void **state)
         n_lines++;
         assert_in_range(text_width(line), 1, 80);
     }
-    assert_int_equal(n_lines, 201);
+    assert_int_equal(n_lines, 202); /* the last says what the numbers of levels are */
+    free(shown);
+    /* Levels that are not indented any more have their numbers. */
+    shown = rendered(render_flame, buf_str(&json), NULL, 40);
+    assert_non_null(strstr(shown, "      0.0      a_fu…e_2\n"));
+    assert_non_null(strstr(shown, "      0.0    3 a_"));
+    assert_non_null(strstr(shown, "      0.0  199 a_"));
+    assert_non_null(strstr(shown, "\nnumbers are levels too deep to indent\n"));
     free(shown);
     buf_free(&json);
 }
@@ -356,7 +405,7 @@ static void test_threads_wide_of_two_processes(void **state)
     memmove(at + strlen("'guessed_ns':4000000,"), at, strlen(at) + 1);
     memcpy(at, "'guessed_ns':4000000,", strlen("'guessed_ns':4000000,"));
     char *document = quoted(json);
-    char *shown = rendered(render_threads, document, &args, 0);
+    char *shown = rendered(render_threads, document, &args, 40);
     assert_non_null(strstr(
         shown, "idle ms  lock ms  sem ms  ipc ms  ioR ms  ioW ms  ready ms  "
                "sleep ms  conn ms  other ms  guessed ms  unknown ms  wall ms  tid  pid  process  "
@@ -669,6 +718,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_top),
         cmocka_unit_test(test_top_fits_the_terminal),
+        cmocka_unit_test(test_top_says_what_is_left_out),
+        cmocka_unit_test(test_wrapped),
         cmocka_unit_test(test_flame),
         cmocka_unit_test(test_flame_says_why_it_is_cut),
         cmocka_unit_test(test_deep_flame_keeps_names),
