@@ -59,13 +59,11 @@ struct binaries {
     struct binary *items;  /* id is index + 1 */
     size_t n_items, n_written, cap_items;
     struct strmap by_identity;
-    struct strmap markers; /* marker name -> frame id */
-    struct strmap
-        inlined; /* binary id and linkage name -> symbol of what is inlined by that name */
-    struct map
-        inlined_only;     /* symbols that are known as inlined only, as far as they still are: 1 */
-    const char *kallsyms; /* path, "" for none */
-    int kallsyms_fd;      /* the same, open; -1: not yet */
+    struct strmap markers;   /* marker name -> frame id */
+    struct strmap inlined;   /* what tells an inlined function from others -> its symbol */
+    struct map inlined_only; /* symbols that were known as inlined first -> enum inlined_state */
+    const char *kallsyms;    /* path, "" for none */
+    int kallsyms_fd;         /* the same, open; -1: not yet */
     bool without_files;
     size_t n_fds, n_code_fds, n_dump_fds;
     /* Symbol tables may have so many bytes in all. Those of files that can be read again are given
@@ -79,6 +77,14 @@ struct binaries {
     uint64_t kernel_base;
     struct names *kernel_names;
     struct map kernel_pcs, kernel_returns; /* address -> frame id */
+};
+
+/* A function that is inlined, as debug information tells of it. */
+struct inlined_function {
+    const char *linkage_name;
+    bool is_static;       /* only its file can call it: others may have its name */
+    const char *declared; /* where, of a static one: what tells it from those; or "" */
+    uint64_t address;     /* where it begins if it is called too, else 0 */
 };
 
 void binaries_init(struct binaries *b, struct intern *intern, const char *kallsyms,
@@ -120,10 +126,9 @@ void binaries_rename(struct binaries *b, uint32_t binary, struct names *names,
 bool binaries_take_late(struct binaries *b);
 /* The symbol that a frame would get now. */
 uint32_t binaries_symbol(struct binaries *b, const struct frame *frame);
-/* The symbol of a function that is inlined somewhere in a binary. is_static: none that is global by
- * that name is the same. */
-uint32_t binaries_inlined(struct binaries *b, uint32_t binary, const char *linkage_name,
-                          bool is_static);
+/* The symbol of a function that is inlined somewhere in a binary: the one of the function itself,
+ * where that is known. */
+uint32_t binaries_inlined(struct binaries *b, uint32_t binary, const struct inlined_function *f);
 /* A new descriptor of the file whose tables were read, -1 if it is not open or was written to
  * since; of a jitdump also while it grows. */
 int binaries_open_code(const struct binaries *b, uint32_t binary);

@@ -19,8 +19,9 @@ uint32_t binaries_whole_of(struct binaries *b, uint32_t binary, struct names *na
 /* Says that a symbol is a function by that linkage name: what is inlined by it is the same one. */
 void binaries_note_called(struct binaries *b, uint32_t binary, uint32_t symbol,
                           const struct names_symbol *found);
-/* The symbol of a function found in a table; the one that is inlined by its name, if there is one
- * that nobody was seen to call before. */
+/* The symbol of a function found in a table; of what was known as inlined only, if that is the
+ * same.
+ */
 uint32_t binaries_called_symbol(struct binaries *b, uint32_t binary, struct names *names,
                                 const struct names_symbol *found, uint64_t base);
 /* A mapped file when it is first seen, and its tables when an address asks. */

@@ -3,6 +3,7 @@
  */
 #include "ingest/binaries.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,15 +35,60 @@ void binaries_adopt(struct binaries *b, const char *path, const char *kind, cons
     b->items[b->n_items - 1].note = b->items[b->n_items - 1].old_note;
 }
 
-/* Static functions apart: a global one of that name is another. */
-static uint32_t *inlined_slot(struct binaries *b, uint32_t binary, const char *linkage_name,
-                              bool is_static)
+/* ---- inlined functions ---- */
+
+/* Of a symbol that was known as inlined first: it still is; it is called, too; an earlier run knew
+ * it and what it is called by now may be another. */
+enum inlined_state { INLINED_ONLY = 1, INLINED_CALLED = 2, INLINED_OLD = 3 };
+
+/* What an inlined function is known by. */
+enum slot_kind {
+    SLOT_NAME = 'n',    /* its linkage name: one that any file may call */
+    SLOT_STATIC = 's',  /* name and place of one that only its file can call */
+    SLOT_ADDRESS = 'a', /* where it begins: one that is called too */
+    /* Of rows of an earlier run, which tell no more than the name: */
+    SLOT_OLD = 'o',    /* name and number -> symbol */
+    SLOT_N_OLD = 'c',  /* how many there are */
+    SLOT_N_TAKEN = 't' /* ... and which have a function again */
+};
+
+struct slot {
+    enum slot_kind kind;
+    uint64_t number;
+    const char *name, *place; /* NULL: none */
+};
+
+static void add_key(struct buf *key, uint32_t binary, const struct slot *s)
+{
+    buf_addf(key, "%u%c%" PRIx64 ":%s\n%s", binary, (char)s->kind, s->number,
+             s->name ? s->name : "", s->place ? s->place : "");
+}
+
+static uint32_t get_slot(const struct binaries *b, uint32_t binary, const struct slot *s)
 {
     struct buf key = {0};
-    buf_addf(&key, "%u:%d:%s", binary, is_static, linkage_name);
-    uint32_t *id = strmap_put(&b->inlined, key.data, key.len);
+    add_key(&key, binary, s);
+    uint32_t id = strmap_get(&b->inlined, key.data, key.len);
     buf_free(&key);
     return id;
+}
+
+static void set_slot(struct binaries *b, uint32_t binary, const struct slot *s, uint32_t id)
+{
+    struct buf key = {0};
+    add_key(&key, binary, s);
+    *strmap_put(&b->inlined, key.data, key.len) = id;
+    buf_free(&key);
+}
+
+/* The function of that name is symbol, unless that is known already. */
+static void name_if_none(struct binaries *b, uint32_t binary, const char *name, uint32_t symbol)
+{
+    const struct slot s = {.kind = SLOT_NAME, .name = name};
+    uint32_t known = get_slot(b, binary, &s);
+    if (!known || map_get(&b->inlined_only, known) == INLINED_OLD) {
+        set_slot(b, binary, &s, symbol);
+    }
 }
 
 static void put_if_none(uint32_t *id, uint32_t symbol)
@@ -57,9 +103,12 @@ void binaries_adopt_symbol(struct binaries *b, uint32_t binary, uint32_t symbol,
         put_if_none(map_put(&binaries_item(b, binary)->symbols, rel_address), symbol);
         return;
     }
-    for (int is_static = 0; is_static < 2; is_static++) { /* its row does not tell */
-        put_if_none(inlined_slot(b, binary, inlined, is_static), symbol);
-    }
+    const struct slot count = {.kind = SLOT_N_OLD, .name = inlined};
+    uint32_t n_old = get_slot(b, binary, &count) + 1;
+    set_slot(b, binary, &count, n_old);
+    set_slot(b, binary, &(struct slot){.kind = SLOT_OLD, .name = inlined, .number = n_old}, symbol);
+    name_if_none(b, binary, inlined, symbol);
+    *map_put(&b->inlined_only, symbol) = INLINED_OLD;
 }
 
 uint32_t binaries_symbol(struct binaries *b, const struct frame *frame)
@@ -68,45 +117,102 @@ uint32_t binaries_symbol(struct binaries *b, const struct frame *frame)
                               frame->rel_address, 0);
 }
 
-uint32_t binaries_inlined(struct binaries *b, uint32_t binary, const char *linkage_name,
-                          bool is_static)
+/* The function that begins where an inlined one does that is called too. What others may call is
+ * known by its name instead, unless a linker hid it. */
+static bool find_called(struct binaries *b, uint32_t binary, const struct inlined_function *f,
+                        struct names_symbol *found)
 {
-    uint32_t *id = inlined_slot(b, binary, linkage_name, is_static);
-    if (!*id) {
-        struct names_symbol found = {.linkage_name = linkage_name,
-                                     .source = NAMES_DWARF,
-                                     .language = names_language(linkage_name)};
-        struct symbol_text text = binaries_text_of(binary, &found, 0);
-        *id = intern_symbol(b->intern, &text);
-        *map_put(&b->inlined_only, *id) = 1;
+    struct names_symbol whole;
+    struct names *names = f->address ? binaries_tables(b, binary) : NULL;
+    if (!names || !names_find(names, f->address, found) || found->start != f->address ||
+        !found->linkage_name || (!f->is_static && found->is_global)) {
+        return false;
     }
-    return *id;
+    if (names_find_whole(names, found, &whole) && whole.linkage_name) {
+        *found = whole;
+    }
+    return true;
+}
+
+/* The next symbol of an earlier run by that name: all frames are told what is inlined there anew.
+ */
+static uint32_t take_old(struct binaries *b, uint32_t binary, const char *linkage_name)
+{
+    const struct slot taken = {.kind = SLOT_N_TAKEN, .name = linkage_name};
+    struct slot old = {.kind = SLOT_OLD, .name = linkage_name};
+    old.number = get_slot(b, binary, &taken) + 1;
+    uint32_t id = get_slot(b, binary, &old);
+    if (id) {
+        set_slot(b, binary, &taken, (uint32_t)old.number);
+    }
+    return id;
+}
+
+static uint32_t new_inlined(struct binaries *b, uint32_t binary, const char *linkage_name)
+{
+    struct names_symbol found = {.linkage_name = linkage_name,
+                                 .source = NAMES_DWARF,
+                                 .language = names_language(linkage_name)};
+    struct symbol_text text = binaries_text_of(binary, &found, 0);
+    uint32_t id = intern_symbol(b->intern, &text);
+    *map_put(&b->inlined_only, id) = INLINED_ONLY;
+    return id;
+}
+
+uint32_t binaries_inlined(struct binaries *b, uint32_t binary, const struct inlined_function *f)
+{
+    struct names_symbol found = {.linkage_name = f->linkage_name};
+    struct slot known = {.kind = SLOT_NAME, .name = f->linkage_name};
+    uint32_t id = 0;
+    if (find_called(b, binary, f, &found)) {
+        struct binary *bin = binaries_item(b, binary);
+        id = map_get(&bin->symbols, found.start);
+        if (id && id != bin->overflow_symbol) {
+            return id;
+        }
+        known = (struct slot){.kind = SLOT_ADDRESS, .number = found.start};
+    } else if (f->is_static) {
+        known.kind = SLOT_STATIC;
+        known.number = f->address;
+        known.place = f->declared;
+    }
+    id = get_slot(b, binary, &known);
+    if (!id) {
+        id = known.kind == SLOT_NAME ? 0 : take_old(b, binary, found.linkage_name);
+        id = id ? id : new_inlined(b, binary, found.linkage_name);
+        set_slot(b, binary, &known, id);
+    }
+    return id;
+}
+
+/* A local symbol of a plain name is most likely another than what is inlined by that name: one that
+ * only its own file can call. Mangled ones may be what a linker hid. */
+static bool is_by_name(const struct names_symbol *found)
+{
+    return found->is_global || names_language(found->linkage_name)[0];
 }
 
 void binaries_note_called(struct binaries *b, uint32_t binary, uint32_t symbol,
                           const struct names_symbol *found)
 {
-    for (int is_static = 0; b->naming && is_static <= !found->is_global; is_static++) {
-        put_if_none(inlined_slot(b, binary, found->linkage_name, is_static), symbol);
+    if (b->naming && is_by_name(found)) {
+        name_if_none(b, binary, found->linkage_name, symbol);
     }
 }
 
-/* What is only inlined and may be the function that was found; 0: nothing, or either of two. A
- * local symbol may be a static function or one that was hidden; a global one is no static one. */
+/* What is only inlined and is the function that was found; 0: nothing. */
 static uint32_t inlined_only(struct binaries *b, uint32_t binary, const struct names_symbol *found)
 {
-    uint32_t only = 0;
-    for (int is_static = 0; b->naming && is_static <= !found->is_global; is_static++) {
-        uint32_t id = *inlined_slot(b, binary, found->linkage_name, is_static);
-        if (!id || id == only) {
-            continue;
-        }
-        if (only || map_get(&b->inlined_only, id) != 1) {
-            return 0;
-        }
-        only = id;
+    const struct slot address = {.kind = SLOT_ADDRESS, .number = found->start};
+    const struct slot name = {.kind = SLOT_NAME, .name = found->linkage_name};
+    if (!b->naming) {
+        return 0;
     }
-    return only;
+    uint32_t id = get_slot(b, binary, &address);
+    if (map_get(&b->inlined_only, id) != INLINED_ONLY) {
+        id = is_by_name(found) ? get_slot(b, binary, &name) : 0;
+    }
+    return map_get(&b->inlined_only, id) == INLINED_ONLY ? id : 0;
 }
 
 uint32_t binaries_called_symbol(struct binaries *b, uint32_t binary, struct names *names,
@@ -116,7 +222,7 @@ uint32_t binaries_called_symbol(struct binaries *b, uint32_t binary, struct name
     text.whole = binaries_whole_of(b, binary, names, found, base);
     uint32_t id = inlined_only(b, binary, found);
     if (id) {
-        *map_put(&b->inlined_only, id) = 2;
+        *map_put(&b->inlined_only, id) = INLINED_CALLED;
         intern_rename(b->intern, id, &text);
     } else {
         id = intern_symbol(b->intern, &text);

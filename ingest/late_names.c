@@ -171,10 +171,15 @@ static void take_frame(struct late_names *l, const struct naming_result *r, size
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        const char *name = r->text.data + r->rows[first + i].function;
-        inlined[n - 1 - i] =
-            binaries_inlined(l->binaries, r->binary, name, r->rows[first + i].is_static);
-        intern_set_language(in, inlined[n - 1 - i], r->rows[first + i].language);
+        const struct naming_row *row = &r->rows[first + i];
+        const struct inlined_function f = {
+            .linkage_name = r->text.data + row->function,
+            .is_static = row->is_static,
+            .declared = row->declared ? r->text.data + row->declared : "",
+            .address = row->address,
+        };
+        inlined[n - 1 - i] = binaries_inlined(l->binaries, r->binary, &f);
+        intern_set_language(in, inlined[n - 1 - i], row->language);
     }
     intern_set_language(in, in->frames[frame - 1].symbol, r->rows[end - 1].language);
     intern_set_inlined(in, frame, inlined, n);

@@ -196,6 +196,7 @@ void lines_close(struct lines *l)
         return;
     }
     lines_free_units(l);
+    lines_free_origins(l);
     if (l->dwarf) {
         dwarf_end(l->dwarf);
     }
@@ -215,7 +216,8 @@ void lines_close(struct lines *l)
 
 size_t lines_bytes(const struct lines *l)
 {
-    return sizeof(*l) + l->n_bytes;
+    return sizeof(*l) + l->n_bytes + l->origin_text.cap + l->cap_origins * sizeof(*l->origins) +
+           l->cap_parents * sizeof(*l->parents) + map_bytes(&l->parent_of);
 }
 
 static uint32_t keep(struct buf *text, const char *s)
@@ -252,21 +254,6 @@ uint32_t lines_keep_file(const struct lines_unit *u, struct buf *text, const cha
     return at;
 }
 
-static const char *function_name(Dwarf_Die *die)
-{
-    static const unsigned names[] = {DW_AT_linkage_name, DW_AT_MIPS_linkage_name, DW_AT_name};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        Dwarf_Attribute attr;
-        if (dwarf_attr_integrate(die, names[i], &attr)) {
-            const char *name = dwarf_formstring(&attr);
-            if (name && name[0]) {
-                return name;
-            }
-        }
-    }
-    return NULL;
-}
-
 /* Where an inlined call stands in its caller. */
 static void locate_call(const struct lines_unit *u, Dwarf_Die *call, struct lines_row *row,
                         struct buf *text)
@@ -286,21 +273,20 @@ static void locate_call(const struct lines_unit *u, Dwarf_Die *call, struct line
     }
 }
 
-struct lines_row lines_describe_call(const struct lines_unit *u, const struct lines_call *call,
-                                     struct buf *text, uint32_t *function)
+struct lines_row lines_describe_call(struct lines *l, struct lines_unit *u,
+                                     const struct lines_call *call, struct buf *text,
+                                     struct lines_row *what)
 {
     Dwarf_Die die = call->die;
     struct lines_row row = {0};
-    const char *name = function_name(&die);
-    *function = keep(text, name ? name : "(inlined function without a name)");
+    const struct lines_origin *origin = lines_origin_of(l, u, call);
+    const char *texts = l->origin_text.data;
+    what->function = keep(text, texts + origin->name);
+    what->declared = origin->declared ? keep(text, texts + origin->declared) : 0;
+    what->is_static = origin->is_static;
+    what->address = origin->address;
     locate_call(u, &die, &row, text);
     return row;
-}
-
-static bool is_static(const struct lines_call *call)
-{
-    Dwarf_Die die = call->die;
-    return !dwarf_hasattr_integrate(&die, DW_AT_external);
 }
 
 size_t lines_find(struct lines *l, uint64_t address, struct lines_row rows[LINES_MAX_DEPTH],
@@ -324,8 +310,7 @@ size_t lines_find(struct lines *l, uint64_t address, struct lines_row rows[LINES
     uint32_t call = f ? lines_find_call(l, f, address) : LINES_NO_CALL;
     while (call != LINES_NO_CALL && n < LINES_MAX_DEPTH - 1) {
         struct lines_call *c = &f->calls[call];
-        struct lines_row caller = lines_describe_call(u, c, text, &row.function);
-        row.is_static = is_static(c);
+        struct lines_row caller = lines_describe_call(l, u, c, text, &row);
         rows[n++] = row;
         row = caller;
         row.language = language;

@@ -27,7 +27,9 @@ struct lines_row {
     uint32_t file;        /* 0: not known; absolute where the compiler said where it ran */
     uint32_t line;        /* 0: not known */
     const char *language; /* as symbol.language; static */
-    bool is_static;       /* function: other files may have another of that name */
+    bool is_static;       /* function: others may have its name */
+    uint32_t declared;    /* ... which are declared elsewhere: file, line and column as text */
+    uint64_t address;     /* of the function where it was not inlined, 0: nowhere */
 };
 
 /* Takes fd, a file with DWARF, on success. path: of the file, for dwz alternates beside it.

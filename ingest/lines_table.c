@@ -131,8 +131,10 @@ static uint32_t table_call(struct part *p, struct lines_table *t, struct map *kn
         uint32_t *id = map_put(known, chain[--n] + UINT64_C(1));
         if (!*id) {
             struct lines_inlined made = {.parent = parent};
+            struct lines_row what = {0};
             struct lines_row at =
-                lines_describe_call(p->u, &p->f->calls[chain[n]], &t->text, &made.function);
+                lines_describe_call(p->l, p->u, &p->f->calls[chain[n]], &t->text, &what);
+            made.function = what.function;
             made.file = at.file;
             made.line = at.line;
             mem_reserve(&t->calls, &t->cap_calls, t->n_calls + 1, sizeof(*t->calls));

@@ -158,6 +158,8 @@ void lines_free_units(struct lines *l)
         }
         free(u->functions);
         free(u->ranges.items);
+        map_free(&u->out_of_line);
+        map_free(&u->origins);
     }
     free(l->units);
     free(l->ranges.items);
@@ -171,15 +173,32 @@ struct lines_unit *lines_find_unit(struct lines *l, uint64_t address)
 
 /* ---- functions of a unit ---- */
 
+/* What is inlined elsewhere by these entries is this function. */
+static void note_out_of_line(struct lines_unit *u, Dwarf_Die *die, uint32_t function)
+{
+    Dwarf_Attribute attr;
+    Dwarf_Die origin = *die;
+    for (unsigned i = 0;
+         i < LINES_MAX_ORIGINS && dwarf_attr(&origin, DW_AT_abstract_origin, &attr) &&
+         dwarf_formref_die(&attr, &origin);
+         i++) {
+        uint32_t *known = map_put(&u->out_of_line, (uintptr_t)origin.addr);
+        *known = *known ? *known : function;
+    }
+}
+
 static void add_function(struct lines *l, struct lines_unit *u, Dwarf_Die *die)
 {
     uint32_t item = (uint32_t)u->n_functions;
+    size_t first = u->ranges.n;
     if (!add_ranges_of(l, &u->ranges, die, item)) {
         return; /* a declaration, or what inlined calls refer to */
     }
+    uint64_t low = first < u->ranges.n ? u->ranges.items[first].low : 0;
     size_t before = u->cap_functions;
     mem_reserve(&u->functions, &u->cap_functions, u->n_functions + 1, sizeof(*u->functions));
-    u->functions[u->n_functions++] = (struct lines_function){.die = *die};
+    u->functions[u->n_functions++] = (struct lines_function){.die = *die, .low = low};
+    note_out_of_line(u, die, item + 1);
     l->n_bytes += (u->cap_functions - before) * sizeof(*u->functions);
 }
 
@@ -223,6 +242,16 @@ static void read_unit(struct lines *l, struct lines_unit *u)
     }
     int64_t budget = LINES_MAX_UNIT_DIES;
     read_functions(l, u, &u->inner, 0, &budget);
+}
+
+void lines_read_all_units(struct lines *l)
+{
+    for (size_t i = 0; i < l->n_units && !l->has_all_units; i++) {
+        if (!l->units[i].is_read) {
+            read_unit(l, &l->units[i]);
+        }
+    }
+    l->has_all_units = true;
 }
 
 struct lines_function *lines_find_function(struct lines *l, struct lines_unit *u, uint64_t address)

@@ -326,7 +326,9 @@ static void find_lines(struct debug_info *d, struct naming_result *r,
                                                    .file = rows[i].file,
                                                    .line = rows[i].line,
                                                    .language = rows[i].language,
-                                                   .is_static = rows[i].is_static};
+                                                   .is_static = rows[i].is_static,
+                                                   .declared = rows[i].declared,
+                                                   .address = rows[i].address};
     }
 }
 

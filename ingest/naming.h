@@ -30,7 +30,9 @@ struct naming_row {
     uint32_t function; /* linkage name; 0: the frame's own function */
     uint32_t file, line;
     const char *language; /* as symbol.language; static */
-    bool is_static;       /* function */
+    bool is_static;       /* function: as in struct lines_row */
+    uint32_t declared;
+    uint64_t address;
 };
 
 /* A function whose line table is asked for. */

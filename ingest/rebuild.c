@@ -422,9 +422,6 @@ static void write_all(struct rebuild *r)
 static int rebuild_rows(struct rebuild *r, struct err *e)
 {
     read_run(r);
-    if (r->is_renamed) {
-        stmt_run(db_stmt(r->store.db, &sql_merge_inlined));
-    }
     load_names(r);
     load_inlined(r);
     load_tree(r);

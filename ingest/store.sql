@@ -464,22 +464,6 @@ SELECT id, kind, name, linkage_name, ifnull(binary, 0) AS binary,
   FROM symbol
  ORDER BY id;
 
---@ merge_inlined
--- Functions that are inlined here and called there are one symbol, where the name is no other's;
--- what is called may be a clone
-UPDATE frame_line
-   SET symbol = m.called
-  FROM (SELECT i.id AS inlined, min(ifnull(c.whole, c.id)) AS called
-          FROM symbol AS i
-          JOIN symbol AS c ON c.binary = i.binary AND c.name = i.name
-               AND ifnull(i.linkage_name, i.name)
-                   IN (ifnull(c.linkage_name, c.name),
-                       substr(c.linkage_name, 1, instr(c.linkage_name, '.') - 1))
-         WHERE i.source = 'dwarf' AND c.source <> 'dwarf' AND c.kind = 'function'
-         GROUP BY i.id
-        HAVING count(DISTINCT ifnull(c.whole, c.id)) = 1) AS m
- WHERE frame_line.symbol = m.inlined;
-
 --@ read_frames
 -- => id, binary, rel_address, symbol
 SELECT id, binary, rel_address, symbol FROM frame ORDER BY id;

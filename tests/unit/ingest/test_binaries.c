@@ -36,14 +36,16 @@ struct files {
 /* Programs with 300 functions each; of the last one the file goes. */
 static void make_files(struct files *f)
 {
-    char command[512];
+    char command[1024];
     snprintf(f->folder, sizeof(f->folder), "/tmp/stax-binaries-XXXXXX");
     assert_non_null(mkdtemp(f->folder));
     for (int i = 0; i < N_FILES; i++) {
         snprintf(f->paths[i], sizeof(f->paths[i]), "%s/lib%d.so", f->folder, i);
         snprintf(command, sizeof(command),
                  "for ((k = 0; k < 300; k++)); do echo \"int file%d_function_$k(int x) { return x "
-                 "* $k + x / (x | $k); }\"; done | gcc -O1 -shared -fPIC -Wl,-z,noseparate-code "
+                 "* $k + x / (x | $k); }\"; ((k < 40)) && echo \"__attribute__((used)) static int "
+                 "local_function_$k(int x) { return x / $k; }\"; done | gcc -O1 -shared -fPIC "
+                 "-Wl,-z,noseparate-code "
                  "-Wl,-Ttext=0x7000 -x c -o %s -",
                  i, f->paths[i]);
         char *argv[] = {"bash", "-c", command, NULL};
@@ -223,39 +225,104 @@ static void jitdumps_stay_open(void **state)
     intern_free(&intern);
 }
 
+/* The start of a function of file 0; its table must be read. */
+static uint64_t start_of(struct files *f, const char *name)
+{
+    for (uint64_t i = 0; i < 0x1000; i++) {
+        struct names_symbol found;
+        uint64_t address;
+        if (names_address_of_offset(f->names[0], f->first + i, &address) &&
+            names_find(f->names[0], address, &found) && found.linkage_name &&
+            strcmp(found.linkage_name, name) == 0) {
+            return found.start;
+        }
+    }
+    fail_msg("no %s", name);
+    return 0;
+}
+
+static uint32_t called(struct files *f, uint64_t start)
+{
+    binaries_name_start(&f->binaries, f->ids[0], start);
+    return map_get(&binaries_item(&f->binaries, f->ids[0])->symbols, start);
+}
+
 /* A function that is only inlined is the called one of its name, unless it is static and that is
  * global: then it is another file's. */
 static void static_functions_are_not_global_ones(void **state)
 {
     struct files *f = *state;
     static const char name[] = "file0_function_20", other[] = "file0_function_21";
+    const struct inlined_function is_static = {name, true, "a.c:1:1", 0};
+    const struct inlined_function external = {name, false, "", 0}, second = {other, false, "", 0};
     struct binaries *b = &f->binaries;
     assert_int_equal(check_frame(f, 0, f->first + 0x800), 1); /* the tables are read */
     b->naming = naming_new(NULL);
-    uint32_t is_static = binaries_inlined(b, f->ids[0], name, true);
-    uint32_t is_external = binaries_inlined(b, f->ids[0], other, false);
-    assert_int_not_equal(is_static, is_external);
-    uint32_t called[2] = {0};
-    for (uint64_t i = 0; i < 0x100 && !(called[0] && called[1]); i++) {
-        struct names_symbol found;
-        uint64_t address;
-        if (!names_address_of_offset(f->names[0], f->first + i, &address) ||
-            !names_find(f->names[0], address, &found) || !found.linkage_name) {
-            continue;
-        }
-        assert_true(found.is_global);
-        int k = strcmp(found.linkage_name, name) == 0 ? 0 : 1;
-        if (k == 0 || strcmp(found.linkage_name, other) == 0) {
-            binaries_name_start(b, f->ids[0], found.start);
-            called[k] = map_get(&binaries_item(b, f->ids[0])->symbols, found.start);
+    uint32_t static_id = binaries_inlined(b, f->ids[0], &is_static);
+    uint32_t second_id = binaries_inlined(b, f->ids[0], &second);
+    assert_int_not_equal(static_id, second_id);
+    uint32_t called_id = called(f, start_of(f, name));
+    assert_int_not_equal(called_id, 0);
+    assert_int_not_equal(called_id, static_id);
+    assert_int_equal(called(f, start_of(f, other)), second_id);
+    /* and the other way round: what is inlined after a function was called */
+    assert_int_equal(binaries_inlined(b, f->ids[0], &is_static), static_id);
+    assert_int_equal(binaries_inlined(b, f->ids[0], &external), called_id);
+    naming_free(b->naming);
+    b->naming = NULL;
+}
+
+/* Static functions of one name are apart by where they are declared, and only the one that begins
+ * at a symbol's address is that symbol, whichever is known first. */
+static void static_functions_are_told_apart(void **state)
+{
+    struct files *f = *state;
+    static const char name[] = "local_function_30", other[] = "local_function_31";
+    struct binaries *b = &f->binaries;
+    assert_int_equal(check_frame(f, 0, f->first + 0x800), 1);
+    b->naming = naming_new(NULL);
+    const struct inlined_function apart[] = {
+        {name, true, "a.c:1:1", 0},
+        {name, true, "b.c:1:1", 0},
+        {name, true, "a.c:1:9", 0},
+        {name, true, "c.c:1:1", start_of(f, name)},
+        {"named otherwise in its lines", true, "c.c:2:1", start_of(f, other)},
+    };
+    enum { N = sizeof(apart) / sizeof(apart[0]) };
+    uint32_t ids[N];
+    uint32_t called_first = called(f, start_of(f, other));
+    for (size_t i = 0; i < N; i++) {
+        ids[i] = binaries_inlined(b, f->ids[0], &apart[i]);
+        for (size_t k = 0; k < i; k++) {
+            assert_int_not_equal(ids[i], ids[k]);
         }
     }
-    assert_int_not_equal(called[0], 0);
-    assert_int_not_equal(called[0], is_static);
-    assert_int_equal(called[1], is_external);
-    /* and the other way round: what is inlined after a function was called */
-    assert_int_equal(binaries_inlined(b, f->ids[0], name, true), is_static);
-    assert_int_equal(binaries_inlined(b, f->ids[0], name, false), called[0]);
+    assert_int_equal(ids[4], called_first);
+    assert_int_equal(called(f, start_of(f, name)), ids[3]);
+    for (size_t i = 0; i < N; i++) {
+        assert_int_equal(binaries_inlined(b, f->ids[0], &apart[i]), ids[i]);
+    }
+    naming_free(b->naming);
+    b->naming = NULL;
+}
+
+/* A run that is named again: its rows tell the name of what is inlined, no more. */
+static void symbols_of_an_earlier_run_are_taken_up(void **state)
+{
+    struct files *f = *state;
+    struct binaries *b = &f->binaries;
+    b->naming = naming_new(NULL);
+    binaries_adopt_symbol(b, f->ids[1], 1001, 0, "step");
+    binaries_adopt_symbol(b, f->ids[1], 1002, 0, "step");
+    const struct inlined_function first = {"step", true, "a.c:1:1", 0};
+    const struct inlined_function second = {"step", true, "b.c:1:1", 0};
+    const struct inlined_function third = {"step", true, "c.c:1:1", 0};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(binaries_inlined(b, f->ids[1], &second), 1001);
+        assert_int_equal(binaries_inlined(b, f->ids[1], &first), 1002);
+    }
+    uint32_t id = binaries_inlined(b, f->ids[1], &third);
+    assert_true(id != 1001 && id != 1002 && id);
     naming_free(b->naming);
     b->naming = NULL;
 }
@@ -267,6 +334,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_tables_come_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_room_for_all, set_up, tear_down),
         cmocka_unit_test_setup_teardown(static_functions_are_not_global_ones, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(static_functions_are_told_apart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(symbols_of_an_earlier_run_are_taken_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_changed_file, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -289,6 +289,67 @@ static void test_dwz(void **state)
     compare(file, "eu-addr2line");
 }
 
+/* The functions that are inlined into code in list, one a line: their names as symbols have them.
+ */
+static void print_inlined(const char *file, const char *function, const char *to)
+{
+    char list[256], address[64];
+    struct lines *l;
+    snprintf(list, sizeof(list), "%s/list", folder);
+    sh("read -r at size < <(nm -S %s | awk '$4 == \"%s\" {print $1, $2}'); "
+       "for ((i = 0; i < 16#$size; i++)); do printf '0x%%x\n' $((16#$at + i)); done > %s",
+       file, function, list);
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(lines_open(&l, fd, file, NULL), 0);
+    FILE *in = fopen(list, "r"), *out = fopen(to, "w");
+    assert_non_null(in);
+    assert_non_null(out);
+    while (fgets(address, sizeof(address), in)) {
+        struct lines_row rows[LINES_MAX_DEPTH];
+        struct buf text = {0};
+        size_t n = lines_find(l, strtoull(address, NULL, 16), rows, &text);
+        for (size_t i = 0; i + 1 < n; i++) {
+            struct buf name = {0};
+            const char *linkage = text.data + rows[i].function;
+            names_demangle(&name, linkage, names_language(linkage));
+            if (rows[i].is_static) {
+                assert_true(rows[i].declared);
+                assert_int_equal(rows[i].address, 0);
+                fprintf(out, "%s\n", buf_str(&name));
+            }
+            buf_free(&name);
+        }
+        buf_free(&text);
+    }
+    fclose(in);
+    fclose(out);
+    lines_close(l);
+}
+
+/* GCC gives functions that only their file can call no linkage name. What is inlined must be called
+ * the same as where it is not, for who compares two builds. */
+static void test_local_names(void **state)
+{
+    (void)state;
+    static const char *const ways[] = {"-gdwarf-5", "-gdwarf-4", "-gdwarf-5 -gsplit-dwarf",
+                                       "-gdwarf-5 -flto"};
+    char file[256], ours[256];
+    sh("cp tests/workloads/local_names.cpp %s/ && cd %s && g++ -w -O1 -g -DKIND=noinline "
+       "-o called local_names.cpp && "
+       "nm -C called | sed -nE 's/^[0-9a-f]+ t //p' | grep '(' | sort -u > names && "
+       "[ $(wc -l < names) -gt 35 ]",
+       folder, folder);
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        sh("cd %s && g++ -w -O1 %s -DKIND=always_inline -o inlined local_names.cpp", folder,
+           ways[i]);
+        snprintf(file, sizeof(file), "%s/inlined", folder);
+        snprintf(ours, sizeof(ours), "%s/ours", folder);
+        print_inlined(file, "_Z4workiRSoNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE",
+                      ours);
+        sh("sort -u %s > %s.sorted && diff %s/names %s.sorted", ours, ours, folder, ours);
+    }
+}
+
 static void try_damaged(const char *file)
 {
     struct lines *l;
@@ -496,16 +557,12 @@ static void test_rust(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_formats),
-        cmocka_unit_test(test_split),
-        cmocka_unit_test(test_dwz),
-        cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_plt),
-        cmocka_unit_test(test_none),
-        cmocka_unit_test(test_compressed_that_lies),
+        cmocka_unit_test(test_formats),   cmocka_unit_test(test_split),
+        cmocka_unit_test(test_dwz),       cmocka_unit_test(test_local_names),
+        cmocka_unit_test(test_damaged),   cmocka_unit_test(test_plt),
+        cmocka_unit_test(test_none),      cmocka_unit_test(test_compressed_that_lies),
 
-        cmocka_unit_test(test_languages),
-        cmocka_unit_test(test_rust),
+        cmocka_unit_test(test_languages), cmocka_unit_test(test_rust),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
