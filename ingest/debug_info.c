@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -124,6 +125,21 @@ bool debug_info_table(struct debug_info *d, uint64_t address, uint64_t size,
         open_lines(d);
     }
     return d->lines && lines_read_table(d->lines, address, size, table);
+}
+
+const char *debug_info_lack(struct debug_info *d)
+{
+    if (d->is_lack_told || !d->lines || !lines_lacks_split(d->lines)) {
+        return NULL;
+    }
+    d->is_lack_told = true;
+    struct buf package = {0};
+    struct stat st;
+    buf_addf(&package, "%s%s.dwp", d->root, d->path);
+    bool has_package = stat(buf_str(&package), &st) == 0;
+    buf_free(&package);
+    return has_package ? "no inlined functions: split debug information in a .dwp file is not read"
+                       : "no inlined functions where split debug information (.dwo) is missing";
 }
 
 size_t debug_info_bytes(const struct debug_info *d)

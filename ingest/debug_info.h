@@ -31,6 +31,7 @@ struct debug_info {
     bool is_downloading; /* servers are being asked */
     struct lines *lines;
     bool has_no_lines; /* looked for in vain */
+    bool is_lack_told; /* by debug_info_lack() */
     uint64_t used;     /* for whoever drops lines: when they were last asked for */
 };
 
@@ -53,6 +54,8 @@ size_t debug_info_find(struct debug_info *d, uint64_t address,
 /* lines_read_table(), likewise. */
 bool debug_info_table(struct debug_info *d, uint64_t address, uint64_t size,
                       struct lines_table *table);
+/* What was found to be missing of the lines since it was asked last, or NULL; static. */
+const char *debug_info_lack(struct debug_info *d);
 size_t debug_info_bytes(const struct debug_info *d);
 void debug_info_drop_lines(struct debug_info *d);
 

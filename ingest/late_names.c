@@ -232,6 +232,10 @@ static void take_names(struct late_names *l, struct naming_result *r)
         bin->note = r->note;
         bin->is_changed = true;
     }
+    if (r->lack && !bin->note) {
+        bin->note = r->lack;
+        bin->is_changed = true;
+    }
     if (r->package && !bin->package && !l->binaries->without_files) {
         bin->package = r->package;
         bin->is_changed = true;

@@ -214,6 +214,11 @@ void lines_close(struct lines *l)
     free(l);
 }
 
+bool lines_lacks_split(const struct lines *l)
+{
+    return l->lacks_split;
+}
+
 size_t lines_bytes(const struct lines *l)
 {
     return sizeof(*l) + l->n_bytes + l->origin_text.cap + l->cap_origins * sizeof(*l->origins) +

@@ -71,6 +71,9 @@ enum { LINES_TABLE_MAX = 1 << 20 }; /* spans of a table; what lies beyond is not
 bool lines_read_table(struct lines *l, uint64_t address, uint64_t size, struct lines_table *t);
 void lines_free_table(struct lines_table *t);
 
+/* Whether a part that the compiler put into a file of its own (.dwo) was looked for in vain: its
+ * lines are there, its inlined functions are not. */
+bool lines_lacks_split(const struct lines *l);
 /* Memory held: sections read and what was built of them. */
 size_t lines_bytes(const struct lines *l);
 

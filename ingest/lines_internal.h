@@ -79,6 +79,7 @@ struct lines {
     struct lines_ranges ranges; /* of units */
     size_t n_bytes;
     bool has_all_units; /* all were read */
+    bool lacks_split;   /* some unit's other half is missing */
     struct lines_origin *origins;
     size_t n_origins, cap_origins;
     struct buf origin_text;

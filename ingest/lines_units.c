@@ -235,10 +235,12 @@ static void read_unit(struct lines *l, struct lines_unit *u)
     Dwarf_Die split;
     uint8_t type = 0;
     u->is_read = true;
-    if (is_split_safe(&u->die) &&
-        dwarf_cu_info(u->die.cu, NULL, &type, NULL, &split, NULL, NULL, NULL) == 0 &&
-        type == DW_UT_skeleton && split.cu) {
-        u->inner = split;
+    if (!is_split_safe(&u->die)) {
+        l->lacks_split = true;
+    } else if (dwarf_cu_info(u->die.cu, NULL, &type, NULL, &split, NULL, NULL, NULL) == 0 &&
+               type == DW_UT_skeleton) {
+        u->inner = split.cu ? split : u->die;
+        l->lacks_split |= !split.cu;
     }
     int64_t budget = LINES_MAX_UNIT_DIES;
     read_functions(l, u, &u->inner, 0, &budget);

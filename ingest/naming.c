@@ -341,6 +341,7 @@ static void do_addresses(struct naming *n, const struct job *job)
         for (size_t i = 0; i < job->n_addresses && !atomic_load(&n->is_stopping); i++) {
             find_lines(d, r, &job->addresses[i]);
         }
+        r->lack = debug_info_lack(d);
         keep_small(n, d);
         give(n, r);
     }

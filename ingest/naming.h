@@ -54,6 +54,7 @@ struct naming_result {
     struct names *names; /* better symbols, or NULL; the taker's */
     enum names_source source;
     const char *note;     /* what was refused, or NULL; static */
+    const char *lack;     /* what its debug information lacks, or NULL; static */
     char *package;        /* that the file came in, where better names are missing; or NULL */
     bool is_asking_again; /* DWARF came late: addresses asked before shall be asked again */
     struct naming_row *rows;

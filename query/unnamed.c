@@ -31,6 +31,12 @@ static bool is_any(const char *text, const char *const *words)
     return false;
 }
 
+/* All of its code may have names: but not what is inlined there. */
+static bool lacks_split(const struct row *r)
+{
+    return strstr(r->note, "split debug information") != NULL;
+}
+
 /* The debug package: Debian's are called after what they are for, with a few exceptions. */
 static void add_package(struct buf *help, const struct row *r)
 {
@@ -98,6 +104,13 @@ static const char *why(const struct row *r, struct buf *help)
     if (strstr(r->note, "another build") || strstr(r->note, "checksum")) {
         buf_addstr(help, "the debug file of exactly this version: ");
         add_sources(help, r);
+        return r->note;
+    }
+    if (lacks_split(r)) {
+        buf_addstr(help,
+                   "put its .dwo files where the compiler wrote them (readelf --debug-dump=info "
+                   "names them: dwo_name), or compile without -gsplit-dwarf; then: stax "
+                   "symbolize");
         return r->note;
     }
     if (is_any(r->names_from, complete)) {
@@ -224,7 +237,7 @@ static void show(struct rows *rows, int64_t limit, int64_t all_ns, json_t *data)
         const struct row *r = &rows->items[i];
         unnamed_ns += r->unnamed_ns;
         poor_ns += r->poor_ns;
-        if ((r->unnamed_ns || r->poor_ns) && (n++ < limit || limit <= 0)) {
+        if ((r->unnamed_ns || r->poor_ns || lacks_split(r)) && (n++ < limit || limit <= 0)) {
             json_array_append_new(binaries, document_of(r, all_ns));
         }
     }

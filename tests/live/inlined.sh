@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Different functions of one name stay different where they are inlined: functions that only their own
-# file can call, lambdas. One function is one, inlined or called.
+# file can call, lambdas. One function is one, inlined or called. What split debug information lacks is said.
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 need_perf
@@ -100,4 +100,30 @@ for program in steps steps_lto; do
     functions "$program" | jq -c sort >"$TMP/again"
     check "$program: named again, it is the same" diff <(jq -c sort "$TMP/functions") "$TMP/again"
 done
+
+# The half of the debug information that knows of inlined functions is a file of its own.
+lacks() {
+    check_json "$1" <(stax diagnose symbols --json) '[.data.binaries[] | select(.binary | endswith("/split"))] |
+        length == 1 and (.[0] | .unnamed_ns == 0 and (.why | test($w)) and (.help | test("dwo.*symbolize")))' --arg w "$2"
+}
+for format in 4 5; do
+    rm -f "$dir"/split*
+    (cd "$dir" && g++ -O2 -g "-gdwarf-$format" -gsplit-dwarf -o split local.cpp && mkdir -p kept) || fail "a split program builds"
+    stax record -- "$dir/split" 2 >/dev/null 2>&1
+    check_json "DWARF $format, split: nothing is missing" <(stax diagnose symbols --json) '[.data.binaries[] | select(.binary | endswith("/split"))] == []'
+    check_json "DWARF $format, split: inlined functions have names" <(stax top --json) '[.data.functions[] | select(.is_inlined and .name == "red::kernel(unsigned int, int)")] | length == 1'
+    mv "$dir"/split*.dwo "$dir/kept/"
+    stax record -- "$dir/split" 2 >/dev/null 2>&1
+    lacks "DWARF $format, no .dwo: said" "\\(\\.dwo\\) is missing"
+    check "DWARF $format, no .dwo: said in text, with what would help" grep -q 'no inlined functions.*\.dwo' <(stax diagnose symbols)
+    check_json "DWARF $format, no .dwo: lines are there" <(stax sql --json "SELECT count(*) FROM frame_line WHERE file LIKE '%/local.cpp'") '.data.rows[0][0] > 5'
+    mv "$dir"/kept/*.dwo "$dir/"
+    stax symbolize >/dev/null 2>&1
+    check_json "DWARF $format, .dwo is back: named again" <(stax top --json) '[.data.functions[] | select(.is_inlined and .name == "red::kernel(unsigned int, int)")] | length == 1'
+    check_json "DWARF $format, .dwo is back: nothing is missing" <(stax diagnose symbols --json) '[.data.binaries[] | select(.binary | endswith("/split"))] == []'
+done
+rm "$dir"/split*.dwo
+touch "$dir/split.dwp"
+stax record -- "$dir/split" 2 >/dev/null 2>&1
+lacks "a package of them is not read, and that is said" "\\.dwp file is not read"
 finish
