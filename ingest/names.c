@@ -103,8 +103,7 @@ static struct sort_key *sort_by_start(const struct names_builder *b)
     return keys;
 }
 
-/* Negative if a is the better name of their common address. */
-static int compare_names(const struct names_entry *a, const struct names_entry *b)
+int names_compare(const struct names_entry *a, const struct names_entry *b)
 {
     if (a->rank != b->rank) {
         return a->rank < b->rank ? -1 : 1;
@@ -147,7 +146,7 @@ static struct names_entry merge_group(const struct names_builder *b, const struc
             function_size = e->size;
         }
         any_size = e->size > any_size ? e->size : any_size;
-        if (compare_names(e, &best) < 0) {
+        if (names_compare(e, &best) < 0) {
             best = *e;
         }
     }

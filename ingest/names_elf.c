@@ -184,7 +184,8 @@ static enum names_role role_of(const GElf_Shdr *s, const char *name)
         if (strcmp(name, ".eh_frame") == 0) {
             return NAMES_ROLE_EH_FRAME;
         }
-        if (strncmp(name, ".plt", 4) == 0 && (s->sh_flags & SHF_EXECINSTR)) {
+        bool is_plt = strncmp(name, ".plt", 4) == 0 || strcmp(name, ".iplt") == 0;
+        if (is_plt && (s->sh_flags & SHF_EXECINSTR)) {
             return NAMES_ROLE_PLT;
         }
     }
@@ -313,6 +314,7 @@ static void add_symbols(struct names_reader *r, const struct names_section *tabl
         struct names_entry e = {.start = sym.st_value,
                                 .size = sym.st_size,
                                 .name = text + sym.st_name,
+                                .is_ifunc = GELF_ST_TYPE(sym.st_info) == STT_GNU_IFUNC,
                                 .source =
                                     table->type == SHT_SYMTAB ? r->symtab_source : NAMES_DYNSYM};
         if (rank_symbol(r, &sym, e.name, &e.rank) && (e.limit = limit_of_symbol(r, &sym)) != 0) {

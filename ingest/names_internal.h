@@ -31,6 +31,7 @@ struct names_entry {
     uint16_t module; /* index + 1 into struct names.modules, 0: none */
     uint8_t source;  /* enum names_source */
     uint8_t rank;    /* enum names_rank */
+    bool is_ifunc;   /* the code chooses a function of that name when the program is loaded */
 };
 
 struct names_builder {
@@ -82,6 +83,8 @@ struct names {
     struct names_wholes *wholes; /* by names_find_whole(), NULL: not asked yet */
 };
 
+/* Negative if a is the better name of their common address. */
+int names_compare(const struct names_entry *a, const struct names_entry *b);
 /* Length of a name without the suffixes of parts and clones; with_others: also those that other
  * functions of the same name got. */
 size_t names_length_without_suffixes(const char *name, size_t len, bool with_others);

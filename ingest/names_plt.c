@@ -2,7 +2,9 @@
  * names_plt.c - names for the stubs through which a binary calls other libraries.
  *
  * A stub jumps through a slot of the GOT, and the relocation of that slot names the function; the
- * layout of the section (.plt, .plt.sec, .plt.got, with and without IBT) does not matter then.
+ * layout of the section (.plt, .plt.sec, .plt.got, with and without IBT) does not matter then. Of a
+ * slot for which the program chooses a function when it is loaded (STT_GNU_IFUNC), the relocation
+ * gives the address of what chooses, which has a symbol with the function's name.
  * System V ABI, AMD64 supplement, "Procedure Linkage Table".
  */
 #include <gelf.h>
@@ -10,6 +12,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "ingest/names_reader_internal.h"
 
@@ -19,12 +22,14 @@ enum {
     MAX_TABLE_BYTES = 64 << 20,
     MAX_NAME_BYTES = 16 << 10,
     MAX_MADE_BYTES = 16 << 20, /* of all names of stubs of a file */
-    STUB_BYTES = 16
+    STUB_BYTES = 16,
+    SHORT_STUB_BYTES = 8
 };
 
 struct slot {
     uint64_t address;
-    const char *name;
+    const char *name;  /* NULL: none */
+    uint64_t resolver; /* what chooses the function when the program is loaded, 0: nothing does */
 };
 
 struct slots {
@@ -32,47 +37,99 @@ struct slots {
     size_t n, cap;
 };
 
+/* The symbols that relocations refer to; no symbols: they refer to none that we read. */
+struct symbols {
+    Elf_Data *symbols, *strings;
+};
+
+static struct symbols read_symbols(const struct names_reader *r, uint32_t link)
+{
+    struct symbols s = {0};
+    const struct names_section *dynsym = link < r->n_sections ? &r->sections[link] : NULL;
+    if (!dynsym || dynsym->type != SHT_DYNSYM || dynsym->link >= r->n_sections ||
+        dynsym->entry_size != sizeof(Elf64_Sym)) {
+        return s;
+    }
+    const struct names_section *names = &r->sections[dynsym->link];
+    s.symbols = names_read_chunk(r, dynsym->offset, dynsym->size - dynsym->size % sizeof(Elf64_Sym),
+                                 MAX_TABLE_BYTES, ELF_T_SYM);
+    s.strings = names_read_chunk(r, names->offset, names->size, MAX_TABLE_BYTES, ELF_T_BYTE);
+    return s;
+}
+
+static const char *symbol_name(const struct symbols *s, uint64_t index)
+{
+    GElf_Sym sym;
+    if (!s->symbols || !s->strings || !index || index > INT32_MAX ||
+        !gelf_getsym(s->symbols, (int)index, &sym) || sym.st_name >= s->strings->d_size) {
+        return NULL;
+    }
+    const char *name = (const char *)s->strings->d_buf + sym.st_name;
+    size_t room = s->strings->d_size - sym.st_name;
+    size_t len = strnlen(name, room < MAX_NAME_BYTES ? room : MAX_NAME_BYTES);
+    return len && len < room && len < MAX_NAME_BYTES ? name : NULL;
+}
+
+/* Those of .rela.plt without a name are kept: stubs push their number. */
 static void add_slots(const struct names_reader *r, const struct names_section *s,
                       struct slots *slots)
 {
-    if (s->link >= r->n_sections || r->sections[s->link].type != SHT_DYNSYM ||
-        s->entry_size != sizeof(Elf64_Rela)) {
+    if (s->entry_size != sizeof(Elf64_Rela)) {
         return;
     }
-    const struct names_section *dynsym = &r->sections[s->link];
-    if (dynsym->link >= r->n_sections || dynsym->entry_size != sizeof(Elf64_Sym)) {
-        return;
-    }
-    const struct names_section *names = &r->sections[dynsym->link];
     Elf_Data *relocations = names_read_chunk(r, s->offset, s->size - s->size % s->entry_size,
                                              MAX_TABLE_BYTES, ELF_T_RELA);
-    Elf_Data *symbols =
-        names_read_chunk(r, dynsym->offset, dynsym->size - dynsym->size % dynsym->entry_size,
-                         MAX_TABLE_BYTES, ELF_T_SYM);
-    Elf_Data *strings =
-        names_read_chunk(r, names->offset, names->size, MAX_TABLE_BYTES, ELF_T_BYTE);
-    if (!relocations || !symbols || !strings) {
-        return;
-    }
-    size_t n = relocations->d_size / sizeof(Elf64_Rela);
+    const struct symbols symbols = read_symbols(r, s->link);
+    size_t n = relocations ? relocations->d_size / sizeof(Elf64_Rela) : 0;
     for (size_t i = 0; i < n && slots->n < MAX_SLOTS; i++) {
         GElf_Rela rela;
-        GElf_Sym sym;
-        if (!gelf_getrela(relocations, (int)i, &rela) || !GELF_R_SYM(rela.r_info) ||
-            GELF_R_SYM(rela.r_info) > INT32_MAX ||
-            !gelf_getsym(symbols, (int)GELF_R_SYM(rela.r_info), &sym) ||
-            sym.st_name >= strings->d_size) {
-            continue;
+        if (!gelf_getrela(relocations, (int)i, &rela)) {
+            break;
         }
-        const char *name = (const char *)strings->d_buf + sym.st_name;
-        size_t room = strings->d_size - sym.st_name;
-        size_t len = strnlen(name, room < MAX_NAME_BYTES ? room : MAX_NAME_BYTES);
-        if (!len || len == room || len == MAX_NAME_BYTES) {
-            continue;
+        struct slot slot = {.address = rela.r_offset};
+        if (GELF_R_TYPE(rela.r_info) == R_X86_64_IRELATIVE) {
+            slot.resolver = (uint64_t)rela.r_addend;
+        } else {
+            slot.name = symbol_name(&symbols, GELF_R_SYM(rela.r_info));
         }
-        mem_reserve(&slots->items, &slots->cap, slots->n + 1, sizeof(*slots->items));
-        slots->items[slots->n++] = (struct slot){rela.r_offset, name};
+        if (slot.name || slot.resolver || s->role == NAMES_ROLE_RELA_PLT) {
+            mem_reserve(&slots->items, &slots->cap, slots->n + 1, sizeof(*slots->items));
+            slots->items[slots->n++] = slot;
+        }
     }
+}
+
+/* cos rather than __cos, although that may be global and cos weak: as a dynamic program calls it.
+ */
+static bool is_better(const struct names_entry *a, const struct names_entry *b)
+{
+    size_t a_prefix = strspn(a->name, "_"), b_prefix = strspn(b->name, "_");
+    return a_prefix != b_prefix ? a_prefix < b_prefix : names_compare(a, b) < 0;
+}
+
+/* Slots that are filled by a resolver get the name of the function that it chooses; symbols are
+ * read before. */
+static void name_chosen(const struct names_builder *b, struct slots *slots)
+{
+    struct map best = {0}; /* address -> index in b->entries + 1 */
+    for (size_t i = 0; i < b->n_entries; i++) {
+        const struct names_entry *e = &b->entries[i];
+        if (!e->is_ifunc || !e->start) {
+            continue;
+        }
+        uint32_t *known = map_put(&best, e->start);
+        if (!*known || is_better(e, &b->entries[*known - 1])) {
+            *known = (uint32_t)i + 1;
+        }
+    }
+    for (size_t i = 0; i < slots->n; i++) {
+        struct slot *s = &slots->items[i];
+        uint32_t entry = s->resolver ? map_get(&best, s->resolver) : 0;
+        if (entry) {
+            s->name = b->entries[entry - 1].name;
+        }
+    }
+    map_free(&best);
 }
 
 static int by_address(const void *a, const void *b)
@@ -136,6 +193,15 @@ static void add_stub(struct names_reader *r, uint64_t start, uint64_t size, cons
     }
 }
 
+/* Stubs that only jump. Programs without dynamic linking have them without saying so. */
+static bool is_short(const struct names_section *plt, const uint8_t *bytes, size_t n_bytes)
+{
+    static const uint8_t jump[] = {0xff, 0x25};
+    return plt->entry_size == SHORT_STUB_BYTES ||
+           (n_bytes >= STUB_BYTES && memcmp(bytes, jump, sizeof(jump)) == 0 &&
+            memcmp(bytes + SHORT_STUB_BYTES, jump, sizeof(jump)) == 0);
+}
+
 void names_add_plt(struct names_reader *r, const struct names_section *plt)
 {
     struct slots slots = {0}, by_index = {0};
@@ -153,14 +219,17 @@ void names_add_plt(struct names_reader *r, const struct names_section *plt)
         }
     }
     if (slots.n) {
+        const uint8_t *bytes = code->d_buf;
+        name_chosen(r->b, &slots);
+        name_chosen(r->b, &by_index);
         qsort(slots.items, slots.n, sizeof(*slots.items), by_address);
-        size_t step = plt->entry_size == 8 ? 8 : STUB_BYTES;
+        size_t step = is_short(plt, bytes, code->d_size) ? SHORT_STUB_BYTES : STUB_BYTES;
         for (size_t at = 0; at + 8 <= code->d_size; at += step) {
             size_t left = code->d_size - at;
             size_t n = left < step ? left : step;
-            const struct slot *slot = slot_of_stub(
-                &slots, &by_index, (const uint8_t *)code->d_buf + at, n, plt->address + at);
-            if (slot) {
+            const struct slot *slot =
+                slot_of_stub(&slots, &by_index, bytes + at, n, plt->address + at);
+            if (slot && slot->name) {
                 add_stub(r, plt->address + at, n, slot->name);
             }
         }

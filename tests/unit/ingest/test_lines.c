@@ -442,6 +442,75 @@ static void test_plt(void **state)
     }
 }
 
+/* Programs without dynamic linking have stubs, too, for functions that are chosen when the program
+ * is loaded: the slot's relocation gives the address of what chooses. */
+static void list_chosen(const char *options, const char *list)
+{
+    sh("cd %s && printf '#include <%%s.h>\\n' math string > chosen.c && "
+       "echo 'char b[9]; int main(int c, char **v) "
+       "{ return strlen(b) + cos(c) + !memchr(b, c, 5) + !strchr(*v, c); }' >> chosen.c && "
+       "gcc -fno-builtin %s -o chosen chosen.c -lm",
+       folder, options);
+    /* The address of a stub, then every name of its function. */
+    sh("cd %s && readelf -rW chosen | awk '/IRELATIV/ {sub(/^0+/, \"\", $1); print $1, $4}' > "
+       "slots && "
+       "nm chosen | awk '$2 == \"i\" {sub(/^0+/, \"\", $1); names[$1] = names[$1] \" \" $3} "
+       "END {for (a in names) print a names[a]}' > functions && "
+       "objdump -d -j .plt -j .iplt -j .plt.sec chosen 2>/dev/null | sed -nE "
+       "'s/^ +([0-9a-f]+):.*jmp +\\*.*# ([0-9a-f]+) .*/\\1 \\2/p' > stubs && "
+       "awk 'FILENAME == \"functions\" {a = $1; $1 = \"\"; names[a] = $0} "
+       "FILENAME == \"slots\" {slot[$1] = names[$2]} "
+       "FILENAME == \"stubs\" && slot[$2] {print $1 slot[$2] \" \"}' functions slots stubs > %s",
+       folder, list);
+}
+
+static void check_chosen(const struct names *n, const char *line, struct buf *all)
+{
+    struct names_symbol found;
+    char *names;
+    uint64_t address = strtoull(line, &names, 16);
+    assert_true(names_find(n, address, &found));
+    if (found.source != NAMES_PLT) {
+        fail_msg("%s instead of a stub for%s", found.linkage_name, names);
+    }
+    size_t len = strcspn(found.linkage_name, "@");
+    assert_string_equal(found.linkage_name + len, "@plt");
+    char name[256];
+    snprintf(name, sizeof(name), " %.*s ", (int)len, found.linkage_name);
+    assert_non_null(strstr(names, name));
+    buf_addstr(all, name);
+}
+
+static void test_plt_of_chosen(void **state)
+{
+    (void)state;
+    static const char *const ways[] = {"-static", "-static-pie", "-static -fuse-ld=gold",
+                                       "-static -Wl,-z,ibtplt -fcf-protection=full"};
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        char file[256], list[256], line[1024];
+        struct names *n;
+        struct buf all = {0};
+        size_t n_stubs = 0;
+        snprintf(file, sizeof(file), "%s/chosen", folder);
+        snprintf(list, sizeof(list), "%s/chosen.list", folder);
+        list_chosen(ways[i], list);
+        int fd = open(file, O_RDONLY | O_CLOEXEC);
+        assert_int_equal(names_open_elf(&n, fd, NULL), 0);
+        close(fd);
+        FILE *in = fopen(list, "r");
+        assert_non_null(in);
+        for (; fgets(line, sizeof(line), in); n_stubs++) {
+            check_chosen(n, line, &all);
+        }
+        fclose(in);
+        names_close(n);
+        if (n_stubs < 15 || !strstr(buf_str(&all), " cos ") || !strstr(buf_str(&all), " strlen ")) {
+            fail_msg("%s: %zu stubs:%s", ways[i], n_stubs, buf_str(&all));
+        }
+        buf_free(&all);
+    }
+}
+
 static void test_none(void **state)
 {
     (void)state;
@@ -557,12 +626,18 @@ static void test_rust(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_formats),   cmocka_unit_test(test_split),
-        cmocka_unit_test(test_dwz),       cmocka_unit_test(test_local_names),
-        cmocka_unit_test(test_damaged),   cmocka_unit_test(test_plt),
-        cmocka_unit_test(test_none),      cmocka_unit_test(test_compressed_that_lies),
+        cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_split),
+        cmocka_unit_test(test_dwz),
+        cmocka_unit_test(test_local_names),
+        cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_plt),
+        cmocka_unit_test(test_plt_of_chosen),
+        cmocka_unit_test(test_none),
+        cmocka_unit_test(test_compressed_that_lies),
 
-        cmocka_unit_test(test_languages), cmocka_unit_test(test_rust),
+        cmocka_unit_test(test_languages),
+        cmocka_unit_test(test_rust),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
