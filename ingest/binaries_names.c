@@ -159,27 +159,43 @@ static uint32_t new_inlined(struct binaries *b, uint32_t binary, const char *lin
     return id;
 }
 
+/* The symbol that begins at the address of a function that is called, too; 0: none does yet. */
+static uint32_t symbol_of_called(struct binaries *b, uint32_t binary, uint64_t start)
+{
+    const struct binary *bin = binaries_item(b, binary);
+    const struct slot address = {.kind = SLOT_ADDRESS, .number = start};
+    uint32_t id = map_get(&bin->symbols, start);
+    return id && id != bin->overflow_symbol ? id : get_slot(b, binary, &address);
+}
+
+/* A static one of a header is one function where it is inlined, and that of the first file that
+ * also has it out of line, if one does. */
 uint32_t binaries_inlined(struct binaries *b, uint32_t binary, const struct inlined_function *f)
 {
     struct names_symbol found = {.linkage_name = f->linkage_name};
     struct slot known = {.kind = SLOT_NAME, .name = f->linkage_name};
-    uint32_t id = 0;
-    if (find_called(b, binary, f, &found)) {
-        struct binary *bin = binaries_item(b, binary);
-        id = map_get(&bin->symbols, found.start);
-        if (id && id != bin->overflow_symbol) {
-            return id;
-        }
-        known = (struct slot){.kind = SLOT_ADDRESS, .number = found.start};
-    } else if (f->is_static) {
+    if (f->is_static) {
         known.kind = SLOT_STATIC;
-        known.number = f->address;
         known.place = f->declared;
     }
-    id = get_slot(b, binary, &known);
+    uint32_t id = f->is_static ? get_slot(b, binary, &known) : 0;
+    if (id) {
+        return id;
+    }
+    bool is_called = find_called(b, binary, f, &found);
+    if (is_called) {
+        id = symbol_of_called(b, binary, found.start);
+    } else {
+        id = get_slot(b, binary, &known);
+    }
     if (!id) {
-        id = known.kind == SLOT_NAME ? 0 : take_old(b, binary, found.linkage_name);
+        id = is_called || f->is_static ? take_old(b, binary, found.linkage_name) : 0;
         id = id ? id : new_inlined(b, binary, found.linkage_name);
+        if (is_called) {
+            set_slot(b, binary, &(struct slot){.kind = SLOT_ADDRESS, .number = found.start}, id);
+        }
+    }
+    if (f->is_static || !is_called) {
         set_slot(b, binary, &known, id);
     }
     return id;

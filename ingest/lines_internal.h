@@ -87,9 +87,9 @@ struct lines {
     struct map parent_of; /* entry -> index in parents + 1 */
     Dwarf_Die *parents;
     size_t n_parents, cap_parents;
-    uint64_t passed_bytes;
-    struct map has_types; /* entry of a unit -> 1, 2: it has none */
-    void **padded;        /* sections that did not end a string; see pad_strings() */
+    uint64_t passed_bytes, n_members; /* spent on names; bounded */
+    struct map has_types;             /* entry of a unit -> 1, 2: it has none */
+    void **padded;                    /* sections that did not end a string; see pad_strings() */
     size_t n_padded, cap_padded;
 };
 

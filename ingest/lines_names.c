@@ -14,7 +14,10 @@
 #include "base/mem.h"
 #include "ingest/lines_namer.h"
 
-enum { MAX_NAME_BYTES = 16 << 10 };
+enum {
+    MAX_NAME_BYTES = 16 << 10,
+    MAX_ALL_MEMBERS = 1 << 28 /* entries looked at for all names of a file */
+};
 /* Bytes of debug information that looking for what is around entries may pass over: the time that a
  * hostile file can take. */
 static const uint64_t MAX_PASSED_BYTES = UINT64_C(4) << 30;
@@ -600,8 +603,9 @@ bool lines_make_name(struct lines *l, Dwarf_Die *function, struct buf *out)
 {
     size_t start = out->len;
     struct buf text = {0};
-    struct namer n = {.l = l, .out = &text};
+    struct namer n = {.l = l, .out = &text, .is_over = l->n_members > MAX_ALL_MEMBERS};
     add_function(&n, function, true);
+    l->n_members += n.n_members;
     if (namer_is_within(&n)) {
         buf_add(out, text.data, text.len);
     }

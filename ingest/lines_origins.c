@@ -11,7 +11,11 @@
 #include "base/mem.h"
 #include "ingest/lines_internal.h"
 
-enum { MAX_NAME_BYTES = 16 << 10, MAX_TEXT_BYTES = 256 << 20 };
+enum {
+    MAX_NAME_BYTES = 16 << 10,
+    MAX_TEXT_BYTES = 256 << 20,
+    MAX_WHOLE_BYTES = 512 << 20 /* of debug information of which all units may be read */
+};
 
 static uint64_t address_in(const struct lines_unit *u, Dwarf_Die die)
 {
@@ -28,13 +32,16 @@ static uint64_t address_in(const struct lines_unit *u, Dwarf_Die die)
 }
 
 /* Where the function begins that was not inlined. Where whole programs are optimized, it may be in
- * any unit. */
+ * any unit; all are read for those that cannot be told by a linkage name. */
 static uint64_t address_of(struct lines *l, const struct lines_unit *u, const Dwarf_Die *origin)
 {
     Dwarf_Die unit, die = *origin;
     uint64_t address = address_in(u, *origin);
-    if (address || die.cu == u->inner.cu || !dwarf_diecu(&die, &unit, NULL, NULL) ||
-        dwarf_tag(&unit) != DW_TAG_compile_unit) {
+    bool is_elsewhere = die.cu != u->inner.cu && dwarf_diecu(&die, &unit, NULL, NULL) &&
+                        dwarf_tag(&unit) == DW_TAG_compile_unit;
+    bool is_mangled = dwarf_hasattr_integrate(&die, DW_AT_linkage_name) &&
+                      dwarf_hasattr_integrate(&die, DW_AT_external);
+    if (address || !is_elsewhere || is_mangled || l->n_bytes > MAX_WHOLE_BYTES) {
         return address;
     }
     lines_read_all_units(l);

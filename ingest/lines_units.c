@@ -244,6 +244,7 @@ static void read_unit(struct lines *l, struct lines_unit *u)
     }
     int64_t budget = LINES_MAX_UNIT_DIES;
     read_functions(l, u, &u->inner, 0, &budget);
+    l->n_bytes += map_bytes(&u->out_of_line);
 }
 
 void lines_read_all_units(struct lines *l)

@@ -41,13 +41,14 @@ static void make_files(struct files *f)
     assert_non_null(mkdtemp(f->folder));
     for (int i = 0; i < N_FILES; i++) {
         snprintf(f->paths[i], sizeof(f->paths[i]), "%s/lib%d.so", f->folder, i);
-        snprintf(command, sizeof(command),
-                 "for ((k = 0; k < 300; k++)); do echo \"int file%d_function_$k(int x) { return x "
-                 "* $k + x / (x | $k); }\"; ((k < 40)) && echo \"__attribute__((used)) static int "
-                 "local_function_$k(int x) { return x / $k; }\"; done | gcc -O1 -shared -fPIC "
-                 "-Wl,-z,noseparate-code "
-                 "-Wl,-Ttext=0x7000 -x c -o %s -",
-                 i, f->paths[i]);
+        snprintf(
+            command, sizeof(command),
+            "for ((k = 0; k < 300; k++)); do echo \"int file%d_function_$k(int x) { return x "
+            "* $k + x / (x | $k); }\"; ((k < 40)) && echo \"__attribute__((used)) static int "
+            "local_function_$k(int x) { return x / ($k + 1); }\"; done | gcc -O1 -shared -fPIC "
+            "-Wl,-z,noseparate-code "
+            "-Wl,-Ttext=0x7000 -x c -o %s -",
+            i, f->paths[i]);
         char *argv[] = {"bash", "-c", command, NULL};
         int status = -1;
         pid_t pid = fork();
@@ -302,6 +303,17 @@ static void static_functions_are_told_apart(void **state)
     for (size_t i = 0; i < N; i++) {
         assert_int_equal(binaries_inlined(b, f->ids[0], &apart[i]), ids[i]);
     }
+    /* one of a header, of which some files have it out of line */
+    const struct inlined_function same[] = {
+        {"local_function_32", true, "d.h:1:1", start_of(f, "local_function_32")},
+        {"local_function_32", true, "d.h:1:1", start_of(f, "local_function_33")},
+        {"local_function_32", true, "d.h:1:1", 0},
+    };
+    uint32_t id = binaries_inlined(b, f->ids[0], &same[0]);
+    assert_int_equal(binaries_inlined(b, f->ids[0], &same[1]), id);
+    assert_int_equal(binaries_inlined(b, f->ids[0], &same[2]), id);
+    assert_int_equal(called(f, start_of(f, "local_function_32")), id);
+    assert_int_not_equal(called(f, start_of(f, "local_function_33")), id);
     naming_free(b->naming);
     b->naming = NULL;
 }
