@@ -118,6 +118,7 @@ void jit_fini(struct jit *j)
     free(j->sources);
     free(j->moves);
     free(j->file_names);
+    strmap_free(&j->functions);
     strmap_free(&j->files);
     map_free(&j->resolved_pages);
     *j = (struct jit){0};
@@ -216,6 +217,21 @@ void jit_enter(struct jit *j, struct process *p, int64_t ts)
 
 /* ---- frames of known code ---- */
 
+/* A function is compiled again and again: summaries have all versions as the first one. */
+static uint32_t intern_version(struct jit *j, struct symbol_text *text, const char *function)
+{
+    struct buf key = {0};
+    buf_addf(&key, "%u ", text->binary);
+    buf_addstr(&key, function);
+    uint32_t *whole = strmap_put(&j->functions, key.data, key.len);
+    buf_free(&key);
+    text->whole = *whole;
+    text->language = "javascript";
+    uint32_t symbol = intern_symbol(j->binaries->intern, text);
+    *whole = *whole ? *whole : symbol;
+    return symbol;
+}
+
 static uint32_t make_symbol(struct jit *j, struct jit_space *s, const struct jit_load *l,
                             struct buf *file, uint32_t *line)
 {
@@ -237,7 +253,9 @@ static uint32_t make_symbol(struct jit *j, struct jit_space *s, const struct jit
     }
     text.name = buf_take(&name);
     buf_free(&linkage);
-    return intern_symbol(j->binaries->intern, &text);
+    const char *function = jit_names_function(raw);
+    return function ? intern_version(j, &text, function)
+                    : intern_symbol(j->binaries->intern, &text);
 }
 
 static uint32_t symbol_known(const struct jit_space *s, const struct jit_load *l)

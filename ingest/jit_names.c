@@ -74,21 +74,41 @@ static const char *script_of(const char *at, const char *end)
     return last;
 }
 
+/* What follows the tag and the tier; NULL: no tag. */
+static const char *after_tier(const char *raw)
+{
+    const char *at = after_tag(raw);
+    return at && *at && strchr("~^+*", *at) ? at + 1 : at;
+}
+
+/* Takes ":line:column" or ":line" off the end of [s, *end). */
+static bool take_line(const char *s, const char **end, uint32_t *line)
+{
+    uint32_t column;
+    if (!take_number(s, end, &column)) {
+        return false;
+    }
+    if (!take_number(s, end, line)) {
+        *line = column;
+    }
+    return true;
+}
+
+const char *jit_names_function(const char *raw)
+{
+    const char *at = after_tier(raw), *end = raw + strlen(raw);
+    uint32_t line;
+    bool has_script = at && take_line(at, &end, &line);
+    const char *blank = has_script ? script_of(at, end) : NULL;
+    return blank && blank + 1 < end ? at : NULL;
+}
+
 void jit_names_read(const char *raw, struct buf *name, struct buf *file, uint32_t *line)
 {
-    const char *at = after_tag(raw), *end = raw + strlen(raw);
-    uint32_t number = 0, column;
+    const char *at = after_tier(raw), *script_end = raw + strlen(raw), *blank = NULL;
+    uint32_t number = 0;
     *line = 0;
-    if (at && *at && strchr("~^+*", *at)) {
-        at++;
-    }
-    const char *script_end = end;
-    const char *blank = NULL;
-    if (at && take_number(at, &script_end, &number)) {
-        column = number;
-        if (!take_number(at, &script_end, &number)) {
-            number = column;
-        }
+    if (at && take_line(at, &script_end, &number)) {
         blank = script_of(at, script_end);
     }
     if (!blank || blank + 1 >= script_end) {

@@ -13,4 +13,8 @@
  * to name and file (text_clean()). */
 void jit_names_read(const char *raw, struct buf *name, struct buf *file, uint32_t *line);
 
+/* What all versions of a JavaScript function that V8 makes are called: "fib /src/hot.js:10:5" of
+ * the one above. NULL: the name says nothing of that kind. */
+const char *jit_names_function(const char *raw);
+
 #endif

@@ -20,7 +20,7 @@ json_t *annotated_function(struct query *q, const struct annotated *a)
 {
     json_t *o = json_object();
 
-    symbols_describe(q->db, a->symbol, o);
+    symbols_describe_code(q->db, a->symbol, o);
     annotate_set_address(a, o, a->rel_address);
     view_set_int(o, "size_bytes", (int64_t)a->size);
     view_set_int(o, "n_self_samples", a->sum.n_samples);
@@ -258,7 +258,7 @@ static json_t *match_of(struct query *q, const struct annotate_match *match)
     json_t *o = json_object();
     struct stmt *s = db_stmt(q->db, &sql_annotate_function);
 
-    symbols_describe(q->db, match->symbol, o);
+    symbols_describe_code(q->db, match->symbol, o);
     stmt_bind_int(s, annotate_function_p_symbol, match->symbol);
     if (stmt_next(s)) {
         view_set_int(o, "rel_address", stmt_int(s, annotate_function_c_rel_address));

@@ -151,6 +151,20 @@ void symbols_describe(struct db *db, int64_t id, json_t *object)
     stmt_reset(s);
 }
 
+void symbols_describe_code(struct db *db, int64_t id, json_t *object)
+{
+    struct stmt *s = db_stmt(db, &sql_symbol_by_id);
+
+    symbols_describe(db, id, object);
+    stmt_bind_int(s, symbol_by_id_p_symbol, id);
+    const char *version = stmt_next(s) ? stmt_text(s, symbol_by_id_c_version) : "";
+    if (*version) {
+        json_object_set_new(object, "name",
+                            json_sprintf("%s [%s]", json_text_at(object, "name", ""), version));
+    }
+    stmt_reset(s);
+}
+
 bool symbols_is_inlined(struct db *db, int64_t id)
 {
     struct stmt *s = db_stmt(db, &sql_symbol_by_id);

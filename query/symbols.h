@@ -42,6 +42,9 @@ int symbols_flag_named(const struct symbols *s, struct db *db, const char *name,
 
 /* Adds "symbol", "name", "kind", "binary" (its name or null) and "language" (or null) to object. */
 void symbols_describe(struct db *db, int64_t id, json_t *object);
+/* The same of one piece of a function's code: "name" says which version of a JavaScript function it
+ * is ("fib hot.js:10 [optimised]"). */
+void symbols_describe_code(struct db *db, int64_t id, json_t *object);
 /* Whether a function is inlined wherever it stands. */
 bool symbols_is_inlined(struct db *db, int64_t id);
 /* The name alone; new reference. */

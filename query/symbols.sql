@@ -16,16 +16,27 @@ ORDER BY s.id;
 --@ symbol_by_id
 -- What the views print of a symbol; parts and clones of a function with what tells them from it.
 -- :symbol INTEGER  symbol.id
--- => name, kind, binary, language (empty: not known), is_inlined (wherever it stands)
+-- => name, kind, binary, language (empty: not known), is_inlined (wherever it stands), version (how
+--    V8 made this code of a function, NULL: not known, other code)
 SELECT
     CASE
-        WHEN s.whole IS NULL THEN s.name
+        WHEN s.whole IS NULL OR s.source IN ('jitdump', 'perf_map') THEN s.name
         ELSE s.name || ' [clone ' || substr(s.linkage_name, instr(s.linkage_name, '.')) || ']'
     END AS name,
     s.kind AS kind,
     b.name AS binary,
     s.language AS language,
-    s.source = 'dwarf' AS is_inlined
+    s.source = 'dwarf' AS is_inlined,
+    CASE iif(
+        s.source IN ('jitdump', 'perf_map'),
+        substr(s.linkage_name, instr(s.linkage_name, ':') + 1, 1),
+        ''
+    )
+        WHEN '~' THEN 'interpreted'
+        WHEN '^' THEN 'baseline'
+        WHEN '+' THEN 'maglev'
+        WHEN '*' THEN 'optimised'
+    END AS version
 FROM symbol AS s
 LEFT JOIN binary AS b ON b.id = s.binary
 WHERE s.id = :symbol;

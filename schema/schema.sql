@@ -198,8 +198,8 @@ CREATE TABLE symbol (
     rel_address      INTEGER,             -- start, relative to its binary (frame.rel_address); source dwarf: 0
     size             INTEGER,             -- bytes, 0 if not known
     source           TEXT    NOT NULL,    -- symtab, dynsym (public names only), gnu_debugdata (left in a stripped file), plt (stub, name@plt), debug_file and debuginfod (separate debug file, and where from), dwarf (known as inlined only), jitdump and perf_map (told by the runtime that made it), kallsyms, eh_frame (start only), none
-    language         TEXT    NOT NULL,    -- c, c++, rust, d, go, ocaml, swift, zig, ...; from its linkage name, its lines or its binary; empty: not known
-    whole            INTEGER,             -- symbol.id of the function that it is a part or a clone of (foo.cold, foo.isra.0), which summaries have instead of it; NULL: none
+    language         TEXT    NOT NULL,    -- c, c++, rust, d, go, ocaml, swift, zig, javascript, ...; from its linkage name, its lines or its binary; empty: not known
+    whole            INTEGER,             -- symbol.id of the function that it is a part or a clone of (foo.cold, foo.isra.0), or of the first version of a JavaScript function that was compiled more than once, which summaries have instead of it; NULL: none
     address          INTEGER              -- sources jitdump and perf_map: start in memory, where its bytes belong; it may have moved on later. Functions of files that such code calls: where it calls them. NULL: others, and files from before version 5
 ) STRICT;
 

@@ -363,6 +363,31 @@ static void periods_tell_generations_apart(void **state)
     assert_int_equal(f->intern.frames[now - 1].rel_address, 0x1004 | 1ull << 48);
 }
 
+/* Summaries have one row for all that V8 makes of a function, and only for that. */
+static void versions_of_a_function_are_one(void **state)
+{
+    static const char *const names[] = {
+        "JS:~fib /a/b.js:3:4", "JS:*fib /a/b.js:3:4", "JS:*fib /a/b.js:3:4",
+        "JS:*fib /a/b.js:3:9", "Lfoo;::bar",          "Lfoo;::bar",
+    };
+    static const int same_as[] = {0, 0, 0, 3, 4, 5};
+    struct fixture *f = *state;
+    struct jit_item items[6] = {0};
+    uint32_t source = add_map(f), symbols[6];
+    for (int i = 0; i < 6; i++) {
+        items[i] = (struct jit_item){.ts = i, .address = 0x1000 + 16 * (uint64_t)i, .size = 16};
+    }
+    tell(f, source, items, 6, names);
+    for (int i = 0; i < 6; i++) {
+        uint32_t frame = frame_at(f, 0x1004 + 16 * (uint64_t)i, 10);
+        symbols[i] = f->intern.frames[frame - 1].symbol;
+        assert_int_equal(intern_whole(&f->intern, symbols[i]), symbols[same_as[i]]);
+        const char *language = f->intern.new_symbols[symbols[i] - 1].language;
+        assert_string_equal(language ? language : "", i < 4 ? "javascript" : "");
+        assert_true(i == 0 || symbols[i] != symbols[i - 1]);
+    }
+}
+
 static void maps_written_anew_tell_nothing_new(void **state)
 {
     struct fixture *f = *state;
@@ -524,6 +549,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(moves_wait_for_the_call_tree, setup, teardown),
         cmocka_unit_test_setup_teardown(ambiguous_news_are_guesses, setup, teardown),
         cmocka_unit_test_setup_teardown(periods_tell_generations_apart, setup, teardown),
+        cmocka_unit_test_setup_teardown(versions_of_a_function_are_one, setup, teardown),
         cmocka_unit_test_setup_teardown(maps_written_anew_tell_nothing_new, setup, teardown),
         cmocka_unit_test_setup_teardown(forks_keep_what_was_there, setup, teardown),
     };

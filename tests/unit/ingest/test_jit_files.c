@@ -411,6 +411,21 @@ static void expect_name(const char *raw, const char *name, const char *file, uin
     buf_free(&got_file);
 }
 
+static void versions_of_v8_have_one_name(void **state)
+{
+    (void)state;
+    assert_string_equal(jit_names_function("JS:*fib /src/hot.js:10:5"), "fib /src/hot.js:10:5");
+    assert_string_equal(jit_names_function("JS:~fib /src/hot.js:10:5"), "fib /src/hot.js:10:5");
+    assert_string_equal(jit_names_function("LazyCompile:fib hot.js:1"), "fib hot.js:1");
+    assert_string_equal(jit_names_function("JS:^ /a.js:1:9"), " /a.js:1:9");
+    assert_null(jit_names_function("Builtin:ArrayMap"));
+    assert_null(jit_names_function("RegExp:a b:1"));
+    assert_null(jit_names_function("JS:*fib"));
+    assert_null(jit_names_function("JS:*fib :1:2"));
+    assert_null(jit_names_function("Lcom/Foo;::bar"));
+    assert_null(jit_names_function(""));
+}
+
 static void names_of_v8(void **state)
 {
     (void)state;
@@ -443,6 +458,7 @@ int main(void)
         cmocka_unit_test(map_lines),
         cmocka_unit_test(map_grows_anywhere),
         cmocka_unit_test(map_lines_without_end),
+        cmocka_unit_test(versions_of_v8_have_one_name),
         cmocka_unit_test(names_of_v8),
     };
     return cmocka_run_group_tests_name("jit_files", tests, NULL, NULL);

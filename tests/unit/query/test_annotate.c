@@ -44,6 +44,8 @@ static const struct sql_block more_sql[] = {
                " WHERE symbol = ?1"},
     {"called", "UPDATE symbol SET address = ?2 WHERE id = ?1"},
     {"map", "INSERT INTO mapping VALUES (NULL, 5000000000, ?1, ?2, 4096, 0, 1)"},
+    {"version", "UPDATE symbol SET source = 'jitdump', whole = nullif(?2, 0), linkage_name = ?3,"
+                " name = 'work a.js:1' WHERE id = ?1"},
 };
 
 struct fixed {
@@ -679,6 +681,35 @@ static void generated_code_has_its_addresses(void **state)
     end(&f);
 }
 
+/* As those of the first archives, whose symbols have no language. */
+static void versions_of_a_function_are_told_apart(void **state)
+{
+    struct fixed f;
+    struct db *db = NULL;
+
+    (void)state;
+    begin(&f, true);
+    make_generated(&f, 0x10000000, false);
+    assert_int_equal(db_open(&db, f.path, DB_WRITE, NULL), 0);
+    run_with(db, &more_sql[19], (int64_t[]){f.work, 0}, 2, "JS:~work /src/a.js:1:2");
+    run_with(db, &more_sql[19], (int64_t[]){symbol_of(&f.m, "workshop"), f.work}, 2,
+             "JS:*work /src/a.js:1:2");
+    assert_int_equal(db_status(db, NULL), 0);
+    db_close(db);
+    json_t *document = ask(&f, "annotated", "{\"target\": \"work a.js\", \"list\": true}");
+    const json_t *matches = json_object_get(json_object_get(document, "data"), "matches");
+    assert_int_equal(json_array_size(matches), 2);
+    assert_string_equal(json_text_at(json_array_get(matches, 0), "name", ""),
+                        "work a.js:1 [interpreted]");
+    assert_string_equal(json_text_at(json_array_get(matches, 1), "name", ""),
+                        "work a.js:1 [optimised]");
+    json_decref(document);
+    document = ask(&f, "annotated", "{\"target\": \"work a.js:1\"}");
+    assert_string_equal(function_name(document), "work a.js:1 [interpreted]");
+    json_decref(document);
+    end(&f);
+}
+
 /* Where its process had the file mapped, not where another had it. */
 static void generated_code_calls_files(void **state)
 {
@@ -771,6 +802,7 @@ int main(void)
         cmocka_unit_test(every_instruction_has_its_line),
         cmocka_unit_test(blocks_and_edges_follow_the_jumps),
         cmocka_unit_test(generated_code_has_its_addresses),
+        cmocka_unit_test(versions_of_a_function_are_told_apart),
         cmocka_unit_test(generated_code_calls_files),
         cmocka_unit_test(generated_code_of_unknown_address_says_so),
         cmocka_unit_test(an_archive_annotates_as_the_run_did),
