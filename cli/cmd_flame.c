@@ -10,7 +10,8 @@ static const struct flag flags[] = {
      .letter = 'd',
      .type = FLAG_INT,
      .value = "N",
-     .help = "Levels below the process; default 12.",
+     .help = "Levels of branches below the process; default 12. A function alone below another is "
+             "as deep as that.",
      .min = 1,
      .max = 1000},
     {.name = "threshold-pct",

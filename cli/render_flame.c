@@ -35,7 +35,6 @@ struct columns {
     int self_width;
     size_t name_width; /* what is left for indentation and name, 0: no limit */
     bool has_share;    /* of the function at the root: callers and callees */
-    int64_t max_depth; /* below the root, as was asked for */
     int64_t n_hidden;  /* children left out whose line was left out too */
     double hidden_ns;
     bool is_hidden_deep, is_hidden_small; /* why */
@@ -154,7 +153,7 @@ static void add_cut(struct out *out, struct columns *c, const json_t *cut, doubl
     if (n == 0) {
         return;
     }
-    bool is_deep = depth > c->max_depth;
+    bool is_deep = json_is_true(json_object_get(cut, "is_deep"));
     if (pct < CUT_SHOWN_PCT) {
         c->n_hidden += n;
         c->hidden_ns += cut_ns;
@@ -197,12 +196,10 @@ static void add_nodes(struct out *out, struct columns *c, const json_t *nodes, d
 
 void render_flame(struct out *out, const json_t *document, const struct args *args)
 {
+    (void)args;
     const json_t *data = json_object_get(document, "data");
     const json_t *roots = json_object_get(data, "roots");
-    struct columns c = {.total_width = 8,
-                        .self_width = 7,
-                        .keys = &keys_on_cpu,
-                        .max_depth = args ? args_int(args, "max-depth", 12) : 12};
+    struct columns c = {.total_width = 8, .self_width = 7, .keys = &keys_on_cpu};
     const char *by = json_text_at(data, "by", "on_cpu");
     const struct keys keys_by = {by, by, by, "total", "self", true};
     if (json_object_get(data, keys_off_cpu.all)) {

@@ -20,6 +20,7 @@ struct branch {
     bool is_inlined; /* in all the places it stands for */
     struct node_sum sum;
     size_t n_cut; /* children left out */
+    bool is_deep; /* some of them only as they are too deep */
     uint64_t cut_ns;
     json_t *children; /* borrowed from its document; NULL: not shown */
 };
@@ -230,6 +231,7 @@ static json_t *cut_of(const struct asked *a, const struct branch *branch)
     json_t *o = json_object();
     view_set_int(o, "n_nodes", (int64_t)branch->n_cut);
     view_set_int(o, a->measure->total_ns, (int64_t)branch->cut_ns);
+    json_object_set_new(o, "is_deep", json_boolean(branch->is_deep));
     return o;
 }
 
@@ -250,8 +252,10 @@ static size_t show(const struct asked *a, struct branches *b, const struct param
     qsort_r(order + ROOT, b->n - ROOT, sizeof(*order), by_total, b->items);
     for (size_t i = ROOT; i < b->n; i++) {
         struct branch *branch = &b->items[order[i]], *parent = &b->items[branch->parent];
-        bool is_large =
-            (double)branch->sum.total_ns >= least && branch->depth <= max_depth && parent->children;
+        bool is_deep = branch->depth > max_depth;
+        bool is_large = (double)branch->sum.total_ns >= least && parent->children;
+        parent->is_deep |= is_large && is_deep;
+        is_large = is_large && !is_deep;
         if (is_large && n_shown < max_nodes) {
             documents[order[i]] = document_of(a, b, branch);
             json_array_append_new(parent->children, documents[order[i]]);

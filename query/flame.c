@@ -5,6 +5,10 @@
  * Nodes wait in a heap by total time: the largest is shown next and its children join the heap. So
  * when the bound on nodes is reached, what was left out is smaller than all that is shown, and
  * siblings come out in order.
+ *
+ * A tree is deep where it branches: the only child that is large enough is as deep as its parent,
+ * so that a runtime's forty functions above the program do not use up the depth. Functions that are
+ * on the path already count, or recursion would have no end.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +21,7 @@
 
 struct flame_node {
     uint32_t id, symbol;
-    uint32_t depth;
+    uint32_t depth, level; /* as bounded by max_depth; in the document */
     bool is_inlined;
     int64_t n_self, self_ns;
     int64_t n_total, total_ns;
@@ -25,6 +29,7 @@ struct flame_node {
     struct counts counts;
     size_t parent;   /* index of a shown node; 0: none, it is a root */
     size_t n_cut;    /* children left out */
+    bool is_deep;    /* some of them only as they are too deep */
     uint64_t cut_ns; /* ... and their time; unsigned: a foreign file may hold any numbers */
     uint64_t cut_counters[COUNTERS_MAX];
     json_t *children; /* borrowed from its document */
@@ -37,6 +42,8 @@ struct flame {
     size_t n_shown, cap_shown;
     struct flame_node *heap;
     size_t n_heap, cap_heap;
+    struct flame_node *children; /* of the node that is expanded */
+    size_t n_children, cap_children;
     const struct measure *measure;
     int64_t n, ns; /* of everything that counts */
     int by;        /* BY_ON_CPU or a slot */
@@ -45,6 +52,8 @@ struct flame {
     double threshold;
     int64_t max_depth, max_nodes;
 };
+
+enum { MAX_LEVEL = 1000 }; /* each is two in JSON; jansson refuses to parse more than 2048 */
 
 static bool is_before(const struct flame_node *a, const struct flame_node *b)
 {
@@ -94,14 +103,51 @@ static void cut(struct flame *f, const struct flame_node *node)
     }
 }
 
-static void consider(struct flame *f, struct flame_node *node)
+static bool is_large(const struct flame *f, const struct flame_node *node)
 {
-    node->weight = f->by == BY_ON_CPU ? node->total_ns : node->counts.total[f->by];
-    if (node->depth <= f->max_depth && (double)node->weight >= f->threshold) {
-        heap_push(f, node);
-    } else {
-        cut(f, node);
+    return (double)node->weight >= f->threshold;
+}
+
+static bool is_on_path(const struct flame *f, size_t shown, uint32_t symbol)
+{
+    for (; shown; shown = f->shown[shown].parent) {
+        if (f->shown[shown].symbol == symbol) {
+            return true;
+        }
     }
+    return false;
+}
+
+static void add_child(struct flame *f, const struct flame_node *node)
+{
+    mem_reserve(&f->children, &f->cap_children, f->n_children + 1, sizeof(*f->children));
+    struct flame_node *child = &f->children[f->n_children++];
+    *child = *node;
+    child->weight = f->by == BY_ON_CPU ? node->total_ns : node->counts.total[f->by];
+    child->level = node->parent ? f->shown[node->parent].level + 1 : 0;
+}
+
+/* How deep the children of a shown node are, and which of them may be shown. */
+static void consider_children(struct flame *f, size_t parent)
+{
+    size_t n_large = 0;
+
+    for (size_t i = 0; i < f->n_children; i++) {
+        n_large += is_large(f, &f->children[i]);
+    }
+    for (size_t i = 0; i < f->n_children; i++) {
+        struct flame_node *child = &f->children[i];
+        bool is_same = n_large == 1 && is_large(f, child) && !is_on_path(f, parent, child->symbol);
+        child->depth = parent ? f->shown[parent].depth + !is_same : 0;
+        bool is_deep = child->depth > f->max_depth || child->level > MAX_LEVEL;
+        if (is_large(f, child) && !is_deep) {
+            heap_push(f, child);
+        } else {
+            cut(f, child);
+            f->shown[parent].is_deep |= is_large(f, child);
+        }
+    }
+    f->n_children = 0;
 }
 
 _Static_assert((int)flame_children_c_total_on_cpu_ns == (int)wait_children_c_total_on_cpu_ns &&
@@ -120,12 +166,11 @@ static void read_counts(struct query *q, uint32_t node, struct counts *counts)
     stmt_reset(s);
 }
 
-static void consider_row(struct flame *f, size_t parent, struct stmt *s)
+static void add_row(struct flame *f, size_t parent, struct stmt *s)
 {
     struct flame_node node = {
         .id = (uint32_t)stmt_int(s, flame_children_c_id),
         .symbol = (uint32_t)stmt_int(s, flame_children_c_symbol),
-        .depth = parent ? f->shown[parent].depth + 1 : 0,
         .is_inlined = stmt_int(s, flame_children_c_is_inlined) != 0,
         .n_self = stmt_int(s, flame_children_c_n_self_samples),
         .self_ns = stmt_int(s, flame_children_c_self_on_cpu_ns),
@@ -136,17 +181,16 @@ static void consider_row(struct flame *f, size_t parent, struct stmt *s)
     if (f->q->counters.n && f->measure == &measure_on_cpu) {
         read_counts(f->q, node.id, &node.counts);
     }
-    consider(f, &node);
+    add_child(f, &node);
 }
 
-static void consider_folded(struct flame *f, size_t parent, uint32_t id)
+static void add_folded(struct flame *f, size_t parent, uint32_t id)
 {
     const struct tree_node *t = &f->q->fold.tree.nodes[id];
     const struct node_sum *sum = &f->q->fold.nodes[id];
     struct flame_node node = {
         .id = id,
         .symbol = t->symbol,
-        .depth = parent ? f->shown[parent].depth + 1 : 0,
         .is_inlined = (t->flags & NODE_INLINED) != 0,
         .n_self = (int64_t)sum->n_self,
         .self_ns = (int64_t)sum->self_ns,
@@ -158,11 +202,11 @@ static void consider_folded(struct flame *f, size_t parent, uint32_t id)
         counters_of_node(&f->q->fold, id, &node.counts);
     }
     if (node.n_total) {
-        consider(f, &node);
+        add_child(f, &node);
     }
 }
 
-static void expand(struct flame *f, size_t parent)
+static void read_children(struct flame *f, size_t parent)
 {
     const struct tree *t = &f->q->fold.tree;
     uint32_t id = f->shown[parent].id;
@@ -172,21 +216,27 @@ static void expand(struct flame *f, size_t parent)
         struct stmt *s = db_stmt(f->q->db, is_on_cpu ? &sql_flame_children : &sql_wait_children);
         stmt_bind_int(s, flame_children_p_parent, id);
         while (stmt_next(s)) {
-            consider_row(f, parent, s);
+            add_row(f, parent, s);
         }
         return;
     }
     if (id < t->n_real) {
         for (uint32_t i = t->first_child[id]; i < t->first_child[id + 1]; i++) {
-            consider_folded(f, parent, t->children[i]);
+            add_folded(f, parent, t->children[i]);
         }
     }
     /* Made-up nodes are few: those of samples newer than the tree in memory. */
     for (size_t made = t->n_real; made < t->n_nodes; made++) {
         if (t->nodes[made].parent == id) {
-            consider_folded(f, parent, (uint32_t)made);
+            add_folded(f, parent, (uint32_t)made);
         }
     }
+}
+
+static void expand(struct flame *f, size_t parent)
+{
+    read_children(f, parent);
+    consider_children(f, parent);
 }
 
 /* Fields that are known when a node is shown; "cut" follows when all its children were considered.
@@ -218,6 +268,7 @@ static json_t *cut_of(const struct flame *f, const struct flame_node *node)
     json_t *o = json_object();
     view_set_int(o, "n_nodes", (int64_t)node->n_cut);
     view_set_int(o, f->measure->total_ns, (int64_t)node->cut_ns);
+    json_object_set_new(o, "is_deep", json_boolean(node->is_deep));
     if (f->measure == &measure_on_cpu) {
         int64_t counters[COUNTERS_MAX];
         memcpy(counters, node->cut_counters, sizeof(counters));
@@ -324,5 +375,6 @@ int view_flamegraph(struct query *q, const struct params *p, json_t *data, struc
     }
     free(f.shown);
     free(f.heap);
+    free(f.children);
     return db_status(q->db, e);
 }

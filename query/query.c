@@ -54,7 +54,8 @@ static const struct view_parameter top_parameters[] = {
 };
 
 static const struct view_parameter flamegraph_parameters[] = {
-    {"max_depth", "integer", "", "levels below the process (default 12)"},
+    {"max_depth", "integer", "",
+     "levels of branches below the process (default 12): an only child is as deep as its parent"},
     {"threshold_pct", "number", "%", "leave out what is smaller (default 1.0)"},
     {"max_nodes", "integer", "", "nodes listed, the largest first (default 20000)"},
     INLINES_PARAMETER,

@@ -67,9 +67,10 @@ static long long ms_of(const json_t *object, const char *on_cpu, const char *off
 static void add_cut(struct buf *out, const json_t *cut, int depth)
 {
     if (json_is_object(cut)) {
-        buf_addf(out, "%*s%lld ms in %lld more\n", depth * 2, "",
+        buf_addf(out, "%*s%lld ms in %lld %s\n", depth * 2, "",
                  ms_of(cut, "total_on_cpu_ns", "total_off_cpu_ns"),
-                 (long long)json_int_at(cut, "n_nodes", 0));
+                 (long long)json_int_at(cut, "n_nodes", 0),
+                 json_is_true(json_object_get(cut, "is_deep")) ? "deeper" : "more");
     }
 }
 
