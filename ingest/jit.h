@@ -41,7 +41,7 @@ struct jit {
     struct jit_source *sources; /* id is index + 1 */
     size_t n_sources, cap_sources;
     struct strmap functions; /* binary id and name of all versions -> symbol of the first one */
-    struct strmap files; /* source files of lines, clean -> index + 1 */
+    struct strmap files;     /* source files of lines, clean -> index + 1 */
     char **file_names;
     size_t n_files, cap_files;
     size_t n_text_bytes;    /* names and lines of all, bounded */
