@@ -49,6 +49,7 @@ check_status "a view says that the server hangs" 4 "did not answer 'top' in time
 check "... within 20 s" test $((SECONDS - began)) -le 20
 check_status "... and how to go on" 4 "kill -CONT $server" -- timeout 60 stax status
 kill -CONT "$server"
+wait_for 5 stax status >/dev/null 2>&1 || fail "the server goes on" "$(tail -20 "$TMP/server.log")"
 check_status "a query that takes long is no server that hangs" 4 'took longer than it may' -- \
     stax sql --timeout-ms 14000 'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n'
 
