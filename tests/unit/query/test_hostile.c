@@ -293,7 +293,7 @@ static bool opens_flipped(const char *path, const struct sum *sum, const char *c
     char text[512];
     struct db *db = NULL;
     struct err e = {0};
-    long long mask = 1LL << bit;
+    long long mask = (long long)(1ULL << bit);
     snprintf(text, sizeof(text), "UPDATE %s SET %s = (%s | %lld) - (%s & %lld) WHERE %s",
              sum->table, column, column, mask, column, mask, sum->row);
     sqlite3 *handle = NULL;
