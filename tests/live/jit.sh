@@ -16,7 +16,7 @@ top_has() {
 }
 # shellcheck disable=SC2317 # called by name
 flame_has() {
-    stax flame -d 200 2>/dev/null | grep -q "  $1"
+    stax flame 2>/dev/null | grep -q "  $1"
 }
 # shellcheck disable=SC2317 # called by name
 is_named() {
