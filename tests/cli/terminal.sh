@@ -145,12 +145,16 @@ widest() {
 }
 check "lines fit the terminal" test "$(widest "$TMP/top")" -le 60
 for columns in 40 80 200; do
-    for view in top "top --off-cpu" flame "flame --off-cpu" threads "threads --wide" waits wakers "wakers --chain" list; do
+    for view in top "top --off-cpu" flame "flame --off-cpu" threads waits wakers "wakers --chain" list; do
         # shellcheck disable=SC2086
         COLUMNS=$columns stax $view >"$TMP/view" 2>/dev/null
         check "stax $view fits $columns columns" test "$(widest "$TMP/view")" -le "$columns"
     done
 done
+# What is asked for by name is not left out; the terminal wraps it.
+check "stax threads --wide has all columns on any terminal" test \
+    "$(COLUMNS=40 stax threads --wide 2>/dev/null | grep '^CPU ms' | wc -w)" = \
+    "$(COLUMNS=300 stax threads --wide 2>/dev/null | grep '^CPU ms' | wc -w)"
 NO_COLOR=1 tty 80 '[]' stax top >"$TMP/plain"
 lacks "NO_COLOR" "$TMP/plain" $'\e\\['
 stax top >"$TMP/pipe" 2>&1
