@@ -31,6 +31,13 @@ void bound_adapt(struct bound *b, int64_t now)
     b->from_ts = now;
 }
 
+void bound_restart(struct bound *b, int64_t now)
+{
+    b->hz = b->many_hz;
+    b->n_offered = 0;
+    b->from_ts = now;
+}
+
 bool bound_keep(struct bound *b, int64_t now)
 {
     int64_t more = (now - b->ts) * b->hz / SECOND_NS;

@@ -257,6 +257,9 @@ static bool drain_bounded(struct capture *c, int64_t now)
     bool has_room = order_bytes(&c->order) < WAITING_BYTES_MAX;
     if (has_room) {
         drain(c);
+    } else { /* nothing was seen, which is not few */
+        bound_restart(&c->stacks, now);
+        bound_restart(&c->wakings, now);
     }
     keep_bound(c, &c->stacks, EVENTS_SWITCH_STACK, now);
     keep_bound(c, &c->wakings, EVENTS_WAKING, now);

@@ -167,7 +167,7 @@ enum event_reason {
     X(WCHAN, "wchan")                 /* the kernel function it was seen to wait in */             \
     X(SYSCALL, "syscall")             /* the system call it was seen to wait in */                 \
     X(USER_FUNCTION, "user_function") /* a library function on its stack */                        \
-    X(EARLIER, "earlier")             /* a guess: taken over from an earlier wait of the thread */ \
+    X(EARLIER, "earlier")             /* a guess: another wait of the thread, or of that futex */  \
     X(FUTEX, "futex")                 /* a guess: from a futex's arguments and memory alone */
 
 enum event_reason_source {

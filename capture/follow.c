@@ -276,7 +276,7 @@ static void on_mapping(struct follow *f, const struct record *r, int64_t ts)
     if (!r->mapping.is_executable || r->mapping.size == 0) {
         return;
     }
-    process_of(f, r->pid, ts);
+    process_of(f, r->pid, ts)->exec_ts = 0; /* it maps the new program: events outlived the exec */
     struct event_mapping body = {.head.ts = ts,
                                  .pid = r->pid,
                                  .start = r->mapping.start,
@@ -310,6 +310,8 @@ static void on_exec(struct follow *f, const struct record *r, int32_t source, in
     }
     target_clear_space(p);
     p->maps_ts = p->exec_ts = ts;
+    f->n_hidden -= p->is_hidden;
+    p->is_hidden = false;
     follow_tell_process(f, EVENT_EXEC, p, 0, ts);
     follow_tell_thread(f, EVENT_THREAD_NAME, t, ts);
 }
@@ -321,9 +323,11 @@ static void on_thread_exit(struct follow *f, struct target_thread *t, int64_t ts
         return;
     }
     follow_waits_lose(f, t, ts);
-    follow_loss(f, ts, UINT32_MAX, EVENT_LOSS_NOT_DUMPABLE, 1);
-    f->n_hidden += !t->process->is_hidden;
-    t->process->is_hidden = true;
+    if (!t->process->is_hidden) {
+        follow_loss(f, ts, UINT32_MAX, EVENT_LOSS_NOT_DUMPABLE, 1);
+        f->n_hidden++;
+        t->process->is_hidden = true;
+    }
 }
 
 static void on_name(struct follow *f, const struct record *r, int32_t source, int64_t ts)

@@ -78,6 +78,9 @@ size_t wanting_gather(struct wanting *w, int64_t now)
     size_t n = list->n, n_kept = 0, from = n > LOOKS_PER_DRAIN ? w->looked_at % n : 0;
     give_time(w, now);
     w->due.n = 0;
+    if (w->left_ns <= 0) {
+        return 0;
+    }
     for (size_t i = 0; i < n; i++) {
         struct target_thread *t = list->items[i];
         bool is_done = false;

@@ -510,6 +510,7 @@ static int run(struct cli *cli, const struct args *args)
     }
     if (has_begun && rc) {
         wait_for_target(&r);
+        code = EXIT_FAILED;
     }
     if (has_begun && r.launch.is_ended && (rc == 0 || launch_exit_code(&r.launch) != 0)) {
         code = launch_exit_code(&r.launch);
@@ -533,7 +534,7 @@ const struct command command_record = {
         "ends it. A program whose recording is stopped or reaches its time limit keeps running.\n\n"
         "On a terminal that the program does not use, the last row shows how the recording goes. "
         "As soon as the program writes to that terminal or reads from it, the row is the program's "
-        "again and stays so.\n\n"
+        "again, until the terminal has been quiet for some seconds.\n\n"
         "The exit status is that of the command, or 128 plus the signal that ended it; 127 when "
         "there "
         "is no such command and 126 when it cannot be run. Where the command ended with 0 but not "

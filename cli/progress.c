@@ -117,7 +117,8 @@ static void draw(struct out *err, const json_t *active)
     for (int i = 0; i < n_between; i++) {
         buf_addstr(&err->text, INDEX);
     }
-    buf_addf(&err->text, "\033[%dA" SAVE ERASE_BELOW LAST_ROW, n_between);
+    /* The row of the cursor may hold more to its right: a status line that ends in \r. */
+    buf_addf(&err->text, "\033[%dA" SAVE "\033[B\r" ERASE_BELOW LAST_ROW, n_between);
     progress_line(&err->text, active, width > 1 ? width - 1 : 1);
     buf_addstr(&err->text, RESTORE);
 }

@@ -11,6 +11,9 @@
 #include "schema/code.h"
 
 enum { MAX_TARGETS = 100000 };
+/* Mappings that are looked at for what generated code calls: any byte of it may look like a call.
+ */
+static const uint64_t MAX_STEPS = 20000000;
 
 struct target {
     uint64_t address;
@@ -104,7 +107,14 @@ struct callees {
     struct map seen; /* addresses in that process */
     struct callee *items;
     size_t n, cap;
+    struct map by_place; /* place() -> index + 1 */
+    uint64_t n_steps;
 };
+
+static uint64_t place(uint32_t binary, uint64_t rel_address)
+{
+    return rel_address ^ (uint64_t)binary << 44;
+}
 
 static void read_files(struct callees *c, struct store *s, int64_t upid)
 {
@@ -127,23 +137,46 @@ static void read_files(struct callees *c, struct store *s, int64_t upid)
 static void add_callee(void *ctx, uint64_t address)
 {
     struct callees *c = ctx;
+    const struct mapped *m = NULL;
+    uint64_t rel_address;
 
-    for (size_t i = 0; i < c->n_files && c->n < MAX_TARGETS; i++) {
-        const struct mapped *m = &c->files[i];
-        uint64_t rel_address;
-        if (address - m->start >= m->size) {
-            continue;
-        }
-        uint32_t *seen = map_put(&c->seen, address);
-        if (!*seen && m->binary && m->binary <= c->binaries->n_items &&
-            binaries_name_offset(c->binaries, m->binary, m->file_offset + (address - m->start),
-                                 &rel_address)) {
-            mem_reserve(&c->items, &c->cap, c->n + 1, sizeof(*c->items));
-            c->items[c->n++] = (struct callee){m->binary, rel_address, address};
-        }
-        *seen = 1;
+    if (c->n >= MAX_TARGETS || c->n_steps >= MAX_STEPS || map_get(&c->seen, address)) {
         return;
     }
+    *map_put(&c->seen, address) = 1;
+    for (size_t i = 0; i < c->n_files && !m; i++) {
+        const struct mapped *at = &c->files[i];
+        m = address - at->start < at->size ? at : NULL;
+        c->n_steps++;
+    }
+    if (m && m->binary && m->binary <= c->binaries->n_items &&
+        binaries_name_offset(c->binaries, m->binary, m->file_offset + (address - m->start),
+                             &rel_address)) {
+        mem_reserve(&c->items, &c->cap, c->n + 1, sizeof(*c->items));
+        c->items[c->n++] = (struct callee){m->binary, rel_address, address};
+        *map_put(&c->by_place, place(m->binary, rel_address)) = (uint32_t)c->n;
+    }
+}
+
+/* In one pass over the symbols: they have no index by place. */
+static void set_addresses(struct store *s, const struct callees *c)
+{
+    struct stmt *st = db_stmt(s->db, &sql_functions_without_address);
+    struct stmt *set = db_stmt(s->db, &sql_set_symbol_address);
+
+    while (c->n && stmt_next(st)) {
+        uint32_t binary = (uint32_t)stmt_int(st, functions_without_address_c_binary);
+        uint64_t at = (uint64_t)stmt_int(st, functions_without_address_c_rel_address);
+        uint32_t index = map_get(&c->by_place, place(binary, at));
+        const struct callee *found = index ? &c->items[index - 1] : NULL;
+        if (found && found->binary == binary && found->rel_address == at) {
+            stmt_bind_int(set, set_symbol_address_p_id,
+                          stmt_int(st, functions_without_address_c_id));
+            stmt_bind_int(set, set_symbol_address_p_address, (int64_t)found->address);
+            stmt_run(set);
+        }
+    }
+    stmt_reset(st);
 }
 
 /* Gives them symbols that know their place: an archive has no file that tells it. */
@@ -166,14 +199,9 @@ static void place_callees(struct store *s, struct intern *in, struct binaries *b
     }
     db_begin(s->db);
     store_identities(s, in);
-    st = db_stmt(s->db, &sql_set_symbol_address);
-    for (size_t i = 0; i < c.n; i++) {
-        stmt_bind_int(st, set_symbol_address_p_binary, c.items[i].binary);
-        stmt_bind_int(st, set_symbol_address_p_rel_address, (int64_t)c.items[i].rel_address);
-        stmt_bind_int(st, set_symbol_address_p_address, (int64_t)c.items[i].address);
-        stmt_run(st);
-    }
+    set_addresses(s, &c);
     db_commit(s->db);
+    map_free(&c.by_place);
     map_free(&c.seen);
     free(c.files);
     free(c.items);

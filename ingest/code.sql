@@ -51,14 +51,20 @@ WHERE m.upid = :upid
     AND b.has_addresses = 1
 ORDER BY m.id DESC;
 
+--@ functions_without_address
+-- Functions of files of which nothing has said where they lay in memory.
+-- => id, binary, rel_address
+SELECT id, binary, rel_address
+  FROM symbol
+ WHERE kind = 'function'
+   AND address IS NULL
+   AND binary IS NOT NULL
+   AND rel_address IS NOT NULL;
+
 --@ set_symbol_address
 -- Where a function of a file lay in memory.
--- :binary INTEGER
--- :rel_address INTEGER
+-- :id INTEGER
 -- :address INTEGER
 UPDATE symbol
    SET address = :address
- WHERE binary = :binary
-   AND rel_address = :rel_address
-   AND kind = 'function'
-   AND address IS NULL;
+ WHERE id = :id;

@@ -121,8 +121,13 @@ if node --version >"$TMP/node" 2>&1; then
     stax save "$TMP/node.stax" >/dev/null 2>&1
     check_json "an archive has them without the dump" <(stax annotate hotLoop --run "$TMP/node.stax" --json) \
         '.data.code_from == "run" and (.data.instructions | length > 10)'
-    check_json "... and what it calls in node's own file" <(stax annotate hotLoop --run "$TMP/node.stax" --json) \
-        '[.data.instructions[] | select(.flow == "call" and .target_name) | .target_name] | any(startswith("Builtins_"))'
+    # In Debian's node these are in a stripped library.
+    if nm "$(readlink -f "$(command -v node)")" 2>/dev/null | grep -q ' Builtins_'; then
+        check_json "... and what it calls in node's own file" <(stax annotate hotLoop --run "$TMP/node.stax" --json) \
+            '[.data.instructions[] | select(.flow == "call" and .target_name) | .target_name] | any(startswith("Builtins_"))'
+    else
+        skip "... and what it calls in node's own file" "this node has no symbols for it"
+    fi
     # Without either, and the run says what would help.
     stax record -- node "$TMP/hot.js" 1 >/dev/null 2>"$TMP/err"
     check_json "a run without maps says what would name its code" <(stax diagnose symbols --json) \
