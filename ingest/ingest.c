@@ -71,6 +71,7 @@ static bool waits_for_lock(void *ctx)
     if (!in->lock_ns || now - in->lock_asked_ns > LOCK_STEP_MS * 1000000LL) {
         in->lock_ns = now;
         in->is_lock_said = false;
+        in->patience_ns = 0;
     }
     in->lock_asked_ns = now;
     if (!in->is_lock_said && now - in->lock_ns > LOCK_SAID_MS * 1000000LL) {
@@ -392,13 +393,18 @@ static void note_commit(struct ingest *in, int64_t began)
     pthread_mutex_unlock(&in->stats_lock);
 }
 
+const char *ingest_failure_reason(const struct err *failure)
+{
+    return failure->code == STAX_EFULL ? "storage_full" : "capture_failed";
+}
+
 /* Storage gave up: frees the reserve and writes the end of the run, with exact summaries unless the
  * commit that failed left memory and file apart (is_torn). */
 static void fail(struct ingest *in, const struct err *e, bool is_torn)
 {
     in->has_failed = true;
     in->failure = *e;
-    in->end_reason = e->code == STAX_EFULL ? "storage_full" : "capture_failed";
+    in->end_reason = ingest_failure_reason(e);
     unlink(in->reserve_path);
     db_clear_error(in->store.db);
     db_rollback(in->store.db);

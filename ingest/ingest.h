@@ -104,6 +104,8 @@ void ingest_close(struct ingest *in);
 void ingest_stats(struct ingest *in, struct ingest_stats *stats);
 /* Why storage ended the run early; code 0: it did not. After the end. */
 const struct err *ingest_failure(const struct ingest *in);
+/* The run.stop_reason of such a failure. */
+const char *ingest_failure_reason(const struct err *failure);
 
 /* Recomputes every summary of a stopped run file from its facts and names, in one transaction.
  * A run that was interrupted (state recording) becomes stopped with the given reason. */

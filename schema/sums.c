@@ -29,7 +29,6 @@ static const struct rule rules[] = {
     {&sql_sums_of_threads, IF_EXACT, true},
     {&sql_sums_waits, IF_WHOLE, false},
     {&sql_sums_ledger, IF_WHOLE, false},
-
 };
 
 static int reject(struct err *e, const struct db *db, const char *what)
@@ -62,7 +61,7 @@ int sums_check(struct db *db, bool with_large, bool with_waits, struct err *e)
     struct stmt *s = db_stmt(db, &sql_sums_state);
     bool has_run = stmt_next(s);
     bool is_exact = has_run && stmt_int(s, sums_state_c_is_exact);
-    bool is_whole = has_run && with_waits && stmt_int(s, sums_state_c_is_whole);
+    bool is_whole = is_exact && with_waits;
     stmt_reset(s);
     int rc = db_status(db, e);
     for (size_t i = 0; rc == 0 && i < sizeof(rules) / sizeof(rules[0]); i++) {

@@ -17,9 +17,10 @@
 
 /* with_large: also the tables that grow with the program, the call tree first of all; the others
  * take milliseconds in a file of any size. with_waits: also where time off the CPU went, which
- * older versions added up in other ways. A file that says that its summaries lack samples (a run
- * whose server died) is held to its bounds only, not to its sums. Errors: STAX_ECORRUPT with the
- * table that is wrong; those of db_status(). */
+ * older versions added up in other ways. Sums are compared only in a run that ended in order
+ * (target_exited, stopped, time_limit): its last commit wrote every row. A copy of a live run, and
+ * one that its server or its storage ended, may lack rows and is held to its bounds only. Errors:
+ * STAX_ECORRUPT with the table that is wrong; those of db_status(). */
 int sums_check(struct db *db, bool with_large, bool with_waits, struct err *e);
 
 #endif

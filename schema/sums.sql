@@ -2,12 +2,10 @@
 -- row if all is well. Sums of hostile numbers may overflow, which SQLite says as an error.
 
 --@ sums_state
--- is_exact: the summaries lack nothing (run.n_pending); is_whole: nor does the time of waits, which a
--- copy of a run that still recorded may have been behind with.
--- => is_exact, is_whole
-SELECT
-    n_pending = 0 AS is_exact,
-    n_pending = 0 AND state = 'stopped' AND stop_reason IS NOT 'saved_live' AS is_whole
+-- Summaries lack nothing only after the last, full commit of an ordinary end: before it also rows of
+-- the last batch and whole threads may be missing, whatever run.n_pending says of samples.
+-- => is_exact
+SELECT n_pending = 0 AND state = 'stopped' AND ifnull(stop_reason, '') IN ('target_exited', 'stopped', 'time_limit') AS is_exact
 FROM run;
 
 --@ sums_run
@@ -270,13 +268,13 @@ WHERE dur + folded_dur IS NOT CASE reason
 LIMIT 1;
 
 --@ sums_ledger
--- The wall time of a thread that has ended is the sum of what it did, but for what clocks of two CPUs are apart.
+-- Unless events were lost, the wall time of a thread that has ended is the sum of what it did, but for what clocks of two CPUs are apart.
 -- :slack_ns INTEGER
 -- => what
 SELECT 'thread_sum' AS what
 FROM thread_sum AS s
 JOIN thread ON thread.utid = s.utid
 JOIN run
-WHERE s.open_state IS NULL AND abs(ifnull(thread.end_ts, run.end_ts) - thread.start_ts - s.on_cpu_ns - runnable_ns - idle_ns - lock_ns - sem_ns
+WHERE run.n_lost = 0 AND s.open_state IS NULL AND abs(ifnull(thread.end_ts, run.end_ts) - thread.start_ts - s.on_cpu_ns - runnable_ns - idle_ns - lock_ns - sem_ns
     - ipc_ns - io_r_ns - io_w_ns - ready_ns - sleep_ns - conn_ns - other_ns - unknown_ns) > :slack_ns
 LIMIT 1;

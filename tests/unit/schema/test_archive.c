@@ -105,6 +105,26 @@ static void test_live_run(void **state)
     free(to);
 }
 
+/* The last commit of a run that did not end in order is no full one. */
+static void test_rows_that_are_not_written_yet(void **state)
+{
+    struct fixture *f = *state;
+    char *to = in(f, "saved.stax");
+    make_run(f->run);
+    run_sql(f->run, "UPDATE run SET n_pending = 0; DELETE FROM symbol_sum WHERE symbol = (SELECT "
+                    "max(symbol) FROM symbol_sum); DELETE FROM thread_sum WHERE utid = 1");
+    save(f->run, to);
+    assert_int_equal(open_and_count(to), 10);
+    run_sql(to, "UPDATE run SET stop_reason = 'server_died'");
+    assert_int_equal(open_and_count(to), 10);
+    run_sql(to, "UPDATE run SET stop_reason = 'time_limit'");
+    struct err e = {0};
+    struct db *db = NULL;
+    assert_int_equal(archive_open(&db, to, NULL, &e), STAX_ECORRUPT);
+    assert_non_null(strstr(e.msg, "the sums in its table"));
+    free(to);
+}
+
 static void test_stopped_run_keeps_its_reason(void **state)
 {
     struct fixture *f = *state;
@@ -682,6 +702,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_make, fixture_remove)
     const struct CMUnitTest tests[] = {
         T(test_live_run),
+        T(test_rows_that_are_not_written_yet),
         T(test_stopped_run_keeps_its_reason),
         T(test_read_only_folder),
         T(test_save_ends_while_the_run_is_written),
