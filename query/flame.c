@@ -50,10 +50,12 @@ struct flame {
     int64_t all;   /* what shares are of: ns, or a counter */
     int64_t counters[COUNTERS_MAX];
     double threshold;
-    int64_t max_depth, max_nodes;
+    int64_t max_depth, max_level, max_nodes;
 };
 
-enum { MAX_LEVEL = 1000 }; /* each is two in JSON; jansson refuses to parse more than 2048 */
+/* Each level is two in JSON: jansson refuses to parse more than 2048, jq 1.6 more than 256. The
+ * lower bound holds unless more depth than the default is asked for. */
+enum { DEFAULT_DEPTH = 12, MAX_LEVEL = 1000, MAX_DEFAULT_LEVEL = 120 };
 
 static bool is_before(const struct flame_node *a, const struct flame_node *b)
 {
@@ -139,7 +141,7 @@ static void consider_children(struct flame *f, size_t parent)
         struct flame_node *child = &f->children[i];
         bool is_same = n_large == 1 && is_large(f, child) && !is_on_path(f, parent, child->symbol);
         child->depth = parent ? f->shown[parent].depth + !is_same : 0;
-        bool is_deep = child->depth > f->max_depth || child->level > MAX_LEVEL;
+        bool is_deep = child->depth > f->max_depth || child->level > f->max_level;
         if (is_large(f, child) && !is_deep) {
             heap_push(f, child);
         } else {
@@ -354,7 +356,8 @@ int view_flamegraph(struct query *q, const struct params *p, json_t *data, struc
     if (rc < 0) {
         return rc;
     }
-    f.max_depth = params_int(p, "max_depth", 12);
+    f.max_depth = params_int(p, "max_depth", DEFAULT_DEPTH);
+    f.max_level = f.max_depth > DEFAULT_DEPTH ? MAX_LEVEL : MAX_DEFAULT_LEVEL;
     f.max_nodes = params_int(p, "max_nodes", 20000);
     f.threshold = (double)f.all * params_real(p, "threshold_pct", 1.0) / 100.0;
     json_t *roots = json_array();

@@ -55,7 +55,8 @@ static const struct view_parameter top_parameters[] = {
 
 static const struct view_parameter flamegraph_parameters[] = {
     {"max_depth", "integer", "",
-     "levels of branches below the process (default 12): an only child is as deep as its parent"},
+     "levels of branches below the process (default 12): the only child large enough counts "
+     "as its parent's depth"},
     {"threshold_pct", "number", "%", "leave out what is smaller (default 1.0)"},
     {"max_nodes", "integer", "", "nodes listed, the largest first (default 20000)"},
     INLINES_PARAMETER,

@@ -76,7 +76,7 @@ ORDER BY n DESC, kind;
 -- => is_lossy
 SELECT count(*) > 0 AS is_lossy
 FROM loss
-WHERE kind <> 'late';
+WHERE kind NOT IN ('late', 'wakeups', 'stacks');
 
 --@ run_n_threads
 -- All threads of the run.

@@ -38,7 +38,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 
-enum { MAX_SYMBOLS = 64, MAX_THREADS = 32, MAX_DEPTH = 24, MAX_SNAPSHOTS = 64, MAX_WAITS = 512 };
+enum { MAX_SYMBOLS = 192, MAX_THREADS = 32, MAX_DEPTH = 160, MAX_SNAPSHOTS = 64, MAX_WAITS = 512 };
 
 #define START_TS 5000000000LL
 #define MS       1000000LL
