@@ -19,6 +19,13 @@ void bound_take(struct bound *b, uint64_t n)
     b->left -= (int64_t)n;
 }
 
+void bound_restart(struct bound *b, int64_t hz, int64_t now)
+{
+    b->hz = hz;
+    b->n_offered = 0;
+    b->from_ts = now;
+}
+
 void bound_adapt(struct bound *b, int64_t now)
 {
     int64_t ns = now - b->from_ts;
@@ -26,16 +33,7 @@ void bound_adapt(struct bound *b, int64_t now)
         return;
     }
     bool are_few = b->few_hz && (double)b->n_offered * SECOND_NS <= (double)b->few_hz * (double)ns;
-    b->hz = are_few ? b->few_hz : b->many_hz;
-    b->n_offered = 0;
-    b->from_ts = now;
-}
-
-void bound_restart(struct bound *b, int64_t now)
-{
-    b->hz = b->many_hz;
-    b->n_offered = 0;
-    b->from_ts = now;
+    bound_restart(b, are_few ? b->few_hz : b->many_hz, now);
 }
 
 bool bound_keep(struct bound *b, int64_t now)

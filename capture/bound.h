@@ -34,8 +34,8 @@ void bound_take(struct bound *b, uint64_t n);
  * second. */
 void bound_adapt(struct bound *b, int64_t now);
 
-/* Nobody could look in the meantime: as if there were many, counted anew from now. */
-void bound_restart(struct bound *b, int64_t now);
+/* Takes a rate, and counts anew from now: also where nobody could look in the meantime. */
+void bound_restart(struct bound *b, int64_t hz, int64_t now);
 
 /* Allows for more. Whether the events are to be switched: to is_off. */
 bool bound_keep(struct bound *b, int64_t now);

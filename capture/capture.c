@@ -258,8 +258,7 @@ static bool drain_bounded(struct capture *c, int64_t now)
     if (has_room) {
         drain(c);
     } else { /* nothing was seen, which is not few */
-        bound_restart(&c->stacks, now);
-        bound_restart(&c->wakings, now);
+        bound_restart(&c->stacks, STACKS_HZ, now);
     }
     keep_bound(c, &c->stacks, EVENTS_SWITCH_STACK, now);
     keep_bound(c, &c->wakings, EVENTS_WAKING, now);

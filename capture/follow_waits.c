@@ -416,6 +416,7 @@ void follow_waits_exec(struct follow *f, struct target_thread *t, int64_t ts)
         end_interval(f, t, &ended, NULL);
     }
     tell_candidates(f); /* their stacks are of the image that goes */
+    futexes_forget(&f->waits.futexes, t->process->pid);
     note_change(f, t);
 }
 

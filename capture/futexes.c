@@ -45,6 +45,13 @@ void futexes_note(struct futexes *f, const struct futex_wait *wait, enum event_r
     note(f, by_address(wait), reason);
 }
 
+void futexes_forget(struct futexes *f, int32_t pid)
+{
+    for (size_t i = 0; i < FUTEXES; i++) {
+        f->known[i].is_known &= f->known[i].wait.pid != pid;
+    }
+}
+
 bool futexes_find(const struct futexes *f, const struct futex_wait *wait, enum event_reason *reason,
                   bool *is_other)
 {

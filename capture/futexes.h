@@ -34,6 +34,8 @@ struct futexes {
 };
 
 void futexes_note(struct futexes *f, const struct futex_wait *wait, enum event_reason reason);
+/* A process has another program now: what its futexes were is no longer so. */
+void futexes_forget(struct futexes *f, int32_t pid);
 /* What was noted of that futex, else (*is_other) of the last one with the same operation and value;
  * false: nothing. */
 bool futexes_find(const struct futexes *f, const struct futex_wait *wait, enum event_reason *reason,

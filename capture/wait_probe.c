@@ -155,6 +155,7 @@ static void refine_vector(const struct sources *from, pid_t pid, const struct wa
         seen->reason = EVENT_REASON_OTHER;
     }
     seen->is_vague = true;
+    seen->futex.pid = 0; /* what is noted is of futex(2) */
 }
 
 /* read and write say nothing of what is at the other end: its link in /proc/PID/fd does. Only the

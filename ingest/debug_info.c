@@ -76,7 +76,7 @@ struct names *debug_info_search(struct debug_info *d)
     }
     d->debug_fd = found.fd;
     d->debug_path = found.path;
-    d->has_no_lines = false;
+    d->has_no_lines = d->is_lack_told = false;
     return better_names(d, NAMES_DEBUG_FILE);
 }
 
@@ -91,7 +91,7 @@ struct names *debug_info_take(struct debug_info *d, int debug_fd, const char *pa
     d->debug_fd = debug_fd;
     d->debug_path = mem_strdup(path);
     d->note = NULL;
-    d->has_no_lines = false;
+    d->has_no_lines = d->is_lack_told = false;
     return better_names(d, source);
 }
 

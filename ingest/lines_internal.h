@@ -95,6 +95,8 @@ struct lines {
 
 /* What a unit is written in, as symbol.language. */
 const char *lines_language(struct lines_unit *u);
+/* The word for a DW_LANG_*; "": none is known. */
+const char *lines_language_of(uint64_t code);
 void lines_read_units(struct lines *l);
 void lines_free_units(struct lines *l);
 /* The unit and the function at address; function NULL: none. */

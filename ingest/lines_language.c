@@ -21,8 +21,8 @@ static const struct {
     {DW_LANG_C_plus_plus_03, "c++"},
     {DW_LANG_C_plus_plus_11, "c++"},
     {DW_LANG_C_plus_plus_14, "c++"},
-    {0x2b /* C++17 */, "c++"},
-    {0x2d /* C++20 */, "c++"},
+    {0x2a /* C++17 */, "c++"},
+    {0x2b /* C++20 */, "c++"},
     {DW_LANG_Rust, "rust"},
     {DW_LANG_D, "d"},
     {DW_LANG_Go, "go"},
@@ -36,6 +36,7 @@ static const struct {
     {DW_LANG_Fortran95, "fortran"},
     {DW_LANG_Fortran03, "fortran"},
     {DW_LANG_Fortran08, "fortran"},
+    {0x2d /* Fortran 2018 */, "fortran"},
     {DW_LANG_Pascal83, "pascal"},
     {DW_LANG_ObjC, "objc"},
     {DW_LANG_ObjC_plus_plus, "objc"},
@@ -53,6 +54,16 @@ static bool is_zig(Dwarf_Die *die)
     return producer && strncmp(producer, "zig ", 4) == 0;
 }
 
+const char *lines_language_of(uint64_t code)
+{
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        if (codes[i].code == code) {
+            return codes[i].word;
+        }
+    }
+    return "";
+}
+
 const char *lines_language(struct lines_unit *u)
 {
     Dwarf_Attribute attr;
@@ -65,11 +76,6 @@ const char *lines_language(struct lines_unit *u)
     if (!dwarf_attr(&die, DW_AT_language, &attr) || dwarf_formudata(&attr, &code) != 0) {
         return u->language;
     }
-    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
-        if (codes[i].code == code) {
-            u->language = codes[i].word;
-        }
-    }
-    u->language = is_zig(&die) ? "zig" : u->language;
+    u->language = is_zig(&die) ? "zig" : lines_language_of(code);
     return u->language;
 }

@@ -606,6 +606,8 @@ bool lines_make_name(struct lines *l, Dwarf_Die *function, struct buf *out)
     struct namer n = {.l = l, .out = &text, .is_over = l->n_members > MAX_ALL_MEMBERS};
     add_function(&n, function, true);
     l->n_members += n.n_members;
+    /* Scopes that are not found any more would be left out of names, and not said. */
+    n.is_over |= l->passed_bytes >= MAX_PASSED_BYTES;
     if (namer_is_within(&n)) {
         buf_add(out, text.data, text.len);
     }

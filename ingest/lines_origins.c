@@ -41,7 +41,8 @@ static uint64_t address_of(struct lines *l, const struct lines_unit *u, const Dw
                         dwarf_tag(&unit) == DW_TAG_compile_unit;
     bool is_mangled = dwarf_hasattr_integrate(&die, DW_AT_linkage_name) &&
                       dwarf_hasattr_integrate(&die, DW_AT_external);
-    if (address || !is_elsewhere || is_mangled || l->n_bytes > MAX_WHOLE_BYTES) {
+    if (address || !is_elsewhere || is_mangled ||
+        (!l->has_all_units && l->n_bytes > MAX_WHOLE_BYTES)) {
         return address;
     }
     lines_read_all_units(l);
@@ -68,20 +69,8 @@ static const char *text_of(Dwarf_Die *die, const unsigned *names, size_t n)
 static bool is_cplus(struct lines_unit *u, Dwarf_Die *die)
 {
     Dwarf_Die unit;
-    int language = dwarf_diecu(die, &unit, NULL, NULL) ? dwarf_srclang(&unit) : -1;
-    switch (language) {
-    case -1:
-        return strcmp(lines_language(u), "c++") == 0;
-    case DW_LANG_C_plus_plus:
-    case DW_LANG_C_plus_plus_03:
-    case DW_LANG_C_plus_plus_11:
-    case DW_LANG_C_plus_plus_14:
-    case 0x2b: /* C++17 */
-    case 0x2d: /* C++20 */
-        return true;
-    default:
-        return false;
-    }
+    int code = dwarf_diecu(die, &unit, NULL, NULL) ? dwarf_srclang(&unit) : -1;
+    return strcmp(code < 0 ? lines_language(u) : lines_language_of((unsigned)code), "c++") == 0;
 }
 
 /* The linkage name, else the name; 0: none. */

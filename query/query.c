@@ -346,6 +346,14 @@ json_t *query_run(struct query *q)
     return read_member(q, run_document);
 }
 
+int64_t query_n_lost(struct query *q)
+{
+    int64_t n = begin(q, NULL) == 0 ? q->run.n_lost : 0;
+
+    end(q);
+    return n;
+}
+
 json_t *query_quality(struct query *q)
 {
     return read_member(q, run_quality);

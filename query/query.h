@@ -57,6 +57,8 @@ int query_check(const char *view, const json_t *parameters, struct err *e);
 /* The "run" and "quality" members alone, as every document carries them. New references. */
 json_t *query_run(struct query *q);
 json_t *query_quality(struct query *q);
+/* Samples and records that were lost, without what else the quality costs; 0: cannot be read. */
+int64_t query_n_lost(struct query *q);
 
 /* Whether a function whose demangled name contains text (case-insensitive) has samples. */
 int query_has_symbol(struct query *q, const char *text, bool *found, struct err *e);

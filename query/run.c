@@ -10,6 +10,7 @@ enum { HIGH_FREQUENCY_HZ = 10000 }; /* from here on the kernel's clock itself sk
 /* CPU time without samples that is worth saying: more than this and one part of so many. */
 static const int64_t UNSAMPLED_NS = 50000000;
 enum { UNSAMPLED_PART = 20 };
+static const int64_t UNSAMPLED_AGE_NS = 1000000000;
 
 /* Up to when this file knows what threads do. Nothing newer than its newest event may have happened
  * for long (everybody waits), but what has happened is here within 250 ms (DESIGN §8). */
@@ -123,13 +124,36 @@ static int64_t read_one(struct query *q, const struct sql_block *block)
     return value;
 }
 
-/* CPU time that no sample stands for; 0 where that is little: threads end between two samples. */
-static int64_t unsampled_ns(struct query *q)
+/* CPU time that no sample stands for; 0 where that is little: threads end between two samples. Its
+ * cost grows with the threads the run ever had: while they change it is at most a second old. */
+static void read_unsampled(struct query *q)
 {
-    int64_t exact_ns = q->run.has_off_cpu ? read_one(q, &sql_run_ledger) : 0, ns;
+    struct unsampled *u = &q->unsampled;
+    const struct run_row *r = &q->run;
+    int64_t now = clock_monotonic_ns(), ns;
 
-    bool is_sane = !__builtin_sub_overflow(exact_ns, q->run.on_cpu_ns, &ns);
-    return is_sane && ns > UNSAMPLED_NS && ns > exact_ns / UNSAMPLED_PART ? ns : 0;
+    bool is_same = u->data_ts == r->fold.data_ts && u->on_cpu_ns == r->on_cpu_ns;
+    bool is_young = r->is_recording && now - u->read_ts < UNSAMPLED_AGE_NS;
+    if (u->read_ts && (is_same || is_young)) {
+        return;
+    }
+    int64_t exact_ns = r->has_off_cpu ? read_one(q, &sql_run_ledger) : 0;
+    bool is_sane = !__builtin_sub_overflow(exact_ns, r->on_cpu_ns, &ns);
+    u->ns = is_sane && ns > UNSAMPLED_NS && ns > exact_ns / UNSAMPLED_PART ? ns : 0;
+    u->data_ts = r->fold.data_ts;
+    u->on_cpu_ns = r->on_cpu_ns;
+    u->read_ts = now;
+}
+
+static void add_loss_sums(struct query *q, json_t *quality)
+{
+    struct stmt *s = db_stmt(q->db, &sql_run_loss_sums);
+    bool has_row = stmt_next(s);
+
+    view_set_int(quality, "n_throttled", has_row ? stmt_int(s, run_loss_sums_c_n_throttled) : 0);
+    view_set_int(quality, "n_unrecorded", has_row ? stmt_int(s, run_loss_sums_c_n_unrecorded) : 0);
+    q->unsampled.n_unseen = has_row ? stmt_int(s, run_loss_sums_c_n_unseen) : 0;
+    stmt_reset(s);
 }
 
 json_t *run_quality(struct query *q)
@@ -142,9 +166,9 @@ json_t *run_quality(struct query *q)
     view_set_int(quality, "n_truncated", q->run.n_truncated);
     view_set_int(quality, "n_unnamed", q->run.n_unnamed);
     view_set_int(quality, "n_pending", q->run.n_pending);
-    view_set_int(quality, "unsampled_ns", unsampled_ns(q));
-    view_set_int(quality, "n_throttled", read_one(q, &sql_run_n_throttled));
-    view_set_int(quality, "n_unrecorded", read_one(q, &sql_run_n_unrecorded));
+    read_unsampled(q);
+    view_set_int(quality, "unsampled_ns", q->unsampled.ns);
+    add_loss_sums(q, quality);
     if (q->run.is_recording &&
         __builtin_sub_overflow(clock_monotonic_ns(), q->run.fold.data_ts, &age_ns)) {
         age_ns = 0;
@@ -166,8 +190,9 @@ static bool lacks_kernel(struct query *q)
 
 static void warn_of_unsampled(struct query *q, int64_t n_ms)
 {
-    int64_t exact_ns = unsampled_ns(q); /* what is stored comes from the periods alone */
-    n_ms = exact_ns ? exact_ns / 1000000 : n_ms;
+    /* What is stored comes from the periods alone; what the switches tell holds lost samples too.
+     */
+    n_ms = q->unsampled.ns && !q->unsampled.n_unseen ? q->unsampled.ns / 1000000 : n_ms;
     double ms = (double)n_ms, all_ms = ms + (double)q->run.on_cpu_ns / 1e6;
     const char *why = "fell between samples: short-lived threads; a higher -F sees more";
 

@@ -29,25 +29,24 @@ SELECT
 FROM run
 LIMIT 1;
 
---@ run_n_throttled
--- How often the kernel paused sampling.
--- => n_throttled
-SELECT coalesce(sum(n), 0) AS n_throttled
-FROM loss
-WHERE kind = 'throttled';
+--@ run_loss_sums
+-- Losses that are told as numbers: pauses of sampling; threads and processes that were there, and of
+-- which nothing could be recorded, at all or from an exec on; all that may have held samples of
+-- recorded threads.
+-- => n_throttled, n_unrecorded, n_unseen
+SELECT
+    ifnull(sum(iif(kind = 'throttled', n, 0)), 0) AS n_throttled,
+    ifnull(sum(iif(kind IN ('no_events', 'not_dumpable'), n, 0)), 0) AS n_unrecorded,
+    ifnull(
+        sum(iif(kind IN ('ring_full', 'queue_full', 'malformed', 'throttled'), n, 0)), 0
+    ) AS n_unseen
+FROM loss;
 
 --@ run_ledger
 -- CPU time of all threads by their switches, which samples stand for more or less of.
 -- => on_cpu_ns (ns)
 SELECT ifnull(sum(on_cpu_ns), 0) AS on_cpu_ns
 FROM thread_sum;
-
---@ run_n_unrecorded
--- Threads and processes that were there, and of which nothing could be recorded, at all or from an exec on.
--- => n_unrecorded
-SELECT coalesce(sum(n), 0) AS n_unrecorded
-FROM loss
-WHERE kind IN ('no_events', 'not_dumpable');
 
 --@ run_unfinished
 -- The most frequent cause of unfinished stacks of samples.

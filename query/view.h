@@ -22,6 +22,14 @@ struct run_row {
     bool is_recording, is_cut_short; /* is_cut_short: it ended by a failure */
 };
 
+/* CPU time that no sample stands for, as of a state of the run: a sum over all threads there were. */
+struct unsampled {
+    int64_t data_ts, on_cpu_ns; /* of that state */
+    int64_t read_ts;            /* when it was read; 0: never */
+    int64_t ns;
+    int64_t n_unseen; /* losses that may have held samples, of the document being made */
+};
+
 struct query {
     struct db *db;
     char *path;
@@ -31,6 +39,7 @@ struct query {
     struct fold fold;
     struct run_row run;           /* of the snapshot being read */
     struct run_counters counters; /* likewise */
+    struct unsampled unsampled;
     json_t *warnings;             /* of the document being made; owned by it */
 };
 

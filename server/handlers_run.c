@@ -41,9 +41,7 @@ static json_t *active_member(struct server *s, struct readers *readers)
         return NULL;
     }
     json_t *run = run_member(q, &info);
-    json_t *quality = query_quality(q);
-    json_object_set_new(run, "n_lost", json_integer(json_int_at(quality, "n_lost", 0)));
-    json_decref(quality);
+    json_object_set_new(run, "n_lost", json_integer(query_n_lost(q)));
     json_object_set_new(run, "names", json_string("pending"));
     add_live_figures(s, run);
     return run;

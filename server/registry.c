@@ -28,6 +28,7 @@ struct registry {
     struct recording *recording; /* of the active run; NULL while it is being finished */
     int64_t active, selected;    /* run ids, 0: none */
     bool is_starting;            /* registry_start() is arming a target without the lock */
+    bool is_repairing;           /* repair_all() is in line or runs */
     bool is_ending;              /* the end of the active run is being seen to */
     bool is_closing;
     int64_t n_removed;
@@ -157,16 +158,17 @@ static int64_t next_interrupted_locked(const struct registry *r, int64_t after)
     return 0;
 }
 
+/* One pass: a run that another program holds locked is tried again after a later tick. Only one
+ * runs at a time, so that the other thread is free for the end of a run. */
 static void repair_all(void *ctx, struct readers *readers)
 {
     (void)readers;
     struct registry *r = ctx;
     int64_t id = 0;
     do {
-        int64_t last = id;
         pthread_mutex_lock(&r->lock);
-        id = next_interrupted_locked(r, last);
-        id = id ? id : next_interrupted_locked(r, 0); /* again, those that were locked */
+        id = next_interrupted_locked(r, id);
+        r->is_repairing = id != 0;
         pthread_mutex_unlock(&r->lock);
         if (id) {
             repair(r, id);
@@ -179,7 +181,6 @@ void registry_begin(struct registry *r)
     /* Two threads: a long repair must not hold up the end of a run. */
     r->upkeep = jobs_new("upkeep", 2, 16, r);
     late_begin(&r->late);
-    jobs_submit(r->upkeep, repair_all, r, true);
     registry_tick(r);
 }
 
@@ -280,15 +281,14 @@ int64_t registry_selected(struct registry *r)
 }
 
 /* Storage ended a run early: says so, and completes what could not even be written. */
-static void note_failure(struct registry *r, int64_t id, const struct err *failure,
-                         struct run *fresh)
+static void note_failure(int64_t id, const struct err *failure, struct run *fresh)
 {
     fprintf(stderr, "stax-server: run %" PRId64 " ended early: %s\n", id, failure->msg);
     if (fresh->state == RUN_INTERRUPTED) {
-        json_object_set_new(fresh->summary, "stop_reason", json_string("capture_failed"));
+        json_object_set_new(fresh->summary, "stop_reason",
+                            json_string(ingest_failure_reason(failure)));
         free(fresh->note);
-        fresh->note = mem_strdup(failure->msg);
-        jobs_submit(r->upkeep, repair_all, r, true);
+        fresh->note = mem_strdup(failure->msg); /* a tick has it repaired */
     }
 }
 
@@ -313,7 +313,7 @@ static void reap(void *ctx, struct readers *readers)
 
     pthread_mutex_lock(&r->lock);
     if (failure.code) {
-        note_failure(r, id, &failure, &fresh);
+        note_failure(id, &failure, &fresh);
     }
     run = runs_find(&r->runs, r->active);
     assert(run);
@@ -710,6 +710,15 @@ static struct run *oldest_removable(struct registry *r)
     return oldest;
 }
 
+/* Has interrupted runs repaired, unless that is under way. */
+static void repair_due_locked(struct registry *r)
+{
+    if (!r->is_repairing && next_interrupted_locked(r, 0)) {
+        r->is_repairing = true;
+        jobs_submit(r->upkeep, repair_all, r, true);
+    }
+}
+
 /* Removes the oldest stopped runs until the bound holds. Upkeep thread. */
 static void keep_bound(void *ctx, struct readers *readers)
 {
@@ -718,6 +727,7 @@ static void keep_bound(void *ctx, struct readers *readers)
     bool has_removed = false;
     atomic_store(&r->is_tick_waiting, false);
     pthread_mutex_lock(&r->lock);
+    repair_due_locked(r);
     int64_t used = used_bytes_locked(r);
     int64_t room = datadir_free_bytes(r->options.datadir);
     struct run *run;

@@ -100,7 +100,8 @@ json_t *registry_list(struct registry *r);
 void registry_space(struct registry *r, int64_t *used_bytes, int64_t *max_bytes,
                     int64_t *n_removed);
 
-/* Asks for a look at the size bound in the background; about once a second while recording. */
+/* Asks for a look at the size bound, and at runs that are to be repaired, in the background; about
+ * once a second. */
 void registry_tick(struct registry *r);
 
 #endif

@@ -173,10 +173,10 @@ void run_read_summary(struct run *run)
         return;
     }
     json_t *summary = query_run(q);
-    json_t *quality = query_quality(q);
+    int64_t n_lost = query_n_lost(q);
     query_close(q);
     if (json_is_object(summary)) {
-        json_object_set_new(summary, "n_lost", json_integer(json_int_at(quality, "n_lost", 0)));
+        json_object_set_new(summary, "n_lost", json_integer(n_lost));
         json_decref(run->summary);
         run->summary = summary;
         if (!run->is_archive && strcmp(json_text_at(summary, "state", ""), "recording") == 0) {
@@ -193,7 +193,6 @@ void run_read_summary(struct run *run)
         run->state = RUN_UNREADABLE;
         set_note(run, "the run cannot be read");
     }
-    json_decref(quality);
 }
 
 int64_t run_file_bytes(const char *path)

@@ -317,7 +317,7 @@ db = sqlite3.connect(sys.argv[1])
 for table in "code", "source_line", "frame_line":
     db.execute(f"DELETE FROM {table}")
 frame, symbol = db.execute("SELECT f.id, f.symbol FROM frame AS f JOIN binary AS b ON b.id = f.binary "
-    "LEFT JOIN frame_sum AS t ON t.frame = f.id WHERE b.name <> 'inlines' ORDER BY t.frame IS NULL LIMIT 1").fetchone()
+    "LEFT JOIN frame_sum AS t ON t.frame = f.id WHERE b.name <> 'inlines' ORDER BY b.name <> '[kernel]', t.frame IS NULL LIMIT 1").fetchone()
 db.execute("INSERT INTO frame_line VALUES (?, 0, ?, '/etc/passwd', 1)", (frame, symbol))
 db.commit()
 PY
