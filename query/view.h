@@ -22,7 +22,8 @@ struct run_row {
     bool is_recording, is_cut_short; /* is_cut_short: it ended by a failure */
 };
 
-/* CPU time that no sample stands for, as of a state of the run: a sum over all threads there were. */
+/* CPU time that no sample stands for, as of a state of the run: a sum over all threads there were.
+ */
 struct unsampled {
     int64_t data_ts, on_cpu_ns; /* of that state */
     int64_t read_ts;            /* when it was read; 0: never */
@@ -40,7 +41,7 @@ struct query {
     struct run_row run;           /* of the snapshot being read */
     struct run_counters counters; /* likewise */
     struct unsampled unsampled;
-    json_t *warnings;             /* of the document being made; owned by it */
+    json_t *warnings; /* of the document being made; owned by it */
 };
 
 /* Fills data (an empty object). Called inside one snapshot with q->run current. */
