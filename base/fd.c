@@ -132,6 +132,11 @@ int64_t clock_monotonic_ns(void)
     return clock_ns(CLOCK_MONOTONIC);
 }
 
+int64_t clock_thread_cpu_ns(void)
+{
+    return clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
 int64_t clock_boottime_ns(void)
 {
     return clock_ns(CLOCK_BOOTTIME);

@@ -38,5 +38,7 @@ int fd_in_memory(const char *name, const struct buf *bytes);
 int64_t clock_monotonic_ns(void);
 int64_t clock_boottime_ns(void);
 int64_t clock_realtime_ns(void);
+/* CPU time of the calling thread, in nanoseconds. */
+int64_t clock_thread_cpu_ns(void);
 
 #endif

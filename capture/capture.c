@@ -384,11 +384,8 @@ static void tell_counters(struct capture *c, int64_t ts, const struct events_tot
 static void update_stats(struct capture *c)
 {
     struct follow_stats f;
-    struct timespec cpu = {0};
     follow_stats(c->follow, &f);
-    if (c->is_started) {
-        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
-    }
+    int64_t cpu_ns = c->is_started ? clock_thread_cpu_ns() : 0;
     pthread_mutex_lock(&c->lock);
     c->stats.n_samples = f.n_samples;
     c->stats.n_lost = f.n_lost;
@@ -407,7 +404,7 @@ static void update_stats(struct capture *c)
         c->stats.n_dropped = tables.n_dropped;
     }
     c->stats.n_drains++;
-    c->stats.cpu_time_ns = cpu.tv_sec * 1000000000LL + cpu.tv_nsec;
+    c->stats.cpu_time_ns = cpu_ns;
     pthread_mutex_unlock(&c->lock);
 }
 

@@ -646,11 +646,14 @@ static void probe_some(struct follow *f)
     struct wanting *wanting = &f->waits.wanting;
     int64_t now = clock_monotonic_ns();
     size_t n_due = wanting_gather(wanting, now);
+    int64_t began_ns = n_due ? clock_thread_cpu_ns() : 0;
     for (size_t i = 0; i < n_due && wanting_has_time(wanting); i++) {
         struct target_thread *t = wanting->due.items[i];
         probe(f, t);
         read_parked(f, t);
-        wanting_spend(wanting, clock_monotonic_ns());
+        int64_t ended_ns = clock_thread_cpu_ns();
+        wanting_spend(wanting, ended_ns - began_ns);
+        began_ns = ended_ns;
         if (!t->waits.wants_parked) {
             wanting_remove(wanting, t);
         }

@@ -78,9 +78,6 @@ size_t wanting_gather(struct wanting *w, int64_t now)
     size_t n = list->n, n_kept = 0, from = n > LOOKS_PER_DRAIN ? w->looked_at % n : 0;
     give_time(w, now);
     w->due.n = 0;
-    if (w->left_ns <= 0) {
-        return 0;
-    }
     for (size_t i = 0; i < n; i++) {
         struct target_thread *t = list->items[i];
         bool is_done = false;
@@ -110,10 +107,10 @@ bool wanting_has_time(const struct wanting *w)
     return w->left_ns > 0;
 }
 
-void wanting_spend(struct wanting *w, int64_t now)
+void wanting_spend(struct wanting *w, int64_t ns)
 {
-    w->left_ns -= now - w->ts;
-    w->ts = now;
+    w->left_ns -= ns;
+    w->ts += ns; /* that time gives none */
 }
 
 void wanting_free(struct wanting *w)

@@ -39,9 +39,10 @@ void wanting_remove(struct wanting *w, struct target_thread *t);
 /* Fills due, drops those whom it is no use to ask before their next wait, and gives the time since
  * the last call its part. Returns how many are due. now: CLOCK_MONOTONIC ns. */
 size_t wanting_gather(struct wanting *w, int64_t now);
-/* Whether there is time for one more; and that it took until now. */
+/* Whether there is time for one more; and that it took so many ns of CPU time. On a busy host the
+ * time without a CPU is most of what passes, and asking less would not make that less. */
 bool wanting_has_time(const struct wanting *w);
-void wanting_spend(struct wanting *w, int64_t now);
+void wanting_spend(struct wanting *w, int64_t ns);
 
 void wanting_free(struct wanting *w);
 

@@ -370,8 +370,7 @@ void ingest_feed(struct ingest *in, const void *batch, size_t n_bytes)
 static void note_commit(struct ingest *in, int64_t began)
 {
     int64_t took = clock_monotonic_ns() - began;
-    struct timespec cpu;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
+    int64_t cpu_ns = clock_thread_cpu_ns();
     uint64_t memory =
         intern_bytes(&in->intern) + binaries_bytes(&in->binaries) + jit_bytes(&in->jit);
     uint64_t debug_info = in->late_names.naming ? naming_bytes(in->late_names.naming) : 0;
@@ -389,7 +388,7 @@ static void note_commit(struct ingest *in, int64_t began)
     st->names_bytes = binaries_table_bytes(&in->binaries);
     st->debug_info_bytes = debug_info;
     st->n_dropped_names = in->binaries.n_dropped;
-    st->cpu_time_ns = (int64_t)cpu.tv_sec * 1000000000 + cpu.tv_nsec;
+    st->cpu_time_ns = cpu_ns;
     pthread_mutex_unlock(&in->stats_lock);
 }
 
