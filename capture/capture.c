@@ -119,7 +119,11 @@ struct capture {
 
 static int parse(const struct capture *c, const void *bytes, size_t size, struct record *r)
 {
-    return record_parse(bytes, size, events_format(&c->events, record_id(bytes, size)), r);
+    const struct record_format *format = NULL;
+    if (record_is_sample(bytes, size)) { /* nothing else has one */
+        format = events_format(&c->events, record_id(bytes, size));
+    }
+    return record_parse(bytes, size, format, r);
 }
 
 /* What events_read() is compared with at the end. */

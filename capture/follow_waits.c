@@ -164,24 +164,30 @@ static void tell_interval(struct follow *f, const struct wait_candidate *c)
     }
 }
 
-static void fold(struct follow *f, const struct wait_candidate *c)
+/* t: its thread. */
+static void fold_of(struct follow *f, struct target_thread *t, const struct wait_candidate *c)
 {
-    struct target_thread *t = target_thread(&f->target, c->tid);
     int64_t dur_ns = c->interval.end_ts - c->interval.start_ts;
     size_t at = c->interval.state == EVENT_STATE_RUNNABLE ? FOLDED_RUNNABLE
                                                           : FOLDED_REASONS + c->mark.reason;
     if (c->interval.state == EVENT_STATE_BLOCKED && c->mark.is_vague) {
         at = FOLDED_VAGUE + c->mark.reason;
     }
+    t->waits.folded[at].n++;
+    t->waits.folded[at].dur_ns += dur_ns;
+    if (c->interval.state == EVENT_STATE_BLOCKED && c->mark.from == EVENT_FROM_EARLIER) {
+        t->waits.folded[at].guessed_ns += dur_ns;
+    }
+    if (c->interval.is_woken) {
+        follow_wakers_fold(f, t, c);
+    }
+}
+
+static void fold(struct follow *f, const struct wait_candidate *c)
+{
+    struct target_thread *t = target_thread(&f->target, c->tid);
     if (t && t->process->pid == c->pid) {
-        t->waits.folded[at].n++;
-        t->waits.folded[at].dur_ns += dur_ns;
-        if (c->interval.state == EVENT_STATE_BLOCKED && c->mark.from == EVENT_FROM_EARLIER) {
-            t->waits.folded[at].guessed_ns += dur_ns;
-        }
-        if (c->interval.is_woken) {
-            follow_wakers_fold(f, t, c);
-        }
+        fold_of(f, t, c);
     } else {
         tell_interval(f, c); /* its thread is gone: there is nobody to add it to */
     }
@@ -289,12 +295,9 @@ static void end_interval(struct follow *f, struct target_thread *t,
     /* Nearly every wakeup is followed by a little time in the queue. */
     bool is_step = interval->state == EVENT_STATE_RUNNABLE && dur_ns < STEP_NS &&
                    t->waits.woken_ts && interval->start_ts == t->waits.woken_ts;
-    if (is_step) {
-        fold(f, &c);
-        return;
-    }
-    if (!is_long && is_full && (!w->n_candidates || dur_ns <= candidate_ns(w, 0))) {
-        fold(f, &c);
+    bool is_short = !is_long && is_full && (!w->n_candidates || dur_ns <= candidate_ns(w, 0));
+    if (is_step || is_short) {
+        fold_of(f, t, &c);
         return;
     }
     keep_stack(w, &t->waits, &c);

@@ -15,7 +15,7 @@ void *order_room(struct order *o, int64_t ts, size_t size)
         o->n_late++;
     }
     mem_reserve(&o->entries, &o->cap_entries, o->n_entries + 1, sizeof(*o->entries));
-    o->entries[o->n_entries++] = (struct order_entry){ts, o->seq++, o->arena.len, size};
+    o->entries[o->n_entries++] = (struct order_entry){ts, o->arena.len, size};
     void *room = buf_room(&o->arena, size);
     buf_advance(&o->arena, size);
     return room;
@@ -24,15 +24,6 @@ void *order_room(struct order *o, int64_t ts, size_t size)
 void order_add(struct order *o, int64_t ts, const void *record, size_t size)
 {
     memcpy(order_room(o, ts, size), record, size);
-}
-
-static int compare(const void *left, const void *right)
-{
-    const struct order_entry *a = left, *b = right;
-    if (a->ts != b->ts) {
-        return a->ts < b->ts ? -1 : 1;
-    }
-    return a->seq < b->seq ? -1 : a->seq > b->seq;
 }
 
 /* Forgets what was released. What stays moves to the front, and into the other arena, when less
@@ -63,19 +54,47 @@ static void compact(struct order *o)
     o->n_dead_bytes = 0;
 }
 
+/* Merges the n entries of newer, which arrived later, with the n_older that lie before the room for
+ * them at the end of entries. Equal times keep their order of arrival. */
+static void merge(struct order_entry *entries, size_t n_older, const struct order_entry *newer,
+                  size_t n)
+{
+    size_t at = n_older + n;
+    while (n) {
+        bool is_older = n_older && entries[n_older - 1].ts > newer[n - 1].ts;
+        entries[--at] = is_older ? entries[--n_older] : newer[--n];
+    }
+}
+
+/* Each ring is in order but for a few records, and they come one ring after the other: what is in
+ * order already costs one comparison. room: for half of them. */
+static void sort_new(struct order_entry *entries, size_t n, struct order_entry *room)
+{
+    if (n < 2) {
+        return;
+    }
+    size_t half = n / 2;
+    sort_new(entries, half, room);
+    sort_new(entries + half, n - half, room);
+    if (entries[half - 1].ts > entries[half].ts) {
+        memcpy(room, entries + half, (n - half) * sizeof(*room));
+        merge(entries, half, room, n - half);
+    }
+}
+
 /* Puts what is new in its place. Most of it belongs at the end, so it is merged from there. */
 static void sort(struct order *o)
 {
-    size_t n = o->n_entries - o->n_sorted, left = o->n_sorted, at = o->n_entries;
+    size_t n = o->n_entries - o->n_sorted;
     if (!n) {
         return;
     }
+    struct order_entry *newer = o->entries + o->n_sorted;
     mem_reserve(&o->tail, &o->cap_tail, n, sizeof(*o->tail));
-    memcpy(o->tail, o->entries + o->n_sorted, n * sizeof(*o->tail));
-    qsort(o->tail, n, sizeof(*o->tail), compare);
-    while (n) {
-        bool is_old = left > o->n_released && compare(&o->entries[left - 1], &o->tail[n - 1]) > 0;
-        o->entries[--at] = is_old ? o->entries[--left] : o->tail[--n];
+    sort_new(newer, n, o->tail);
+    if (o->n_sorted > o->n_released && newer[-1].ts > newer[0].ts) {
+        memcpy(o->tail, newer, n * sizeof(*o->tail));
+        merge(o->entries + o->n_released, o->n_sorted - o->n_released, o->tail, n);
     }
     o->n_sorted = o->n_entries;
 }

@@ -15,8 +15,7 @@
 #include "base/buf.h"
 
 struct order_entry {
-    int64_t ts;
-    uint64_t seq; /* of arrival: equal times keep it */
+    int64_t ts;   /* equal ones keep their order of arrival */
     size_t at;    /* offset of the bytes in the arena */
     size_t size;
 };
@@ -32,7 +31,6 @@ struct order {
     size_t n_dead_bytes;      /* of the arena, whose records were forgotten */
     struct order_entry *tail; /* room for the new ones while they are merged */
     size_t cap_tail;
-    uint64_t seq;
     int64_t reached_ts; /* nothing older is released any more */
     uint64_t n_late;    /* records that came too late, ever */
 };

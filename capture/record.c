@@ -237,14 +237,19 @@ static void parse_body(struct cursor *c, const struct perf_event_header *head, s
     }
 }
 
-uint64_t record_id(const void *bytes, size_t size)
+bool record_is_sample(const void *bytes, size_t size)
 {
     const struct perf_event_header *head = bytes;
+    return size >= sizeof(*head) && head->type == PERF_RECORD_SAMPLE;
+}
+
+uint64_t record_id(const void *bytes, size_t size)
+{
     const uint64_t *words = bytes;
-    if (size < sizeof(*head) + sizeof(struct trailer) || size % 8 != 0) {
+    if (size < sizeof(struct perf_event_header) + sizeof(struct trailer) || size % 8 != 0) {
         return 0;
     }
-    return head->type == PERF_RECORD_SAMPLE ? words[1] : words[size / 8 - 1];
+    return record_is_sample(bytes, size) ? words[1] : words[size / 8 - 1];
 }
 
 int record_parse(const void *bytes, size_t size, const struct record_format *format,

@@ -97,6 +97,9 @@ struct record {
     };
 };
 
+/* Whether it says so; bytes must be aligned to 8. */
+bool record_is_sample(const void *bytes, size_t size);
+
 /* The id of the event that wrote the record, by which its format is found; 0: there is none.
  * bytes must be aligned to 8. */
 uint64_t record_id(const void *bytes, size_t size);
