@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -193,6 +194,15 @@ static int serve(struct program *p, struct err *e)
     return rc;
 }
 
+/* glibc lets threads share arenas when there are more than 8 for each CPU. The one that drains the
+ * rings would wait for a niced one then, which holds the lock of theirs and gets no CPU beside a busy
+ * target: for half a second, in which records are lost. */
+static void let_no_threads_share_arenas(void)
+{
+    enum { ARENAS_MAX = 4096 };
+    (void)mallopt(M_ARENA_MAX, ARENAS_MAX);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "--print-rpc-docs") == 0) {
@@ -210,6 +220,7 @@ int main(int argc, char **argv)
         fputs(usage, stderr);
         return 2;
     }
+    let_no_threads_share_arenas();
     json_object_seed(0); /* before there are threads */
     debuginfod_read_urls();
     raise_descriptor_limit();
