@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -309,6 +310,8 @@ static void reap(void *ctx, struct readers *readers)
 
     struct err failure = recording_failure(recording);
     recording_close(recording);
+    /* What the run took goes back now that no thread records, which would have to wait for it. */
+    malloc_trim(0);
     run_read_summary(&fresh);
 
     pthread_mutex_lock(&r->lock);
