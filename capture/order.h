@@ -15,8 +15,8 @@
 #include "base/buf.h"
 
 struct order_entry {
-    int64_t ts;   /* equal ones keep their order of arrival */
-    size_t at;    /* offset of the bytes in the arena */
+    int64_t ts; /* equal ones keep their order of arrival */
+    size_t at;  /* offset of the bytes in the arena */
     size_t size;
 };
 

@@ -194,13 +194,13 @@ static int serve(struct program *p, struct err *e)
     return rc;
 }
 
-/* glibc lets threads share arenas when there are more than 8 for each CPU. The one that drains the
- * rings would wait for a niced one then, which holds the lock of theirs and gets no CPU beside a
- * busy target: for half a second, in which records are lost. And it keeps up to 64 MB at the end of
- * each arena, once something large was freed, unless told how much. */
+/* glibc lets threads allocate from one arena when they are more than 8 for each CPU. The one that
+ * drains the rings would wait for a niced one then, which holds the lock of theirs and gets no CPU
+ * beside a busy target: for half a second, in which records are lost. And glibc keeps up to 64 MB
+ * at the end of each arena, once something large was freed, unless told how much. */
 static void set_up_malloc(void)
 {
-    enum { ARENAS_MAX = 4096, LARGE_BYTES = 1 << 20, KEPT_BYTES = 1 << 20 };
+    enum { ARENAS_MAX = 4096, LARGE_BYTES = 1 << 22, KEPT_BYTES = 1 << 22 };
     (void)mallopt(M_ARENA_MAX, ARENAS_MAX);
     (void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
     (void)mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);

@@ -31,6 +31,7 @@ struct registry {
     bool is_starting;            /* registry_start() is arming a target without the lock */
     bool is_repairing;           /* repair_all() is in line or runs */
     bool is_ending;              /* the end of the active run is being seen to */
+    bool is_trimmed;             /* what the last run took was given back to the system */
     bool is_closing;
     int64_t n_removed;
     atomic_bool is_tick_waiting;
@@ -310,8 +311,6 @@ static void reap(void *ctx, struct readers *readers)
 
     struct err failure = recording_failure(recording);
     recording_close(recording);
-    /* What the run took goes back now that no thread records, which would have to wait for it. */
-    malloc_trim(0);
     run_read_summary(&fresh);
 
     pthread_mutex_lock(&r->lock);
@@ -327,6 +326,7 @@ static void reap(void *ctx, struct readers *readers)
     run->state = fresh.state;
     r->active = 0;
     r->is_ending = false;
+    r->is_trimmed = false;
     late_release_locked(&r->late);
     pthread_cond_broadcast(&r->idle);
     pthread_mutex_unlock(&r->lock);
@@ -722,7 +722,8 @@ static void repair_due_locked(struct registry *r)
     }
 }
 
-/* Removes the oldest stopped runs until the bound holds. Upkeep thread. */
+/* Removes the oldest stopped runs until the bound holds; gives memory back when nothing is recorded
+ * or completed. Upkeep thread. */
 static void keep_bound(void *ctx, struct readers *readers)
 {
     (void)readers;
@@ -730,6 +731,8 @@ static void keep_bound(void *ctx, struct readers *readers)
     bool has_removed = false;
     atomic_store(&r->is_tick_waiting, false);
     pthread_mutex_lock(&r->lock);
+    bool is_to_trim = !r->is_trimmed && !r->active && !r->is_starting && !r->late.run;
+    r->is_trimmed |= is_to_trim;
     repair_due_locked(r);
     int64_t used = used_bytes_locked(r);
     int64_t room = datadir_free_bytes(r->options.datadir);
@@ -752,6 +755,9 @@ static void keep_bound(void *ctx, struct readers *readers)
     if (has_removed) {
         r->options.refresh(r->options.ctx);
         changed(r);
+    }
+    if (is_to_trim) {
+        malloc_trim(0);
     }
 }
 

@@ -1,13 +1,15 @@
 /*
  * wake_chain.c - a thread that wakes a second one, which wakes a third, a known number of times.
  *
- *   wake_chain [--rounds N=200] [--period-ms MS=5] [--storm PAIRS=0]
+ *   wake_chain [--rounds N=200] [--period-ms MS=5] [--storm PAIRS=0 [--batch 1] [--settle-ms MS=0]]
  *
  * "chain-a" sleeps for a period and posts a semaphore; "chain-b" waits for that and writes into a
  * pipe; "chain-c" reads from it. Each counts how often it blocked in its wait (the kernel's count
  * of its voluntary switches) and how long it was off the CPU there. --storm adds pairs of threads,
- * "storm-0", ..., that pass a byte to and fro as fast as they can: n_storm times in wall_ns. It
- * prints one JSON document: how often all threads left a CPU (n_switches), and per thread of the
+ * "storm-0", ..., that pass a byte to and fro as fast as they can: n_storm times in wall_ns, which
+ * begin after the time to settle. A round trip costs much less where the thread that is woken
+ * preempts its waker, and whether it does is decided by what else runs: with --batch it never does.
+ * It prints one JSON document: how often all threads left a CPU (n_switches), and per thread of the
  * chain its tid, that of its waker (0: a timer), n_blocked and off_cpu_ns.
  */
 #include <pthread.h>
@@ -38,8 +40,9 @@ struct chain {
 struct storm {
     pthread_t ping, pong;
     int there[2], back[2];
+    bool is_batch;
     bool is_over; /* written by main, read by ping */
-    uint64_t n;
+    uint64_t n;   /* written by ping, read by main */
 };
 
 /* What a wait adds to a link: between before() and after(). */
@@ -124,8 +127,8 @@ static void *run_c(void *arg)
     return NULL;
 }
 
-/* A round trip costs much less where the thread that is woken preempts its waker, and whether it
- * does is decided by what else runs. Threads of this policy never do (sched(7)). */
+/* The kernel lets no thread of this policy preempt another when it is woken (check_preempt_wakeup
+ * in kernel/sched/fair.c). */
 static void never_preempt(void)
 {
     struct sched_param none = {0};
@@ -140,10 +143,12 @@ static void *run_ping(void *arg)
 {
     struct storm *s = arg;
     char byte = 1;
-    never_preempt();
+    if (s->is_batch) {
+        never_preempt();
+    }
     while (!__atomic_load_n(&s->is_over, __ATOMIC_RELAXED) && write(s->there[1], &byte, 1) == 1 &&
            read(s->back[0], &byte, 1) == 1) {
-        s->n++;
+        __atomic_store_n(&s->n, s->n + 1, __ATOMIC_RELAXED);
     }
     close(s->there[1]);
     return NULL;
@@ -153,7 +158,9 @@ static void *run_pong(void *arg)
 {
     struct storm *s = arg;
     char byte;
-    never_preempt();
+    if (s->is_batch) {
+        never_preempt();
+    }
     while (read(s->there[0], &byte, 1) == 1 && write(s->back[1], &byte, 1) == 1) {
     }
     return NULL;
@@ -190,12 +197,13 @@ int main(int argc, char **argv)
     int n_storms = (int)option(argc, argv, "--storm", 0);
     struct storm storms[16] = {0};
     uint64_t n = 0;
-    int64_t start_ns = wall_ns();
+    int64_t start_ns;
     if (n_storms < 0 || n_storms > 16 || sem_init(&chain.sem, 0, 0) != 0 || pipe(chain.pipe) != 0) {
         fprintf(stderr, "wake_chain: cannot start\n");
         return 2;
     }
     for (int i = 0; i < n_storms; i++) {
+        storms[i].is_batch = option(argc, argv, "--batch", 0) > 0;
         start_storm(&storms[i], i);
     }
     if (pthread_create(&chain.c.thread, NULL, run_c, &chain) != 0 ||
@@ -204,6 +212,11 @@ int main(int argc, char **argv)
         perror("pthread_create");
         return 1;
     }
+    usleep((useconds_t)(option(argc, argv, "--settle-ms", 0) * 1e3));
+    for (int i = 0; i < n_storms; i++) {
+        n -= __atomic_load_n(&storms[i].n, __ATOMIC_RELAXED);
+    }
+    start_ns = wall_ns();
     pthread_join(chain.a.thread, NULL);
     pthread_join(chain.b.thread, NULL);
     pthread_join(chain.c.thread, NULL);

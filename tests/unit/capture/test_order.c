@@ -61,6 +61,24 @@ static void test_equal_times_keep_arrival(void **state)
     order_free(&o);
 }
 
+static void test_equal_times_of_two_cpus(void **state)
+{
+    (void)state;
+    struct order o = {0};
+    add(&o, 10, 1);
+    add(&o, 20, 2);
+    add(&o, 10, 3);
+    add(&o, 20, 4);
+    order_release(&o, 15);
+    check_due(&o, (const uint64_t[]){1, 3, 0});
+    add(&o, 20, 5); /* beside what was kept, and what comes before that */
+    add(&o, 16, 6);
+    add(&o, 20, 7);
+    order_release(&o, INT64_MAX);
+    check_due(&o, (const uint64_t[]){6, 2, 4, 5, 7, 0});
+    order_free(&o);
+}
+
 /* A clock that goes backwards, or a record written late: released at the time reached, counted. */
 static void test_late(void **state)
 {
@@ -247,6 +265,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_cpus),
         cmocka_unit_test(test_equal_times_keep_arrival),
+        cmocka_unit_test(test_equal_times_of_two_cpus),
         cmocka_unit_test(test_late),
         cmocka_unit_test(test_empty),
         cmocka_unit_test(test_random),
