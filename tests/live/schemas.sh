@@ -26,7 +26,7 @@ for line in sys.stdin:
 exec {to_validator}>&"${validator[1]}" {from_validator}<&"${validator[0]}"
 # validate SCHEMA DOCUMENT
 validate() {
-    local n= i error
+    local n='' i error
     echo "$1 $2" >&"$to_validator"
     read -r n <&"$from_validator" || return 1 # it has died of what it read
     for ((i = 0; i < n; i++)); do
