@@ -197,7 +197,8 @@ static int serve(struct program *p, struct err *e)
 /* glibc lets threads allocate from one arena when they are more than 8 for each CPU. The one that
  * drains the rings would wait for a niced one then, which holds the lock of theirs and gets no CPU
  * beside a busy target: for half a second, in which records are lost. And glibc keeps up to 64 MB
- * at the end of each arena, once something large was freed, unless told how much. */
+ * at the end of each arena, once something large was freed, unless told how much; and from then on
+ * it must be told what is large enough to be mapped singly, too, which batches need not be. */
 static void set_up_malloc(void)
 {
     enum { ARENAS_MAX = 4096, LARGE_BYTES = 1 << 22, KEPT_BYTES = 1 << 22 };

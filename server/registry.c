@@ -31,7 +31,7 @@ struct registry {
     bool is_starting;            /* registry_start() is arming a target without the lock */
     bool is_repairing;           /* repair_all() is in line or runs */
     bool is_ending;              /* the end of the active run is being seen to */
-    bool is_trimmed;             /* what the last run took was given back to the system */
+    bool is_trimmed;             /* what the last run took, or its names, was given back */
     bool is_closing;
     int64_t n_removed;
     atomic_bool is_tick_waiting;
@@ -68,10 +68,13 @@ static int64_t max_run_bytes(const struct registry *r)
     return r->max_bytes / 4 * 3;
 }
 
-/* A run has grown. */
+/* A run has grown, and what that took can go back. */
 static void names_changed(void *ctx)
 {
     struct registry *r = ctx;
+    pthread_mutex_lock(&r->lock);
+    r->is_trimmed = false;
+    pthread_mutex_unlock(&r->lock);
     registry_tick(r);
     changed(r);
 }

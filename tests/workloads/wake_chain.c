@@ -127,8 +127,8 @@ static void *run_c(void *arg)
     return NULL;
 }
 
-/* The kernel lets no thread of this policy preempt another when it is woken (check_preempt_wakeup
- * in kernel/sched/fair.c). */
+/* The kernel lets no thread of this policy preempt another when it is woken (in
+ * kernel/sched/fair.c: "Batch and idle tasks do not preempt"). */
 static void never_preempt(void)
 {
     struct sched_param none = {0};
@@ -197,7 +197,6 @@ int main(int argc, char **argv)
     int n_storms = (int)option(argc, argv, "--storm", 0);
     struct storm storms[16] = {0};
     uint64_t n = 0;
-    int64_t start_ns;
     if (n_storms < 0 || n_storms > 16 || sem_init(&chain.sem, 0, 0) != 0 || pipe(chain.pipe) != 0) {
         fprintf(stderr, "wake_chain: cannot start\n");
         return 2;
@@ -216,7 +215,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < n_storms; i++) {
         n -= __atomic_load_n(&storms[i].n, __ATOMIC_RELAXED);
     }
-    start_ns = wall_ns();
+    int64_t start_ns = wall_ns();
     pthread_join(chain.a.thread, NULL);
     pthread_join(chain.b.thread, NULL);
     pthread_join(chain.c.thread, NULL);

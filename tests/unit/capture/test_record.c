@@ -290,6 +290,11 @@ static void test_ids(void **state)
     assert_int_equal(record_id(b.words, size), 9);
     assert_int_equal(record_id(b.words, 8), 0);
     assert_int_equal(record_id(b.words, 0), 0);
+    assert_false(record_is_sample(b.words, size));
+    ((struct perf_event_header *)b.words)->type = PERF_RECORD_SAMPLE;
+    assert_true(record_is_sample(b.words, 8));
+    assert_false(record_is_sample(b.words, 7));
+    assert_false(record_is_sample(b.words, 0));
 }
 
 /* Every record cut to every smaller size, with a header that agrees, is refused or stays inside. */
