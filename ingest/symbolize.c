@@ -25,6 +25,7 @@ enum { WAIT_STEP_MS = 200 };
 struct symbolize {
     const struct symbolize_options *options;
     int64_t until_ns;    /* CLOCK_MONOTONIC */
+    int64_t servers_until_ns;
     struct strmap files; /* source files of lines found now */
     struct aside *aside; /* opens files */
     struct store store;
@@ -181,7 +182,7 @@ static void look_for_all(struct symbolize *s)
         servers = debuginfod_open(s->options->servers, goes_on, s);
     }
     if (servers) {
-        debuginfod_set_deadline(servers, s->until_ns);
+        debuginfod_set_deadline(servers, s->servers_until_ns);
     }
     s->aside = aside_new("stax-files");
     for (size_t i = 0; i < s->binaries.n_items && !is_cancelled(s); i++) {
@@ -189,6 +190,8 @@ static void look_for_all(struct symbolize *s)
         s->is_late |= is_late;
         look_for(s, (uint32_t)i + 1, is_late ? NULL : servers);
     }
+    /* A server may have had too little time for the last. */
+    s->is_late |= servers && clock_monotonic_ns() > s->servers_until_ns;
     aside_free(s->aside);
     debuginfod_close(servers);
 }
@@ -200,7 +203,8 @@ static void wait_for_rest(struct symbolize *s)
     while (!is_idle && !is_cancelled(s)) {
         late_names_finish(&s->late_names, WAIT_STEP_MS, true);
         is_idle = !s->late_names.is_cut_off;
-        if (!is_idle && is_time_over(s)) {
+        bool only_servers = naming_wait(s->late_names.naming, 0, false);
+        if (!is_idle && clock_monotonic_ns() > (only_servers ? s->servers_until_ns : s->until_ns)) {
             s->is_late = true;
             break;
         }
@@ -306,7 +310,10 @@ int ingest_symbolize(const char *path, const struct symbolize_options *options,
                      struct symbolize_stats *stats, struct err *e)
 {
     struct symbolize s = {.stats = stats, .options = options};
-    s.until_ns = clock_monotonic_ns() + (int64_t)options->timeout_ms * 1000000;
+    int64_t now = clock_monotonic_ns();
+    s.until_ns = now + (int64_t)options->timeout_ms * 1000000;
+    s.servers_until_ns =
+        options->servers_ms ? now + (int64_t)options->servers_ms * 1000000 : s.until_ns;
     *stats = (struct symbolize_stats){0};
     int rc = db_open(&s.store.db, path, DB_WRITE, e);
     if (rc) {

@@ -26,6 +26,7 @@ struct symbolize_stats {
 
 struct symbolize_options {
     int timeout_ms;                     /* how long to wait for all of it */
+    int servers_ms;                     /* ... when only servers are waited for; 0: as long */
     struct debuginfod_servers *servers; /* to ask, borrowed; NULL: none */
     debuginfod_goes_on *goes_on;        /* false: STAX_ECANCELLED, and nothing is changed */
     void *ctx;

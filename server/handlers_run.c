@@ -5,6 +5,7 @@
 
 #include "base/fd.h"
 #include "ingest/line_tables.h"
+#include "ingest/symbolize.h"
 #include "schema/archive.h"
 #include "server/handlers.h"
 #include "server/readers.h"
@@ -243,7 +244,11 @@ static int check_save_path(struct call *c, const char *path, struct err *e)
     return 0;
 }
 
-enum { LINES_MS = 120000 }; /* that saving spends on debug information */
+enum {
+    NAMES_MS = 30000,  /* that saving spends on names of the run */
+    SERVERS_MS = 2000, /* ... that only servers have */
+    LINES_MS = 120000, /* ... and on line tables of the archive */
+};
 
 static bool fill_goes_on(void *ctx)
 {
@@ -262,21 +267,25 @@ static int fill_lines(struct db *db, void *ctx, struct err *e)
     return rc == 0 && call_is_over(ctx) ? err_set(e, STAX_ECANCELLED, "saving was given up") : rc;
 }
 
-/* A run that has ended gets its missing line tables itself, so that it says what the archive says.
- * Names may be being looked for just now, which does the same; and the archive is complete anyway.
- */
-static void fill_run(struct call *c, const struct run_info *info)
+/* A run that has ended gets the names and line tables that its end had no time for, so that it says
+ * what the archive says. They may be being looked for just now, which gives way; what is missing
+ * when its time is over (a server does not answer) is told by a warning in both. */
+static void complete_run(struct call *c, const struct run_info *info)
 {
     struct server *s = c->server;
-    struct db *db = NULL;
+    const struct symbolize_options options = {
+        .timeout_ms = NAMES_MS,
+        .servers_ms = SERVERS_MS,
+        .servers = s->servers,
+        .goes_on = fill_goes_on,
+        .ctx = c,
+    };
+    bool is_complete;
 
     if (info->is_archive || info->is_active || !registry_take_names(s->registry)) {
         return;
     }
-    if (db_open(&db, info->path, DB_WRITE, NULL) == 0) {
-        fill_lines(db, c, NULL);
-        db_close(db);
-    }
+    ingest_complete(info->path, &options, &is_complete, NULL);
     registry_give_names(s->registry);
 }
 
@@ -302,7 +311,7 @@ int method_save_current(struct call *c, struct readers *readers, json_t **docume
         .with_source = bool_at(c->parameters, "with_source", true),
         .fill_lines = fill_lines,
     };
-    fill_run(c, &info);
+    complete_run(c, &info);
     rc = archive_save_with(info.path, path, &contents, save_goes_on, c, &size_bytes, e);
     registry_hold(s->registry, info.id, -1);
     server_save_progress(s, c, 0, 0);

@@ -57,13 +57,21 @@ lines='[.data.instructions[] | select(.line > 0)] | length'
 check_json "annotate has lines where no samples are" <(stax annotate hot_inner --json) \
     "($lines) > ([.data.instructions[] | select(.n_samples > 0)] | length)"
 stop_server
-sqlite3 "$path" "DELETE FROM code_line; DELETE FROM frame_line; INSERT INTO ability (name, is_available, reason, unlock)
+lacking="DELETE FROM code_line; DELETE FROM frame_line; INSERT INTO ability (name, is_available, reason, unlock)
     VALUES ('late_names', 0, 'names were still being looked for when the run ended', 'stax symbolize')"
+sqlite3 "$path" "$lacking"
 server_start
 check "names come by themselves" wait_for 60 names_are complete
 check "... with their lines" test "$(sqlite3 -readonly "$path" 'SELECT count(*) > 0 FROM frame_line')" = 1
 check "... and nothing says any more that they lack" test \
     "$(sqlite3 -readonly "$path" "SELECT count(*) FROM ability WHERE name = 'late_names'")" = 0
+stop_server
+sqlite3 "$path" "$lacking"
+server_start
+check "what is saved at once has its names" stax save "$TMP/whole.stax"
+check "... with their lines" test "$(sqlite3 -readonly "$TMP/whole.stax" 'SELECT count(*) > 0 FROM frame_line')" = 1
+check "... and nothing says that they lack" test \
+    "$(sqlite3 -readonly "$TMP/whole.stax" "SELECT count(*) FROM ability WHERE name = 'late_names'")" = 0
 stop_server
 
 # A server for debug files that never answers: the search is in its middle for a long time.

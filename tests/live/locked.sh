@@ -4,7 +4,7 @@
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 need_perf
-spin=("$STAX_WORKLOADS/cpu_shares" --threads 1)
+spin=("$STAX_WORKLOADS/cpu_shares" --threads 1 --duty 0.4)
 
 # hold SECONDS: holds the write lock of the active run so long; returns when it has it.
 hold() {

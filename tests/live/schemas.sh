@@ -60,7 +60,7 @@ valid "no run" list
 stax schema diagnose-host >"$TMP/schema.json"
 stax diagnose host --json >"$TMP/doc.json"
 check "no run: stax diagnose host" validate "$TMP/schema.json" "$TMP/doc.json"
-start "$STAX_WORKLOADS/cpu_shares" --threads 1 --seconds 90 >/dev/null
+start "$STAX_WORKLOADS/cpu_shares" --threads 1 --duty 0.4 --seconds 90 >/dev/null
 target=$last_pid
 start stax record --json --counters page-faults,task-clock --pid "$target" >"$TMP/record.json" 2>/dev/null
 record=$last_pid

@@ -4,7 +4,7 @@
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 need_perf
-spin=("$STAX_WORKLOADS/cpu_shares" --threads 1)
+spin=("$STAX_WORKLOADS/cpu_shares" --threads 1 --duty 0.6)
 
 check_status "no server: status 3, the socket, and how to start it" 3 'unreachable.*|stax-server.sock' -- stax top
 check_status "no server, autostart forbidden: record says so" 3 'stax-server' -- \

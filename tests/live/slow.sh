@@ -7,7 +7,7 @@ need_perf
 slow='WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r) SELECT count(*) FROM r'
 server_start
 server=$last_pid
-start stax record -- "$STAX_WORKLOADS/cpu_shares" --threads 1 --seconds 200 >/dev/null 2>&1
+start stax record -- "$STAX_WORKLOADS/cpu_shares" --threads 1 --duty 0.2 --seconds 200 >/dev/null 2>&1
 record=$last_pid
 wait_for 10 has_samples 50
 
@@ -72,7 +72,7 @@ done
 wait_for 5 gone "$record"
 
 # The last rows of a run count for a condition, and its end ends the wait.
-start stax record -- "$STAX_WORKLOADS/cpu_shares" --threads 1 --seconds 60 >/dev/null 2>&1
+start stax record -- "$STAX_WORKLOADS/cpu_shares" --threads 1 --duty 0.2 --seconds 60 >/dev/null 2>&1
 record=$last_pid
 wait_for 10 has_samples 20
 sockets=$(n_sockets)

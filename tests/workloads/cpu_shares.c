@@ -1,11 +1,11 @@
 /*
  * cpu_shares.c - threads that burn CPU in named functions by fixed shares, and measure the shares.
  *
- *   cpu_shares [--seconds 5] [--threads 3] [--late SECONDS]
+ *   cpu_shares [--seconds 5] [--threads 3] [--duty 0.9] [--late SECONDS]
  *
  * Per round a thread burns 5 units in burn_alpha and 1 in burn_gamma (both called by path_left),
  * then 3 in burn_beta and 1 in burn_gamma (called by path_right): self 50/30/20 %, total 60/40 %.
- * Thread i works a fixed part of the time, each another one. With --late, thread 0 spends its time
+ * Thread 0 works that part of the time, each other one half of the one before it. With --late, thread 0 spends its time
  * after that moment in burn_late alone. Prints
  * {"functions":{name:ns},"paths":{...},"threads":[...]}.
  */
@@ -117,6 +117,7 @@ static void print_truth(const struct worker *workers, int n)
 int main(int argc, char **argv)
 {
     double seconds = option(argc, argv, "--seconds", 5);
+    double duty = option(argc, argv, "--duty", 0.9);
     double late = option(argc, argv, "--late", 0);
     int n = (int)option(argc, argv, "--threads", 3);
     if (n < 1 || n > MAX_THREADS) {
@@ -129,7 +130,7 @@ int main(int argc, char **argv)
         struct worker *w = &workers[i];
         w->index = i;
         w->x = (uint64_t)i + 1;
-        w->duty = 0.9 / (1 << (i < 6 ? i : 6));
+        w->duty = duty / (1 << (i < 6 ? i : 6));
         w->end_wall_ns = start + (int64_t)(seconds * 1e9);
         w->late_wall_ns = late > 0 && i == 0 ? start + (int64_t)(late * 1e9) : INT64_MAX;
         if (pthread_create(&w->thread, NULL, run, w) != 0) {
