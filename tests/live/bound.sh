@@ -37,7 +37,7 @@ wait_for 30 is_active || fail "a first run begins" "$(cat "$TMP/first.txt")"
 start rpc wait_active >"$TMP/wait.json"
 waiter=$last_pid
 check "a run that takes a third of the bound" wait_for 60 is_large 1
-stax stop >/dev/null
+end_run
 wait_for 10 gone "$waiter"
 check_json "its end is heard of" "$TMP/wait.json" '.result.data.reason == "stopped"'
 wait_for 10 gone "$record"
@@ -50,7 +50,7 @@ is_full() {
     gone "$record" || (($(stax sql --json 'SELECT raw_from_ts FROM run' | jq '.data.rows[0][0]') > 0))
 }
 check "a run comes to its bound" wait_for 60 is_full
-stax stop >/dev/null 2>&1
+end_run
 wait_for 10 gone "$record"
 sleep 1.5 # two looks at the bound
 check "the run that reached the bound is still there" has_run "$run"

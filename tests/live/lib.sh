@@ -171,6 +171,13 @@ is_active() {
 is_idle() {
     status_is '.data.active == null'
 }
+# Ends the active run and its target, which would burn on.
+end_run() {
+    local pid
+    pid=$(stax status --json 2>/dev/null | jq '.data.active.pid // empty')
+    stax stop >/dev/null 2>&1
+    [[ -z $pid ]] || kill -KILL "$pid" 2>/dev/null
+}
 # The active run has at least N samples: has_samples N.
 has_samples() {
     status_is ".data.active != null and .data.active.n_samples >= $1"

@@ -44,6 +44,7 @@ run=$(stax status --json | jq .data.active.id)
 hold 25
 holder=$last_pid
 began=$SECONDS
+target=$(stax status --json | jq .data.active.pid)
 check "a run whose lock is held can be stopped" stax stop
 check "... in bounded time" test $((SECONDS - began)) -le 15
 wait_for 5 grep -q "ended early" "$TMP/err"
@@ -51,7 +52,7 @@ check "record says why the run ended" grep -q "the recording ended early: .*data
 check "... and the server's log" grep -q "run $run ended early: .*database is locked" "$TMP/server.log"
 check_json "... and the list" <(stax list --json) \
     '.data.runs[0] | .state == "stopped" and .stop_reason == "capture_failed" and (.note | contains("locked"))'
-kill "$holder"
+kill "$holder" "$target"
 is_completed() {
     [[ $(stax sql --csv "SELECT state = 'stopped' AND stop_reason = 'capture_failed' AND end_ts = data_ts FROM run" | tail -1) == 1 ]]
 }

@@ -82,7 +82,7 @@ start rpc wait_active "{\"sql\":\"SELECT state = 'stopped' FROM run\"}" >"$TMP/l
 last=$last_pid
 wait_for 10 has_two_more
 sleep 0.5
-stax stop >/dev/null
+end_run
 wait_for 20 gone "$never"
 wait_for 20 gone "$last"
 check_json "a condition that never holds ends with the run" "$TMP/never.json" '.result.data | .reason == "stopped" and .is_met == false'

@@ -22,7 +22,7 @@ static void late_names_equal_rebuilt(void **state)
 {
     (void)state;
     unsigned n_relayouts = 0;
-    for (unsigned seed = 1; seed <= 16; seed++) {
+    for (unsigned seed = 1; seed <= 16; seed += SEED_STEP) {
         struct world w;
         open_run(&w, seed, 0);
         w.has_late_names = true;
@@ -51,7 +51,7 @@ static void late_names_equal_rebuilt(void **state)
         free(symbols_anew);
         remove_run(&w);
     }
-    assert_true(n_relayouts > 40);
+    assert_true(n_relayouts > 40 / SEED_STEP);
 }
 
 /* After rows were dropped the tree stays as it is, the frames too: views of any kind agree. */
