@@ -69,6 +69,8 @@ const struct command command_callers = {
         "part of it that was spent in the function itself.\n\n"
         "A sample counts once: at the outermost call of the function when it is on the stack more "
         "than once. A caller that calls itself is one line.\n\n"
+        "FUNCTION is a name, with or without its parameters, or a part of one: then the hottest "
+        "function that has it is shown.\n\n"
         "With --off-cpu the time is that of waits below the function; self is what it waited for "
         "itself, being the innermost function outside the kernel.",
     .examples = "stax callers memcpy\nstax callers malloc -d 3 --threshold-pct 5\n"
@@ -89,6 +91,8 @@ const struct command command_callees = {
         "'root %' is the share of the function's total.\n\n"
         "A sample counts once: below the innermost call of the function when it is on the stack "
         "more than once, so that recursion is folded. A callee that calls itself is one line.\n\n"
+        "FUNCTION is a name, with or without its parameters, or a part of one: then the hottest "
+        "function that has it is shown.\n\n"
         "With --off-cpu it is the tree of where threads were blocked below the function, and every "
         "path ends in the reason, such as [lock].",
     .examples = "stax callees parse_expr\nstax callees main -d 2 --json\n"

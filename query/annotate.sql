@@ -4,6 +4,7 @@
 -- Functions with samples whose name contains a text, upper or lower case: the one that is called
 -- exactly that first, then the hottest.
 -- :text TEXT  empty: all
+-- :base TEXT, :clone TEXT  the same of a part of a function ("parse", "[clone .cold]"), or NULL
 -- :limit INTEGER
 -- => symbol, n_all (that match), n_samples and on_cpu_ns (ns) of its own code with what is inlined
 --    there; of what has no code of its own: where it is inlined
@@ -31,6 +32,7 @@ WHERE s.kind IN ('function', 'unnamed')
         :text = ''
         OR instr(lower(s.name), lower(:text)) > 0
         OR (s.whole IS NOT NULL AND instr(lower(s.linkage_name), lower(:text)) > 0)
+        OR (instr(lower(s.name), lower(:base)) > 0 AND instr(s.name, :clone) > 0)
     )
 ORDER BY
     coalesce(:text IN (s.name, s.linkage_name), 0) DESC, -- without a linkage name NULL

@@ -98,10 +98,20 @@ static void find_mapped(struct query *q, struct code_reader *code, struct found 
 static void find_named(struct query *q, struct found *f, const char *text, int64_t limit)
 {
     struct stmt *s = db_stmt(q->db, &sql_functions_matching);
+    const char *dot = strchr(text, '.');
+    struct buf base = {0}, clone = {0};
 
     stmt_bind_text(s, functions_matching_p_text, text);
+    if (dot && dot > text) { /* "parse.cold" is "parse(int) [clone .cold]" in C++ */
+        buf_add(&base, text, (size_t)(dot - text));
+        buf_addf(&clone, "[clone %s]", dot);
+        stmt_bind_text(s, functions_matching_p_base, buf_str(&base));
+        stmt_bind_text(s, functions_matching_p_clone, buf_str(&clone));
+    }
     stmt_bind_int(s, functions_matching_p_limit, limit);
     take_rows(f, s);
+    buf_free(&base);
+    buf_free(&clone);
 }
 
 int annotate_find(struct query *q, struct code_reader *code, const char *target, int64_t limit,

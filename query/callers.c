@@ -380,7 +380,7 @@ static int view_tree_of(struct query *q, const struct params *p, bool is_callers
         return rc;
     }
     a.flags = mem_new(q->fold.symbols.n + 1, 1);
-    rc = symbols_flag_named(&q->fold.symbols, q->db, name, a.flags, e);
+    rc = view_flag_function(q, name, a.flags, e);
     if (rc == 0) {
         fill(&a, p, is_callers, data);
         rc = db_status(q->db, e);

@@ -40,40 +40,6 @@ static bool named_change(const struct comparing *c, const char *name, bool is_to
     return is_found;
 }
 
-/* Where the parameters of a demangled name begin, its end if it has none: the '(' of the last ')'
- * if nothing but "const", "&" or "[clone .x]" follows. */
-static size_t start_of_parameters(const char *full)
-{
-    const char *end = strrchr(full, ')');
-    int depth = 0;
-
-    if (end && strchr(" &", end[1])) { /* or the end of the text */
-        for (const char *s = end; s > full; s--) {
-            depth += *s == ')';
-            depth -= *s == '(';
-            if (depth == 0) {
-                return (size_t)(s - full);
-            }
-        }
-    }
-    return strlen(full);
-}
-
-/* "parse" and "ns::parse<int>" are "parse(char)" and "void ns::parse<int>(int)". */
-static bool is_without_parameters(const char *name, const char *full)
-{
-    static const char word[] = "operator ";
-    size_t n = strlen(name), n_base = start_of_parameters(full);
-
-    if (n > n_base || full[n_base] == '\0' || memcmp(full + n_base - n, name, n) != 0) {
-        return false;
-    }
-    size_t n_type = n_base - n;
-    bool is_operator = n_type >= sizeof(word) - 1 &&
-                       memcmp(full + n_type - (sizeof(word) - 1), word, sizeof(word) - 1) == 0;
-    return n_type == 0 || (full[n_type - 1] == ' ' && !is_operator);
-}
-
 static void add_suggestion(struct buf *list, const char *name)
 {
     buf_addstr(list, list->len ? ", \"" : "\"");
@@ -145,7 +111,7 @@ static int find_whole_name(const struct comparing *c, const char *name, const ch
 
     for (size_t i = 0; i < c->n_functions; i++) {
         const char *full = name_at(c, i);
-        if (is_without_parameters(name, full) && (!found || strcmp(full, found) != 0)) {
+        if (symbols_is_without_parameters(name, full) && (!found || strcmp(full, found) != 0)) {
             found = full;
             if (n++ < N_SUGGESTED) {
                 add_suggestion(&list, full);

@@ -136,7 +136,7 @@ int view_neighbors(struct query *q, const struct params *p, json_t *data, struct
         return rc;
     }
     uint8_t *flags = mem_new(q->fold.symbols.n + 1, 1);
-    rc = symbols_flag_named(&q->fold.symbols, q->db, name, flags, e);
+    rc = view_flag_function(q, name, flags, e);
     if (rc == 0) {
         fill(q, p, flags, data);
         rc = db_status(q->db, e);

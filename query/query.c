@@ -22,6 +22,10 @@
         NULL, NULL, NULL, NULL                                                                     \
     }
 
+#define FUNCTION_NAME                                                                              \
+    "the function's name, without its parameters if so wished, or a part of one: the hottest "     \
+    "(required)"
+
 #define INLINES_PARAMETER                                                                          \
     {                                                                                              \
         "no_inlines", "boolean", "",                                                               \
@@ -77,7 +81,7 @@ static const struct view_parameter timeline_parameters[] = {
 };
 
 static const struct view_parameter neighbors_parameters[] = {
-    {"symbol", "string", "", "name of the function (required)"},
+    {"symbol", "string", "", FUNCTION_NAME},
     {"limit", "integer", "", "callers and callees listed, 0 for all (default 20)"},
     INLINES_PARAMETER,
     FILTER_PARAMETERS,
@@ -85,7 +89,7 @@ static const struct view_parameter neighbors_parameters[] = {
 
 /* Of the trees rooted at one function. */
 #define ROOTED_PARAMETERS                                                                          \
-    {"symbol", "string", "", "name of the function (required)"},                                   \
+    {"symbol", "string", "", FUNCTION_NAME},                                                       \
         {"max_depth", "integer", "", "levels below the function (default 12)"},                    \
         {"threshold_pct", "number", "%",                                                           \
          "leave out what is a smaller share of the function's total (default 1.0)"},               \

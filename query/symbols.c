@@ -109,8 +109,41 @@ static int refuse_unknown(struct db *db, const char *name, struct err *e)
     return rc;
 }
 
-int symbols_flag_named(const struct symbols *s, struct db *db, const char *name, uint8_t *flags,
-                       struct err *e)
+/* Where the parameters of a demangled name begin, its end if it has none: the '(' of the last ')'
+ * if nothing but "const", "&" or "[clone .x]" follows. */
+static size_t start_of_parameters(const char *full)
+{
+    const char *end = strrchr(full, ')');
+    int depth = 0;
+
+    if (end && strchr(" &", end[1])) { /* or the end of the text */
+        for (const char *s = end; s > full; s--) {
+            depth += *s == ')';
+            depth -= *s == '(';
+            if (depth == 0) {
+                return (size_t)(s - full);
+            }
+        }
+    }
+    return strlen(full);
+}
+
+bool symbols_is_without_parameters(const char *name, const char *full)
+{
+    static const char word[] = "operator ";
+    size_t n = strlen(name), n_base = start_of_parameters(full);
+
+    if (n > n_base || full[n_base] == '\0' || memcmp(full + n_base - n, name, n) != 0) {
+        return false;
+    }
+    size_t n_type = n_base - n;
+    bool is_operator = n_type >= sizeof(word) - 1 &&
+                       memcmp(full + n_type - (sizeof(word) - 1), word, sizeof(word) - 1) == 0;
+    return n_type == 0 || (full[n_type - 1] == ' ' && !is_operator);
+}
+
+/* Functions of exactly this name. */
+static bool flag_exact(const struct symbols *s, struct db *db, const char *name, uint8_t *flags)
 {
     struct stmt *st = db_stmt(db, &sql_symbols_named);
     bool is_found = false;
@@ -121,6 +154,78 @@ int symbols_flag_named(const struct symbols *s, struct db *db, const char *name,
         if (id > 0 && (uint64_t)id < s->n) {
             flags[id] = 1;
             is_found = true;
+        }
+    }
+    return is_found;
+}
+
+/* Functions of this name without parameters, all overloads. */
+static bool flag_overloads(const struct symbols *s, struct db *db, const char *name, uint8_t *flags)
+{
+    struct stmt *st = db_stmt(db, &sql_symbols_holding);
+    bool is_found = false;
+
+    stmt_bind_text(st, symbols_holding_p_text, name);
+    while (*name && stmt_next(st)) {
+        int64_t id = stmt_int(st, symbols_holding_c_id);
+        if (id > 0 && (uint64_t)id < s->n &&
+            symbols_is_without_parameters(name, stmt_text(st, symbols_holding_c_name))) {
+            flags[id] = 1;
+            is_found = true;
+        }
+    }
+    stmt_reset(st);
+    return is_found;
+}
+
+int symbols_flag_named(const struct symbols *s, struct db *db, const char *name, uint8_t *flags,
+                       struct err *e)
+{
+    bool is_found = flag_exact(s, db, name, flags) || flag_overloads(s, db, name, flags);
+    int rc = db_status(db, e);
+    return rc < 0 || is_found ? rc : refuse_unknown(db, name, e);
+}
+
+/* Of the functions whose names hold a text the hottest one, but one that is called so before its
+ * parameters goes first; NULL: none. *is_one_of: there were others of its kind. */
+static char *find_hottest(struct db *db, const char *name, bool *is_one_of)
+{
+    struct stmt *st = db_stmt(db, &sql_symbols_containing);
+    char *hottest = NULL, *called = NULL;
+    size_t n = 0, n_called = 0;
+
+    stmt_bind_text(st, symbols_containing_p_text, name);
+    stmt_bind_int(st, symbols_containing_p_limit, N_CANDIDATES);
+    while (stmt_next(st)) {
+        const char *candidate = stmt_text(st, symbols_containing_c_name);
+        if (n++ == 0) {
+            hottest = mem_strdup(candidate);
+        }
+        if (symbols_is_without_parameters(name, candidate) && n_called++ == 0) {
+            called = mem_strdup(candidate);
+        }
+    }
+    *is_one_of = called ? n_called > 1 : n > 1;
+    if (called) {
+        free(hottest);
+    }
+    return called ? called : hottest;
+}
+
+int symbols_flag_matching(const struct symbols *s, struct db *db, const char *name, uint8_t *flags,
+                          char **taken, struct err *e)
+{
+    bool is_one_of = false;
+    bool is_found = flag_exact(s, db, name, flags);
+
+    *taken = NULL;
+    if (!is_found && *name) {
+        char *hottest = find_hottest(db, name, &is_one_of);
+        is_found = hottest && flag_exact(s, db, hottest, flags);
+        if (is_found && is_one_of) {
+            *taken = hottest;
+        } else {
+            free(hottest);
         }
     }
     int rc = db_status(db, e);

@@ -35,10 +35,19 @@ static inline bool symbols_is_kernel(const struct symbols *s, int64_t id)
     return id > 0 && (uint64_t)id < s->n && (s->kinds[id] & SYMBOL_IN_KERNEL);
 }
 
-/* Sets flags[id] of every function with exactly this name (flags holds s->n bytes).
- * STAX_ENOTFOUND, with the nearest names as a hint, if there is none. */
+/* Sets flags[id] of every function with exactly this name, else of those that have it before their
+ * parameters (flags holds s->n bytes). STAX_ENOTFOUND, with the nearest names as a hint, if there
+ * is none. */
 int symbols_flag_named(const struct symbols *s, struct db *db, const char *name, uint8_t *flags,
                        struct err *e);
+/* One function: of exactly this name, else the hottest that has it before its parameters, else the
+ * hottest whose name contains it, upper or lower case. *taken: its name where there are several, to
+ * be told (free()); else NULL. */
+int symbols_flag_matching(const struct symbols *s, struct db *db, const char *name, uint8_t *flags,
+                          char **taken, struct err *e);
+/* "parse" and "ns::parse<int>" are "parse(char)" and "void ns::parse<int>(int)" without parameters.
+ */
+bool symbols_is_without_parameters(const char *name, const char *full);
 
 /* Adds "symbol", "name", "kind", "binary" (its name or null) and "language" (or null) to object. */
 void symbols_describe(struct db *db, int64_t id, json_t *object);

@@ -50,6 +50,17 @@ FROM symbol
 WHERE name = :name
     AND kind IN ('function', 'unnamed');
 
+--@ symbols_holding
+-- Functions whose name contains a text.
+-- :text TEXT
+-- => id, name
+SELECT
+    id,
+    name
+FROM symbol
+WHERE kind IN ('function', 'unnamed')
+    AND instr(name, :text) > 0;
+
 --@ symbols_containing
 -- Functions whose name contains a text, the heaviest first.
 -- :text TEXT

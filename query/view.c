@@ -4,7 +4,9 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "query/symbols.h"
 #include "query/view.sql.h"
 
 const struct measure measure_on_cpu = {
@@ -34,6 +36,19 @@ void view_warn(struct query *q, const char *fmt, ...)
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
     json_array_append_new(q->warnings, json_clean_string(text));
+}
+
+int view_flag_function(struct query *q, const char *name, uint8_t *flags, struct err *e)
+{
+    char *taken;
+    int rc = symbols_flag_matching(&q->fold.symbols, q->db, name, flags, &taken, e);
+
+    if (rc == 0 && taken) {
+        view_warn(q, "several functions have \"%s\" in their name: this is the hottest, \"%s\"",
+                  name, taken);
+    }
+    free(taken);
+    return rc;
 }
 
 json_t *view_pct(int64_t part, int64_t whole)

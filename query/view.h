@@ -73,6 +73,9 @@ void view_warn(struct query *q, const char *fmt, ...) __attribute__((format(prin
 /* fold_samples() for this view, with a warning where the range could not be met exactly. */
 int view_fold(struct query *q, const struct params *p, bool with_nodes, struct err *e);
 
+/* symbols_flag_matching() for this view, with a warning that names what was taken of several. */
+int view_flag_function(struct query *q, const char *name, uint8_t *flags, struct err *e);
+
 /* 100 * part / whole, to three decimals; 0 of nothing. */
 json_t *view_pct(int64_t part, int64_t whole);
 void view_set_int(json_t *object, const char *key, int64_t value);

@@ -117,9 +117,9 @@ static void test_wrong_values(void **state)
 {
     (void)state;
     expect_error(&command_top, "--limit ten", "--limit wants a whole number, not 'ten'", "");
-    expect_error(&command_top, "--limit -3", "--limit must be between 1 and 100000, not -3", "");
+    expect_error(&command_top, "--limit -3", "--limit must be between 0 and 100000, not -3", "");
     expect_error(&command_top, "--limit 99999999999999999999",
-                 "--limit must be between 1 and 100000, not 99999999999999999999", "");
+                 "--limit must be between 0 and 100000, not 99999999999999999999", "");
     expect_error(&command_top, "--limit", "--limit wants a value: N", "");
     expect_error(&command_top, "-n", "-n wants a value: N", "");
     expect_error(&command_top, "--limit=", "--limit wants a whole number, not ''", "");

@@ -156,6 +156,9 @@ static void inlined_code_counts_where_it_is(void **state)
         assert_int_equal(json_int_at(match, "self_on_cpu_ns", -1), wanted[i].n_samples * MS);
     }
     json_decref(document);
+    document = ask(&f, "annotated", "{\"target\": \"shop.cold\"}");
+    assert_string_equal(function_name(document), "workshop [clone .cold]");
+    json_decref(document);
     document = ask(&f, "annotated", "{\"target\": \"wor\"}");
     assert_string_equal(function_name(document), "work");
     assert_int_equal(shown(document), 15);

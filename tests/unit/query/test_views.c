@@ -326,6 +326,67 @@ static void a_timeout_ends_a_view(void **state)
     model_free(&m);
 }
 
+/* The root of a tree of callers or callees of what is asked for, and whether others were meant. */
+static void expect_root(struct query *q, const char *asked, const char *root, bool is_one_of)
+{
+    json_t *parameters = json_pack("{s:s}", "symbol", asked), *document = NULL;
+    struct err e = {0};
+
+    for (int i = 0; i < 2; i++) {
+        int rc = query_view(q, i ? "callers" : "callees", parameters, &document, &e);
+        if (!root) {
+            assert_int_equal(rc, STAX_ENOTFOUND);
+            continue;
+        }
+        assert_int_equal(rc, 0);
+        const json_t *roots = json_object_get(json_object_get(document, "data"), "roots");
+        assert_int_equal(json_array_size(roots), 1);
+        assert_string_equal(json_text_at(json_array_get(roots, 0), "name", ""), root);
+        assert_int_equal(json_array_size(json_object_get(document, "warnings")), is_one_of);
+        json_decref(document);
+    }
+    json_decref(parameters);
+}
+
+static void a_function_is_found_by_a_part_of_its_name(void **state)
+{
+    static const char *const lines[] = {
+        "process 100 app",
+        "sample 100 main;parse(int) x9",
+        "sample 100 main;parse(long) x5",
+        "sample 100 main;parse_all x20",
+        "sample 100 main;leave x2",
+        "sample 100 main;parse_all;Emit x4",
+    };
+    struct model m = {0};
+    struct query *q = NULL;
+    struct err e = {0};
+    char path[512];
+
+    (void)state;
+    fixture_path(path, sizeof(path));
+    for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
+        model_read_line(&m, lines[i]);
+    }
+    model_write(&m, path);
+    assert_int_equal(query_open(&q, path, false, &e), 0);
+    expect_root(q, "parse(long)", "parse(long)", false);
+    expect_root(q, "parse", "parse(int)", true); /* not the hotter parse_all */
+    expect_root(q, "parse_", "parse_all", false);
+    expect_root(q, "arse", "parse_all", true);
+    expect_root(q, "emit", "Emit", false);
+    expect_root(q, "nosuch", NULL, false);
+    expect_root(q, "", NULL, false);
+    json_t *parameters = json_pack("{s:[s]}", "exclude", "parse"), *document = NULL;
+    assert_int_equal(query_view(q, "top", parameters, &document, &e), 0);
+    assert_int_equal(json_int_at(json_object_get(document, "data"), "n_samples", 0), 26);
+    json_decref(document);
+    json_decref(parameters);
+    query_close(q);
+    fixture_remove(path);
+    model_free(&m);
+}
+
 static json_t *top_data(const char *path, bool is_archive)
 {
     struct query *q = NULL;
@@ -433,6 +494,7 @@ int main(void)
         cmocka_unit_test(every_document_has_its_members),
         cmocka_unit_test(symbols_are_found_by_part_of_their_name),
         cmocka_unit_test(a_timeout_ends_a_view),
+        cmocka_unit_test(a_function_is_found_by_a_part_of_its_name),
         cmocka_unit_test(an_archive_answers_as_the_run_did),
         cmocka_unit_test(a_live_run_says_how_old_its_data_is),
         cmocka_unit_test(an_open_wait_grows_without_events),
