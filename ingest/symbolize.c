@@ -24,7 +24,7 @@ enum { WAIT_STEP_MS = 200 };
 
 struct symbolize {
     const struct symbolize_options *options;
-    int64_t until_ns;    /* CLOCK_MONOTONIC */
+    int64_t until_ns; /* CLOCK_MONOTONIC */
     int64_t servers_until_ns;
     struct strmap files; /* source files of lines found now */
     struct aside *aside; /* opens files */

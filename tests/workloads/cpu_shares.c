@@ -5,8 +5,8 @@
  *
  * Per round a thread burns 5 units in burn_alpha and 1 in burn_gamma (both called by path_left),
  * then 3 in burn_beta and 1 in burn_gamma (called by path_right): self 50/30/20 %, total 60/40 %.
- * Thread 0 works that part of the time, each other one half of the one before it. With --late, thread 0 spends its time
- * after that moment in burn_late alone. Prints
+ * Thread 0 works that part of the time, each other one half of the one before it. With --late,
+ * thread 0 spends its time after that moment in burn_late alone. Prints
  * {"functions":{name:ns},"paths":{...},"threads":[...]}.
  */
 #include <pthread.h>
