@@ -81,9 +81,10 @@ uint64_t *event_add_sample(struct buf *batch, const struct event_sample *body)
     return s->addresses;
 }
 
-uint64_t *event_add_off_cpu(struct buf *batch, const struct event_off_cpu *body)
+uint64_t *event_add_off_cpu(struct buf *batch, enum event_type type,
+                            const struct event_off_cpu *body)
 {
-    struct event_off_cpu *o = add(batch, EVENT_OFF_CPU, body->head.flags, body->head.ts,
+    struct event_off_cpu *o = add(batch, type, body->head.flags, body->head.ts,
                                   sizeof(*o) + (size_t)body->n_addresses * sizeof(uint64_t));
     struct event_head head = o->head;
     *o = *body;
@@ -160,7 +161,7 @@ static bool is_off_state(unsigned state)
 /* Bytes the body of an event about waits says it needs, SIZE_MAX if it contradicts itself. */
 static size_t needed_for_wait(const struct event_head *head, size_t size)
 {
-    if (head->type == EVENT_OFF_CPU) {
+    if (head->type == EVENT_OFF_CPU || head->type == EVENT_OPEN_WAIT) {
         const struct event_off_cpu *o = (const void *)head;
         if (size < sizeof(*o) || !is_off_state(o->state) || o->reason >= EVENT_N_REASONS ||
             o->reason_from >= EVENT_N_REASON_SOURCES || o->stack_from >= EVENT_N_STACK_SOURCES ||
@@ -241,6 +242,7 @@ static size_t needed(const struct event_head *head, size_t size)
         return size < sizeof(*t) || t->slot >= EVENT_COUNTERS_MAX ? SIZE_MAX : sizeof(*t);
     }
     case EVENT_OFF_CPU:
+    case EVENT_OPEN_WAIT:
     case EVENT_OFF_CPU_FOLDED:
     case EVENT_THREAD_TIME:
         return needed_for_wait(head, size);

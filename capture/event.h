@@ -35,6 +35,7 @@ enum event_type {
     EVENT_COUNTER_TOTAL,     /* struct event_counter_total: near the end, one for each counter */
     EVENT_WAKEUP,            /* struct event_wakeup: what ended the wait that is told next */
     EVENT_WAKEUPS_FOLDED,    /* struct event_wakeups_folded: the sum of wakeups not told singly */
+    EVENT_OPEN_WAIT,         /* struct event_off_cpu, dur_ns 0: the wait that a thread is in */
     EVENT_N_TYPES
 };
 
@@ -195,7 +196,9 @@ enum event_stack_source {
  * EVENT_REASON_OTHER): a library function on the stack may know better. */
 #define EVENT_F_WAIT_IS_VAGUE 0x1u
 
-/* head.ts: when it was told, soon after its end. Addresses as in a sample, n_addresses may be 0. */
+/* head.ts: when it was told, soon after its end. As EVENT_OPEN_WAIT it follows on the
+ * EVENT_THREAD_TIME that says since when the thread is blocked. Addresses as in a sample,
+ * n_addresses may be 0. */
 struct event_off_cpu {
     struct event_head head;
     int32_t pid;
@@ -360,8 +363,9 @@ void event_add_mapping(struct buf *batch, const struct event_mapping *body, cons
 /* Returns room for body->n_addresses addresses and body->n_counters deltas, to be filled by the
  * caller at once. */
 uint64_t *event_add_sample(struct buf *batch, const struct event_sample *body);
-/* The same for the n_addresses of a wait. */
-uint64_t *event_add_off_cpu(struct buf *batch, const struct event_off_cpu *body);
+/* The same for the n_addresses of a wait; type: EVENT_OFF_CPU or EVENT_OPEN_WAIT. */
+uint64_t *event_add_off_cpu(struct buf *batch, enum event_type type,
+                            const struct event_off_cpu *body);
 void event_add_off_cpu_folded(struct buf *batch, const struct event_off_cpu_folded *body);
 /* The same for the n_addresses of a waker. */
 uint64_t *event_add_wakeup(struct buf *batch, const struct event_wakeup *body);

@@ -24,6 +24,7 @@ enum {
 static const int64_t DRAIN_MAX_NS = 1000000000; /* that allows for more intervals */
 static const int64_t LONG_NS = 10000000;
 static const int64_t STEP_NS = 100000; /* from a wakeup to the CPU: a shorter time is summed up */
+static const int64_t OPEN_NS = 100000000;    /* a wait so long is told of before it ends */
 static const int64_t STACK_AGE_NS = 1000000; /* between a switch's stack and the switch */
 
 void follow_read_kernel(struct follow *f, const char *kallsyms, size_t len)
@@ -158,7 +159,7 @@ static void tell_interval(struct follow *f, const struct wait_candidate *c)
         .stack_end = c->stack_end,
         .is_guessed = c->is_guessed,
     };
-    uint64_t *addresses = event_add_off_cpu(&f->batch, &body);
+    uint64_t *addresses = event_add_off_cpu(&f->batch, EVENT_OFF_CPU, &body);
     if (c->n_addresses) {
         memcpy(addresses, f->waits.stacks.data + c->stack_at, c->n_addresses * sizeof(uint64_t));
     }
@@ -379,6 +380,33 @@ static void tell_time(struct follow *f, struct target_thread *t, int64_t ts, boo
         body.head.flags = mark.is_vague ? EVENT_F_WAIT_IS_VAGUE : 0;
     }
     event_add_thread_time(&f->batch, &body);
+}
+
+/* The wait that the thread is in. */
+static void tell_open_wait(struct follow *f, struct target_thread *t)
+{
+    const struct ledger_interval open = {
+        .start_ts = t->waits.ledger.since_ts, .end_ts = INT64_MAX, .state = EVENT_STATE_BLOCKED};
+    struct wait_mark mark = mark_of(&t->waits, open.start_ts, open.end_ts);
+    struct event_off_cpu body = {.head.ts = f->ts,
+                                 .head.flags = mark.is_vague ? EVENT_F_WAIT_IS_VAGUE : 0,
+                                 .pid = t->process->pid,
+                                 .tid = t->tid,
+                                 .start_ts = open.start_ts,
+                                 .state = EVENT_STATE_BLOCKED,
+                                 .reason = mark.reason,
+                                 .reason_from = mark.from};
+    const struct wait_stack *stack = stack_of(&t->waits, &open, &body.stack_from);
+    if (stack) {
+        body.n_kernel = stack->n_kernel;
+        body.n_addresses = stack->n;
+        body.stack_end = stack->end;
+        body.is_guessed = stack->is_guessed;
+    }
+    uint64_t *addresses = event_add_off_cpu(&f->batch, EVENT_OPEN_WAIT, &body);
+    if (stack) {
+        memcpy(addresses, stack->addresses, stack->n * sizeof(uint64_t));
+    }
 }
 
 static void forget(struct follow *f, struct target_thread *t)
@@ -681,8 +709,13 @@ static void tell_changed(struct follow *f, int64_t ts)
         tell_folded(f, t, ts);
         tell_time(f, t, ts, false);
         t->waits.changed_at = 0;
-        /* One that runs goes on changing without a record. */
-        if (t->waits.ledger.state == EVENT_STATE_RUNNING) {
+        bool is_blocked = t->waits.ledger.state == EVENT_STATE_BLOCKED;
+        bool is_long = ts - t->waits.ledger.since_ts >= OPEN_NS;
+        if (is_blocked && is_long) {
+            tell_open_wait(f, t);
+        }
+        /* One that runs goes on changing without a record, a wait becomes a long one. */
+        if (t->waits.ledger.state == EVENT_STATE_RUNNING || (is_blocked && !is_long)) {
             list->items[n_kept++] = t;
             t->waits.changed_at = n_kept;
         }

@@ -5,16 +5,11 @@
 
 enum { N_FUNCTIONS = 4 };
 
-void render_callers(struct buf *text, const json_t *stack, const char *function)
+void render_callers(struct buf *text, const json_t *stack, int64_t n_inner)
 {
-    size_t n = json_array_size(stack), first = n ? n - 1 : 0;
+    size_t n = json_array_size(stack);
+    size_t first = n_inner >= 0 && (uint64_t)n_inner < n ? n - 1 - (size_t)n_inner : 0;
 
-    for (size_t i = n; i-- > 0;) {
-        if (strcmp(json_string_value(json_array_get(stack, i)), function) == 0) {
-            first = i;
-            break;
-        }
-    }
     for (size_t shown = 0, i = first; shown < N_FUNCTIONS && i > 0; shown++, i--) {
         buf_addf(text, "%s%s", shown ? " < " : "", json_string_value(json_array_get(stack, i)));
     }

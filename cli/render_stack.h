@@ -8,9 +8,9 @@
 #include "base/json.h"
 #include "cli/out.h"
 
-/* "read < fill_buffer < parse": the function of that name, the innermost of the stack (names, root
- * first), and its callers; what follows it is kernel. Nothing without a stack. */
-void render_callers(struct buf *text, const json_t *stack, const char *function);
+/* "read < fill_buffer < parse": the function of the stack (names, root first) on which n_inner
+ * others follow, which are the kernel's, and its callers. Nothing without a stack. */
+void render_callers(struct buf *text, const json_t *stack, int64_t n_inner);
 
 /* A line for each function, the innermost first. */
 void render_stack(struct out *out, const json_t *stack);

@@ -12,7 +12,7 @@ static void add_functions(struct table *t, const json_t *wait)
 {
     struct buf text = {0};
 
-    render_callers(&text, json_object_get(wait, "stack"), json_text_at(wait, "function", ""));
+    render_callers(&text, json_object_get(wait, "stack"), json_int_at(wait, "n_inner", 0));
     table_text(t, text.len ? buf_str(&text) : "-");
     buf_free(&text);
 }

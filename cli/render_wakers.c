@@ -41,7 +41,7 @@ static void add_pair(struct table *t, const json_t *pair)
     table_int(t, json_int_at(pair, "n_wakeups", 0));
     table_ms(t, json_int_at(pair, "blocked_ns", 0));
     buf_clear(&text);
-    render_callers(&text, json_object_get(hottest, "stack"), json_text_at(hottest, "function", ""));
+    render_callers(&text, json_object_get(hottest, "stack"), json_int_at(hottest, "n_inner", 0));
     table_text(t, text.len ? buf_str(&text) : "-");
     buf_free(&text);
 }
@@ -91,11 +91,11 @@ static void show_stacks(struct out *out, const json_t *pair)
 }
 
 /* "    in lock_wait < work", if there is a stack. */
-static void show_place(struct out *out, const json_t *stack, const char *function)
+static void show_place(struct out *out, const json_t *stack, int64_t n_inner)
 {
     struct buf text = {0};
 
-    render_callers(&text, stack, function);
+    render_callers(&text, stack, n_inner);
     if (text.len) {
         buf_addstr(&out->text, "    in ");
         out_foreign_cut(out, buf_str(&text), out->width > 12 ? out->width - 7 : out->width);
@@ -104,7 +104,7 @@ static void show_place(struct out *out, const json_t *stack, const char *functio
     buf_free(&text);
 }
 
-static void show_step(struct out *out, const json_t *step, size_t i)
+static void show_step(struct out *out, const json_t *step, size_t i, bool is_last)
 {
     struct buf waker = {0};
 
@@ -118,17 +118,21 @@ static void show_step(struct out *out, const json_t *step, size_t i)
     buf_addf(&out->text, "\n    %sfor %s at %.3f s\n", i ? "" : "waited ",
              json_text_at(step, "reason", "?"),
              (double)json_int_at(step, "since_start_ns", 0) / 1e9);
-    show_place(out, json_object_get(step, "stack"), json_text_at(step, "function", ""));
+    show_place(out, json_object_get(step, "stack"), json_int_at(step, "n_inner", 0));
     add_waker(&waker, step);
     buf_addstr(&out->text, "  woken by ");
     out_foreign(out, buf_str(&waker));
     if (json_is_integer(json_object_get(step, "waker_tid"))) {
-        buf_addf(&out->text, " (tid %" PRId64 ")\n    awake for %.1f ms of that",
-                 json_int_at(step, "waker_tid", 0),
-                 (double)json_int_at(step, "waker_awake_ns", 0) / 1e6);
+        buf_addf(&out->text, " (tid %" PRId64 ")", json_int_at(step, "waker_tid", 0));
+        if (is_last) {
+            buf_addstr(&out->text, "\n    which had not waited meanwhile");
+        } else {
+            buf_addf(&out->text, "\n    %.1f ms after its longest wait meanwhile",
+                     (double)json_int_at(step, "waker_awake_ns", 0) / 1e6);
+        }
     }
     buf_addch(&out->text, '\n');
-    show_place(out, json_object_get(step, "waker_stack"), json_text_at(step, "waker_function", ""));
+    show_place(out, json_object_get(step, "waker_stack"), json_int_at(step, "n_waker_inner", 0));
     buf_free(&waker);
 }
 
@@ -144,7 +148,7 @@ void render_wakers(struct out *out, const json_t *document, const struct args *a
     if (args && args_has(args, "chain")) {
         json_array_foreach(json_object_get(data, "chain"), i, item)
         {
-            show_step(out, item, i);
+            show_step(out, item, i, i + 1 == json_array_size(json_object_get(data, "chain")));
         }
         return;
     }

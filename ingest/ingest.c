@@ -311,6 +311,9 @@ static void take(struct ingest *in, const struct event_head *head)
     case EVENT_OFF_CPU:
         waits_take(&in->waits, (const struct event_off_cpu *)head);
         break;
+    case EVENT_OPEN_WAIT:
+        waits_take_open(&in->waits, (const struct event_off_cpu *)head);
+        break;
     case EVENT_OFF_CPU_FOLDED:
         waits_take_folded(&in->waits, (const struct event_off_cpu_folded *)head);
         break;

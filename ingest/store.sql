@@ -239,10 +239,12 @@ ON CONFLICT (utid) DO UPDATE
 -- Columns as in thread_sum
 INSERT INTO thread_sum (utid, n_samples, on_cpu_ns, runnable_ns, idle_ns, lock_ns, sem_ns,
                         ipc_ns, io_r_ns, io_w_ns, ready_ns, sleep_ns, conn_ns, other_ns,
-                        unknown_ns, n_switches, open_state, open_reason, open_ts, guessed_ns)
+                        unknown_ns, n_switches, open_state, open_reason, open_ts, guessed_ns,
+                        open_callsite, open_reason_from, open_stack_from)
 VALUES (:utid, :n_samples, :on_cpu_ns, :runnable_ns, :idle_ns, :lock_ns, :sem_ns, :ipc_ns,
         :io_r_ns, :io_w_ns, :ready_ns, :sleep_ns, :conn_ns, :other_ns, :unknown_ns, :n_switches,
-        :open_state, :open_reason, :open_ts, :guessed_ns)
+        :open_state, :open_reason, :open_ts, :guessed_ns, :open_callsite, :open_reason_from,
+        :open_stack_from)
 ON CONFLICT (utid) DO UPDATE
    SET n_samples = excluded.n_samples, on_cpu_ns = excluded.on_cpu_ns,
        runnable_ns = excluded.runnable_ns, idle_ns = excluded.idle_ns,
@@ -251,7 +253,9 @@ ON CONFLICT (utid) DO UPDATE
        sleep_ns = excluded.sleep_ns, conn_ns = excluded.conn_ns, other_ns = excluded.other_ns,
        unknown_ns = excluded.unknown_ns, n_switches = excluded.n_switches,
        open_state = excluded.open_state, open_reason = excluded.open_reason,
-       open_ts = excluded.open_ts, guessed_ns = excluded.guessed_ns;
+       open_ts = excluded.open_ts, guessed_ns = excluded.guessed_ns,
+       open_callsite = excluded.open_callsite, open_reason_from = excluded.open_reason_from,
+       open_stack_from = excluded.open_stack_from;
 
 --@ put_time_bucket
 -- :has_off_cpu of the run; what its threads waited is added by add_off_cpu

@@ -12,6 +12,8 @@
 /* How the tables spell the enums of event.h. */
 extern const char *const store_state_texts[EVENT_N_STATES];
 extern const char *const store_reason_texts[EVENT_N_REASONS];
+extern const char *const store_reason_source_texts[EVENT_N_REASON_SOURCES];
+extern const char *const store_stack_source_texts[EVENT_N_STACK_SOURCES];
 
 /* Runs a statement that writes one row, and counts it. */
 static inline void store_run_row(struct store *s, struct stmt *st)

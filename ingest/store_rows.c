@@ -20,13 +20,13 @@ const char *const store_reason_texts[] = {
 #undef X
 };
 
-static const char *const reason_source_texts[] = {
+const char *const store_reason_source_texts[EVENT_N_REASON_SOURCES] = {
 #define X(name, text) text,
     EVENT_REASON_SOURCES(X)
 #undef X
 };
 
-static const char *const stack_source_texts[] = {
+const char *const store_stack_source_texts[EVENT_N_STACK_SOURCES] = {
 #define X(name, text) text,
     EVENT_STACK_SOURCES(X)
 #undef X
@@ -181,10 +181,10 @@ static void write_states(struct store *s)
         stmt_bind_text(st, insert_thread_state_p_reason,
                        is_blocked ? store_reason_texts[row->reason] : NULL);
         stmt_bind_text(st, insert_thread_state_p_reason_from,
-                       is_blocked ? reason_source_texts[row->reason_from] : NULL);
+                       is_blocked ? store_reason_source_texts[row->reason_from] : NULL);
         store_bind_id(st, insert_thread_state_p_callsite, row->callsite);
         stmt_bind_text(st, insert_thread_state_p_stack_from,
-                       is_blocked ? stack_source_texts[row->stack_from] : NULL);
+                       is_blocked ? store_stack_source_texts[row->stack_from] : NULL);
         store_bind_id(st, insert_thread_state_p_waker_utid, row->waker_utid);
         store_bind_id(st, insert_thread_state_p_waker_callsite, row->waker_callsite);
         stmt_bind_text(st, insert_thread_state_p_waker,

@@ -82,11 +82,17 @@ static void bind_time(struct stmt *st, const struct thread_time *time)
     stmt_bind_text(st, put_thread_sum_p_open_reason,
                    is_blocked ? store_reason_texts[time->open_reason] : NULL);
     store_bind_ts(st, put_thread_sum_p_open_ts, is_open ? time->open_ts : 0);
+    bool is_told = is_blocked && time->open_callsite;
+    store_bind_id(st, put_thread_sum_p_open_callsite, is_told ? time->open_callsite : 0);
+    stmt_bind_text(st, put_thread_sum_p_open_reason_from,
+                   is_told ? store_reason_source_texts[time->open_reason_from] : NULL);
+    stmt_bind_text(st, put_thread_sum_p_open_stack_from,
+                   is_told ? store_stack_source_texts[time->open_stack_from] : NULL);
 }
 
 static void bind_no_time(struct stmt *st)
 {
-    for (int p = put_thread_sum_p_runnable_ns; p <= put_thread_sum_p_guessed_ns; p++) {
+    for (int p = put_thread_sum_p_runnable_ns; p <= put_thread_sum_p_open_stack_from; p++) {
         stmt_bind_null(st, p);
     }
 }

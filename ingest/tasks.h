@@ -68,6 +68,8 @@ struct thread_time {
     uint64_t n_switches;
     int64_t open_ts;
     uint8_t open_state, open_reason;
+    uint8_t open_reason_from, open_stack_from; /* of the wait that it is in, once it is long */
+    uint32_t open_callsite;                    /* 0: not told yet */
     bool has_ended;
 };
 

@@ -40,7 +40,7 @@ static uint8_t futex_reason(const struct intern *in, uint32_t callsite)
 
 /* The callsite of a wait, its innermost function included; *from: how it was got. */
 static uint32_t wait_callsite(struct waits *w, struct thread *th, const struct event_off_cpu *o,
-                              uint8_t *from)
+                              bool is_counted, uint8_t *from)
 {
     struct process *p = tasks_process(w->tasks, th->upid);
     const struct stack_text text = {o->addresses, o->n_kernel, o->n_addresses};
@@ -48,7 +48,10 @@ static uint32_t wait_callsite(struct waits *w, struct thread *th, const struct e
     if (text.n_addresses) {
         bool is_truncated = o->stack_end != EVENT_STACK_END_ROOT;
         uint32_t callsite = stacks_callers(w->binaries, th, p, o->head.ts, &is_truncated, &text);
-        store_count_stack(w->store, stacks_end(o->stack_end, is_truncated), o->is_guessed, true);
+        if (is_counted) {
+            store_count_stack(w->store, stacks_end(o->stack_end, is_truncated), o->is_guessed,
+                              true);
+        }
         return intern_callsite(w->binaries->intern, callsite, stacks_leaf(w->binaries, p, &text));
     }
     if (th->sample_callsite) {
@@ -118,7 +121,7 @@ void waits_take(struct waits *w, const struct event_off_cpu *o)
                             .reason_from = o->reason_from,
                             .waker = STORE_NO_WAKER};
     if (o->state == EVENT_STATE_BLOCKED) {
-        row.callsite = wait_callsite(w, th, o, &row.stack_from);
+        row.callsite = wait_callsite(w, th, o, true, &row.stack_from);
         refine(w, th, o, &row);
         add_waker(th, &row);
         th->time.reasons_ns[row.reason] += row.dur_ns;
@@ -134,6 +137,23 @@ void waits_take(struct waits *w, const struct event_off_cpu *o)
     tasks_touch(w->tasks, utid);
     store_add_state(w->store, &row);
     store_add_off_cpu(w->store, w->start_ts, &row);
+}
+
+void waits_take_open(struct waits *w, const struct event_off_cpu *o)
+{
+    uint32_t utid = tasks_utid(w->tasks, o->head.ts, o->pid, o->tid);
+    struct thread *th = tasks_thread(w->tasks, utid);
+    struct state_row row = {.reason = o->reason, .reason_from = o->reason_from};
+    if (o->start_ts != th->time.open_ts || th->time.open_state != EVENT_STATE_BLOCKED) {
+        return;
+    }
+    row.callsite = wait_callsite(w, th, o, false, &row.stack_from);
+    refine(w, th, o, &row);
+    th->time.open_callsite = row.callsite;
+    th->time.open_reason = row.reason;
+    th->time.open_reason_from = row.reason_from;
+    th->time.open_stack_from = row.stack_from;
+    tasks_touch(w->tasks, utid);
 }
 
 void waits_take_folded(struct waits *w, const struct event_off_cpu_folded *o)
@@ -224,6 +244,7 @@ void waits_take_time(struct waits *w, const struct event_thread_time *t)
     th->time.open_state = t->open_state;
     bool is_vague = t->head.flags & EVENT_F_WAIT_IS_VAGUE;
     th->time.open_reason = is_vague ? guessed_reason(th, t->open_reason) : t->open_reason;
+    th->time.open_callsite = 0;
     th->time.has_ended = t->is_end;
     if (t->start_ts > th->start_ts) {
         tasks_start_later(w->tasks, utid, t->start_ts); /* its time is accounted for from there */

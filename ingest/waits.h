@@ -20,6 +20,8 @@ struct waits {
 };
 
 void waits_take(struct waits *w, const struct event_off_cpu *o);
+/* The wait that a thread is in, after the waits_take_time() that says so. */
+void waits_take_open(struct waits *w, const struct event_off_cpu *o);
 void waits_take_folded(struct waits *w, const struct event_off_cpu_folded *o);
 /* A wakeup comes before the interval that it ended. */
 void waits_take_wakeup(struct waits *w, const struct event_wakeup *o);

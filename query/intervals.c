@@ -113,6 +113,19 @@ static json_t *text_or_null(struct stmt *s, int column)
     return stmt_is_null(s, column) ? json_null() : json_clean_string(stmt_text(s, column));
 }
 
+static void add_open_origin(struct query *q, int64_t utid, json_t **reason_from,
+                            json_t **stack_from)
+{
+    struct stmt *s = db_stmt(q->db, &sql_open_wait_of);
+
+    stmt_bind_int(s, open_wait_of_p_utid, utid);
+    if (stmt_next(s)) {
+        *reason_from = text_or_null(s, open_wait_of_c_reason_from);
+        *stack_from = text_or_null(s, open_wait_of_c_stack_from);
+    }
+    stmt_reset(s);
+}
+
 static void add_origin(struct query *q, json_t *o, const struct wait_piece *piece)
 {
     struct stmt *s = db_stmt(q->db, &sql_interval_by_id);
@@ -121,7 +134,9 @@ static void add_origin(struct query *q, json_t *o, const struct wait_piece *piec
     char *kind = NULL;
 
     stmt_bind_int(s, interval_by_id_p_id, piece->id);
-    if (piece->kind == WAIT_SINGLE && stmt_next(s)) {
+    if (piece->kind == WAIT_OPEN) {
+        add_open_origin(q, piece->utid, &reason_from, &stack_from);
+    } else if (piece->kind == WAIT_SINGLE && stmt_next(s)) {
         reason_from = text_or_null(s, interval_by_id_c_reason_from);
         stack_from = text_or_null(s, interval_by_id_c_stack_from);
         kind = mem_strdup(stmt_text(s, interval_by_id_c_waker));
@@ -154,8 +169,7 @@ static json_t *interval_of(struct query *q, const struct wait_piece *piece)
                         is_runnable ? json_null() : json_string(reasons[piece->reason].name));
     add_origin(q, o, piece);
     uint32_t node = place_node(q, piece->callsite);
-    json_object_set_new(o, "function", place_function(q, node));
-    json_object_set_new(o, "stack", place_stack(q, node));
+    place_add_stack(q, o, &place_of_wait, node);
     return o;
 }
 

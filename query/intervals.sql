@@ -13,3 +13,13 @@ SELECT
     coalesce(waker_callsite, 0) AS waker_callsite
 FROM thread_state
 WHERE id = :id;
+
+--@ open_wait_of
+-- How the wait that a thread is in is known.
+-- :utid INTEGER  thread.utid
+-- => reason_from, stack_from
+SELECT
+    open_reason_from AS reason_from,
+    open_stack_from AS stack_from
+FROM thread_sum
+WHERE utid = :utid;

@@ -3,6 +3,9 @@
 
 #include "query/places.sql.h"
 
+const struct place_keys place_of_wait = {"function", "stack", "n_inner"};
+const struct place_keys place_of_waker = {"waker_function", "waker_stack", "n_waker_inner"};
+
 enum { MAX_SHOWN_DEPTH = 1200 }; /* deeper than any stack that is recorded */
 
 uint32_t place_node(struct query *q, int64_t callsite)
@@ -13,7 +16,8 @@ uint32_t place_node(struct query *q, int64_t callsite)
     return node && t->nodes[node].parent ? node : 0; /* else the process's name at most */
 }
 
-json_t *place_stack(struct query *q, uint32_t node)
+/* Names of a stack, the process first and the innermost function last; null for node 0. */
+static json_t *stack_of(struct query *q, uint32_t node)
 {
     const struct tree *t = &q->fold.tree;
     json_t *names = json_array();
@@ -28,21 +32,40 @@ json_t *place_stack(struct query *q, uint32_t node)
     return names;
 }
 
-json_t *place_function(struct query *q, uint32_t innermost)
+/* The node of the innermost function outside the kernel, else the innermost; *n_inner: how many
+ * follow on it. */
+static uint32_t function_node(const struct query *q, uint32_t innermost, int *n_inner)
 {
     const struct tree *t = &q->fold.tree;
 
-    if (!innermost) {
-        return json_null();
-    }
-    for (uint32_t node = innermost; node; node = t->nodes[node].parent) {
+    *n_inner = 0;
+    for (uint32_t node = innermost; node; node = t->nodes[node].parent, ++*n_inner) {
         uint32_t symbol = t->nodes[node].symbol;
         if (symbols_kind(&q->fold.symbols, symbol) == SYMBOL_IS_FUNCTION &&
             !symbols_is_kernel(&q->fold.symbols, symbol)) {
-            return symbols_name(q->db, symbol);
+            return node;
         }
     }
-    return symbols_name(q->db, t->nodes[innermost].symbol);
+    *n_inner = 0;
+    return innermost;
+}
+
+json_t *place_function(struct query *q, uint32_t innermost)
+{
+    int n_inner;
+    uint32_t node = function_node(q, innermost, &n_inner);
+
+    return node ? symbols_name(q->db, q->fold.tree.nodes[node].symbol) : json_null();
+}
+
+void place_add_stack(struct query *q, json_t *o, const struct place_keys *keys, uint32_t node)
+{
+    int n_inner;
+
+    function_node(q, node, &n_inner);
+    json_object_set_new(o, keys->function, place_function(q, node));
+    json_object_set_new(o, keys->stack, stack_of(q, node));
+    view_set_int(o, keys->n_inner, n_inner);
 }
 
 static json_t *text_or_null(struct stmt *s, int column)

@@ -190,6 +190,7 @@ static void each_open(const struct scan *scan)
             .utid = stmt_int(s, wait_open_c_utid),
             .ts = stmt_int(s, wait_open_c_ts),
             .n = 1,
+            .callsite = stmt_int(s, wait_open_c_callsite),
         };
         if (!stmt_is_null(s, wait_open_c_end_ts) && stmt_int(s, wait_open_c_end_ts) < end) {
             end = stmt_int(s, wait_open_c_end_ts);
@@ -475,8 +476,8 @@ static void warn_of_rest(struct query *q, int64_t off_cpu_ns, const struct waits
     }
     if (rest->open_ns) {
         view_warn(q,
-                  "%.1f ms of waits that have not ended are missing here; stax waits and stax "
-                  "threads have them",
+                  "%.1f ms of waits that have not ended are missing here; stax waits has them and "
+                  "their stacks",
                   (double)rest->open_ns / 1e6);
     }
 }

@@ -85,13 +85,14 @@ WHERE bucket <= :last
 
 --@ wait_open
 -- Threads that were off the CPU at the last commit.
--- => utid, state, reason, ts (ns), end_ts (ns)
+-- => utid, state, reason, ts (ns), end_ts (ns), callsite
 SELECT
     s.utid AS utid,
     s.open_state AS state,
     coalesce(s.open_reason, '') AS reason,
     s.open_ts AS ts,
-    t.end_ts AS end_ts
+    t.end_ts AS end_ts,
+    coalesce(s.open_callsite, 0) AS callsite
 FROM thread_sum AS s
 JOIN thread AS t ON t.utid = s.utid
 WHERE s.open_state IN ('blocked', 'runnable')

@@ -197,8 +197,7 @@ static json_t *stacks_of(struct wakers *w, const struct woken *pair)
             json_t *o = json_object();
             view_set_int(o, "n_wakeups", (int64_t)w->rows[i].n);
             view_set_int(o, "blocked_ns", (int64_t)w->rows[i].ns);
-            json_object_set_new(o, "function", place_function(w->q, node));
-            json_object_set_new(o, "stack", place_stack(w->q, node));
+            place_add_stack(w->q, o, &place_of_wait, node);
             json_array_append_new(stacks, o);
         }
     }
@@ -284,18 +283,16 @@ static json_t *read_step(struct query *q, int64_t id, struct chain_step *step)
     view_set_int(o, "dur_ns", step->dur);
     place_add_thread(q, o, step->utid);
     json_object_set_new(o, "reason", json_clean_string(reason));
-    json_object_set_new(o, "function", place_function(q, place_node(q, step->callsite)));
-    json_object_set_new(o, "stack", place_stack(q, place_node(q, step->callsite)));
+    place_add_stack(q, o, &place_of_wait, place_node(q, step->callsite));
     place_add_waker(q, o, kind, step->waker_utid);
-    uint32_t node = place_node(q, step->waker_callsite);
-    json_object_set_new(o, "waker_function", place_function(q, node));
-    json_object_set_new(o, "waker_stack", place_stack(q, node));
+    place_add_stack(q, o, &place_of_waker, place_node(q, step->waker_callsite));
     free(reason);
     free(kind);
     return o;
 }
 
-/* The last wait of the waker that ended while the thread waited; 0: it did not wait then. */
+/* The wait of the waker that ended while the thread waited, and takes most of that time; 0: it did
+ * not wait then. */
 static int64_t wait_before(struct query *q, int64_t id, const struct chain_step *step,
                            int64_t *end_ts)
 {

@@ -94,7 +94,8 @@ FROM thread_state
 WHERE id = :id;
 
 --@ chain_before
--- The last wait of a thread that ended in a span of time, looked for among the rows before an id.
+-- The wait of a thread that ended in a span of time and takes most of it, looked for among the rows
+-- before an id.
 -- :last INTEGER  thread_state.id
 -- :n INTEGER  rows
 -- :utid INTEGER  thread.utid
@@ -109,6 +110,7 @@ FROM (
         id,
         utid,
         state,
+        ts,
         ts + dur AS end_ts
     FROM thread_state
     WHERE id <= :last
@@ -119,5 +121,7 @@ WHERE utid = :utid
     AND state = 'blocked'
     AND end_ts > :from
     AND end_ts <= :to
-ORDER BY end_ts DESC
+ORDER BY
+    end_ts - max(ts, :from) DESC,
+    end_ts DESC
 LIMIT 1;

@@ -70,7 +70,7 @@ PRAGMA application_id = 0x53544158;
 
 --@ pragma_set_user_version
 -- SCHEMA_VERSION
-PRAGMA user_version = 5;
+PRAGMA user_version = 6;
 
 --@ begin_read
 BEGIN;

@@ -18,7 +18,7 @@
 
 #include "base/err.h"
 
-#define SCHEMA_VERSION        5 /* PRAGMA user_version; when to raise it: migrations/README.md */
+#define SCHEMA_VERSION        6 /* PRAGMA user_version; when to raise it: migrations/README.md */
 #define SCHEMA_APPLICATION_ID 0x53544158 /* "STAX", PRAGMA application_id */
 
 struct sql_block {

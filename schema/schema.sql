@@ -347,7 +347,10 @@ CREATE TABLE thread_sum (
     open_state       TEXT,                -- what it has been doing since open_ts, not in the sums yet: running, runnable, blocked, unknown; NULL: it ended
     open_reason      TEXT,                -- if blocked, as thread_state.reason
     open_ts          INTEGER,             -- ns; since when
-    guessed_ns       INTEGER              -- ns of the ten reasons that are guessed (thread_state.reason_from earlier, futex) without the open interval; NULL: not known
+    guessed_ns       INTEGER,             -- ns of the ten reasons that are guessed (thread_state.reason_from earlier, futex) without the open interval; NULL: not known
+    open_callsite    INTEGER,             -- of a wait of 0.1 s or more that it is in: callsite.id; NULL here and below: none
+    open_reason_from TEXT,                -- as thread_state.reason_from
+    open_stack_from  TEXT                 -- as thread_state.stack_from
 ) STRICT;
 
 -- Finished intervals of all threads.

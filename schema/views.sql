@@ -333,6 +333,51 @@ JOIN process ON process.upid = thread.upid
 LEFT JOIN thread AS waker ON waker.utid = thread_state.waker_utid
 ORDER BY thread_state.dur DESC, thread_state.id;
 
+CREATE VIEW v_open_waits AS -- What threads have been waiting for since their last switch, longest first: waits of 0.1 s and more have a stack.
+SELECT
+    round((thread_sum.open_ts - run.start_ts) / 1e9, 6)  AS start_s,     -- since the start of the run
+    round((coalesce(run.end_ts, run.data_ts) - thread_sum.open_ts) / 1e6, 3) AS dur_ms, -- until the newest data, or the end of the run
+    thread_sum.open_reason                               AS reason,      -- as far as it is known yet
+    thread_sum.open_reason_from                          AS reason_from, -- how the reason is known
+    (
+        WITH RECURSIVE up (callsite, frame, parent) AS (
+            SELECT
+                callsite.id,
+                callsite.frame,
+                callsite.parent
+            FROM callsite
+            WHERE callsite.id = thread_sum.open_callsite
+            UNION ALL
+            SELECT
+                callsite.id,
+                callsite.frame,
+                callsite.parent
+            FROM up
+            JOIN callsite ON callsite.id = up.parent
+        )
+        SELECT symbol.name
+        FROM up
+        JOIN frame ON frame.id = up.frame
+        LEFT JOIN frame_line ON frame_line.frame = frame.id AND frame_line.depth = 0
+        JOIN symbol ON symbol.id = coalesce(frame_line.symbol, frame.symbol)
+        LEFT JOIN binary ON binary.id = frame.binary
+        WHERE symbol.kind IN ('function', 'unnamed')
+            AND coalesce(binary.kind, '') NOT IN ('kernel', 'module')
+        LIMIT 1
+    )                                                    AS function,    -- innermost function outside the kernel, NULL: no stack
+    thread_sum.open_stack_from                           AS stack_from,  -- how the stack was got
+    thread.name                                          AS thread,      -- last name it had
+    thread.tid                                           AS tid,         -- thread id
+    process.pid                                          AS pid,         -- process id
+    thread_sum.utid                                      AS utid,        -- thread.utid
+    thread_sum.open_callsite                             AS callsite     -- callsite.id
+FROM thread_sum
+JOIN run
+JOIN thread ON thread.utid = thread_sum.utid
+JOIN process ON process.upid = thread.upid
+WHERE thread_sum.open_state = 'blocked'
+ORDER BY thread_sum.open_ts, thread_sum.utid;
+
 CREATE VIEW v_wakers AS -- Who ended the waits of whom, most waiting time first; only wakeups that were recorded.
 SELECT
     waker_sum.waker                           AS waker,        -- thread (of the target), outside (another program's), interrupt

@@ -28,6 +28,10 @@ check_json "live: nothing is unknown of an idle program" "$TMP/live.json" '.data
 stax waits --json >"$TMP/live.json"
 check_json "live: the wait is listed as open" "$TMP/live.json" \
     '.data.n_waits == 1 and (.data.waits[0] | .is_open and .reason == "sleep" and .dur_ns > 1000000000)'
+check_json "live: ... with its stack, and how it is known" "$TMP/live.json" \
+    '.data.waits[0] | .stack_from == "parked" and .reason_from != null and (.function | test("nanosleep")) and (.stack | length > 3)'
+check "live: so it is in SQL" test "sleep|1" = "$(sqlite3 -readonly "$(stax sql --path)" \
+    "SELECT reason, function LIKE '%nanosleep%' FROM v_open_waits")"
 check_json "live: the tree says what it lacks" <(stax flame --off-cpu --json) \
     '.data.roots == [] and .data.open_off_cpu_ns > 1000000000 and (.warnings | any(test("not ended")))'
 stax stop >/dev/null
@@ -35,6 +39,15 @@ wait_for 10 gone "$record"
 kill "$idle"
 check_json "stopped: the wait has ended with the run" <(stax waits --json) \
     '.data.n_waits == 1 and (.data.waits[0] | (.is_open | not) and .reason == "sleep")'
+
+start stax record -- sleep 60 >/dev/null 2>&1
+record=$last_pid
+has_open_stack() {
+    stax waits --json 2>/dev/null | jq -e '.data.waits[0] | .is_open and (.function // "" | test("nanosleep"))' >/dev/null
+}
+check "live: the stack of a wait that began while it records" wait_for 5 has_open_stack
+end_run
+wait_for 5 gone "$record"
 
 stax record -- "$STAX_WORKLOADS/waits" >"$TMP/truth.json" 2>"$TMP/err" || fail "record" "$(cat "$TMP/err")"
 stax threads -n 0 --json >"$TMP/threads.json"

@@ -57,6 +57,7 @@ static const char *const event_names[EVENT_N_TYPES] = {
     [EVENT_LOSS] = "loss",
     [EVENT_END] = "end",
     [EVENT_OFF_CPU] = "wait",
+    [EVENT_OPEN_WAIT] = "open wait",
     [EVENT_OFF_CPU_FOLDED] = "waits",
     [EVENT_THREAD_TIME] = "time",
     [EVENT_WAKEUP] = "wakeup",
@@ -125,7 +126,9 @@ static void check_waits(struct replay *r)
 static void print_wait(struct replay *r, const struct event_off_cpu *w)
 {
     const struct wait wait = {w->tid, w->start_ts, w->dur_ns};
-    buf_add(&r->waits, &wait, sizeof(wait));
+    if (w->head.type == EVENT_OFF_CPU) {
+        buf_add(&r->waits, &wait, sizeof(wait));
+    }
     buf_addf(&r->text, " %d/%d from %" PRId64 " for %" PRId64 " %s", w->pid, w->tid,
              w->start_ts - r->head->start_ts, w->dur_ns, states[w->state]);
     if (w->state == EVENT_STATE_BLOCKED) {
@@ -196,6 +199,7 @@ static void print_event(struct replay *r, const struct event_head *head)
         add_stack(out, s->n_kernel, s->n_addresses, s->addresses);
         break;
     case EVENT_OFF_CPU:
+    case EVENT_OPEN_WAIT:
         print_wait(r, (const void *)head);
         break;
     case EVENT_OFF_CPU_FOLDED:

@@ -257,7 +257,8 @@ static const char waits[] =
     "'folded_off_cpu_ns':1500000,'waits':["
     "{'since_start_ns':1234567890,'dur_ns':250000000,'is_open':false,'utid':2,'tid':43,'pid':42,"
     "'thread':'worker','process':'app','state':'blocked','reason':'lock','reason_from':"
-    "'kernel_stack','stack_from':'switch','function':'lock_wait','stack':['app','start','work',"
+    "'kernel_stack','stack_from':'switch','n_inner':2,'function':'lock_wait','stack':['app','start'"
+    ",'work',"
     "'lock_it','lock_wait','futex_wait','schedule'],'waker':'thread','waker_tid':44,"
     "'waker_thread':'own\\u001ber'},"
     "{'since_start_ns':0,'dur_ns':50000000,'is_open':true,'utid':1,'tid':42,'pid':42,"
@@ -292,14 +293,15 @@ static const char wakers[] =
     "{'waker':'thread','waker_utid':1,'waker_tid':42,'waker_thread':'main','waker_process':'app',"
     "'utid':2,'tid':43,'pid':42,'thread':'wor\\u001bker','process':'app','n_wakeups':10,"
     "'blocked_ns':20000000,'stacks':[{'n_wakeups':9,'blocked_ns':19000000,'function':'signal',"
-    "'stack':['app','start','put','signal','futex_wake']}]},"
+    "'n_inner':1,'stack':['app','start','put','signal','futex_wake']}]},"
     "{'waker':'interrupt','waker_utid':null,'waker_tid':null,'waker_thread':null,'waker_process':"
     "null,'utid':1,'tid':42,'pid':42,'thread':'main','process':'app','n_wakeups':2,'blocked_ns':"
     "10000000,'stacks':[]}],"
     "'chain':[{'since_start_ns':1500000000,'dur_ns':20000000,'utid':2,'tid':43,'thread':'worker',"
-    "'reason':'lock','function':'lock_wait','stack':['app','work','lock_wait','futex_wait'],"
+    "'reason':'lock','n_inner':1,'function':'lock_wait','stack':['app','work','lock_wait','futex_"
+    "wait'],"
     "'waker':'thread','waker_tid':42,'waker_thread':'main','waker_function':'signal',"
-    "'waker_stack':['app','put','signal','futex_wake'],'waker_awake_ns':5000000},"
+    "'n_waker_inner':1,'waker_stack':['app','put','signal','futex_wake'],'waker_awake_ns':5000000},"
     "{'since_start_ns':1490000000,'dur_ns':25000000,'utid':1,'tid':42,'thread':'main',"
     "'reason':'sleep','function':null,'stack':null,'waker':null,'waker_tid':null,"
     "'waker_thread':null,'waker_function':null,'waker_stack':null,'waker_awake_ns':null}]}}";
@@ -331,12 +333,13 @@ static void test_wakers_with_stacks_and_chain(void **state)
     free(shown);
     value.flag = &chain;
     shown = rendered(render_wakers, document, &args, 0);
-    assert_non_null(strstr(shown, "\n20.0 ms worker (tid 43)\n    waited for lock at 1.500 s\n"
-                                  "    in lock_wait < work\n"
-                                  "  woken by main (tid 42)\n    awake for 5.0 ms of that\n"
-                                  "    in signal < put\n"
-                                  "which had waited 25.0 ms\n    for sleep at 1.490 s\n"
-                                  "  woken by [not known]\n"));
+    assert_non_null(strstr(shown,
+                           "\n20.0 ms worker (tid 43)\n    waited for lock at 1.500 s\n"
+                           "    in lock_wait < work\n"
+                           "  woken by main (tid 42)\n    5.0 ms after its longest wait meanwhile\n"
+                           "    in signal < put\n"
+                           "which had waited 25.0 ms\n    for sleep at 1.490 s\n"
+                           "  woken by [not known]\n"));
     free(shown);
     free(document);
 }

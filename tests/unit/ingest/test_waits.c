@@ -72,7 +72,7 @@ static void add_wait(struct fixture *f, uint64_t address, enum event_reason reas
                               .stack_from = address ? EVENT_STACK_SWITCH : EVENT_STACK_NONE,
                               .n_kernel = address != 0,
                               .n_addresses = address != 0};
-    uint64_t *addresses = event_add_off_cpu(&f->batch, &o);
+    uint64_t *addresses = event_add_off_cpu(&f->batch, EVENT_OFF_CPU, &o);
     if (address) {
         addresses[0] = address;
     }
@@ -101,6 +101,57 @@ static void check(struct fixture *f, const char *sql, const char *expected)
     buf_free(&f->batch);
     unlink(f->path);
     unlink(f->names);
+}
+
+/* The thread's time as it is when the wait before is over and another goes on, and the latter. */
+static void add_open_wait(struct fixture *f, uint64_t address, enum event_reason reason,
+                          bool is_told)
+{
+    struct event_thread_time time = {.head.ts = f->ts + MS,
+                                     .head.flags = EVENT_F_WAIT_IS_VAGUE,
+                                     .pid = PID,
+                                     .tid = PID,
+                                     .open_ts = f->ts,
+                                     .open_state = EVENT_STATE_BLOCKED,
+                                     .open_reason = (uint8_t)reason};
+    struct event_off_cpu o = {.head.ts = f->ts + MS,
+                              .head.flags = EVENT_F_WAIT_IS_VAGUE,
+                              .pid = PID,
+                              .tid = PID,
+                              .start_ts = f->ts,
+                              .state = EVENT_STATE_BLOCKED,
+                              .reason = (uint8_t)reason,
+                              .reason_from = EVENT_FROM_SYSCALL,
+                              .stack_from = EVENT_STACK_SWITCH,
+                              .n_kernel = 1,
+                              .n_addresses = 1};
+    event_add_thread_time(&f->batch, &time);
+    if (is_told) {
+        *event_add_off_cpu(&f->batch, EVENT_OPEN_WAIT, &o) = address;
+    }
+}
+
+static const char open_waits[] =
+    "SELECT open_state || ' ' || open_reason || ' ' || ifnull(open_reason_from, '-') || ' ' ||"
+    " ifnull(open_stack_from, '-') || ' ' || (open_callsite IS NOT NULL) || ' ' ||"
+    " ifnull((SELECT sum(n_waits) FROM stack_end), 0) FROM thread_sum";
+
+/* What is known of the wait that a thread is in, and no longer than it is; no stack is counted. */
+static void test_open(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_fixture(&f);
+    add_open_wait(&f, COND, EVENT_REASON_SEM, true);
+    check(&f, open_waits, "blocked idle user_function switch 1 0\n");
+    open_fixture(&f);
+    add_open_wait(&f, MAIN, EVENT_REASON_LOCK, true);
+    check(&f, open_waits, "blocked lock futex switch 1 0\n");
+    open_fixture(&f);
+    add_open_wait(&f, COND, EVENT_REASON_SEM, true);
+    f.ts += 50 * (int64_t)MS;
+    add_open_wait(&f, COND, EVENT_REASON_SEM, false);
+    check(&f, open_waits, "blocked idle - - 0 0\n"); /* as before, a guess */
 }
 
 static const char waits[] =
@@ -189,6 +240,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_function),
+        cmocka_unit_test(test_open),
         cmocka_unit_test(test_guess),
         cmocka_unit_test(test_folded),
     };

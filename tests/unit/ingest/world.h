@@ -195,7 +195,7 @@ static inline void add_wait(struct world *w)
         o.n_addresses = (uint16_t)(has_stack ? 1 + pick(w, w->n_deepest) : 0);
         o.n_kernel = (uint16_t)pick(w, o.n_addresses + 1u);
         o.stack_from = has_stack ? EVENT_STACK_SWITCH : EVENT_STACK_NONE;
-        uint64_t *at = event_add_off_cpu(&w->batch, &o);
+        uint64_t *at = event_add_off_cpu(&w->batch, EVENT_OFF_CPU, &o);
         for (; i < o.n_addresses; i++) {
             put_address(w, at, i, o.n_kernel);
         }

@@ -104,7 +104,8 @@ static const struct sql_block fixture_sql[] = {
      " ?3, n_total_waits = n_total_waits + ?4, total_off_cpu_ns = total_off_cpu_ns + ?5"},
     {"ledger",
      "INSERT INTO thread_sum VALUES (?1, 0, 0, ?12, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0,"
-     " ?13, NULL, NULL, NULL, 0) ON CONFLICT DO UPDATE SET runnable_ns = ?12, idle_ns = ?2, "
+     " ?13, NULL, NULL, NULL, 0, NULL, NULL, NULL) ON CONFLICT DO UPDATE SET runnable_ns = ?12, "
+     "idle_ns = ?2, "
      "lock_ns ="
      " ?3, sem_ns = ?4, ipc_ns = ?5, io_r_ns = ?6, io_w_ns = ?7, ready_ns = ?8, sleep_ns = ?9,"
      " conn_ns = ?10, other_ns = ?11, unknown_ns = 0, n_switches = ?13"},

@@ -331,7 +331,7 @@ static void test_foreign_things(void **state)
          "differ at thread.x"},
         {"DROP TABLE folded_wakeup", STAX_ECORRUPT, "differ at folded_wakeup"},
         {"CREATE TABLE \"x\x1b[31m\" (a)", STAX_ECORRUPT, "x\\x1b"},
-        {"PRAGMA user_version = 6", STAX_EVERSION, "newer stax"},
+        {"PRAGMA user_version = 7", STAX_EVERSION, "newer stax"},
         {"PRAGMA user_version = 0", STAX_EVERSION, "bad.stax has format version 0, which"},
         {"PRAGMA user_version = -3", STAX_ECORRUPT, "not a stax run"},
         {"PRAGMA application_id = 1", STAX_ECORRUPT, "not a stax run"},
@@ -456,6 +456,22 @@ static void test_flipped_bits(void **state)
     free(bad);
 }
 
+/* What version 6 added goes. */
+#define THREAD_SUM_COLUMNS                                                                         \
+    "utid, n_samples, on_cpu_ns, runnable_ns, idle_ns, lock_ns, sem_ns, ipc_ns, io_r_ns, io_w_ns," \
+    " ready_ns, sleep_ns, conn_ns, other_ns, unknown_ns, n_switches, open_state, open_reason,"     \
+    " open_ts, guessed_ns"
+#define OLDER_THREAD_SUM                                                                           \
+    "DROP VIEW v_open_waits; PRAGMA legacy_alter_table = ON;"                                      \
+    "CREATE TABLE old_sum (utid INTEGER PRIMARY KEY, n_samples INTEGER NOT NULL, on_cpu_ns "       \
+    "INTEGER NOT NULL, runnable_ns INTEGER, idle_ns INTEGER, lock_ns INTEGER, sem_ns INTEGER, "    \
+    "ipc_ns INTEGER, io_r_ns INTEGER, io_w_ns INTEGER, ready_ns INTEGER, sleep_ns INTEGER, "       \
+    "conn_ns INTEGER, other_ns INTEGER, unknown_ns INTEGER, n_switches INTEGER, open_state TEXT, " \
+    "open_reason TEXT, open_ts INTEGER, guessed_ns INTEGER) STRICT;"                               \
+    "INSERT INTO old_sum SELECT " THREAD_SUM_COLUMNS " FROM thread_sum;"                           \
+    "DROP TABLE thread_sum; ALTER TABLE old_sum RENAME TO thread_sum;"                             \
+    "PRAGMA legacy_alter_table = OFF;"
+
 /* A file of version 1: without off-CPU time, and with a view that is gone today. */
 static void make_older(struct fixture *f, const char *path)
 {
@@ -485,7 +501,7 @@ static void make_older(struct fixture *f, const char *path)
             "names_from, note FROM binary;"
             "DROP TABLE binary; ALTER TABLE old_binary RENAME TO binary;"
             "PRAGMA legacy_alter_table = OFF;"
-            "DROP TABLE wait_sum; ALTER TABLE thread_sum DROP COLUMN guessed_ns;"
+            "DROP TABLE wait_sum;" OLDER_THREAD_SUM "ALTER TABLE thread_sum DROP COLUMN guessed_ns;"
             "DROP TABLE code_line; DROP TABLE inlined_call; DROP TABLE source_file;"
             "ALTER TABLE run DROP COLUMN has_off_cpu;"
             "ALTER TABLE thread_state DROP COLUMN reason_from;"
@@ -539,6 +555,33 @@ static void test_older_file_is_migrated(void **state)
     free(path);
 }
 
+/* A file of version 5: what open waits are is not known. */
+static void test_open_waits_of_version_5(void **state)
+{
+    struct fixture *f = *state;
+    char *path = in(f, "five.stax");
+    static const struct sql_block open = {
+        "open", "SELECT count(*) > 0 AND count(open_callsite) = 0 AND count(open_reason_from) = 0"
+                " AND count(open_stack_from) = 0 AND (SELECT count(*) FROM v_open_waits WHERE"
+                " function IS NOT NULL) = 0 FROM thread_sum"};
+    struct db *db = NULL;
+    struct err e = {0};
+    bool is_migrated = false;
+    make_run(f->run);
+    save(f->run, path);
+    run_sql(path, OLDER_THREAD_SUM "PRAGMA user_version = 5");
+    if (archive_open(&db, path, &is_migrated, &e) < 0) {
+        fail_msg("%s", e.msg);
+    }
+    assert_true(is_migrated);
+    struct stmt *s = db_stmt(db, &open);
+    assert_true(stmt_next(s));
+    assert_int_equal(stmt_int(s, 0), 1);
+    stmt_reset(s);
+    db_close(db);
+    free(path);
+}
+
 /* A file of version 4 with waits: thread 1 has single ones only, of thread 2 some were added up. */
 static void test_waits_of_version_4(void **state)
 {
@@ -562,7 +605,7 @@ static void test_waits_of_version_4(void **state)
     bool is_migrated = false;
     make_run(f->run);
     save(f->run, path);
-    run_sql(path,
+    run_sql(path, OLDER_THREAD_SUM
             "ALTER TABLE thread_sum DROP COLUMN guessed_ns;"
             "CREATE TABLE old_symbol (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT "
             "NULL, linkage_name TEXT, binary INTEGER, rel_address INTEGER, size INTEGER, source "
@@ -635,11 +678,10 @@ static void test_migrations_that_fail(void **state)
     static const struct migration_step wrong_sql[] = {
         {2, "CREATE TABLE run (a); PRAGMA user_version = 2"}, {0, NULL}};
     static const struct migration_step no_version[] = {{2, "SELECT 1"}, {0, NULL}};
-    static const struct migration_step unfinished[] = {{2, "PRAGMA user_version = 2"},
-                                                       {3, "PRAGMA user_version = 3"},
-                                                       {4, "PRAGMA user_version = 4"},
-                                                       {5, "PRAGMA user_version = 5"},
-                                                       {0, NULL}};
+    static const struct migration_step unfinished[] = {
+        {2, "PRAGMA user_version = 2"}, {3, "PRAGMA user_version = 3"},
+        {4, "PRAGMA user_version = 4"}, {5, "PRAGMA user_version = 5"},
+        {6, "PRAGMA user_version = 6"}, {0, NULL}};
     static const struct migration_step gap[] = {{3, "PRAGMA user_version = 3"}, {0, NULL}};
     static const struct {
         const struct migration_step *steps;
@@ -671,8 +713,8 @@ static void test_steps_run_in_order(void **state)
     struct fixture *f = *state;
     static const struct migration_step steps[] = {
         {4, "SELECT raise_an_error"},
-        {6, "CREATE TABLE note (text TEXT) STRICT; PRAGMA user_version = 6"},
-        {7, "INSERT INTO note VALUES ('seven'); PRAGMA user_version = 7"},
+        {7, "CREATE TABLE note (text TEXT) STRICT; PRAGMA user_version = 7"},
+        {8, "INSERT INTO note VALUES ('eight'); PRAGMA user_version = 8"},
         {0, NULL}};
     char *path = saved(f);
     struct err e = {0};
@@ -680,8 +722,8 @@ static void test_steps_run_in_order(void **state)
         fail_msg("%s", e.msg);
     }
     assert_int_equal(migrate(path, path, steps, &e), 0);
-    assert_rows(path, "SELECT text FROM note", "seven\n");
-    assert_rows(path, "PRAGMA user_version", "7\n");
+    assert_rows(path, "SELECT text FROM note", "eight\n");
+    assert_rows(path, "PRAGMA user_version", "8\n");
     assert_rows(path, "SELECT count(*) FROM v_top", "4\n");
     free(path);
 }
@@ -716,6 +758,7 @@ int main(void)
         T(test_flipped_bits),
         T(test_older_file_is_migrated),
         T(test_waits_of_version_4),
+        T(test_open_waits_of_version_5),
         T(test_older_file_beside_another),
         T(test_migrations_that_fail),
         T(test_steps_run_in_order),

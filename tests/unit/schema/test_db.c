@@ -245,7 +245,7 @@ static void test_what_is_not_a_run(void **state)
     assert_refused(path, DB_WRITE, STAX_ECORRUPT, "not a stax run");
     make_run(f->run);
     assert_refused(f->run, DB_CREATE, STAX_ESYSTEM, "File exists");
-    run_sql(f->run, "PRAGMA user_version = 6");
+    run_sql(f->run, "PRAGMA user_version = 7");
     assert_refused(f->run, DB_READ, STAX_EVERSION, "newer stax");
     run_sql(f->run, "PRAGMA user_version = 0");
     assert_refused(f->run, DB_READ, STAX_EVERSION, "older format");
