@@ -67,7 +67,7 @@ check "... a sleep is known for one, or not known, but for nothing else" test 1 
           FROM thread_state WHERE state = 'blocked' GROUP BY utid, reason)
     SELECT sleep_ns + other_ns + unknown_ns + (SELECT ifnull(sum(guessed_ns), 0) FROM known k
                 WHERE k.utid = t.utid AND reason NOT IN ('sleep', 'other')) > 400000000
-           AND NOT EXISTS (SELECT 1 FROM known k WHERE k.utid = t.utid AND known_ns > 0
+           AND NOT EXISTS (SELECT 1 FROM known k WHERE k.utid = t.utid AND known_ns > 20000000
                               AND reason IN ('sem', 'ipc', 'ioR', 'ioW', 'conn', 'lock', 'ready'))
       FROM thread t JOIN thread_sum USING (utid) WHERE name LIKE '%sleep%' LIMIT 1")"
 server_end
