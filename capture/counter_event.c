@@ -447,7 +447,7 @@ int counter_event_find_tracepoint(struct counter_event *event, const char *root,
         event->config = (uint64_t)id;
         return 0;
     }
-    snprintf(path, sizeof(path), "%s/events/sched", root);
+    snprintf(path, sizeof(path), "%s/events", root);
     if (access(path, R_OK | X_OK) != 0) {
         err_set(e, STAX_EPERMISSION, "the number of tracepoint %s cannot be read: %s: %s",
                 event->name, path, strerror(errno));
