@@ -24,18 +24,21 @@
 
 enum {
     COMMIT_MS = 100,
-    JIT_END_MS = 3000,  /* ... and for files about code made at run time */
-    NAMES_END_MS = 300, /* that the end of a run waits for names under way, then lines */
-    MIN_ROOM_FOR_LINES = 128 << 20,  /* bytes that the run may still grow by */
-    CHECKPOINT_WAL_BYTES = 16 << 20, /* copy the WAL back from this size on */
-    TRUNCATE_WAL_BYTES = 256 << 20,  /* ... and make it small again when readers allow */
-    MAX_FOLDED = 200000,             /* rows of folded waits and wakeups */
-    FOLDED_LOOK_COMMITS = 64,        /* between two looks at how many there are */
-    DROP_ROWS = 20000,               /* sample rows given back a commit when over the bound */
-    LOCK_SAID_MS = 2000,             /* from when on it is said that somebody else holds the lock */
-    LOCK_END_MS = 10000,             /* that the end of a run waits for it */
-    LOCK_STEP_MS = 1000,             /* looks at the lock that are farther apart are two waits */
-    RESERVE_BYTES = 128 << 10        /* kept beside the file so that a full disk can be noted */
+    JIT_END_MS = 3000,       /* ... and for files about code made at run time */
+    JIT_LINES_MS = 10,       /* that a commit takes for line tables of such code */
+    JIT_LINES_END_MS = 2000, /* ... and the end of a run: nobody can read them later */
+    NAMES_END_MS = 300,      /* that the end of a run waits for names under way, then lines */
+    MIN_ROOM_FOR_JIT_LINES = 32 << 20, /* bytes that the run may still grow by */
+    MIN_ROOM_FOR_LINES = 128 << 20,    /* ... for others */
+    CHECKPOINT_WAL_BYTES = 16 << 20,   /* copy the WAL back from this size on */
+    TRUNCATE_WAL_BYTES = 256 << 20,    /* ... and make it small again when readers allow */
+    MAX_FOLDED = 200000,               /* rows of folded waits and wakeups */
+    FOLDED_LOOK_COMMITS = 64,          /* between two looks at how many there are */
+    DROP_ROWS = 20000,                 /* sample rows given back a commit when over the bound */
+    LOCK_SAID_MS = 2000,      /* from when on it is said that somebody else holds the lock */
+    LOCK_END_MS = 10000,      /* that the end of a run waits for it */
+    LOCK_STEP_MS = 1000,      /* looks at the lock that are farther apart are two waits */
+    RESERVE_BYTES = 128 << 10 /* kept beside the file so that a full disk can be noted */
 };
 
 /* Room that can be given back when the disk is full, so that the end of the run can be written. */
@@ -463,6 +466,8 @@ int ingest_commit(struct ingest *in, struct err *e)
         fail(in, e, true);
         return rc;
     }
+    int64_t lines_until = clock_monotonic_ns() + (int64_t)JIT_LINES_MS * 1000000;
+    in->has_data = !jit_put_tables(&in->jit, &in->late_names.tables, lines_until);
     rc = keep_small(in, e);
     if (rc) {
         fail(in, e, false);
@@ -514,6 +519,10 @@ int ingest_finish(struct ingest *in, const char *stop_reason, int64_t end_ts, st
         }
         if (rc == 0) {
             int64_t room = in->max_bytes ? in->max_bytes - store_used_bytes(&in->store) : INT64_MAX;
+            if (room > MIN_ROOM_FOR_JIT_LINES) {
+                int64_t lines_until = clock_monotonic_ns() + (int64_t)JIT_LINES_END_MS * 1000000;
+                jit_put_tables(&in->jit, &in->late_names.tables, lines_until);
+            }
             code_store(&in->store, &in->intern, &in->binaries, room / 2);
             if (in->late_names.naming && room > MIN_ROOM_FOR_LINES) {
                 struct line_tables_bound bound = {.until_ns = clock_monotonic_ns() + lines_ns};

@@ -15,8 +15,8 @@
 #include "base/text.h"
 #include "ingest/binaries_internal.h"
 #include "ingest/jit_follow.h"
+#include "ingest/jit_internal.h"
 #include "ingest/jit_names.h"
-#include "base/jit_table.h"
 
 enum {
     FORKS_MAX = 8,         /* processes whose code is looked through */
@@ -32,48 +32,6 @@ enum {
 static const int64_t STEP_NS = 10000000; /* for what was read, before a commit */
 static const int64_t UNIT_NS = 100000000, QUIET_NS = INT64_C(60000000000);
 enum { LEAF_UNITS = 1, CALLER_UNITS = 10, QUIET_FACTOR = 10 };
-
-struct jit_source {
-    struct jit_space *space;
-    uint32_t binary; /* 0: not opened yet */
-    bool is_map;
-};
-
-struct jit_move {
-    struct jit_space *owner;
-    uint32_t frame, load; /* load: index + 1 */
-    uint64_t delta;
-};
-
-struct code_line {
-    uint32_t delta, file, line; /* file: index + 1, 0: the one that the name tells */
-};
-
-/* A frame of [anon], which waits for a load. */
-struct waiting {
-    uint64_t address;
-    int64_t first_ts, last_ts; /* of the stacks it was in */
-    int64_t period;
-    uint32_t frame; /* 0: it waits no more */
-    uint32_t next;  /* in its page (index + 1) */
-    bool is_caller; /* stacks that are remembered do not move last_ts */
-};
-
-struct jit_space {
-    uint32_t upid, number;    /* one process has several, one after the other, when it execs */
-    struct jit_space *parent; /* it was forked with the code of this one; NULL: none */
-    int64_t fork_ts;
-    bool has_source, has_map;
-    int64_t news_ts; /* when a file last told of code, as samples go */
-    struct jit_table table;
-    struct buf names;
-    struct code_line *lines;
-    size_t n_lines, cap_lines;
-    uint32_t anon; /* binary */
-    struct waiting *waiting;
-    size_t n_waiting, cap_waiting;
-    struct map waiting_at, waiting_pages; /* see key_of(), page -> waiting (index + 1) */
-};
 
 void jit_init(struct jit *j, struct binaries *b, struct store *s, int64_t start_ts, bool with_files)
 {
@@ -117,6 +75,7 @@ void jit_fini(struct jit *j)
     free(j->spaces);
     free(j->sources);
     free(j->moves);
+    free(j->tables);
     free(j->file_names);
     strmap_free(&j->functions);
     strmap_free(&j->files);
@@ -270,37 +229,10 @@ static uint32_t symbol_of(struct jit *j, struct jit_space *s, struct jit_load *l
         struct buf file = {0};
         uint32_t line;
         origin->symbol = make_symbol(j, s, origin, &file, &line);
+        jit_lines_begin(j, s, origin);
         buf_free(&file);
     }
     return origin->symbol;
-}
-
-/* The line that a place in a load is of; without debug info the one its name tells. */
-static void add_line(struct jit *j, struct jit_space *s, const struct jit_load *l, uint32_t frame,
-                     uint64_t delta)
-{
-    const struct jit_load *origin = &s->table.loads[l->origin - 1];
-    const struct code_line *best = NULL;
-    struct line_row row = {.frame = frame, .symbol = origin->symbol, .is_last = true};
-    for (size_t i = 0; i < origin->n_lines; i++) {
-        const struct code_line *line = &s->lines[origin->first_line + i];
-        if (line->delta <= delta && (!best || line->delta >= best->delta)) {
-            best = line;
-        }
-    }
-    if (best && best->file) {
-        row.file = mem_strdup(j->file_names[best->file - 1]);
-    } else {
-        struct buf name = {0}, file = {0};
-        jit_names_read(s->names.data + origin->name, &name, &file, &row.line);
-        row.file = file.len ? buf_take(&file) : NULL;
-        buf_free(&name);
-        buf_free(&file);
-    }
-    row.line = best ? best->line : row.line;
-    if (row.file) {
-        store_add_line(j->store, &row);
-    }
 }
 
 static uint32_t frame_of_load(struct jit *j, struct jit_space *s, struct jit_load *l,
@@ -314,7 +246,7 @@ static uint32_t frame_of_load(struct jit *j, struct jit_space *s, struct jit_loa
     if (!id || j->binaries->intern->frames[id - 1].symbol != symbol) {
         id = intern_frame(j->binaries->intern, binary, rel, symbol);
         *map_put(&binaries_item(j->binaries, binary)->frames, rel) = id;
-        add_line(j, s, l, id, delta);
+        jit_lines_add(j, s, l, id, delta);
     }
     return id;
 }
@@ -416,7 +348,7 @@ static void place(struct jit *j, const struct jit_move *m)
     uint32_t *id = map_put(&binaries_item(j->binaries, f->binary)->frames, f->rel_address);
     *id = *id ? *id : m->frame;
     store_move_frame(j->store, m->frame);
-    add_line(j, m->owner, l, m->frame, m->delta);
+    jit_lines_add(j, m->owner, l, m->frame, m->delta);
 }
 
 bool jit_settle(struct jit *j)
@@ -567,46 +499,6 @@ void jit_take_mapping(struct jit *j, struct process *p, const struct event_mappi
     }
 }
 
-/* 0: no name of a file. V8 20 writes what it has freed already where a script's name is no plain
- * string; control bytes give that away, and the function's own name tells the script. */
-static uint32_t file_of(struct jit *j, const char *raw)
-{
-    struct buf clean = {0};
-    text_clean(&clean, raw, strlen(raw));
-    if (strcmp(buf_str(&clean), raw) != 0) {
-        buf_free(&clean);
-        return 0;
-    }
-    uint32_t *id = strmap_put(&j->files, buf_str(&clean), clean.len);
-    if (!*id) {
-        mem_reserve(&j->file_names, &j->cap_files, j->n_files + 1, sizeof(char *));
-        j->file_names[j->n_files++] = buf_take(&clean);
-        *id = (uint32_t)j->n_files;
-        j->n_text_bytes += strlen(j->file_names[*id - 1]);
-    }
-    buf_free(&clean);
-    return *id;
-}
-
-static void take_lines(struct jit *j, struct jit_space *s, const struct jit_batch *batch,
-                       const struct jit_item *item, struct jit_load *l)
-{
-    l->first_line = s->n_lines;
-    for (size_t i = 0; i < item->n_lines; i++) {
-        const struct jit_line *line = &batch->lines[item->first_line + i];
-        if (line->delta >= item->size) {
-            continue;
-        }
-        mem_reserve(&s->lines, &s->cap_lines, s->n_lines + 1, sizeof(*s->lines));
-        s->lines[s->n_lines++] =
-            (struct code_line){.delta = (uint32_t)line->delta,
-                               .file = file_of(j, jit_batch_str(batch, line->file)),
-                               .line = line->line};
-    }
-    l->n_lines = s->n_lines - l->first_line;
-    j->n_text_bytes += l->n_lines * sizeof(*s->lines);
-}
-
 /* A map tells the same code again, when it is written anew. */
 static bool is_known(const struct jit_space *s, const struct jit_item *item, const char *name)
 {
@@ -641,7 +533,7 @@ static bool take_load(struct jit *j, uint32_t source, const struct jit_batch *ba
         jit_table_end(&s->table, l.start, l.size, l.from_ts);
         return false;
     }
-    take_lines(j, s, batch, item, &l);
+    jit_lines_take(j, s, batch, item, &l);
     if (!jit_table_load(&s->table, &l)) {
         return false;
     }
@@ -762,7 +654,7 @@ void jit_finish(struct jit *j, int timeout_ms)
 
 size_t jit_bytes(const struct jit *j)
 {
-    size_t n = j->n_text_bytes;
+    size_t n = j->n_text_bytes + j->cap_tables * sizeof(*j->tables);
     for (size_t i = 0; i < j->n_spaces; i++) {
         const struct jit_space *s = j->spaces[i];
         n += sizeof(*s) + jit_table_bytes(&s->table) + s->cap_waiting * sizeof(*s->waiting) +

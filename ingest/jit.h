@@ -30,6 +30,13 @@
 
 struct jit_space;
 struct jit_follow;
+struct line_tables;
+
+/* A function whose line table is to be written. */
+struct jit_lines_due {
+    struct jit_space *space;
+    uint32_t load; /* index + 1 */
+};
 
 struct jit {
     struct binaries *binaries;
@@ -47,6 +54,9 @@ struct jit {
     size_t n_text_bytes;    /* names and lines of all, bounded */
     struct jit_move *moves; /* that wait for a relayout of the call tree */
     size_t n_moves, cap_moves;
+    struct jit_lines_due *tables;
+    size_t n_tables, cap_tables;
+    size_t n_rows;              /* of tables that were written, bounded */
     struct jit_batch *pending;  /* taken in part: a step ends in the middle of one */
     size_t n_taken, n_resolved; /* of its items */
     size_t n_pages;             /* resolved of the item under way */
@@ -80,6 +90,9 @@ void jit_finish(struct jit *j, int timeout_ms);
 /* After a relayout may have been made: frames whose code became known are where it is. True: there
  * is something to commit. */
 bool jit_settle(struct jit *j);
+/* After a commit, so that the functions are there: writes line tables of those with frames, whole
+ * ones up to a time (clock_monotonic_ns()) and at least one. True: no more are left. */
+bool jit_put_tables(struct jit *j, struct line_tables *t, int64_t until);
 
 /* A file of code for a process, and what it told; for jit_step() and tests. Returns its number. */
 uint32_t jit_add_source(struct jit *j, struct process *p, uint32_t binary, bool is_map);

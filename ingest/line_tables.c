@@ -158,10 +158,13 @@ static void bind_id(struct stmt *s, int parameter, uint32_t id)
     }
 }
 
-/* source_file.id of a path, 0: none. */
-static uint32_t file_id(struct line_tables *t, const char *path)
+uint32_t line_tables_file(struct line_tables *t, const char *path)
 {
     struct buf clean = {0};
+
+    if (!t->is_begun) {
+        begin(t);
+    }
 
     if (!*path) {
         return 0;
@@ -194,7 +197,7 @@ static void put_calls(struct line_tables *t, uint32_t symbol, const struct lines
     for (size_t i = 0; i < table->n_calls; i++) {
         const struct lines_inlined *call = &table->calls[i];
         struct buf name = {0};
-        uint32_t file = file_id(t, text_at(table, call->file));
+        uint32_t file = line_tables_file(t, text_at(table, call->file));
         struct stmt *s = db_stmt(t->db, &sql_line_tables_put_call);
 
         const char *function = text_at(table, call->function);
@@ -211,22 +214,43 @@ static void put_calls(struct line_tables *t, uint32_t symbol, const struct lines
     t->last_call += (uint32_t)table->n_calls;
 }
 
+static void put_span(struct line_tables *t, uint32_t symbol, const struct line_tables_span *span,
+                     uint32_t call)
+{
+    struct stmt *s = db_stmt(t->db, &sql_line_tables_put);
+
+    stmt_bind_int(s, line_tables_put_p_symbol, symbol);
+    stmt_bind_int(s, line_tables_put_p_rel_address, (int64_t)span->rel_address);
+    bind_id(s, line_tables_put_p_file, span->file);
+    bind_id(s, line_tables_put_p_line, span->line);
+    stmt_bind_int(s, line_tables_put_p_call, call);
+    stmt_run(s);
+    t->n_rows++;
+}
+
 static void put_spans(struct line_tables *t, uint32_t symbol, const struct lines_table *table,
                       uint32_t base)
 {
     for (size_t i = 0; i < table->n_spans; i++) {
         const struct lines_span *span = &table->spans[i];
-        uint32_t file = file_id(t, text_at(table, span->file));
-        struct stmt *s = db_stmt(t->db, &sql_line_tables_put);
-
-        stmt_bind_int(s, line_tables_put_p_symbol, symbol);
-        stmt_bind_int(s, line_tables_put_p_rel_address, (int64_t)span->address);
-        bind_id(s, line_tables_put_p_file, file);
-        bind_id(s, line_tables_put_p_line, span->line);
-        stmt_bind_int(s, line_tables_put_p_call, span->call ? base + span->call : 0);
-        stmt_run(s);
+        struct line_tables_span own = {span->address,
+                                       line_tables_file(t, text_at(table, span->file)), span->line};
+        put_span(t, symbol, &own, span->call ? base + span->call : 0);
     }
-    t->n_rows += (int64_t)table->n_spans;
+}
+
+void line_tables_put(struct line_tables *t, uint32_t symbol, const struct line_tables_span *spans,
+                     size_t n)
+{
+    if (!t->is_begun) {
+        begin(t);
+    }
+    if (t->n_rows + (int64_t)n > LINE_TABLES_MAX_ROWS) {
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        put_span(t, symbol, &spans[i], 0);
+    }
 }
 
 static void put_table(struct line_tables *t, const struct naming_table *found)

@@ -36,6 +36,12 @@ struct line_tables_bound {
     void *ctx;
 };
 
+/* From here on, code is of a line. */
+struct line_tables_span {
+    uint64_t rel_address;
+    uint32_t file, line; /* file: line_tables_file(); 0: not known */
+};
+
 enum { LINE_TABLES_MAX_ROWS = 4 << 20 }; /* of a run; 12 bytes each */
 
 void line_tables_init(struct line_tables *t, struct db *db, struct naming *naming);
@@ -51,6 +57,12 @@ void line_tables_step(struct line_tables *t, int64_t n_samples);
  * of its own. Returns how many rows there were. */
 size_t line_tables_take(struct line_tables *t, const struct naming_result *r, size_t *next,
                         size_t max);
+/* source_file.id of a path, which is written if it is new; 0: none. In a transaction. */
+uint32_t line_tables_file(struct line_tables *t, const char *path);
+/* Writes the table of a function that was read elsewhere, by ascending address. In a transaction.
+ */
+void line_tables_put(struct line_tables *t, uint32_t symbol, const struct line_tables_span *spans,
+                     size_t n);
 /* Asks for all, waits and writes what comes. What else naming finds is dropped. False: some did not
  * come in time. */
 bool line_tables_finish(struct line_tables *t, const struct line_tables_bound *bound,

@@ -26,17 +26,31 @@ is_named() {
 sql() {
     stax sql "$1" --csv 2>/dev/null | tail -n +2
 }
-# The dump's own word for where a function lay, and objdump's for its instructions and their targets.
+# The dump's own word for where a function lay and for its lines, and objdump's for its instructions and their
+# targets. Before its first line a function is where its name says.
 cat >"$TMP/dumped.py" <<'P'
 import json, re, struct, subprocess, sys
 dump, data = open(sys.argv[1], "rb").read(), json.load(open(sys.argv[2]))["data"]
 function, code = data["function"], bytes.fromhex(data["code"])
-loads, at = {}, struct.unpack_from("<I", dump, 8)[0]
-while at + 56 <= len(dump):
+loads, lines, at, debug = {}, {}, struct.unpack_from("<I", dump, 8)[0], (0, [])
+while at + 32 <= len(dump):
     kind, size = struct.unpack_from("<II", dump, at)
+    if kind == 2:
+        entries, (address, n), next_at, file = [], struct.unpack_from("<QQ", dump, at + 16), at + 32, ""
+        for _ in range(n):
+            place, line = struct.unpack_from("<QI", dump, next_at)
+            end = dump.index(0, next_at + 16)
+            text = dump[next_at + 16:end]
+            file = file if text == b"\xff" else text.decode("latin1")
+            entries.append((place - address - int(sys.argv[3], 0), file, line))
+            next_at = end + 1
+        debug = address, entries
     if kind == 0:
         address, n = struct.unpack_from("<QQ", dump, at + 32)
         loads[at + size - n] = address, dump[at + size - n:at + size]
+        name = dump[at + 56:dump.index(0, at + 56)].decode("latin1")
+        lines[at + size - n] = name, [e for e in debug[1] if 0 <= e[0] < n] if debug[0] == address else []
+        debug = 0, []
     at += max(size, 16)
 assert loads[function["rel_address"]] == (function["address"], code), "not as dumped"
 open(sys.argv[2] + ".bin", "wb").write(code)
@@ -51,15 +65,30 @@ for address, mnemonic, operands in re.findall(r"^ +([0-9a-f]+):\t(\S+) *(.*)$", 
     theirs.append((int(address, 16), int(target[1], 16) if jumps and target else None))
 ours = [(i["address"], i.get("target")) for i in data["instructions"]]
 assert ours == theirs, next((pair for pair in zip(ours, theirs) if pair[0] != pair[1]), "one is shorter")
+name, entries = lines[function["rel_address"]]
+named = re.match(r"\w+:[~^+*]?.* (\S+?):(\d+)(?::\d+)?$", name)
+def place_of(delta):
+    before = [(e[0], i) for i, e in enumerate(entries) if e[0] <= delta]
+    file, line = entries[max(before)[1]][1:] if before else (None, named and int(named[2]))
+    is_text = file and file.isascii() and file.isprintable()
+    return (file if is_text else named and named[1].removeprefix("file://")), line
+shown, told, last = [], [], (None, None)
+for i in data["instructions"]:
+    last = (i.get("file"), i["line"]) if "line" in i else last
+    shown.append(last)
+    told.append(place_of(i["address"] - function["address"]))
+assert shown == told, next((n, *pair) for n, pair in enumerate(zip(shown, told)) if pair[0] != pair[1])
+n_lines = len(set(told))
+assert n_lines > 1, "one line only"
 n_inside = sum(t is not None and 0 <= t - function["address"] < len(code) for _, t in ours)
-print(len(ours), "instructions,", n_inside, "targets inside")
+print(len(ours), "instructions,", n_inside, "targets inside,", n_lines, "lines")
 sys.exit(n_inside == 0)
 P
-# is_as_dumped FUNCTION
+# is_as_dumped FUNCTION [OFFSET of addresses in debug info [OPTION...]]
 # shellcheck disable=SC2317 # called by name
 is_as_dumped() {
-    stax annotate "$1" --json --all >"$TMP/annotated.json" 2>/dev/null &&
-        "$PYTHON" "$TMP/dumped.py" "$(echo "$TMP"/jit-*.dump)" "$TMP/annotated.json"
+    stax annotate "$1" --json --all "${@:3}" >"$TMP/annotated.json" 2>/dev/null &&
+        "$PYTHON" "$TMP/dumped.py" "$(echo "$TMP"/jit-*.dump)" "$TMP/annotated.json" "${2:-0}"
 }
 
 # ---- node ----
@@ -116,9 +145,11 @@ if node --version >"$TMP/node" 2>&1; then
     check_json "annotate shows the recorded instructions" <(stax annotate hotLoop --json) \
         '.data.code_from == "run" and (.data.instructions | length > 10) and
          ([.data.instructions[].n_samples // 0] | add) > 20'
-    check "annotate: addresses and targets of a function of node as they lay in memory" is_as_dumped hotLoop
-    rm -f jit-*.dump isolate-*.log
+    # perf inject puts code behind an ELF header, and V8 writes the addresses of its lines as if it had.
+    check "annotate: addresses, targets and lines of a function of node as they lay in memory" is_as_dumped hotLoop 0x40
     stax save "$TMP/node.stax" >/dev/null 2>&1
+    check "... and in an archive" is_as_dumped hotLoop 0x40 --run "$TMP/node.stax"
+    rm -f jit-*.dump isolate-*.log
     check_json "an archive has them without the dump" <(stax annotate hotLoop --run "$TMP/node.stax" --json) \
         '.data.code_from == "run" and (.data.instructions | length > 10)'
     # In Debian's node these are in a stripped library.
@@ -165,7 +196,7 @@ check "jitdump: sums follow from the facts" test "$(sql "SELECT (SELECT sum(on_c
     JOIN symbol y ON y.id = f.symbol WHERE y.name LIKE 'gen_a%') = (SELECT sum(self_on_cpu_ns) FROM symbol_sum t
     JOIN symbol y ON y.id = t.symbol WHERE y.name LIKE 'gen_a%') AS is_so" | tail -1)" = 1
 for name in steady mover gen_a1; do
-    check "jitdump: addresses and targets of $name as they lay in memory" is_as_dumped "$name"
+    check "jitdump: addresses, targets and lines of $name as they lay in memory" is_as_dumped "$name"
 done
 rm -f "$TMP"/jit-*.dump
 churned "jitdump written at the end" --buffered 1 --generation-ms 1000

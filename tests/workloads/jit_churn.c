@@ -8,7 +8,9 @@
  * in slot D (steady) stays. All run in turn with shares of their own. Everything is written to
  * DIR/jit-PID.dump before it runs, or, with --buffered 1, only when the program ends; with
  * --perf-map 1 to /tmp/perf-PID.map instead (PID as the process sees it). Debug info names
- * churn.src, line 100 + generation. Times are CPU time. Prints {"functions":{name:ns}}.
+ * churn.src, line 100 + generation for the loop; 1000 more for what is before, 2000 more for what
+ * is behind it; in no order, and with a place outside of the function. Times are CPU time. Prints
+ * {"functions":{name:ns}}.
  */
 #include <stdbool.h>
 #include <sys/mman.h>
@@ -20,7 +22,7 @@ enum { SLOT_BYTES = 4096, N_SLOTS = 4, MAX_GENERATIONS = 64, CODE_MAX = 256 };
 struct function {
     char name[32];
     int64_t cpu_ns;
-    size_t n_code;
+    size_t n_code, loop, end; /* loop, end: where these begin */
     uint8_t code[CODE_MAX];
     uint64_t index;
 };
@@ -97,21 +99,33 @@ static void open_map(struct writer *w)
     }
 }
 
+static void tell_lines(struct writer *w, const struct function *f, const uint8_t *at, uint32_t line)
+{
+    static const char source[] = "churn.src", same[] = "\xff";
+    const struct {
+        size_t delta;
+        uint32_t line;
+    } lines[] = {{f->end, line + 2000}, {f->loop, line}, {0, line + 1000}, {SLOT_BYTES, line + 1}};
+    enum { N = sizeof(lines) / sizeof(lines[0]) };
+    put_record(w, 2, 32 + N * 16 + sizeof(source) + (N - 1) * sizeof(same));
+    put_u64(w, (uintptr_t)at);
+    put_u64(w, N);
+    for (int i = 0; i < N; i++) {
+        put_u64(w, (uintptr_t)at + lines[i].delta);
+        put_u32(w, lines[i].line);
+        put_u32(w, 0);
+        put(w, i ? same : source, i ? sizeof(same) : sizeof(source));
+    }
+}
+
 static void tell_load(struct writer *w, const struct function *f, const uint8_t *at, uint32_t line,
                       bool is_buffered)
 {
-    static const char source[] = "churn.src";
     size_t n_name = strlen(f->name) + 1;
     if (w->is_map) {
         fprintf(w->file, "%lx %zx %s\n", (unsigned long)(uintptr_t)at, f->n_code, f->name);
     } else {
-        put_record(w, 2, 32 + 16 + sizeof(source));
-        put_u64(w, (uintptr_t)at);
-        put_u64(w, 1);
-        put_u64(w, (uintptr_t)at);
-        put_u32(w, line);
-        put_u32(w, 0);
-        put(w, source, sizeof(source));
+        tell_lines(w, f, at, line);
         put_record(w, 0, 56 + n_name + f->n_code);
         put_u32(w, (uint32_t)getpid());
         put_u32(w, (uint32_t)current_tid());
@@ -160,6 +174,8 @@ static void make_code(struct function *f)
         0x5d,                         /* pop rbp */
         0xc3                          /* ret */
     };
+    f->loop = 4;
+    f->end = 14;
 #elif defined(__aarch64__)
     static const uint32_t code[] = {
         0xa9bf7bfd, /* stp x29, x30, [sp, #-16]! */
@@ -170,6 +186,8 @@ static void make_code(struct function *f)
         0xa8c17bfd, /* ldp x29, x30, [sp], #16 */
         0xd65f03c0  /* ret */
     };
+    f->loop = 8;
+    f->end = 20;
 #else
 #error "no code for this architecture"
 #endif
