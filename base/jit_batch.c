@@ -5,6 +5,9 @@
 
 #include "base/mem.h"
 
+const char jit_batch_too_large[] =
+    "it tells of functions that are too large to be told apart from others: these have no names";
+
 void jit_batch_add(struct jit_batch *b, const struct jit_item *item)
 {
     mem_reserve(&b->items, &b->cap_items, b->n_items + 1, sizeof(*b->items));

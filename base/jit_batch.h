@@ -44,6 +44,7 @@ struct jit_batch {
     uint32_t source;  /* whose file it is; 0 while a parser is at work */
     char *path;       /* perf map: it was opened, as the target sees it; else NULL */
     const char *note; /* what is wrong with the file, or NULL; static */
+    int64_t note_at;  /* ... at this file offset; -1: no place of it */
     struct jit_item *items;
     size_t n_items, cap_items;
     struct jit_line *lines;
@@ -51,6 +52,9 @@ struct jit_batch {
     struct buf text; /* begins with a NUL */
     struct jit_batch *next;
 };
+
+/* What is said of a file with functions that are left out. */
+extern const char jit_batch_too_large[];
 
 void jit_batch_add(struct jit_batch *b, const struct jit_item *item);
 void jit_batch_add_line(struct jit_batch *b, const struct jit_line *line);

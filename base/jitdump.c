@@ -9,7 +9,8 @@ enum {
     FLAG_ARCH_TIMESTAMP = 1,
     HEADER_BYTES = 40, /* the file's; may be more, it says */
     HEADER_MAX = 1 << 16,
-    RECORD_BYTES = 16, /* what every record begins with: id, size, time */
+    RECORD_MAX = 256 << 20, /* more than any runtime has room for code */
+    RECORD_BYTES = 16,      /* what every record begins with: id, size, time */
     LOAD_BYTES = RECORD_BYTES + 40,
     MOVE_BYTES = RECORD_BYTES + 48,
     DEBUG_BYTES = RECORD_BYTES + 16,
@@ -53,6 +54,39 @@ static bool refuse(struct jitdump *d, const char *why)
     return false;
 }
 
+/* A record is left out: of several, the first is told. */
+static void fault(struct jitdump *d, const char *what)
+{
+    d->n_bad++;
+    if (!d->fault) {
+        d->fault = what;
+        d->fault_at = d->at;
+    }
+}
+
+static const char other_clock[] =
+    "a jitdump with times that are not of CLOCK_MONOTONIC, as those of "
+    "samples are: a record's lies in the future";
+static const char too_early[] =
+    "its times lie before its process began, so they are not of CLOCK_MONOTONIC: code that was "
+    "replaced may have the name of what came later";
+static const char too_short[] = "a record is too short for what it tells: its code has no name";
+static const char no_room[] = "the code of a function does not fit into its record: it has no name";
+static const char no_place[] = "a record tells of code where none can be";
+
+/* What a record tells has happened, and not before there was a process. */
+static bool check_time(struct jitdump *d, uint64_t ts)
+{
+    if (d->latest_ts && ts > (uint64_t)d->latest_ts) {
+        return refuse(d, other_clock);
+    }
+    if (d->earliest_ts > 0 && ts < (uint64_t)d->earliest_ts && !d->doubt) {
+        d->doubt = too_early;
+        d->doubt_at = d->at;
+    }
+    return true;
+}
+
 static bool take_header(struct jitdump *d, const uint8_t *bytes, size_t n)
 {
     uint32_t magic;
@@ -69,11 +103,12 @@ static bool take_header(struct jitdump *d, const uint8_t *bytes, size_t n)
     }
     uint32_t size = read_u32(d, bytes + 8);
     if (size < HEADER_BYTES || size > HEADER_MAX) {
-        return refuse(d, "a corrupt jitdump");
+        return refuse(d, "a corrupt jitdump: its header has a size that cannot be");
     }
     if (read_u64(d, bytes + 32) & FLAG_ARCH_TIMESTAMP) {
         return refuse(d, "a jitdump with times of the CPU, which are not those of the samples");
     }
+    d->earliest_ts = read_u32(d, bytes + 20) == d->owner_pid ? d->earliest_ts : 0;
     d->has_header = true;
     d->at += size;
     return true;
@@ -127,9 +162,12 @@ static bool take_load(struct jitdump *d, const uint8_t *bytes, size_t n, uint32_
 {
     if (size < LOAD_BYTES + 1) {
         d->unwinding = (struct jit_unwinding){0};
-        d->n_bad++;
+        fault(d, too_short);
         d->at += size;
         return true;
+    }
+    if (n >= LOAD_BYTES && !check_time(d, read_u64(d, bytes + 8))) {
+        return false;
     }
     size_t room = size - LOAD_BYTES;
     size_t n_name_max = room < JITDUMP_NAME_MAX ? room : JITDUMP_NAME_MAX;
@@ -141,9 +179,9 @@ static bool take_load(struct jitdump *d, const uint8_t *bytes, size_t n, uint32_
     size_t len = strnlen(name, n - LOAD_BYTES < n_name_max ? n - LOAD_BYTES : n_name_max);
     uint64_t code_size = read_u64(d, bytes + 40), address = read_u64(d, bytes + 32);
     /* the code ends the record, whatever follows the name */
-    bool is_good = code_size > 0 && code_size <= JITDUMP_CODE_MAX && code_size < room &&
-                   len < room - code_size + 1 && address + code_size > address;
-    if (is_good) {
+    bool has_room = code_size < room && len < room - code_size + 1;
+    if (has_room && code_size > 0 && code_size <= JITDUMP_CODE_MAX &&
+        address + code_size > address) {
         struct jit_item item = {.what = JIT_LOAD,
                                 .ts = (int64_t)read_u64(d, bytes + 8),
                                 .address = address,
@@ -159,9 +197,12 @@ static bool take_load(struct jitdump *d, const uint8_t *bytes, size_t n, uint32_
         d->n_unwinding += d->unwinding.size > 0;
         jit_batch_add(batch, &item);
         d->n_loads++;
-    } else {
-        d->n_large += code_size > JITDUMP_CODE_MAX;
+    } else if (code_size == 0) { /* nothing that could be sampled */
         d->n_bad++;
+    } else {
+        const char *what = code_size > JITDUMP_CODE_MAX ? jit_batch_too_large : no_place;
+        d->n_large += code_size > JITDUMP_CODE_MAX;
+        fault(d, has_room ? what : no_room);
     }
     drop_debug(d);
     d->unwinding = (struct jit_unwinding){0};
@@ -176,9 +217,12 @@ static bool take_move(struct jitdump *d, const uint8_t *bytes, size_t n, uint32_
         return need(d, MOVE_BYTES);
     }
     if (size < MOVE_BYTES) {
-        d->n_bad++;
+        fault(d, too_short);
         d->at += size;
         return true;
+    }
+    if (!check_time(d, read_u64(d, bytes + 8))) {
+        return false;
     }
     struct jit_item item = {.what = JIT_MOVE,
                             .ts = (int64_t)read_u64(d, bytes + 8),
@@ -190,7 +234,7 @@ static bool take_move(struct jitdump *d, const uint8_t *bytes, size_t n, uint32_
         d->n_moves++;
     } else {
         d->n_large += item.size > JITDUMP_CODE_MAX;
-        d->n_bad++;
+        fault(d, item.size > JITDUMP_CODE_MAX ? jit_batch_too_large : no_place);
     }
     d->at += size;
     return true;
@@ -267,6 +311,25 @@ static bool take_unwinding_info(struct jitdump *d, const uint8_t *bytes, size_t 
     return true;
 }
 
+static bool take_record(struct jitdump *d, const uint8_t *bytes, size_t n, uint32_t size,
+                        struct jit_batch *batch)
+{
+    switch (read_u32(d, bytes)) {
+    case RECORD_LOAD:
+        return take_load(d, bytes, n, size, batch);
+    case RECORD_MOVE:
+        return take_move(d, bytes, n, size, batch);
+    case RECORD_DEBUG_INFO:
+        return take_debug_info(d, bytes, n, size, batch);
+    case RECORD_UNWINDING_INFO:
+        return take_unwinding_info(d, bytes, n, size);
+    default: /* also RECORD_CLOSE: what comes after it is of a runtime that began anew */
+        break;
+    }
+    d->at += size;
+    return true;
+}
+
 bool jitdump_feed(struct jitdump *d, const uint8_t *bytes, size_t n, struct jit_batch *batch)
 {
     d->want = 0;
@@ -283,23 +346,42 @@ bool jitdump_feed(struct jitdump *d, const uint8_t *bytes, size_t n, struct jit_
     if (size == 0) { /* room that was made and not written to yet */
         return need(d, RECORD_BYTES);
     }
-    if (size < RECORD_BYTES) {
-        return refuse(d, "a corrupt jitdump");
+    if (size < RECORD_BYTES || size > RECORD_MAX) {
+        return refuse(d, "a corrupt jitdump: a record has a size that cannot be, and what follows "
+                         "it is lost");
     }
-    switch (read_u32(d, bytes)) {
-    case RECORD_LOAD:
-        return take_load(d, bytes, n, size, batch);
-    case RECORD_MOVE:
-        return take_move(d, bytes, n, size, batch);
-    case RECORD_DEBUG_INFO:
-        return take_debug_info(d, bytes, n, size, batch);
-    case RECORD_UNWINDING_INFO:
-        return take_unwinding_info(d, bytes, n, size);
-    default: /* also RECORD_CLOSE: what comes after it is of a runtime that began anew */
-        break;
+    uint64_t first = d->at;
+    if (!take_record(d, bytes, n, size, batch)) {
+        return false;
     }
-    d->at += size;
+    d->record_at = first;
     return true;
+}
+
+static bool is_zero(const uint8_t *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (bytes[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void jitdump_end(struct jitdump *d, const uint8_t *bytes, size_t n, uint64_t n_file_bytes)
+{
+    if (d->refusal) {
+        return;
+    }
+    if (!d->has_header) {
+        refuse(d, "it ends within its header");
+    } else if (d->at > n_file_bytes + JITDUMP_CODE_MAX && !d->fault) {
+        d->fault = "a record reaches far past the end of the file: what follows it is lost";
+        d->fault_at = d->record_at;
+    } else if ((d->at > n_file_bytes || !is_zero(bytes, n)) && !d->fault) {
+        d->fault = "it ends within a record: what had not been written yet has no name";
+        d->fault_at = d->at > n_file_bytes ? d->record_at : d->at;
+    }
 }
 
 void jitdump_settle(struct jitdump *d, struct jit_batch *batch)

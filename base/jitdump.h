@@ -22,12 +22,26 @@ enum {
     JITDUMP_UNWINDING_MAX = 1 << 20, /* bytes of unwinding info; of larger ones nothing is told */
 };
 
+/* How far in the future a record may lie for its reader. */
+#define JITDUMP_LATE_NS INT64_C(1000000000)
+
 struct jitdump {
     uint64_t at; /* file offset of the next byte to feed */
     bool has_header, is_swapped;
     bool has_elf_offset; /* addresses in debug info lie 0x40 too high, as perf inject wants them */
-    const char *refusal; /* why the file cannot be read (any further), NULL: it can; static */
-    size_t want;         /* bytes that are needed to get on */
+    const char
+        *refusal; /* why the file cannot be read (any further, from at), NULL: it can; static */
+    const char *fault; /* what is wrong with the first record that was left out, or NULL; static */
+    uint64_t fault_at; /* file offset of that record */
+    const char *doubt; /* why what was taken may be wrong, or NULL; static */
+    uint64_t doubt_at;
+    size_t want;        /* bytes that are needed to get on */
+    uint64_t record_at; /* of the record before at */
+    /* The owner's: CLOCK_MONOTONIC times between which code can have been made, 0: any. The first
+     * is that of a process, and counts if the header has its pid as it sees itself: a child may
+     * follow what its parent wrote before it was there. */
+    int64_t earliest_ts, latest_ts;
+    uint32_t owner_pid;
     /* Debug info waits for the load it belongs to. */
     bool has_debug;
     uint64_t debug_address, debug_at; /* debug_at: file offset of the record */
@@ -45,6 +59,9 @@ size_t jitdump_want(const struct jitdump *d);
  * read). What was found is added to batch. False: nothing could be taken, more bytes are needed, or
  * the file is refused. */
 bool jitdump_feed(struct jitdump *d, const uint8_t *bytes, size_t n, struct jit_batch *batch);
+/* Nothing more is written: n bytes at d->at are what is left of a file of n_file_bytes. Says in
+ * refusal or fault what is missing. */
+void jitdump_end(struct jitdump *d, const uint8_t *bytes, size_t n, uint64_t n_file_bytes);
 /* Before batch goes elsewhere: debug info whose load was not there yet is to be read again. */
 void jitdump_settle(struct jitdump *d, struct jit_batch *batch);
 

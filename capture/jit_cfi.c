@@ -163,6 +163,7 @@ static struct result *read_dump(struct jit_dump *d, struct buf *bytes)
     struct stat st;
     bool is_more = true;
     r->began_ts = clock_monotonic_ns();
+    p->latest_ts = r->began_ts + JITDUMP_LATE_NS;
     if (!d->is_opened) {
         d->is_opened = true;
         d->fd = mapped_file_open(&d->file, &st);

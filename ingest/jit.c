@@ -72,6 +72,10 @@ void jit_fini(struct jit *j)
     for (size_t i = 0; i < j->n_files; i++) {
         free(j->file_names[i]);
     }
+    for (size_t i = 0; i < j->n_notes; i++) {
+        free(j->notes[i]);
+    }
+    free(j->notes);
     free(j->spaces);
     free(j->sources);
     free(j->moves);
@@ -81,6 +85,12 @@ void jit_fini(struct jit *j)
     strmap_free(&j->files);
     map_free(&j->resolved_pages);
     *j = (struct jit){0};
+}
+
+static void set_note(struct binary *bin, const char *note)
+{
+    bin->is_changed |= bin->note != note;
+    bin->note = note;
 }
 
 /* ---- spaces ---- */
@@ -99,6 +109,10 @@ static struct jit_space *space_of(struct jit *j, struct process *p)
     own->fork_ts = p->jit.fork_ts;
     own->has_source = s && s->has_source;
     own->anon = binaries_of_process(j->binaries, p->upid, "[anon]");
+    own->noted = s ? s->noted : 0;
+    if (own->noted) {
+        set_note(binaries_item(j->binaries, own->anon), binaries_item(j->binaries, s->anon)->note);
+    }
     mem_reserve(&j->spaces, &j->cap_spaces, j->n_spaces + 1, sizeof(struct jit_space *));
     j->spaces[j->n_spaces++] = own;
     p->jit.space = own;
@@ -283,10 +297,49 @@ static uint32_t wait_for_load(struct jit *j, struct jit_space *s, uint64_t addre
 static const char too_many[] =
     "too many files that tell of code were followed: code made here has no names";
 
-static void set_note(struct binary *bin, const char *note)
+/* Behind what was said of it before. */
+static void add_note(struct jit *j, struct binary *bin, const char *note)
 {
-    bin->is_changed |= bin->note != note;
-    bin->note = note;
+    struct buf all = {0};
+    buf_addf(&all, "%s%s%s", bin->note ? bin->note : "", bin->note ? "; " : "", note);
+    mem_reserve(&j->notes, &j->cap_notes, j->n_notes + 1, sizeof(char *));
+    j->notes[j->n_notes++] = buf_take(&all);
+    set_note(bin, j->notes[j->n_notes - 1]);
+}
+
+static bool is_under(const struct jit_space *s, const struct jit_space *ancestor)
+{
+    for (int i = 0; s && i < FORKS_MAX; i++, s = s->parent) {
+        if (s == ancestor) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What is wrong with a file stands at the file, and at the code without a name of the process and
+ * its forks: of the first such file. */
+static void say(struct jit *j, uint32_t id, const struct jit_batch *batch)
+{
+    const struct jit_source *source = &j->sources[id - 1];
+    struct binary *bin = binaries_item(j->binaries, source->binary);
+    struct buf note = {0}, own = {0};
+    buf_addstr(&note, batch->note);
+    if (batch->note_at >= 0) {
+        buf_addf(&note, " (at byte %lld)", (long long)batch->note_at);
+    }
+    buf_addf(&own, "its %s %s: %s", source->is_map ? "perf map" : "jitdump", bin->name,
+             buf_str(&note));
+    add_note(j, bin, buf_str(&note));
+    for (size_t i = 0; i < j->n_spaces; i++) {
+        struct jit_space *s = j->spaces[i];
+        if (is_under(s, source->space) && (!s->noted || s->noted == id)) {
+            add_note(j, binaries_item(j->binaries, s->anon), s->noted ? buf_str(&note) : own.data);
+            s->noted = id;
+        }
+    }
+    buf_free(&note);
+    buf_free(&own);
 }
 
 /* Also a fork that mapped nothing of its own may write one. */
@@ -315,10 +368,12 @@ uint32_t jit_frame(struct jit *j, struct process *p, uint64_t address, bool is_c
 
 static void note_guess(struct jit *j, uint32_t source)
 {
-    struct binary *bin = binaries_item(j->binaries, j->sources[source - 1].binary);
-    if (!bin->note) {
-        set_note(bin, "it told of code late, and some had been replaced by then: a few samples may "
-                      "count for the code before");
+    struct jit_source *from = &j->sources[source - 1];
+    if (!from->is_guess_said) {
+        from->is_guess_said = true;
+        add_note(j, binaries_item(j->binaries, from->binary),
+                 "it told of code late, and some had been replaced by then: a few samples may "
+                 "count for the code before");
     }
 }
 
@@ -566,7 +621,7 @@ static bool begin_batch(struct jit *j, const struct jit_batch *batch)
     }
     struct binary *bin = binaries_item(j->binaries, source->binary);
     if (batch->note) {
-        set_note(bin, batch->note);
+        say(j, batch->source, batch);
     }
     if (batch->n_items) {
         source->space->news_ts = j->last_ts;

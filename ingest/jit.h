@@ -61,8 +61,10 @@ struct jit {
     size_t n_taken, n_resolved; /* of its items */
     size_t n_pages;             /* resolved of the item under way */
     struct map resolved_pages;  /* page -> 1 */
-    bool is_left_out;           /* code became known when the call tree could not follow any more */
-    bool is_cut_off;            /* jit_finish(): there was more to read than time */
+    char **notes;               /* said of files, owned */
+    size_t n_notes, cap_notes;
+    bool is_left_out; /* code became known when the call tree could not follow any more */
+    bool is_cut_off;  /* jit_finish(): there was more to read than time */
     uint64_t n_moved, n_guessed; /* such frames; those where other code is possible */
     uint64_t n_looks;            /* at a frame that waits, for a load that may be its own */
 };

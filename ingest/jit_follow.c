@@ -30,7 +30,8 @@ enum {
     BATCH_BYTES = 128 << 10,    /* of results handed over at once */
     RESULTS_MAX = 32 << 20,     /* bytes of results that may wait */
     MAP_READ_BYTES = 256 << 10, /* read at once */
-    STATUS_BYTES = 64 << 10
+    STATUS_BYTES = 64 << 10,
+    N_NOTES = 4 /* said of a file at most */
 };
 
 struct source {
@@ -46,7 +47,8 @@ struct source {
     int64_t map_offset; /* map: how far it was read */
     struct perf_map map;
     struct jitdump dump;
-    const char *note; /* told already */
+    const char *told[N_NOTES]; /* already */
+    size_t n_told;
 };
 
 struct jit_follow {
@@ -97,26 +99,54 @@ struct owner {
     int32_t ns_pid; /* in its innermost namespace */
     uint32_t euid;
     int64_t start_wall_ns;
+    int64_t start_ts; /* CLOCK_MONOTONIC; too early by what the machine has slept since */
 };
 
-/* When a process began, from the 22nd word of its stat: clock ticks since boot. */
-static bool read_start(int32_t pid, int64_t *start_wall_ns)
+/* The word of /proc/PID/stat with that number, from 3 on, as the manual counts them; 0: not there.
+ */
+static uint64_t stat_number(const char *stat, int number)
 {
-    char path[64];
-    struct buf stat = {0};
-    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-    fd_read_file(path, STATUS_BYTES, &stat);
-    const char *at = strrchr(buf_str(&stat), ')');
-    for (int i = 0; at && i < 20; i++) {
+    const char *at = strrchr(stat, ')');
+    for (int i = 2; at && i < number; i++) {
         at = strchr(at + 1, ' ');
     }
-    uint64_t ticks = at ? strtoull(at, NULL, 10) : 0;
+    return at ? strtoull(at, NULL, 10) : 0;
+}
+
+static void read_stat(int32_t pid, struct buf *stat)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    fd_read_file(path, STATUS_BYTES, stat);
+}
+
+/* When a process began: clock ticks since boot. */
+static bool read_start(int32_t pid, struct owner *o)
+{
+    struct buf stat = {0};
+    read_stat(pid, &stat);
+    uint64_t ticks = stat_number(buf_str(&stat), 22);
+    bool is_there = stat.len > 0;
     buf_free(&stat);
     struct timespec boot;
     clock_gettime(CLOCK_BOOTTIME, &boot);
-    int64_t booted = clock_realtime_ns() - ((int64_t)boot.tv_sec * 1000000000 + boot.tv_nsec);
-    *start_wall_ns = booted + (int64_t)(ticks * (1000000000 / (uint64_t)sysconf(_SC_CLK_TCK)));
-    return at != NULL;
+    int64_t since_boot = (int64_t)(ticks * (1000000000 / (uint64_t)sysconf(_SC_CLK_TCK)));
+    int64_t ago = (int64_t)boot.tv_sec * 1000000000 + boot.tv_nsec - since_boot;
+    o->start_wall_ns = clock_realtime_ns() - ago;
+    o->start_ts = clock_monotonic_ns() - ago;
+    return is_there;
+}
+
+/* A zombie writes nothing more, and is there until its parent asks for it. */
+static bool is_zombie(int32_t pid)
+{
+    struct buf stat = {0};
+    read_stat(pid, &stat);
+    const char *at = strrchr(buf_str(&stat), ')');
+    bool is = at && (strncmp(at, ") Z", 3) == 0 || strncmp(at, ") X", 3) == 0) &&
+              stat_number(buf_str(&stat), 20) <= 1; /* threads: the first may end before others */
+    buf_free(&stat);
+    return is;
 }
 
 static bool read_owner(int32_t pid, struct owner *o)
@@ -141,7 +171,7 @@ static bool read_owner(int32_t pid, struct owner *o)
         o->ns_pid = (int32_t)number;
     }
     buf_free(&status);
-    return uids && read_start(pid, &o->start_wall_ns);
+    return uids && read_start(pid, o);
 }
 
 /* Opens a regular file without following a link at its end, and without waking what is no file. */
@@ -161,11 +191,11 @@ static int open_regular(const char *path, const struct owner *o)
     return fd;
 }
 
-static void look_for_map(struct jit_follow *f, struct source *s, int64_t now)
+static void look_for_map(struct jit_follow *f, struct source *s, int64_t now, bool is_finishing)
 {
     struct owner o;
     char path[64], full[128];
-    if (now < s->look_ns && !f->is_finishing) {
+    if (now < s->look_ns && !is_finishing) {
         return;
     }
     s->look_ns = now + (s->n_looks++ < LOOK_POLLS ? POLL_MS : POLL_MANY_MS) * INT64_C(1000000);
@@ -184,13 +214,26 @@ static void look_for_map(struct jit_follow *f, struct source *s, int64_t now)
 
 /* ---- reading ---- */
 
-static void tell(struct jit_follow *f, struct source *s, const char *note)
+/* Once each. at: file offset, -1: none. */
+static void tell(struct jit_follow *f, struct source *s, const char *note, int64_t at)
 {
-    if (note && s->note != note) {
-        s->note = note;
-        struct jit_batch batch = {.note = note};
+    for (size_t i = 0; i < s->n_told; i++) {
+        note = s->told[i] == note ? NULL : note;
+    }
+    if (note && s->n_told < N_NOTES) {
+        s->told[s->n_told++] = note;
+        struct jit_batch batch = {.note = note, .note_at = at};
         hand_over(f, s, &batch);
     }
+}
+
+static void tell_of_dump(struct jit_follow *f, struct source *s)
+{
+    const struct jitdump *d = &s->dump;
+    tell(f, s, d->doubt, (int64_t)d->doubt_at);
+    tell(f, s, d->fault, (int64_t)d->fault_at);
+    tell(f, s, d->refusal, (int64_t)d->at);
+    s->is_over |= d->refusal != NULL;
 }
 
 static bool is_full(struct jit_follow *f)
@@ -211,8 +254,14 @@ static size_t read_at(struct jit_follow *f, int fd, uint64_t offset, size_t n)
     return got > 0 ? (size_t)got : 0;
 }
 
-static const char too_large[] =
-    "it tells of functions that are too large to be told apart from others: these have no names";
+static void find_start(struct source *s)
+{
+    struct owner o;
+    if (!s->dump.has_header && s->pid > 0 && read_owner(s->pid, &o)) {
+        s->dump.owner_pid = (uint32_t)o.ns_pid;
+        s->dump.earliest_ts = o.start_ts - JITDUMP_LATE_NS;
+    }
+}
 
 /* Up to a batch. True: there may be more. */
 static bool read_dump(struct jit_follow *f, struct source *s)
@@ -220,8 +269,10 @@ static bool read_dump(struct jit_follow *f, struct source *s)
     struct jit_batch batch = {0};
     struct jitdump *d = &s->dump;
     bool is_more = true;
+    find_start(s);
     while (is_more && (jit_batch_bytes(&batch) < BATCH_BYTES || d->has_debug)) {
         uint64_t first = d->at;
+        d->latest_ts = clock_monotonic_ns() + JITDUMP_LATE_NS;
         size_t n = read_at(f, s->fd, first, jitdump_want(d));
         while (d->at - first <= n &&
                jitdump_feed(d, f->bytes + (d->at - first), n - (size_t)(d->at - first), &batch)) {
@@ -230,13 +281,7 @@ static bool read_dump(struct jit_follow *f, struct source *s)
     }
     jitdump_settle(d, &batch);
     hand_over(f, s, &batch);
-    if (d->n_large && !d->refusal) {
-        tell(f, s, too_large);
-    }
-    if (d->refusal) {
-        tell(f, s, d->refusal);
-        s->is_over = true;
-    }
+    tell_of_dump(f, s);
     return is_more && !s->is_over;
 }
 
@@ -270,11 +315,12 @@ static bool read_map(struct jit_follow *f, struct source *s)
     size_t taken = perf_map_feed(&s->map, (const char *)f->bytes, n, s->read_ns, &batch);
     s->map_offset += (int64_t)taken;
     changed_ts -= TICK_MS * INT64_C(1000000);
-    if (batch.n_items == 1 && s->read_ns && changed_ts > s->read_ns && changed_ts < began) {
+    bool is_exact = s->read_ns && changed_ts > s->read_ns && changed_ts < began;
+    if (batch.n_items == 1 && is_exact) {
         batch.items[0].ts = changed_ts;
     }
     hand_over(f, s, &batch);
-    tell(f, s, s->map.n_large ? too_large : NULL);
+    tell(f, s, s->map.n_large ? jit_batch_too_large : NULL, -1);
     bool is_more = n == MAP_READ_BYTES && taken;
     if (!is_more) {
         s->read_ns = began;
@@ -283,26 +329,41 @@ static bool read_map(struct jit_follow *f, struct source *s)
 }
 
 /* Looked for before what there is is read, so that what it wrote last is not missed. */
-static bool is_gone(struct source *s, int64_t now)
+static bool is_gone(struct source *s, int64_t now, bool is_finishing)
 {
-    if (s->pid <= 0 || now < s->gone_ns) {
+    if (s->pid <= 0 || (now < s->gone_ns && !is_finishing)) {
         return false;
     }
     s->gone_ns = now + POLL_MANY_MS * INT64_C(1000000);
-    return kill(s->pid, 0) != 0 && errno == ESRCH;
+    return (kill(s->pid, 0) != 0 && errno == ESRCH) || is_zombie(s->pid);
 }
 
-static void follow(struct jit_follow *f, struct source *s)
+static void end_dump(struct jit_follow *f, struct source *s)
 {
-    bool was_gone = s->fd >= 0 && is_gone(s, clock_monotonic_ns());
+    struct stat st;
+    size_t n = read_at(f, s->fd, s->dump.at, jitdump_want(&s->dump));
+    if (fstat(s->fd, &st) == 0) {
+        jitdump_end(&s->dump, f->bytes, n, (uint64_t)st.st_size);
+        tell_of_dump(f, s);
+    }
+}
+
+static void follow(struct jit_follow *f, struct source *s, bool is_finishing)
+{
+    bool was_gone = s->fd >= 0 && is_gone(s, clock_monotonic_ns(), is_finishing);
     if (s->fd < 0 && !s->is_over) {
-        look_for_map(f, s, clock_monotonic_ns());
+        look_for_map(f, s, clock_monotonic_ns(), is_finishing);
     }
     bool is_more = s->fd >= 0 && !s->is_over;
     while (is_more && !is_full(f)) {
         is_more = s->is_map ? read_map(f, s) : read_dump(f, s);
     }
-    s->is_over |= was_gone && !is_more;
+    if (was_gone && !is_more && !s->is_over) {
+        s->is_over = true;
+        if (!s->is_map) {
+            end_dump(f, s);
+        }
+    }
     if (s->is_over) {
         fd_close(&s->fd);
     }
@@ -393,7 +454,7 @@ static void *loop(void *arg)
         bool is_finishing = f->is_finishing;
         pthread_mutex_unlock(&f->lock);
         for (size_t i = 0; i < f->n_sources; i++) {
-            follow(f, f->sources[i]);
+            follow(f, f->sources[i], is_finishing);
         }
         pthread_mutex_lock(&f->lock);
         drop_over(f);

@@ -12,7 +12,7 @@
 struct jit_source {
     struct jit_space *space;
     uint32_t binary; /* 0: not opened yet */
-    bool is_map;
+    bool is_map, is_guess_said;
 };
 
 struct jit_move {
@@ -46,7 +46,8 @@ struct jit_space {
     struct buf names;
     struct code_line *lines; /* of a load in the dump's order; sorted once it has a symbol */
     size_t n_lines, cap_lines;
-    uint32_t anon; /* binary */
+    uint32_t anon;  /* binary */
+    uint32_t noted; /* source of what is said of it, 0: none */
     struct waiting *waiting;
     size_t n_waiting, cap_waiting;
     struct map waiting_at, waiting_pages; /* see key_of(), page -> waiting (index + 1) */

@@ -64,12 +64,36 @@ static void add_sources(struct buf *help, const struct row *r)
     buf_free(&sources);
 }
 
+/* What helps against a file of a runtime that is wrong, by what is said of it. */
+static void add_dump_help(struct buf *help, const char *note)
+{
+    if (strstr(note, "CLOCK_MONOTONIC") || strstr(note, "times of the CPU")) {
+        buf_addstr(help, "let the runtime write times of CLOCK_MONOTONIC, as node --perf-prof does "
+                         "(perf's agent for Java: without JITDUMP_USE_ARCH_TIMESTAMP), or a perf "
+                         "map");
+    } else if (strstr(note, "it ends within")) {
+        buf_addstr(help, "let the program end by itself: one that is killed loses what it had not "
+                         "written yet; a perf map may be written sooner (node --perf-basic-prof)");
+    } else if (strstr(note, "its jitdump")) {
+        buf_addstr(help,
+                   "its writer does not keep to the format (perf's jitdump-specification.txt, "
+                   "version 1): another version of the runtime may, or let it write a perf "
+                   "map");
+    }
+}
+
 /* Why, and in help what would help (empty: nothing is known). */
 static const char *why(const struct row *r, struct buf *help)
 {
     static const char *const gone[] = {"deleted", "replaced", "unreadable", NULL};
     static const char *const kernel[] = {"kernel", "module", NULL};
     static const char *const complete[] = {"debug_file", "debuginfod", NULL};
+    if (strcmp(r->kind, "jit") == 0 && strcmp(r->binary, "[anon]") == 0 && r->note[0]) {
+        if (!strstr(r->note, "too large")) {
+            add_dump_help(help, r->note);
+        }
+        return r->note;
+    }
     if (strcmp(r->kind, "jit") == 0 && strcmp(r->binary, "[anon]") == 0 && r->has_map) {
         return "code made at run time that no jitdump or perf map has told of, or not yet";
     }

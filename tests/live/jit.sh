@@ -204,6 +204,35 @@ check "jitdump written at the end: what is a guess is said" test -n "$(sql "SELE
 churned "perf map" --perf-map 1
 rm -f /tmp/perf-*.map "$TMP"/jit-*.dump
 
+# ---- dumps that are wrong ----
+
+# faulty NAME WHY HELP [OPTION...]: what binary.note and stax diagnose symbols say of it.
+faulty() {
+    local fault=$1 why=$2 help=$3
+    shift 3
+    stax record -F 1000 -- "$churn" --seconds 1 --generation-ms 200 --dir "$TMP" --fault "$fault" "$@" >/dev/null 2>"$TMP/err" ||
+        fail "$fault: record" "$(cat "$TMP/err")"
+    check "a dump with fault $fault: its note says so" test "$(sql "SELECT count(*) FROM binary
+        WHERE name LIKE 'jit-%' AND note LIKE '%$why%(at byte %'")" = 1
+    check_json "... and so does what has no name" <(stax diagnose symbols --json) \
+        'any(.data.binaries[]; .binary == "[anon]" and (.why | startswith("its jitdump jit-") and contains($why)) and (.help | contains($help)))' \
+        --arg why "$why" --arg help "$help"
+    rm -f "$TMP"/jit-*.dump
+}
+faulty realtime "not of CLOCK_MONOTONIC" "times of CLOCK_MONOTONIC"
+faulty tsc "times of the CPU" "times of CLOCK_MONOTONIC"
+faulty magic "not a jitdump" "keep to the format"
+faulty size "does not fit into its record" "keep to the format"
+faulty record "a size that cannot be" "keep to the format"
+faulty cut "ends within a record" "one that is killed"
+faulty cut "ends within a record" "one that is killed" --buffered 1
+# With times that are too early names come, and are a guess.
+stax record -F 1000 -- "$churn" --seconds 1 --dir "$TMP" --fault early >/dev/null 2>"$TMP/err" || fail "early: record" "$(cat "$TMP/err")"
+check "a dump with early times: names" test "$(sql "SELECT sum(n_self_samples) > 500 FROM symbol_sum t JOIN symbol s ON s.id = t.symbol
+    WHERE s.source = 'jitdump'")" = 1
+check "... and a note that they are a guess" test "$(sql "SELECT count(*) FROM binary WHERE name LIKE 'jit-%' AND note LIKE '%before its process began%'")" = 1
+rm -f "$TMP"/jit-*.dump
+
 # ---- code without frame pointers ----
 
 frameless() {

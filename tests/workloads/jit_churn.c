@@ -2,6 +2,7 @@
  * jit_churn.c - makes code at run time, says so in a jitdump, and knows what each piece burned.
  *
  *   jit_churn [--seconds 6] [--dir .] [--buffered 0] [--perf-map 0] [--generation-ms 500]
+ *             [--fault none]
  *
  * Slots of memory: in slot A one function after the other is put at the same address
  * (gen_a0, gen_a1, ...), each for a while; the one in slot B (mover) moves to slot C half way; one
@@ -11,6 +12,11 @@
  * churn.src, line 100 + generation for the loop; 1000 more for what is before, 2000 more for what
  * is behind it; in no order, and with a place outside of the function. Times are CPU time. Prints
  * {"functions":{name:ns}}.
+ *
+ * Faults of the dump: magic (it is none), tsc (it says that its times are of the CPU), realtime and
+ * early (they are of another clock), size (code of generations larger than its record), record
+ * (generation 1 is a record of nearly 2 GiB), cut (nothing is written from the middle of generation
+ * 1's on; of a map: from the end of generation 0's line on).
  */
 #include <stdbool.h>
 #include <sys/mman.h>
@@ -30,10 +36,30 @@ struct function {
 struct writer {
     FILE *file;
     bool is_map;
+    const char *fault;
+    bool is_cut;
+    size_t n_left; /* bytes that are written still, if it is cut */
 };
+
+static bool has_fault(const struct writer *w, const char *name)
+{
+    return strcmp(w->fault, name) == 0;
+}
+
+static uint64_t time_of(const struct writer *w)
+{
+    if (has_fault(w, "realtime")) {
+        return (uint64_t)clock_ns(CLOCK_REALTIME);
+    }
+    return (uint64_t)(has_fault(w, "early") ? clock_ns(CLOCK_PROCESS_CPUTIME_ID) : wall_ns());
+}
 
 static void put(struct writer *w, const void *bytes, size_t n)
 {
+    if (w->is_cut) {
+        n = n < w->n_left ? n : w->n_left;
+        w->n_left -= n;
+    }
     if (fwrite(bytes, 1, n, w->file) != n) {
         perror("jit_churn: write");
         exit(1);
@@ -54,7 +80,7 @@ static void put_record(struct writer *w, uint32_t id, size_t size)
 {
     put_u32(w, id);
     put_u32(w, (uint32_t)size);
-    put_u64(w, (uint64_t)wall_ns());
+    put_u64(w, time_of(w));
 }
 
 static void open_dump(struct writer *w, const char *dir, bool is_buffered)
@@ -66,7 +92,7 @@ static void open_dump(struct writer *w, const char *dir, bool is_buffered)
         perror(path);
         exit(1);
     }
-    put_u32(w, 0x4a695444);
+    put_u32(w, has_fault(w, "magic") ? 0x4a695445 : 0x4a695444);
     put_u32(w, 1);
     put_u32(w, 40);
 #ifdef __aarch64__
@@ -76,8 +102,8 @@ static void open_dump(struct writer *w, const char *dir, bool is_buffered)
 #endif
     put_u32(w, 0);
     put_u32(w, (uint32_t)getpid());
-    put_u64(w, (uint64_t)wall_ns());
-    put_u64(w, 0);
+    put_u64(w, time_of(w));
+    put_u64(w, has_fault(w, "tsc"));
     fflush(w->file);
     /* the marker by which profilers find it; it stays */
     if (mmap(NULL, SLOT_BYTES, PROT_READ | PROT_EXEC, MAP_PRIVATE, fileno(w->file), 0) ==
@@ -122,16 +148,26 @@ static void tell_load(struct writer *w, const struct function *f, const uint8_t 
                       bool is_buffered)
 {
     size_t n_name = strlen(f->name) + 1;
+    bool is_first = f->index == 1, is_generation = f->index < MAX_GENERATIONS;
     if (w->is_map) {
-        fprintf(w->file, "%lx %zx %s\n", (unsigned long)(uintptr_t)at, f->n_code, f->name);
+        if (!w->is_cut) {
+            w->is_cut = f->index == 0 && has_fault(w, "cut");
+            fprintf(w->file, "%lx %zx %s%s", (unsigned long)(uintptr_t)at, f->n_code, f->name,
+                    w->is_cut ? "" : "\n");
+        }
     } else {
         tell_lines(w, f, at, line);
-        put_record(w, 0, 56 + n_name + f->n_code);
+        if (is_first && has_fault(w, "cut")) {
+            w->is_cut = true;
+            w->n_left = 40;
+        }
+        bool is_huge = is_first && has_fault(w, "record");
+        put_record(w, 0, is_huge ? INT32_MAX : 56 + n_name + f->n_code);
         put_u32(w, (uint32_t)getpid());
         put_u32(w, (uint32_t)current_tid());
         put_u64(w, (uintptr_t)at);
         put_u64(w, (uintptr_t)at);
-        put_u64(w, f->n_code);
+        put_u64(w, is_generation && has_fault(w, "size") ? f->n_code + 100 : f->n_code);
         put_u64(w, f->index);
         put(w, f->name, n_name);
         put(w, f->code, f->n_code);
@@ -144,6 +180,9 @@ static void tell_load(struct writer *w, const struct function *f, const uint8_t 
 static void tell_move(struct writer *w, const struct function *f, const uint8_t *from,
                       const uint8_t *to, bool is_buffered)
 {
+    if (w->is_map && w->is_cut) {
+        return;
+    }
     if (w->is_map) {
         fprintf(w->file, "%lx %zx %s\n", (unsigned long)(uintptr_t)to, f->n_code, f->name);
     } else {
@@ -234,7 +273,7 @@ int main(int argc, char **argv)
     int64_t seconds = (int64_t)(option(argc, argv, "--seconds", 6) * 1e9), start = thread_cpu_ns();
     int64_t generation_ns = (int64_t)(option(argc, argv, "--generation-ms", 500) * 1e6);
     bool is_buffered = option(argc, argv, "--buffered", 0) != 0;
-    struct writer w = {0};
+    struct writer w = {.fault = text_option(argc, argv, "--fault", "none")};
     if (option(argc, argv, "--perf-map", 0) != 0) {
         open_map(&w);
     } else {

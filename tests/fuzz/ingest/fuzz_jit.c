@@ -32,6 +32,8 @@ static void read_dump(const uint8_t *data, size_t n_bytes, size_t piece, struct 
         }
         is_more = d.at != first || (d.want > n && n < left);
     }
+    size_t n_left = d.at < n_bytes ? n_bytes - (size_t)d.at : 0;
+    jitdump_end(&d, data + (n_left ? d.at : 0), n_left, n_bytes);
     jitdump_settle(&d, batch);
 }
 

@@ -342,6 +342,52 @@ static void ambiguous_news_are_guesses(void **state)
     assert_int_equal(f->jit.n_guessed, 2);
 }
 
+static const char *note_of(struct fixture *f, uint32_t upid, const char *path)
+{
+    uint32_t id = binaries_of_process(&f->binaries, upid, path);
+    const char *note = f->binaries.items[id - 1].note;
+    return note ? note : "";
+}
+
+static void say(struct fixture *f, uint32_t source, const char *note, int64_t at)
+{
+    struct jit_batch b = {.source = source, .note = note, .note_at = at};
+    jit_take_batch(&f->jit, &b);
+    jit_batch_fini(&b);
+}
+
+/* What is wrong with a file is said of it, and of the code without names of its process and forks.
+ */
+static void faults_are_said_where_names_are_missing(void **state)
+{
+    struct fixture *f = *state;
+    frame_at(f, 0x1004, 5);
+    uint32_t source = add_dump(f);
+    uint32_t early = tasks_start_process(&f->tasks, 50, 101, 100, "c", 1, NULL, 0);
+    uint32_t parent = f->upid, other = tasks_start_process(&f->tasks, 0, 7, 0, "o", 1, NULL, 0);
+    f->upid = early;
+    frame_at(f, 0x1004, 60);
+    say(f, source, "first", 40);
+    say(f, source, "second", -1);
+    uint32_t late = tasks_start_process(&f->tasks, 70, 102, 100, "c", 1, NULL, 0);
+    f->upid = late;
+    frame_at(f, 0x1004, 80);
+    f->upid = other;
+    frame_at(f, 0x1004, 80);
+    assert_string_equal(note_of(f, parent, "/d.dump"), "first (at byte 40); second");
+    static const char all[] = "its jitdump d.dump: first (at byte 40); second";
+    assert_string_equal(note_of(f, parent, "[anon]"), all);
+    assert_string_equal(note_of(f, early, "[anon]"), all);
+    assert_string_equal(note_of(f, late, "[anon]"), all);
+    assert_string_equal(note_of(f, other, "[anon]"), "");
+    f->upid = parent;
+    uint32_t second = jit_add_source(&f->jit, process(f),
+                                     binaries_of_process(&f->binaries, parent, "/e.dump"), false);
+    say(f, second, "third", 1);
+    assert_string_equal(note_of(f, parent, "/e.dump"), "third (at byte 1)");
+    assert_string_equal(note_of(f, parent, "[anon]"), all);
+}
+
 /* Where files tell of code, frames of two periods are two, so that each may become another's. */
 static void periods_tell_generations_apart(void **state)
 {
@@ -548,6 +594,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(mappings_are_taken_while_binaries_move, setup, teardown),
         cmocka_unit_test_setup_teardown(moves_wait_for_the_call_tree, setup, teardown),
         cmocka_unit_test_setup_teardown(ambiguous_news_are_guesses, setup, teardown),
+        cmocka_unit_test_setup_teardown(faults_are_said_where_names_are_missing, setup, teardown),
         cmocka_unit_test_setup_teardown(periods_tell_generations_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(versions_of_a_function_are_one, setup, teardown),
         cmocka_unit_test_setup_teardown(maps_written_anew_tell_nothing_new, setup, teardown),

@@ -313,6 +313,132 @@ static void hostile_sizes(void **state)
     buf_free(&file.bytes);
 }
 
+/* What is left out is told with its place: of several, the first. */
+static void faults_have_a_place(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t code_size;
+        const char *fault;
+    } cases[] = {{100, "does not fit into its record"}, {17, NULL}, {0, NULL}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct dump file = {0};
+        struct jitdump d = {0};
+        struct jit_batch b = {0};
+        put_header(&file, 1, 0);
+        put_load(&file, 1, 0x1000, "good", 16);
+        size_t at = file.bytes.len;
+        put_load(&file, 1, 0x2000, "bad", 17);
+        memcpy(file.bytes.data + at + 40, &cases[i].code_size, 8);
+        put_move(&file, 1, 0x1000, 0x2000, cases[i].fault ? UINT64_MAX : 16);
+        read_all(&d, &b, &file.bytes, file.bytes.len, 4096);
+        assert_null(d.refusal);
+        if (cases[i].fault) {
+            assert_non_null(strstr(d.fault, cases[i].fault));
+            assert_int_equal(d.fault_at, at);
+        } else {
+            assert_null(d.fault);
+        }
+        jit_batch_fini(&b);
+        buf_free(&file.bytes);
+    }
+}
+
+/* Nothing behind a record of a size that cannot be is found again. */
+static void sizes_that_cannot_be(void **state)
+{
+    (void)state;
+    struct dump file = {0};
+    struct jitdump d = {0};
+    struct jit_batch b = {0};
+    put_header(&file, 1, 0);
+    put_load(&file, 1, 0x1000, "good", 16);
+    size_t at = file.bytes.len;
+    put_record(&file, 0, INT32_MAX, 1);
+    put_load(&file, 1, 0x1000, "lost", 16);
+    read_all(&d, &b, &file.bytes, file.bytes.len, 4096);
+    assert_int_equal(b.n_items, 1);
+    assert_non_null(strstr(d.refusal, "size that cannot be"));
+    assert_int_equal(d.at, at);
+    jit_batch_fini(&b);
+    buf_free(&file.bytes);
+}
+
+/* One of the future is of another clock; one from before its process is, too, and can be used. */
+static void times_of_another_clock(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 5; kind++) {
+        struct dump file = {0};
+        struct jitdump d = {
+            .earliest_ts = 50, .latest_ts = 1000, .owner_pid = kind == 4 ? 1 : 4711};
+        struct jit_batch b = {0};
+        put_header(&file, 1, 0);
+        put_load(&file, 100, 0x1000, "good", 16);
+        size_t at = file.bytes.len;
+        const uint64_t times[] = {1000, 1001, UINT64_MAX, 49, 49};
+        if (kind == 2) {
+            put_move(&file, times[kind], 0x1000, 0x2000, 16);
+        } else {
+            put_load(&file, times[kind], 0x2000, "other", 16);
+        }
+        read_all(&d, &b, &file.bytes, file.bytes.len, 4096);
+        bool is_refused = kind == 1 || kind == 2, is_doubted = kind == 3;
+        assert_int_equal(b.n_items, is_refused ? 1 : 2);
+        assert_int_equal(d.refusal != NULL, is_refused);
+        assert_int_equal(d.doubt != NULL, is_doubted);
+        if (is_refused) {
+            assert_non_null(strstr(d.refusal, "not of CLOCK_MONOTONIC"));
+            assert_int_equal(d.at, at);
+        } else if (is_doubted) {
+            assert_int_equal(d.doubt_at, at);
+        }
+        jit_batch_fini(&b);
+        buf_free(&file.bytes);
+    }
+}
+
+/* What is missing where a file ends: n_bytes of one with a header and two loads. */
+static const char *end_of(const struct dump *file, size_t n_bytes, uint64_t *at)
+{
+    struct jitdump d = {0};
+    struct jit_batch b = {0};
+    read_all(&d, &b, &file->bytes, n_bytes, 4096);
+    size_t n = d.at < n_bytes ? n_bytes - (size_t)d.at : 0;
+    jitdump_end(&d, (const uint8_t *)file->bytes.data + (n ? d.at : 0), n, n_bytes);
+    jit_batch_fini(&b);
+    *at = d.refusal ? d.at : d.fault_at;
+    return d.refusal ? d.refusal : d.fault ? d.fault : "";
+}
+
+static void ends_that_are_told(void **state)
+{
+    (void)state;
+    struct dump file = {0};
+    uint64_t at;
+    put_header(&file, 1, 0);
+    size_t first = file.bytes.len;
+    put_load(&file, 1, 0x1000, "one", 16);
+    size_t second = file.bytes.len;
+    put_load(&file, 1, 0x2000, "two", 16);
+    size_t all = file.bytes.len;
+    assert_string_equal(end_of(&file, all, &at), "");
+    assert_string_equal(end_of(&file, second, &at), "");
+    assert_non_null(strstr(end_of(&file, 39, &at), "within its header"));
+    assert_non_null(strstr(end_of(&file, first + 30, &at), "within a record"));
+    assert_int_equal(at, first);
+    assert_non_null(strstr(end_of(&file, second + 6, &at), "within a record"));
+    assert_int_equal(at, second);
+    assert_non_null(strstr(end_of(&file, all - 1, &at), "within a record"));
+    assert_int_equal(at, second);
+    put_record(&file, 9, 100 << 20, 1);
+    assert_non_null(strstr(end_of(&file, file.bytes.len, &at), "far past the end of the file"));
+    assert_int_equal(at, all);
+    memset(file.bytes.data + all, 0, 16); /* room that was made and not written to */
+    assert_string_equal(end_of(&file, file.bytes.len, &at), "");
+    buf_free(&file.bytes);
+}
+
 /* Room that a writer made and did not write to yet is waited for. */
 static void zeros_at_the_end_wait(void **state)
 {
@@ -454,6 +580,10 @@ int main(void)
         cmocka_unit_test(lines_lie_where_the_code_is),
         cmocka_unit_test(refuses_what_it_cannot_read),
         cmocka_unit_test(hostile_sizes),
+        cmocka_unit_test(faults_have_a_place),
+        cmocka_unit_test(sizes_that_cannot_be),
+        cmocka_unit_test(times_of_another_clock),
+        cmocka_unit_test(ends_that_are_told),
         cmocka_unit_test(zeros_at_the_end_wait),
         cmocka_unit_test(map_lines),
         cmocka_unit_test(map_grows_anywhere),

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -54,14 +55,19 @@ static void expect(struct jit_follow *f, size_t n, bool is_at_end, const char *w
     free(got);
 }
 
-static void add_load(struct buf *b, const char *name, uint64_t address)
+static void add_load_at(struct buf *b, const char *name, uint64_t address, uint64_t ts)
 {
     uint32_t head[] = {0, (uint32_t)(56 + strlen(name) + 1 + 16)};
-    uint64_t rest[] = {1, 0, address, address, 16, 1};
+    uint64_t rest[] = {ts, 0, address, address, 16, 1};
     buf_add(b, head, sizeof(head));
     buf_add(b, rest, sizeof(rest));
     buf_add(b, name, strlen(name) + 1);
     buf_add(b, "0123456789abcdef", 16);
+}
+
+static void add_load(struct buf *b, const char *name, uint64_t address)
+{
+    add_load_at(b, name, address, 1);
 }
 
 static void a_dump_grows(void **state)
@@ -122,6 +128,69 @@ static void a_large_dump_waits_for_its_taker(void **state)
     assert_int_equal(n, N);
     jit_follow_free(f);
     buf_free(&b);
+}
+
+/* The wall clock's times lie in the future. */
+static void another_clock_is_said(void **state)
+{
+    (void)state;
+    struct jit_follow *f = jit_follow_new();
+    int fd = memfd_create("dump", MFD_CLOEXEC);
+    struct buf b = {0};
+    uint32_t header[10] = {0x4a695444, 1, 40, 62};
+    buf_add(&b, header, sizeof(header));
+    add_load_at(&b, "one", 0x1000, (uint64_t)clock_monotonic_ns());
+    size_t at = b.len;
+    add_load_at(&b, "two", 0x2000, (uint64_t)clock_realtime_ns());
+    assert_int_equal(fd_write_all(fd, b.data, b.len), 0);
+    jit_follow_dump(f, 1, fd, 0);
+    while (!jit_follow_finish(f, 1000)) {
+    }
+    for (int i = 0; i < 2; i++) {
+        struct jit_batch *got = jit_follow_take(f);
+        assert_non_null(got);
+        assert_int_equal(got->n_items, i == 0);
+        if (i == 1) {
+            assert_non_null(strstr(got->note, "not of CLOCK_MONOTONIC"));
+            assert_int_equal(got->note_at, at);
+        }
+        jit_batch_fini(got);
+        free(got);
+    }
+    jit_follow_free(f);
+    buf_free(&b);
+}
+
+/* A record that its writer did not finish is waited for, and told when nobody can write it any
+ * more.
+ */
+static void a_cut_off_record_is_said(void **state)
+{
+    (void)state;
+    const int32_t nobody = INT32_MAX; /* above pid_max */
+    for (int is_gone = 0; is_gone < 2; is_gone++) {
+        struct jit_follow *f = jit_follow_new();
+        int fd = memfd_create("dump", MFD_CLOEXEC);
+        struct buf b = {0};
+        uint32_t header[10] = {0x4a695444, 1, 40, 62};
+        buf_add(&b, header, sizeof(header));
+        add_load(&b, "one", 0x1000);
+        assert_int_equal(fd_write_all(fd, b.data, b.len - 10), 0);
+        jit_follow_dump(f, 1, fd, is_gone ? nobody : getpid());
+        while (!jit_follow_finish(f, 1000)) {
+        }
+        size_t n_notes = 0;
+        struct jit_batch *got;
+        while ((got = jit_follow_take(f)) != NULL) {
+            n_notes += got->note && strstr(got->note, "ends within a record") != NULL &&
+                       got->note_at == 40;
+            jit_batch_fini(got);
+            free(got);
+        }
+        assert_int_equal(n_notes, is_gone);
+        jit_follow_free(f);
+        buf_free(&b);
+    }
 }
 
 static void what_is_no_dump_is_said(void **state)
@@ -241,6 +310,8 @@ int main(void)
         cmocka_unit_test(a_dump_grows),
         cmocka_unit_test(a_large_dump_waits_for_its_taker),
         cmocka_unit_test(what_is_no_dump_is_said),
+        cmocka_unit_test(another_clock_is_said),
+        cmocka_unit_test(a_cut_off_record_is_said),
         cmocka_unit_test(a_map_appears_grows_and_begins_anew),
         cmocka_unit_test(room_comes_back),
         cmocka_unit_test(other_maps_are_not_taken),
