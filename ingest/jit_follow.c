@@ -45,6 +45,8 @@ struct source {
     int64_t gone_ns;    /* when to look next whether its process is gone */
     int64_t read_ns;    /* map: when it was last read to its end; 0: never */
     int64_t map_offset; /* map: how far it was read */
+    int64_t tail_at;    /* map: of a line without its end (+ 1), which was there from tail_ts on */
+    int64_t tail_ts;
     struct perf_map map;
     struct jitdump dump;
     const char *told[N_NOTES]; /* already */
@@ -319,6 +321,10 @@ static bool read_map(struct jit_follow *f, struct source *s)
     if (batch.n_items == 1 && is_exact) {
         batch.items[0].ts = changed_ts;
     }
+    if (taken < n && s->tail_at != s->map_offset + 1) {
+        s->tail_at = s->map_offset + 1;
+        s->tail_ts = batch.n_items == 0 && is_exact ? changed_ts : s->read_ns;
+    }
     hand_over(f, s, &batch);
     tell(f, s, s->map.n_large ? jit_batch_too_large : NULL, -1);
     bool is_more = n == MAP_READ_BYTES && taken;
@@ -336,6 +342,19 @@ static bool is_gone(struct source *s, int64_t now, bool is_finishing)
     }
     s->gone_ns = now + POLL_MANY_MS * INT64_C(1000000);
     return (kill(s->pid, 0) != 0 && errno == ESRCH) || is_zombie(s->pid);
+}
+
+/* The last line ends with the process that wrote it. */
+static void end_map(struct jit_follow *f, struct source *s)
+{
+    struct jit_batch batch = {0};
+    size_t n = read_at(f, s->fd, (uint64_t)s->map_offset, PERF_MAP_LINE_MAX + 2);
+    if (n && n <= PERF_MAP_LINE_MAX) {
+        f->bytes[n] = '\n';
+        int64_t ts = s->tail_at == s->map_offset + 1 ? s->tail_ts : s->read_ns;
+        perf_map_feed(&s->map, (const char *)f->bytes, n + 1, ts, &batch);
+    }
+    hand_over(f, s, &batch);
 }
 
 static void end_dump(struct jit_follow *f, struct source *s)
@@ -360,9 +379,7 @@ static void follow(struct jit_follow *f, struct source *s, bool is_finishing)
     }
     if (was_gone && !is_more && !s->is_over) {
         s->is_over = true;
-        if (!s->is_map) {
-            end_dump(f, s);
-        }
+        (s->is_map ? end_map : end_dump)(f, s);
     }
     if (s->is_over) {
         fd_close(&s->fd);

@@ -232,6 +232,9 @@ check "a dump with early times: names" test "$(sql "SELECT sum(n_self_samples) >
     WHERE s.source = 'jitdump'")" = 1
 check "... and a note that they are a guess" test "$(sql "SELECT count(*) FROM binary WHERE name LIKE 'jit-%' AND note LIKE '%before its process began%'")" = 1
 rm -f "$TMP"/jit-*.dump
+stax record -F 1000 -- "$churn" --seconds 1 --generation-ms 300 --perf-map 1 --fault cut >/dev/null 2>"$TMP/err" || fail "cut map: record" "$(cat "$TMP/err")"
+check "the last line of a perf map needs no end once its process has ended" top_has gen_a0
+rm -f /tmp/perf-*.map
 
 # ---- code without frame pointers ----
 

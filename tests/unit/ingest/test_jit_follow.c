@@ -240,6 +240,53 @@ static void a_map_appears_grows_and_begins_anew(void **state)
     unlink(path);
 }
 
+/* The last line has no end: it is as long as it is when its process has ended, and nobody asked for
+ * that yet. */
+static void a_map_ends_with_its_process(void **state)
+{
+    (void)state;
+    char path[64], byte;
+    int ready[2], stay[2];
+    assert_int_equal(pipe(ready) + pipe(stay), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        close(stay[1]);
+        snprintf(path, sizeof(path), "/tmp/perf-%d.map", (int)getpid());
+        write_map(path, "1000 10 one\n2000 10 last", O_TRUNC);
+        bool is_told = write(ready[1], "", 1) == 1;
+        _exit(!is_told || read(stay[0], &byte, 1) > 0);
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    struct jit_follow *f = jit_follow_new();
+    snprintf(path, sizeof(path), "/tmp/perf-%d.map", (int)child);
+    jit_follow_map(f, 1, child);
+    expect(f, 1, true, "one ");
+    for (int i = 0; i < 2; i++) {
+        while (!jit_follow_finish(f, 1000)) {
+        }
+    }
+    assert_null(jit_follow_take(f)); /* it may go on */
+    int64_t before = clock_monotonic_ns();
+    close(stay[1]);
+    siginfo_t info;
+    assert_int_equal(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
+    while (!jit_follow_finish(f, 1000)) {
+    }
+    struct jit_batch *b = jit_follow_take(f);
+    assert_non_null(b);
+    assert_int_equal(b->n_items, 1);
+    assert_string_equal(jit_batch_str(b, b->items[0].name), "last");
+    assert_in_range(b->items[0].ts, 0, before); /* since it was seen first */
+    jit_batch_fini(b);
+    free(b);
+    jit_follow_free(f);
+    waitpid(child, NULL, 0);
+    close(ready[0]);
+    close(ready[1]);
+    close(stay[0]);
+    unlink(path);
+}
+
 /* Left by an earlier process of this pid, a link, or no file. */
 static void other_maps_are_not_taken(void **state)
 {
@@ -312,6 +359,7 @@ int main(void)
         cmocka_unit_test(what_is_no_dump_is_said),
         cmocka_unit_test(another_clock_is_said),
         cmocka_unit_test(a_cut_off_record_is_said),
+        cmocka_unit_test(a_map_ends_with_its_process),
         cmocka_unit_test(a_map_appears_grows_and_begins_anew),
         cmocka_unit_test(room_comes_back),
         cmocka_unit_test(other_maps_are_not_taken),
