@@ -123,6 +123,8 @@ node_live() {
     check "node $mode: so has flame" wait_for 20 flame_has "hotLoop hot.js:1"
     check "node $mode: that was live" is_active
     check "node $mode: hardly any time in code without a name" wait_for 20 is_named
+    [[ $kind != jitdump ]] ||
+        check "node $mode: annotate has its addresses, targets and lines while it runs" wait_for 10 is_as_dumped hotLoop 0x40
     target=$(pgrep -P "$record" -x node)
     kill "$target" 2>/dev/null
     wait "$record" 2>/dev/null
