@@ -227,6 +227,14 @@ static bool is_there(pid_t pid, pid_t tid)
     return access(path, F_OK) == 0 || errno != ENOENT;
 }
 
+/* Whether a thread has ended, or begun to: a refusal about such a one says nothing about others. */
+static bool is_ending(pid_t pid, pid_t tid)
+{
+    struct proc_stat stat;
+    int rc = proc_read_stat(pid, tid, &stat);
+    return rc == STAX_ENOTFOUND || (rc == 0 && stat.is_exiting);
+}
+
 static int ask_events(struct opener *o, const struct broker_want *want, int *fds)
 {
     int pidfd = is_there(want->pid, want->tid) ? pidfd_of(o, want->pid) : -ESRCH;
@@ -296,6 +304,10 @@ int opener_open(struct opener *o, const struct opener_want *want, const struct p
         o->refused |= by_broker == 0 ? bit : 0;
         /* A broker that is not there says nothing about the host: what the kernel said stands. */
         rc = by_broker != 0 && o->is_off ? rc : by_broker;
+    }
+    if (is_refusal(rc) && is_ending(want->event.pid, want->event.tid)) {
+        o->refusal = (struct err){0};
+        rc = -ESRCH;
     }
     return rc;
 }

@@ -130,7 +130,7 @@ static enum broker_status grant_events(const struct policy_caller *caller,
     int rc = open_events(request, tracepoint, answer, fds);
     if (rc != 0) {
         *os_errno = -rc;
-        return rc == -ESRCH ? BROKER_NOT_A_THREAD : BROKER_CANNOT_OPEN;
+        return rc == -ESRCH ? BROKER_GONE : BROKER_CANNOT_OPEN;
     }
     /* The target may have become somebody else since it was checked. An exec that changes
      * credentials after the open removes the events (the kernel does that whoever opened them), one

@@ -112,6 +112,7 @@ bool identity_parse_status(const char *text, struct policy_target *target)
     capabilities += strspn(capabilities, " \t");
     errno = 0;
     target->capabilities = strtoull(capabilities, &end, 16);
+    target->is_ending = !find_line(text, "VmSize");
     target->tgid = (pid_t)tgid;
     target->tid = (pid_t)tid;
     return !errno && end - capabilities == 16 && *end == '\n';
@@ -153,22 +154,30 @@ enum broker_status identity_is_alive(int pidfd)
     return poll(&p, 1, 0) == 0 ? BROKER_GRANTED : BROKER_GONE;
 }
 
+/* Why pid has no such thread: it is one of another process, or of none. */
+static enum broker_status explain_absence(pid_t tid)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof(path), "/proc/%d", tid);
+    return access(path, F_OK) == 0 ? BROKER_NOT_A_THREAD : BROKER_GONE;
+}
+
 enum broker_status identity_read(pid_t pid, pid_t tid, struct policy_target *target)
 {
-    char path[PATH_BYTES], text[STATUS_BYTES];
+    char path[PATH_BYTES], text[STATUS_BYTES], map[SMALL_BYTES];
     struct stat owner;
     *target = (struct policy_target){0};
     snprintf(path, sizeof(path), "/proc/%d/task/%d/status", pid, tid);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) {
-        return BROKER_NOT_A_THREAD;
+        return explain_absence(tid);
     }
     /* The owner of these files is the task's user while it is dumpable and root while it is not
      * (proc(5), "/proc/PID"): the only place where the kernel shows it. */
     ssize_t n = fstat(fd, &owner) == 0 ? read_all(fd, text, sizeof(text)) : -errno;
     close(fd);
     if (n == -ESRCH) {
-        return BROKER_NOT_A_THREAD;
+        return BROKER_GONE;
     }
     if (n < 0 || !identity_parse_status(text, target) || target->tid != tid) {
         return BROKER_OTHER_USER;
@@ -176,7 +185,11 @@ enum broker_status identity_read(pid_t pid, pid_t tid, struct policy_target *tar
     target->owner_uid = owner.st_uid;
     target->owner_gid = owner.st_gid;
     snprintf(path, sizeof(path), "/proc/%d/task/%d/uid_map", pid, tid);
-    target->is_host_userns =
-        identity_read_file(path, text, sizeof(text)) > 0 && identity_is_host_map(text);
+    if (identity_read_file(path, map, sizeof(map)) > 0) {
+        target->is_host_userns = identity_is_host_map(map);
+    } else {
+        snprintf(path, sizeof(path), "/proc/%d/task/%d", pid, tid);
+        return access(path, F_OK) == 0 ? BROKER_GRANTED : explain_absence(tid);
+    }
     return BROKER_GRANTED;
 }

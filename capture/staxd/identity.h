@@ -21,8 +21,9 @@ enum broker_status identity_of_pidfd(int pidfd, pid_t *pid);
  * been given to another process. */
 enum broker_status identity_is_alive(int pidfd);
 
-/* Reads the credentials of thread tid of process pid as they are now. BROKER_NOT_A_THREAD: pid has
- * no such thread (or is gone); BROKER_OTHER_USER: what /proc says was not understood. */
+/* Reads the credentials of thread tid of process pid as they are now. BROKER_NOT_A_THREAD: it is
+ * one of another process; BROKER_GONE: there is none, or no longer; BROKER_OTHER_USER: what /proc
+ * says was not understood. */
 enum broker_status identity_read(pid_t pid, pid_t tid, struct policy_target *target);
 
 /* The text of /proc/PID/task/TID/status (terminated): false unless every line needed is there. */

@@ -175,10 +175,13 @@ enum broker_status policy_check_target(const struct policy_caller *caller, pid_t
                                        const struct policy_target *target)
 {
     if (target->tgid != pid) {
-        return BROKER_NOT_A_THREAD;
+        return target->is_ending ? BROKER_GONE : BROKER_NOT_A_THREAD; /* of nobody any more */
     }
     if (caller->uid == 0) {
         return BROKER_GRANTED;
+    }
+    if (target->is_ending) {
+        return BROKER_GONE; /* nothing that follows says anything about it any more */
     }
     for (size_t i = 0; i < sizeof target->uid / sizeof *target->uid; i++) {
         if (target->uid[i] != caller->uid || target->gid[i] != caller->gid) {

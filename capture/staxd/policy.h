@@ -36,6 +36,7 @@ struct policy_target {
     uint64_t capabilities; /* permitted */
     uid_t owner_uid;       /* of its files in /proc: root's when it is not dumpable */
     gid_t owner_gid;
+    bool is_ending;      /* it has given up its memory; such a one's files in /proc are root's */
     bool is_host_userns; /* its user ids mean what they mean to the host */
 };
 

@@ -112,7 +112,7 @@ enum broker_counter {
     X(BAD_FIELD, "a field, flag or kind that this version does not know")                          \
     X(BAD_BOUNDS, "a value out of bounds")                                                         \
     X(BAD_DESCRIPTOR, "not exactly one pidfd of a process")                                        \
-    X(GONE, "the target has ended")                                                                \
+    X(GONE, "the target or thread has ended")                                                      \
     X(OTHER_NAMESPACE, "the caller sees the target under another pid than the host does")          \
     X(NOT_A_THREAD, "the thread is not one of the target's")                                       \
     X(OTHER_USER, "the target's user or group ids are not all the caller's")                       \

@@ -184,7 +184,8 @@ static bool answer_message(struct server *server, int fd, const struct policy_ca
     }
     *is_holding = rc == 0 && answer.n_fds;
     close_all(fds, answer.n_fds);
-    if (answer.status != BROKER_GRANTED) {
+    /* In a crowd that comes and goes many are gone before they are answered for. */
+    if (answer.status != BROKER_GRANTED && answer.status != BROKER_GONE) {
         note(server, "uid %u (pid %d) was refused events of pid %d, thread %d: %s (errno %d)",
              caller->uid, caller->pid, message->request.pid, message->request.tid,
              policy_status_text(answer.status), answer.os_errno);

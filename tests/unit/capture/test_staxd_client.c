@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <linux/perf_event.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -23,6 +24,7 @@
 #include <sys/wait.h>
 
 #include "capture/broker.h"
+#include "capture/opener.h"
 #include "capture/staxd/serve.h"
 
 enum { SHORT_MS = 100 };
@@ -476,6 +478,50 @@ static void test_a_target_that_ended(void **state)
     close(pidfd);
 }
 
+/* What a broker says of a thread that ends meanwhile is nothing that the host forbids. */
+static int refused_about(pid_t pid)
+{
+    struct fake f = honest();
+    char path[64];
+    int fds[1], cpu = 0;
+    pthread_t thread;
+    struct opener o;
+    const struct pid_list cpus = {&cpu, 1, 1};
+    struct opener_want event = {.event = {.kind = BROKER_DUMMY, .pid = pid, .tid = pid}};
+    f.n_fds = 0;
+    f.answer.status = BROKER_OTHER_USERNS;
+    f.answer.n_fds = f.answer.n_groups = 0;
+    memset(f.answer.opened, 0, sizeof(f.answer.opened));
+    f.listener = listen_at(path, sizeof(path));
+    assert_int_equal(pthread_create(&thread, NULL, play, &f), 0);
+    opener_init(&o, path);
+    o.refused = UINT32_MAX; /* the kernel said no before */
+    int rc = opener_open(&o, &event, &cpus, fds);
+    assert_int_equal(fds[0], -1);
+    assert_int_equal(o.refusal.code, rc == -EACCES ? STAX_EPERMISSION : 0);
+    opener_close(&o);
+    pthread_join(thread, NULL);
+    close(f.listener);
+    unlink(path);
+    return rc;
+}
+
+static void test_refusals_of_threads_that_end(void **state)
+{
+    (void)state;
+    siginfo_t info;
+    pid_t pid = fork();
+    if (pid == 0) {
+        pause();
+        _exit(0);
+    }
+    assert_int_equal(refused_about(pid), -EACCES);
+    kill(pid, SIGKILL);
+    waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT);
+    assert_int_equal(refused_about(pid), -ESRCH);
+    waitpid(pid, NULL, 0);
+}
+
 static void test_connections_of_one_user(void **state)
 {
     struct real *r = *state;
@@ -503,6 +549,7 @@ int main(void)
         cmocka_unit_test(test_greetings),
         cmocka_unit_test(test_answers),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_refusals_of_threads_that_end),
         cmocka_unit_test(test_many_cpus),
         cmocka_unit_test_setup_teardown(test_events, start_real, stop_real),
         cmocka_unit_test_setup_teardown(test_a_target_that_ended, start_real, stop_real),

@@ -89,8 +89,9 @@ static void test_ourselves(void **state)
     assert_int_equal(t.uid[1], geteuid());
     assert_int_equal(t.gid[1], getegid());
     assert_int_equal(t.owner_uid, geteuid());
+    assert_false(t.is_ending);
     assert_int_equal(identity_read(pid, 1, &t), BROKER_NOT_A_THREAD);
-    assert_int_equal(identity_read(pid, 4194304, &t), BROKER_NOT_A_THREAD);
+    assert_int_equal(identity_read(pid, 4194304, &t), BROKER_GONE);
     close(pidfd);
 }
 
@@ -180,10 +181,15 @@ static void test_the_end_of_a_process(void **state)
     /* A zombie still has its pid, and is no target. */
     assert_int_equal(identity_of_pidfd(pidfd, &seen), BROKER_GRANTED);
     assert_int_equal(identity_is_alive(pidfd), BROKER_GONE);
+    /* Nor is it one that hides: its files are root's, as those of all that have no memory. */
+    const struct policy_caller user = {54321, 54321, 1};
+    assert_int_equal(identity_read(pid, pid, &t), BROKER_GRANTED);
+    assert_true(t.is_ending);
+    assert_int_equal(policy_check_target(&user, pid, &t), BROKER_GONE);
     reap(pid);
     assert_int_equal(identity_of_pidfd(pidfd, &seen), BROKER_GONE);
     assert_int_equal(identity_is_alive(pidfd), BROKER_GONE);
-    assert_int_equal(identity_read(pid, pid, &t), BROKER_NOT_A_THREAD);
+    assert_int_equal(identity_read(pid, pid, &t), BROKER_GONE);
     close(pidfd);
 }
 

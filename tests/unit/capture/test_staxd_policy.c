@@ -244,6 +244,21 @@ static void test_targets(void **state)
     assert_int_equal(judge(&t), BROKER_HAS_CAPABILITIES);
 }
 
+/* A thread that ends has no memory, and files in /proc that are root's: it is gone, not forbidden.
+ */
+static void test_targets_that_end(void **state)
+{
+    (void)state;
+    struct policy_target t = own();
+    t.is_ending = true;
+    assert_int_equal(judge(&t), BROKER_GONE);
+    t.owner_uid = t.owner_gid = 0;
+    t.is_host_userns = false;
+    assert_int_equal(judge(&t), BROKER_GONE);
+    t.tgid = 0; /* it has left its process */
+    assert_int_equal(judge(&t), BROKER_GONE);
+}
+
 static void test_root_may_all_but_other_threads(void **state)
 {
     (void)state;
@@ -326,6 +341,7 @@ int main(void)
         cmocka_unit_test(test_descriptors),
         cmocka_unit_test(test_kallsyms),
         cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_targets_that_end),
         cmocka_unit_test(test_root_may_all_but_other_threads),
         cmocka_unit_test(test_built_events),
         cmocka_unit_test(test_registers_are_those_of_the_unwinder),
