@@ -418,6 +418,38 @@ static void forget(struct follow *f, struct target_thread *t)
     t->waits.changed_at = 0;
 }
 
+/* Ids come back at once in an exec only: others are not looked for among the folded. */
+static void tell_folded_by(struct follow *f, int32_t pid, int32_t tid)
+{
+    struct thread_list *list = &f->waits.changed;
+    for (size_t i = 0; i < list->n; i++) {
+        struct target_thread *t = list->items[i];
+        for (int k = 0; t && k < FOLDED_WAKERS; k++) {
+            if (t->waits.folded_wakers[k].n &&
+                follow_wakers_is_by(&t->waits.folded_wakers[k].waker, pid, tid)) {
+                follow_wakers_tell_folded(f, t, f->ts);
+            }
+        }
+    }
+}
+
+void follow_waits_tell_earlier(struct follow *f, const struct target_process *p, int32_t tid)
+{
+    const struct waits *w = &f->waits;
+    bool is_kept = false;
+    for (size_t i = 0; i < w->n_candidates && !is_kept; i++) {
+        const struct wait_candidate *c = &w->candidates[i];
+        is_kept = (c->pid == p->pid && c->tid == tid) ||
+                  (c->interval.is_woken && follow_wakers_is_by(&c->waker, p->pid, tid));
+    }
+    if (is_kept) {
+        tell_candidates(f);
+    }
+    if (tid == p->pid && p->n_threads) {
+        tell_folded_by(f, p->pid, tid);
+    }
+}
+
 void follow_waits_end_thread(struct follow *f, struct target_thread *t, int64_t ts)
 {
     struct ledger_interval ended;

@@ -79,6 +79,11 @@ void follow_wakers_fold(struct follow *f, struct target_thread *t, const struct 
     t->waits.folded_wakers[i].dur_ns += c->interval.end_ts - c->interval.start_ts;
 }
 
+bool follow_wakers_is_by(const struct wait_waker *waker, int32_t pid, int32_t tid)
+{
+    return waker->kind == EVENT_WAKER_THREAD && waker->pid == pid && waker->tid == tid;
+}
+
 void follow_wakers_tell_folded(struct follow *f, struct target_thread *t, int64_t ts)
 {
     for (int i = 0; i < FOLDED_WAKERS; i++) {

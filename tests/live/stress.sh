@@ -84,6 +84,13 @@ stax record -F 2000 -- "$STAX_WORKLOADS/exec_loop" 500 >"$TMP/exec.json" 2>"$TMP
 check_json "exec loop: one process, one thread" <(stax threads --json -n 0) '.data.threads | length == 1'
 check_json "exec loop: its function has its name after every exec" <(stax top --json) \
     '.data.functions[0].name == "exec_work" and .data.functions[0].self_pct > 60'
+# By another thread than the main one, whose id that takes over in the middle of everything.
+stax record -- "$STAX_WORKLOADS/exec_loop" 60 by-thread >"$TMP/exec.json" 2>"$TMP/err" ||
+    fail "exec loop by thread: record" "$(tail -3 "$TMP/err")"
+check_json "exec loop by thread: the old main threads and the new, and those that called exec" <(stax threads --json -n 0) \
+    '.data.threads | [length, ([.[] | select(.is_main_thread)] | length)] == [121, 61]'
+check_json "exec loop by thread: time is that of the thread that it was" <(stax threads --json -n 0) \
+    '[.data.threads[] | select(.on_cpu_ns + .runnable_ns + .off_cpu_ns + .unknown_ns != .wall_ns or .wall_ns < 0)] == []'
 check "exec loop: integrity_check" test "$(path=$(stax sql --path); db 'PRAGMA integrity_check')" = ok
 
 # Names with control bytes, quotes, invalid UTF-8 and a right-to-left override.

@@ -82,10 +82,15 @@ static void free_fixture(struct fixture *f)
     free(f);
 }
 
+static void add_switch_of(struct fixture *f, uint32_t tid, bool is_out)
+{
+    uint64_t words[4] = {pair(PID, tid), (uint64_t)f->ts, pair(0, 0), OWN_ID};
+    add_raw(&f->records, PERF_RECORD_SWITCH, is_out ? PERF_RECORD_MISC_SWITCH_OUT : 0, words, 4);
+}
+
 static void add_switch(struct fixture *f, bool is_out)
 {
-    uint64_t words[4] = {pair(PID, PID), (uint64_t)f->ts, pair(0, 0), OWN_ID};
-    add_raw(&f->records, PERF_RECORD_SWITCH, is_out ? PERF_RECORD_MISC_SWITCH_OUT : 0, words, 4);
+    add_switch_of(f, PID, is_out);
 }
 
 /* The stack at a switch: inner kernel function and the call around it, one user address, and all
@@ -295,15 +300,90 @@ static void test_turns(void **state)
     free_fixture(f);
 }
 
+/* ---- whose time it is ---- */
+
+/* Starts, ends and sums of threads, and intervals, as they are told. */
+static void take_threads(struct fixture *f, struct buf *out)
+{
+    size_t n;
+    follow_flush(f->follow);
+    buf_clear(out);
+    for (void *batch; (batch = queue_pop(f->queue, 0, &n)); free(batch)) {
+        size_t at = 0;
+        bool bad;
+        for (const struct event_head *head; (head = event_next(batch, n, &at, &bad));) {
+            const struct event_thread *t = (const void *)head;
+            const struct event_off_cpu *o = (const void *)head;
+            const struct event_thread_time *sums = (const void *)head;
+            const struct event_wakeups_folded *w = (const void *)head;
+            if (head->type == EVENT_THREAD_START || head->type == EVENT_THREAD_END) {
+                buf_addf(out, "%d %s at %" PRId64 "\n", t->tid,
+                         head->type == EVENT_THREAD_START ? "starts" : "ends", head->ts);
+            } else if (head->type == EVENT_OFF_CPU) {
+                buf_addf(out, "%d off for %" PRId64 "\n", o->tid, o->dur_ns);
+            } else if (head->type == EVENT_WAKEUPS_FOLDED) {
+                buf_addf(out, "%d woken by %d\n", w->tid, w->waker_tid);
+            } else if (head->type == EVENT_THREAD_TIME && sums->is_end) {
+                buf_addf(out, "%d was off for %" PRId64 ", wall %" PRId64 "\n", sums->tid,
+                         sums->blocked_ns, sums->open_ts - sums->start_ts);
+            }
+        }
+        assert_false(bad);
+    }
+}
+
+static void check_threads(struct fixture *f, const char *expected)
+{
+    feed(f);
+    take_threads(f, &f->text);
+    assert_string_equal(buf_str(&f->text), expected);
+}
+
+/* An exec gives the main thread's ids to the thread that calls it, in the middle of a drain: what
+ * is still to be told of the old main thread is told before there is another. */
+static void test_exec_by_thread(void **state)
+{
+    (void)state;
+    struct fixture *f = new_fixture();
+    follow_tick(f->follow, f->ts);
+    feed(f);
+    follow_tick(f->follow, f->ts + 100000000);
+    take_threads(f, &f->text);
+    f->ts = 200000000;
+    add_switch_of(f, JOINED, false);
+    add_switch(f, true);
+    f->ts += 50000;
+    add_switch(f, false);
+    feed(f);
+    assert_int_equal(f->follow->waits.n_candidates, 1);
+    struct target_thread *other = target_thread(&f->follow->target, JOINED);
+    struct wait_candidate by_main = {.waker = {.kind = EVENT_WAKER_THREAD, .pid = PID, .tid = PID}};
+    follow_wakers_fold(f->follow, other, &by_main);
+    add_task(&f->records, PERF_RECORD_EXIT, OWN_ID, PID, PID, PID, PID, f->ts + 10);
+    add_name(&f->records, OWN_ID, PID, PID, true, "new", f->ts + 20);
+    check_threads(f, "107 off for 199000000\n"
+                     "100 was off for 50000, wall 200050009\n"
+                     "100 ends at 200050010\n"
+                     "100 off for 50000\n"
+                     "107 woken by 100\n"
+                     "100 starts at 200050020\n"
+                     "107 was off for 0, wall 199050020\n" /* but in the queue */
+                     "107 ends at 200050020\n");
+    follow_tick(f->follow, f->ts + 100000000);
+    check_threads(f, "");
+    free_fixture(f);
+}
+
 int main(void)
 {
     if (!unwind_arch_of_host()) {
         return 77; /* no registers are known on this processor */
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_join),     cmocka_unit_test(test_guess),
-        cmocka_unit_test(test_memory),   cmocka_unit_test(test_unknown),
-        cmocka_unit_test(test_unlisted), cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_join),           cmocka_unit_test(test_guess),
+        cmocka_unit_test(test_memory),         cmocka_unit_test(test_unknown),
+        cmocka_unit_test(test_unlisted),       cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_exec_by_thread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
