@@ -84,12 +84,21 @@ struct target_thread *follow_start_thread(struct follow *f, struct target_proces
     return t;
 }
 
+/* Returns when it ended. */
+static int64_t end_one_thread(struct follow *f, struct target_thread *t, int64_t ts)
+{
+    ts = follow_waits_end_thread(f, t, ts);
+    follow_tell_thread(f, EVENT_THREAD_END, t, ts);
+    target_remove_thread(&f->target, t);
+    return ts;
+}
+
 void follow_end_process(struct follow *f, struct target_process *p, int64_t ts)
 {
+    int64_t thread_ts = ts;
     while (p->threads) {
-        follow_waits_end_thread(f, p->threads, ts);
-        follow_tell_thread(f, EVENT_THREAD_END, p->threads, ts);
-        target_remove_thread(&f->target, p->threads);
+        int64_t ended_ts = end_one_thread(f, p->threads, thread_ts);
+        ts = ended_ts > ts ? ended_ts : ts;
     }
     event_add_process(&f->batch, EVENT_PROCESS_END, ts, p->pid, 0, NULL, 0, NULL, 0);
     f->n_gone -= p->gone_ts != 0;
@@ -105,9 +114,7 @@ void follow_end_thread(struct follow *f, struct target_thread *t, int64_t ts)
         follow_end_process(f, p, ts);
         return;
     }
-    follow_waits_end_thread(f, t, ts);
-    follow_tell_thread(f, EVENT_THREAD_END, t, ts);
-    target_remove_thread(&f->target, t);
+    end_one_thread(f, t, ts);
 }
 
 /* A path as the events spell it: what is no file has its name in brackets. */
@@ -296,9 +303,7 @@ static void on_exec(struct follow *f, const struct record *r, int32_t source, in
     for (struct target_thread *other = p->threads, *next; other; other = next) {
         next = other->next;
         if (other != t) {
-            follow_waits_end_thread(f, other, ts);
-            follow_tell_thread(f, EVENT_THREAD_END, other, ts);
-            target_remove_thread(&f->target, other);
+            end_one_thread(f, other, ts);
         }
     }
     follow_waits_exec(f, t, ts);
@@ -545,6 +550,7 @@ void follow_flush(struct follow *f)
 void follow_end(struct follow *f, int64_t ts, enum event_end_reason reason)
 {
     ts = ts > f->ts ? ts : f->ts;
+    ts = ts > f->waits.ended_ts ? ts : f->waits.ended_ts;
     f->ts = ts;
     follow_waits_end(f, ts);
     follow_flush(f);

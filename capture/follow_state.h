@@ -64,8 +64,9 @@ void follow_waits_tell_earlier(struct follow *f, const struct target_process *p,
 /* A thread begins at ts: by a fork (it is runnable), or found alive (whether it runs is not known).
  */
 void follow_waits_start(struct follow *f, struct target_thread *t, int64_t ts, bool is_forked);
-/* Before its end is told. */
-void follow_waits_end_thread(struct follow *f, struct target_thread *t, int64_t ts);
+/* Before its end is told. Returns when that is: no sooner than what was accounted for, as one may
+ * end before all of its events are open. */
+int64_t follow_waits_end_thread(struct follow *f, struct target_thread *t, int64_t ts);
 void follow_waits_exec(struct follow *f, struct target_thread *t, int64_t ts);
 /* Its events have ended, and it has not. */
 void follow_waits_lose(struct follow *f, struct target_thread *t, int64_t ts);

@@ -450,10 +450,12 @@ void follow_waits_tell_earlier(struct follow *f, const struct target_process *p,
     }
 }
 
-void follow_waits_end_thread(struct follow *f, struct target_thread *t, int64_t ts)
+int64_t follow_waits_end_thread(struct follow *f, struct target_thread *t, int64_t ts)
 {
     struct ledger_interval ended;
     if (is_accounted(f, t)) {
+        int64_t since_ts = t->waits.ledger.since_ts;
+        ts = ts > since_ts ? ts : since_ts;
         if (ledger_end(&t->waits.ledger, &f->waits.losses, ts, &ended)) {
             end_interval(f, t, &ended, NULL);
         }
@@ -462,6 +464,8 @@ void follow_waits_end_thread(struct follow *f, struct target_thread *t, int64_t 
     }
     follow_wakers_end_thread(f, t, ts);
     forget(f, t);
+    f->waits.ended_ts = ts > f->waits.ended_ts ? ts : f->waits.ended_ts;
+    return ts;
 }
 
 /* ---- records ---- */

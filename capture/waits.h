@@ -122,6 +122,7 @@ struct waits {
     struct futexes futexes;
     struct waits_ended ended[WAITS_ENDED]; /* lately */
     size_t n_ended;
+    int64_t ended_ts; /* the latest end of a thread */
 };
 
 #endif

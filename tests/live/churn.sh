@@ -71,14 +71,16 @@ for tid, since, until, cpu in truth:
         cpu_truth += cpu
         cpu_seen += sum(r[2] for r in met)
         twice += len(met) > 1
+early, = db.execute("SELECT count(*) FROM thread WHERE end_ts < start_ts").fetchone()
 later = sum(since > after for _, since, _, _ in truth)
 print(json.dumps({"n_met": n_met, "missing": missing[:5], "n_missing": len(missing), "n_whole": n_whole, "twice": twice,
-                  "cpu_truth": cpu_truth, "cpu_seen": cpu_seen, "n_lost": n_lost, "n_blind": n_blind, "later": later}))
+                  "cpu_truth": cpu_truth, "cpu_seen": cpu_seen, "n_lost": n_lost, "n_blind": n_blind, "early": early, "later": later}))
 P
     check_json "$round: thousands came and went" "$TMP/$round.json" '.n_met > 1800 and .n_whole > 100'
     # A machine that is far too busy does not get to all of them: then the run says how many.
     check_json "$round: every thread has a row, or the loss is stored" "$TMP/$round.json" '.n_missing == 0 or .n_lost > 0 or .n_blind > 0'
     check_json "$round: ... and one row" "$TMP/$round.json" '.twice == 0 or .n_lost > 0'
+    check_json "$round: none ends before it begins" "$TMP/$round.json" '.early == 0'
     # The kernel counts the switches themselves for the thread, records begin and end within them; and
     # a thread goes on a little after it looks last. Of half a millisecond that is some percent.
     check_json "$round: their CPU time" "$TMP/$round.json" '.n_lost > 0 or (.cpu_seen >= .cpu_truth * 0.9 and .cpu_seen <= .cpu_truth * 1.3)'

@@ -374,6 +374,37 @@ static void test_exec_by_thread(void **state)
     free_fixture(f);
 }
 
+/* Events are opened one after the other: a thread may end when some of them are open, before it is
+ * taken for one of the run's. */
+static void test_end_before_start(void **state)
+{
+    (void)state;
+    struct fixture *f = new_fixture();
+    feed(f);
+    take_threads(f, &f->text);
+    follow_adopt_thread(f->follow, PID, 108, PID, 1, 3000000);
+    add_task(&f->records, PERF_RECORD_EXIT, OWN_ID, PID, 108, PID, PID, 2000000);
+    check_threads(f, "108 starts at 1\n"
+                     "108 was off for 0, wall 0\n"
+                     "108 ends at 3000000\n");
+    /* With the last of its threads a process ends, and a run with the last of those: no sooner. */
+    follow_adopt_thread(f->follow, PID, 109, PID, 1, 5000000);
+    follow_end_process(f->follow, target_process(&f->follow->target, PID), 4000000);
+    follow_end(f->follow, 4500000, EVENT_END_TARGET_EXITED);
+    size_t n, at = 0;
+    int64_t end_ts = 0, process_ts = 0;
+    for (void *batch; (batch = queue_pop(f->queue, 0, &n)); free(batch), at = 0) {
+        bool bad;
+        for (const struct event_head *head; (head = event_next(batch, n, &at, &bad));) {
+            process_ts = head->type == EVENT_PROCESS_END ? head->ts : process_ts;
+            end_ts = head->type == EVENT_END ? head->ts : end_ts;
+        }
+    }
+    assert_int_equal(process_ts, 5000000);
+    assert_int_equal(end_ts, 5000000);
+    free_fixture(f);
+}
+
 int main(void)
 {
     if (!unwind_arch_of_host()) {
@@ -383,7 +414,7 @@ int main(void)
         cmocka_unit_test(test_join),           cmocka_unit_test(test_guess),
         cmocka_unit_test(test_memory),         cmocka_unit_test(test_unknown),
         cmocka_unit_test(test_unlisted),       cmocka_unit_test(test_turns),
-        cmocka_unit_test(test_exec_by_thread),
+        cmocka_unit_test(test_exec_by_thread), cmocka_unit_test(test_end_before_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
