@@ -1,6 +1,7 @@
 /* counters.c - see counters.h. */
 #include "query/counters.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +10,7 @@
 #include "query/counters.sql.h"
 #include "query/view.h"
 
-enum { MISSING_PCT = 5, SCALED_PCT = 2 }; /* from here on worth a warning */
+enum { MISSING_PCT = 1, SCALED_PCT = 2 }; /* from here on worth a warning */
 
 static int64_t known(struct stmt *s, int column)
 {
@@ -175,19 +176,43 @@ void counters_of_run(const struct query *q, int64_t values[COUNTERS_MAX])
     }
 }
 
+/* Counts that are in no sample, of the counters from first up to end. */
+static void warn_missing(struct query *q, size_t first, size_t end, const char *who)
+{
+    char text[512] = "";
+    size_t len = 0;
+    for (size_t i = first; i < end; i++) {
+        const struct run_counter *c = &q->counters.items[i];
+        int64_t missing = c->n_counted - c->n_attributed;
+        if (c->n_counted <= 0 || (double)missing * 100 < (double)c->n_counted * MISSING_PCT) {
+            continue;
+        }
+        int n =
+            snprintf(text + len, sizeof(text) - len,
+                     "%s%.0f %% of all %s of the run (%" PRId64 " of %" PRId64 ")", len ? ", " : "",
+                     100 * (double)missing / (double)c->n_counted, c->name, missing, c->n_counted);
+        len += n > 0 && (size_t)n < sizeof(text) - len ? (size_t)n : 0;
+    }
+    if (len) {
+        view_warn(q,
+                  "%.*s came after the last sample of a thread, or of its time on a CPU: no %s has "
+                  "them",
+                  (int)len, text, who);
+    }
+}
+
+void counters_warn_threads(struct query *q)
+{
+    warn_missing(q, 0, q->counters.n, "thread");
+}
+
 void counters_warn(struct query *q, int by)
 {
     if (by == BY_ON_CPU) {
         return;
     }
     const struct run_counter *c = &q->counters.items[by];
-    double counted = (double)c->n_counted, missing = counted - (double)c->n_attributed;
-    if (c->n_counted > 0 && missing * 100 >= counted * MISSING_PCT) {
-        view_warn(q,
-                  "%.0f %% of all %s of the run came after the last sample of a thread, or of its "
-                  "time on a CPU: no function has them",
-                  100 * missing / counted, c->name);
-    }
+    warn_missing(q, (size_t)by, (size_t)by + 1, "function");
     double enabled = (double)c->enabled_ns, idle = enabled - (double)c->running_ns;
     if (c->enabled_ns > 0 && c->running_ns >= 0 && idle * 100 >= enabled * SCALED_PCT) {
         view_warn(q,

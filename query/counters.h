@@ -66,5 +66,7 @@ void counters_of_run(const struct query *q, int64_t values[COUNTERS_MAX]);
 /* What everybody should know of an answer about a counter: what samples do not tell of, and whether
  * counts are estimates. */
 void counters_warn(struct query *q, int by);
+/* ... of what each thread counted: what samples do not tell of. */
+void counters_warn_threads(struct query *q);
 
 #endif

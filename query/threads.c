@@ -372,6 +372,7 @@ int view_threads(struct query *q, const struct params *p, json_t *data, struct e
     if (rc == 0) {
         waits_warn_unrecorded(q);
         run_warnings(q, false, json_array_size(json_object_get(data, "threads")) == 0, p);
+        counters_warn_threads(q);
     }
     return rc;
 }

@@ -18,7 +18,7 @@ stax top -n 10000 --json >"$TMP/top.json" 2>/dev/null
 stax top -n 10000 --by page-faults --json >"$TMP/by.json" 2>/dev/null
 stax flame -d 1000 --threshold-pct 0 --by page-faults --json >"$TMP/flame.json" 2>/dev/null
 stax sql --json "SELECT slot, name, unit, n_attributed, n_counted, enabled_ns, running_ns FROM counter ORDER BY slot" >"$TMP/sql.json"
-jq -s '{truth: .[0], threads: .[1].data, top: .[2].data, by: .[3].data, flame: .[4].data,
+jq -s '{truth: .[0], threads: .[1].data, warnings: .[1].warnings, top: .[2].data, by: .[3].data, flame: .[4].data,
         counter: ([.[5].data.rows[] | {key: .[1], value: {unit: .[2], attributed: .[3], counted: .[4], enabled: .[5], running: .[6]}}] | from_entries)}' \
     "$TMP"/{truth,threads,top,by,flame,sql}.json >"$TMP/all.json"
 
@@ -49,6 +49,10 @@ check_json "page faults of each thread" "$TMP/all.json" \
 check_json "threads add up to the run" "$TMP/all.json" \
     '([.threads.threads[].counters."page-faults"] | add) == .counter."page-faults".attributed
      and .threads.counters."page-faults" == .counter."page-faults".attributed'
+check_json "... and what is in none is said with the threads, from 1 % on" "$TMP/all.json" \
+    '(.counter."page-faults" | .counted - .attributed) as $missing | .counter."page-faults".counted as $all
+     | [.warnings[] | select(test("of all page-faults of the run \\(\($missing) of \($all)\\).* no thread has them"))] | length
+     == if $missing * 100 >= $all then 1 else 0 end'
 check_json "shares are of what samples tell of" "$TMP/all.json" \
     '.by.by == "page-faults" and .by.counters."page-faults" == .counter."page-faults".attributed'
 check_json "the function that touches pages has them, not the one that spins" "$TMP/all.json" \

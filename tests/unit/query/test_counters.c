@@ -104,11 +104,16 @@ static void warnings_say_what_counts_are_worth(void **state)
     (void)state;
     open_run(&f, true);
     json_t *document = ask(&f, "top", "{\"by\": \"cycles\"}", &e);
-    assert_true(warns(document, "9 % of all cycles of the run came after the last sample"));
+    assert_true(warns(document, "9 % of all cycles of the run ("));
     assert_true(warns(document, "cycles were counted 75 % of the time and are scaled up"));
     json_decref(document);
     document = ask(&f, "flamegraph", "{\"by\": \"page-faults\"}", &e);
     assert_true(warns(document, "page-faults were counted 75 %"));
+    json_decref(document);
+    document = ask(&f, "threads", "{}", &e);
+    assert_true(warns(document, "9 % of all cycles of the run ("));
+    assert_true(warns(document, "), 9 % of all page-faults of the run ("));
+    assert_true(warns(document, "or of its time on a CPU: no thread has them"));
     json_decref(document);
     document = ask(&f, "top", "{\"by\": \"on_cpu\"}", &e);
     assert_false(warns(document, "counted"));
