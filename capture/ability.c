@@ -61,6 +61,9 @@ static void wait_stacks(struct capture_ability *a, const struct events *ev)
         snprintf(a->reason, sizeof(a->reason),
                  "too few descriptors for two events per thread and CPU");
         snprintf(a->unlock, sizeof(a->unlock), "ulimit -n 1048576 for stax-server");
+    } else if (!ev->has_stacks && broker_says(&ev->stacks_refusal)) {
+        snprintf(a->reason, sizeof(a->reason), "%s", broker_says(&ev->stacks_refusal));
+        snprintf(a->unlock, sizeof(a->unlock), "%s", ev->stacks_refusal.hint);
     } else if (!ev->has_stacks) {
         snprintf(a->reason, sizeof(a->reason), "the kernel refused: %s",
                  strerror(ev->stacks_errno));

@@ -377,6 +377,7 @@ static void add_stacks(struct events *ev, const struct events_thread *t)
     if (rc != 0 && rc != -ESRCH) {
         ev->has_stacks = false;
         ev->stacks_errno = -rc;
+        ev->stacks_refusal = ev->opener.refusal;
     }
 }
 

@@ -77,8 +77,9 @@ struct events {
     bool has_switches; /* context switches are recorded */
     bool has_stacks;   /* ... with stacks, as long as descriptors last */
     int stacks_errno;  /* why not, if they are not */
-    bool has_wakings;  /* wakeups are recorded, with the waker's stack */
-    int wakings_errno; /* why not, if they are not; ENOENT: tracefs is not there */
+    struct err stacks_refusal;  /* ... and what the broker said, code 0: it was not asked */
+    bool has_wakings;           /* wakeups are recorded, with the waker's stack */
+    int wakings_errno;          /* why not, if they are not; ENOENT: tracefs is not there */
     struct err wakings_refusal; /* ... and what the broker said, code 0: it was not asked */
     size_t waking_pid_offset;   /* waking.h */
     int *watch_fds;             /* per CPU, -1: none; NULL: nobody is watched */
