@@ -3,7 +3,7 @@
  *
  * The drain: wait for a ring to fill or 40 ms to pass; move every ring's records into the order
  * buffer; tell those that are old enough that nothing older can still come; look whether the target
- * is gone. In between, where only /proc can say why a thread waits, it is asked every 12 ms. The
+ * is gone. In between, where only /proc can say why a thread waits, it is asked every 8 ms. The
  * thread waits for nothing else but the target's memory, for 35 ms at most in each drain.
  */
 #include "capture/capture.h"
@@ -45,7 +45,7 @@ enum {
     WAITING_BYTES_MAX = 64 << 20, /* of records, for the tables that unwind them or to be told */
     TABLES_BYTES_MAX = 512 << 20,
     DRAIN_MS = 40,
-    LOOK_MS = 12,
+    LOOK_MS = 8,
     END_MS = 12, /* the last drains: as soon as the slack has passed */
     MAX_STACK = 127,
     KALLSYMS_BYTES_MAX = 128 << 20,
@@ -62,7 +62,7 @@ enum {
 /* A record is stamped before it is written; this long at most, a stolen CPU apart. */
 static const int64_t SLACK_NS = 10000000;
 /* Without stacks of switches, threads are looked at soon for so long after the last one. */
-static const int64_t RESTLESS_NS = 200000000;
+static const int64_t RESTLESS_NS = 2000000000;
 /* With a table that is being made: half a second for the largest, and a busy host may keep the
  * thread that makes it off its CPU for seconds. */
 static const int64_t PATIENCE_NS = 3000000000;
@@ -418,8 +418,8 @@ static bool wait_for_work(struct capture *c)
 {
     int64_t now = clock_monotonic_ns();
     bool is_ending = c->main_gone_ts && now - c->main_gone_ts < LINGER_NS;
-    bool is_blind =
-        follow_is_blind(c->follow) || (!c->events.has_stacks && now - c->left_ts < RESTLESS_NS);
+    bool is_blind = follow_is_blind(c->follow) ||
+                    (!events_have_stacks(&c->events) && now - c->left_ts < RESTLESS_NS);
     bool is_look = is_blind && !is_ending && !c->has_backlog;
     int64_t timeout_ms = is_ending ? END_MS : is_look ? LOOK_MS : DRAIN_MS;
     timeout_ms = c->has_backlog ? 0 : timeout_ms;
@@ -503,6 +503,7 @@ static void *run(void *ctx)
     int64_t now = clock_monotonic_ns();
     c->stacks = bound_of(STACKS_HZ, STACKS_AT_ONCE, STACKS_FEW_HZ, now);
     c->wakings = bound_of(WAKINGS_HZ, WAKINGS_AT_ONCE, 0, now);
+    c->left_ts = now;
     while (reason == NO_REASON) {
         reason = step(c);
     }

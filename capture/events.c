@@ -556,6 +556,11 @@ bool events_have_room(struct events *ev, size_t n_threads)
     return n_threads <= n_room / (1 + n_counters);
 }
 
+bool events_have_stacks(const struct events *ev)
+{
+    return ev->has_switches && ev->has_stacks && ev->has_kernel && !ev->n_without_kernel;
+}
+
 void events_read(const struct events *ev, struct events_totals *totals)
 {
     *totals = (struct events_totals){0};

@@ -125,6 +125,9 @@ void events_set(struct events *ev, uint32_t kind, bool is_on);
  * nobody asked for, as long as nothing was opened. */
 bool events_have_room(struct events *ev, size_t n_threads);
 
+/* Whether the switches of every thread that was armed are recorded with their stacks. */
+bool events_have_stacks(const struct events *ev);
+
 /* From now on wakeups of these threads are seen wherever they come from; of no others. Needs the
  * right to watch whole CPUs, which staxd does not hand out: 0, or -errno with nobody watched. */
 int events_watch(struct events *ev, const int32_t *tids, size_t n);

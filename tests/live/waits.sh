@@ -112,4 +112,11 @@ fi
 jq -s '{n: .[0].n_waits, row: .[1].data.rows[0]}' "$TMP"/{truth,sql}.json >"$TMP/all.json"
 check_json "many threads with long waits: they have their stacks" "$TMP/all.json" \
     '.n == 6000 and .row[0] >= .n and .row[1] > $least * .n and .row[2] < 0.02 * .n' --argjson least "$least"
+
+# One thread whose waits are short: each is looked at while it lasts, also where only /proc tells why.
+stax record -- "$STAX_WORKLOADS/sleepers" --threads 1 --rounds 40 --ms 30 >"$TMP/truth.json" 2>"$TMP/err" || fail "record" "$(cat "$TMP/err")"
+stax sql --json "SELECT count(*), total(reason_from NOT IN ('earlier', 'none') AND stack_from IN ('switch', 'parked'))
+    FROM thread_state WHERE state = 'blocked' AND dur > 27000000 AND dur < 60000000" >"$TMP/sql.json"
+jq -s '{n: .[0].n_waits, row: .[1].data.rows[0]}' "$TMP"/{truth,sql}.json >"$TMP/all.json"
+check_json "waits of 30 ms are looked at" "$TMP/all.json" '.n == 80 and .row[0] >= 0.9 * .n and .row[1] >= 0.95 * .row[0]'
 finish
