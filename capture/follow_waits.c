@@ -695,6 +695,11 @@ static void probe(struct follow *f, struct target_thread *t)
     if (!wait_probe(f->options.memory, follow_find_thread, f, t->process->pid, t->tid, &seen)) {
         return;
     }
+    if (seen.is_vague && seen.futex.pid && seen.reason == EVENT_REASON_LOCK &&
+        wait_futex_may_count(seen.futex.operation, seen.futex.value) &&
+        futexes_is_count(&f->waits.futexes, &seen.futex)) {
+        seen.reason = EVENT_REASON_IDLE;
+    }
     w->seen = known(seen.reason, seen.from, seen.is_vague);
     w->seen.is_unlisted = seen.is_unlisted;
     if (seen.futex.pid && seen.reason != EVENT_REASON_OTHER) {

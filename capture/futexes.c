@@ -23,26 +23,41 @@ static size_t place_of(const struct futex_wait *key)
     return hash >> 32 & (FUTEXES - 1);
 }
 
-static void note(struct futexes *f, struct futex_wait key, enum event_reason reason)
+/* NULL: nothing is known of it. */
+static const struct futex_known *known_of(const struct futexes *f, struct futex_wait key)
 {
-    f->known[place_of(&key)] = (struct futex_known){key, true, (uint8_t)reason};
+    const struct futex_known *k = &f->known[place_of(&key)];
+    bool is_it = k->is_known && k->wait.address == key.address && k->wait.pid == key.pid &&
+                 k->wait.operation == key.operation && k->wait.value == key.value;
+    return is_it ? k : NULL;
+}
+
+static void note(struct futexes *f, struct futex_wait key, uint32_t value, enum event_reason reason)
+{
+    const struct futex_known *before = known_of(f, key);
+    bool is_count = before && (before->is_count || before->value != value);
+    f->known[place_of(&key)] = (struct futex_known){key, value, true, is_count, (uint8_t)reason};
 }
 
 static bool find(const struct futexes *f, struct futex_wait key, enum event_reason *reason)
 {
-    const struct futex_known *k = &f->known[place_of(&key)];
-    if (!k->is_known || k->wait.address != key.address || k->wait.pid != key.pid ||
-        k->wait.operation != key.operation || k->wait.value != key.value) {
-        return false;
+    const struct futex_known *k = known_of(f, key);
+    if (k) {
+        *reason = (enum event_reason)k->reason;
     }
-    *reason = (enum event_reason)k->reason;
-    return true;
+    return k;
 }
 
 void futexes_note(struct futexes *f, const struct futex_wait *wait, enum event_reason reason)
 {
-    note(f, by_arguments(wait), reason);
-    note(f, by_address(wait), reason);
+    note(f, by_arguments(wait), wait->value, reason);
+    note(f, by_address(wait), wait->value, reason);
+}
+
+bool futexes_is_count(const struct futexes *f, const struct futex_wait *wait)
+{
+    const struct futex_known *k = known_of(f, by_address(wait));
+    return k && (k->is_count || k->value != wait->value);
 }
 
 void futexes_forget(struct futexes *f, int32_t pid)

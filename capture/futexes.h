@@ -28,12 +28,17 @@ struct futex_wait {
 struct futexes {
     struct futex_known {
         struct futex_wait wait;
+        uint32_t value; /* that was waited for last */
         bool is_known;
+        bool is_count;  /* by address: it was waited for with several values */
         uint8_t reason; /* enum event_reason */
     } known[FUTEXES];
 };
 
 void futexes_note(struct futexes *f, const struct futex_wait *wait, enum event_reason reason);
+/* Whether that futex has been waited for with another value, as with a count of events, and not
+ * with a lock whose waiters all wait for one state. */
+bool futexes_is_count(const struct futexes *f, const struct futex_wait *wait);
 /* A process has another program now: what its futexes were is no longer so. */
 void futexes_forget(struct futexes *f, int32_t pid);
 /* What was noted of that futex, else (*is_other) of the last one with the same operation and value;

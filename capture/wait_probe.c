@@ -220,7 +220,7 @@ static bool by_function(const char *name, struct wait_seen *seen, bool *is_inner
     }
     *seen = (struct wait_seen){
         .reason = row->reason, .from = EVENT_FROM_WCHAN, .is_vague = row->is_vague};
-    *is_inner = row->is_inner;
+    *is_inner = row->rank == WAIT_INNER;
     return true;
 }
 

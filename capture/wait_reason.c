@@ -5,8 +5,9 @@
  * with /proc/TID/stack of programs blocked in each call (tests/workloads/waits.c); system calls
  * from their manual pages; futex arguments from glibc 2.31 to 2.41 (nptl/,
  * sysdeps/nptl/futex-internal.h), musl 1.2 (src/thread), Go 1.22 (runtime/lock_futex.go) and
- * Rust 1.80 std (sys/sync, sys/pal/unix/futex.rs); names of C++20 from programs built with GCC 12,
- * and from libstdc++ (bits/semaphore_base.h, barrier) and libc++ (semaphore, barrier, latch).
+ * Rust 1.62 to 1.92 std (sys/sync, sys/pal/unix/futex.rs); names of C++20 from programs built with
+ * GCC 12, and from libstdc++ (bits/semaphore_base.h, barrier) and libc++ (semaphore, barrier,
+ * latch).
  */
 #include "capture/wait_reason.h"
 
@@ -22,75 +23,75 @@
 
 static const struct wait_row rows[] = {
     /* The kernel, innermost functions that say it all. */
-    {WAIT_KERNEL_FUNCTION, R(OTHER), true, false,
+    {WAIT_KERNEL_FUNCTION, R(OTHER), true, WAIT_PLAIN,
      "futex_do_wait futex_wait_queue futex_wait_queue_me futex_wait __futex_wait "
      "futex_wait_multiple futex_wait_requeue_pi futex_wait_restart do_futex",
      "futex: mutex, rwlock, semaphore, condition variable, join"},
-    {WAIT_KERNEL_FUNCTION, R(LOCK), false, false, "futex_lock_pi rt_mutex_wait_proxy_lock",
+    {WAIT_KERNEL_FUNCTION, R(LOCK), false, WAIT_PLAIN, "futex_lock_pi rt_mutex_wait_proxy_lock",
      "priority inheriting mutex"},
-    {WAIT_KERNEL_FUNCTION, R(SLEEP), false, false,
+    {WAIT_KERNEL_FUNCTION, R(SLEEP), false, WAIT_PLAIN,
      "hrtimer_nanosleep hrtimer_nanosleep_restart do_nanosleep common_nsleep common_nsleep_timens "
      "do_cpu_nanosleep posix_cpu_nsleep posix_cpu_nsleep_restart process_cpu_nsleep "
      "alarmtimer_do_nsleep alarm_timer_nsleep alarm_timer_nsleep_restart "
      "__x64_sys_nanosleep timerfd_read timerfd_read_iter",
      "nanosleep, clock_nanosleep, reading a timer"},
-    {WAIT_KERNEL_FUNCTION, R(READY), false, false,
+    {WAIT_KERNEL_FUNCTION, R(READY), false, WAIT_PLAIN,
      "poll_schedule_timeout do_poll do_sys_poll do_restart_poll do_select core_sys_select ep_poll "
      "do_epoll_wait "
      "io_cqring_wait io_cqring_wait_schedule __io_cqring_wait_schedule read_events do_io_getevents",
      "poll, select, epoll, waiting for completions"},
-    {WAIT_KERNEL_FUNCTION, R(IPC), false, false,
+    {WAIT_KERNEL_FUNCTION, R(IPC), false, WAIT_PLAIN,
      "pipe_read anon_pipe_read fifo_pipe_read pipe_write anon_pipe_write fifo_pipe_write "
      "pipe_wait pipe_wait_readable pipe_wait_writable wait_for_space ipipe_prep opipe_prep",
      "pipes and fifos, either end"},
-    {WAIT_KERNEL_FUNCTION, R(IPC), false, false,
+    {WAIT_KERNEL_FUNCTION, R(IPC), false, WAIT_PLAIN,
      "wq_sleep do_mq_timedreceive do_mq_timedsend do_msgrcv do_msgsnd",
      "POSIX and System V message queues"},
-    {WAIT_KERNEL_FUNCTION, R(IPC), false, false,
+    {WAIT_KERNEL_FUNCTION, R(IPC), false, WAIT_PLAIN,
      "do_wait __do_wait kernel_wait4 kernel_waitid wait_for_vfork_done kernel_clone _do_fork",
      "the end of a child, a vfork"},
-    {WAIT_KERNEL_FUNCTION, R(IPC), false, false, "eventfd_read eventfd_write", "eventfd"},
-    {WAIT_KERNEL_FUNCTION, R(SEM), false, false, "do_semtimedop __do_semtimedop",
+    {WAIT_KERNEL_FUNCTION, R(IPC), false, WAIT_PLAIN, "eventfd_read eventfd_write", "eventfd"},
+    {WAIT_KERNEL_FUNCTION, R(SEM), false, WAIT_PLAIN, "do_semtimedop __do_semtimedop",
      "System V semaphores"},
-    {WAIT_KERNEL_FUNCTION, R(CONN), false, false,
+    {WAIT_KERNEL_FUNCTION, R(CONN), false, WAIT_PLAIN,
      "inet_csk_accept inet_csk_wait_for_connect unix_accept vsock_accept do_accept "
      "__sys_accept4 inet_wait_for_connect __inet_stream_connect inet_stream_connect "
      "unix_stream_connect unix_wait_for_peer __sys_connect wait_for_partner fifo_open",
      "accept, connect, opening a fifo"},
-    {WAIT_KERNEL_FUNCTION, R(IO_R), false, false,
+    {WAIT_KERNEL_FUNCTION, R(IO_R), false, WAIT_PLAIN,
      "unix_stream_data_wait unix_stream_read_generic unix_dgram_recvmsg __unix_dgram_recvmsg "
      "udp_recvmsg udpv6_recvmsg packet_recvmsg tcp_recvmsg tcp_recvmsg_locked "
      "sock_recvmsg sock_read_iter __sys_recvfrom __sys_recvmsg ___sys_recvmsg ____sys_recvmsg "
      "do_recvmmsg __sys_recvmmsg netlink_recvmsg",
      "reading from a socket"},
-    {WAIT_KERNEL_FUNCTION, R(IO_W), false, false,
+    {WAIT_KERNEL_FUNCTION, R(IO_W), false, WAIT_PLAIN,
      "sk_stream_wait_memory sock_alloc_send_pskb sock_wait_for_wmem tcp_sendmsg "
      "tcp_sendmsg_locked unix_stream_sendmsg sock_sendmsg sock_write_iter __sys_sendto "
      "__sys_sendmsg ___sys_sendmsg ____sys_sendmsg __sys_sendmmsg",
      "writing to a socket"},
-    {WAIT_KERNEL_FUNCTION, R(IDLE), false, false,
+    {WAIT_KERNEL_FUNCTION, R(IDLE), false, WAIT_PLAIN,
      "do_sigtimedwait sigsuspend __do_sys_pause __x64_sys_pause signalfd_read "
      "signalfd_read_iter inotify_read fanotify_read",
      "waiting for signals, reading signalfd, inotify, fanotify"},
     /* The kernel's own threads in a process: what they do is within these. */
-    {WAIT_KERNEL_FUNCTION, R(IDLE), false, false, "io_wq_worker io_wqe_worker io_sq_thread",
+    {WAIT_KERNEL_FUNCTION, R(IDLE), false, WAIT_PLAIN, "io_wq_worker io_wqe_worker io_sq_thread",
      "threads of io_uring that have nothing to do"},
-    {WAIT_KERNEL_FUNCTION, R(IO_R), false, false, "io_read", "io_uring: reading"},
-    {WAIT_KERNEL_FUNCTION, R(IO_W), false, false, "io_write io_fsync", "io_uring: writing"},
-    {WAIT_KERNEL_FUNCTION, R(OTHER), false, false,
+    {WAIT_KERNEL_FUNCTION, R(IO_R), false, WAIT_PLAIN, "io_read", "io_uring: reading"},
+    {WAIT_KERNEL_FUNCTION, R(IO_W), false, WAIT_PLAIN, "io_write io_fsync", "io_uring: writing"},
+    {WAIT_KERNEL_FUNCTION, R(OTHER), false, WAIT_PLAIN,
      "io_worker_handle_work io_wq_submit_work io_issue_sqe __io_issue_sqe",
      "io_uring: any other request"},
     /* What comes upon a thread from outside, whatever it waited for. */
-    {WAIT_KERNEL_FUNCTION, R(OTHER), false, false,
+    {WAIT_KERNEL_FUNCTION, R(OTHER), false, WAIT_PLAIN,
      "do_signal_stop ptrace_stop do_jobctl_trap do_freezer_trap __refrigerator get_signal",
      "stopped, held by a debugger, frozen"},
-    {WAIT_KERNEL_FUNCTION, R(LOCK), false, false,
+    {WAIT_KERNEL_FUNCTION, R(LOCK), false, WAIT_PLAIN,
      "rwsem_down_read_slowpath rwsem_down_write_slowpath __mutex_lock_slowpath "
      "mutex_lock __mutex_lock __mutex_lock.constprop.0 down_read down_write "
      "percpu_rwsem_wait percpu_down_write __percpu_down_read "
      "fcntl_setlk flock_lock_inode_wait locks_lock_inode_wait posix_lock_inode_wait",
      "locks of the kernel, file locks"},
-    {WAIT_KERNEL_FUNCTION, R(IO_W), false, false,
+    {WAIT_KERNEL_FUNCTION, R(IO_W), false, WAIT_PLAIN,
      "vfs_fsync_range vfs_fsync do_fsync ksys_sync ksys_sync_helper sync_filesystem "
      "balance_dirty_pages balance_dirty_pages_ratelimited_flags file_write_and_wait_range "
      "folio_wait_writeback generic_perform_write iomap_file_buffered_write vfs_write "
@@ -98,78 +99,102 @@ static const struct wait_row rows[] = {
      "do_splice vfs_fallocate do_truncate vfs_unlink do_unlinkat "
      "do_renameat2",
      "writing files, syncing them, removing and renaming"},
-    {WAIT_KERNEL_FUNCTION, R(CONN), false, false, "path_openat do_filp_open do_sys_openat2",
+    {WAIT_KERNEL_FUNCTION, R(CONN), false, WAIT_PLAIN, "path_openat do_filp_open do_sys_openat2",
      "opening a file"},
-    {WAIT_KERNEL_FUNCTION, R(IO_R), false, false,
+    {WAIT_KERNEL_FUNCTION, R(IO_R), false, WAIT_PLAIN,
      "filemap_fault do_swap_page filemap_read filemap_get_pages n_tty_read tty_read "
      "wait_for_random_bytes vfs_read ksys_read ksys_pread64 do_readv vfs_readv do_preadv "
      "iterate_dir vfs_statx "
      "user_path_at_empty do_user_addr_fault",
      "reading files, terminals, directories, pages from disk or swap"},
     /* A page that is read, or one that is written back: what is around it knows. */
-    {WAIT_KERNEL_FUNCTION, R(IO_R), false, true,
+    {WAIT_KERNEL_FUNCTION, R(IO_R), false, WAIT_INNER,
      "folio_wait_bit_common folio_wait_bit folio_wait_bit_killable __folio_lock "
      "__folio_lock_killable __folio_lock_or_retry folio_put_wait_locked wait_on_page_bit_common "
      "wait_on_page_bit wait_on_page_bit_killable __lock_page __lock_page_killable "
      "__lock_page_or_retry put_and_wait_on_page_locked",
      "a page, where nothing around it says what for"},
     /* System calls, where the kernel function is not seen or says nothing. */
-    {WAIT_SYSCALL, R(OTHER), true, false, "futex futex_waitv futex_wait",
+    {WAIT_SYSCALL, R(OTHER), true, WAIT_PLAIN, "futex futex_waitv futex_wait",
      "see the futex arguments"},
-    {WAIT_SYSCALL, R(SLEEP), false, false, "nanosleep clock_nanosleep", "sleep"},
-    {WAIT_SYSCALL, R(READY), false, false,
+    {WAIT_SYSCALL, R(SLEEP), false, WAIT_PLAIN, "nanosleep clock_nanosleep", "sleep"},
+    {WAIT_SYSCALL, R(READY), false, WAIT_PLAIN,
      "poll ppoll select pselect6 epoll_wait epoll_pwait epoll_pwait2 io_uring_enter io_getevents",
      "readiness, completions"},
-    {WAIT_SYSCALL, R(IPC), false, false,
+    {WAIT_SYSCALL, R(IPC), false, WAIT_PLAIN,
      "wait4 waitid mq_timedreceive mq_timedsend msgrcv msgsnd vfork", "children, message queues"},
-    {WAIT_SYSCALL, R(SEM), false, false, "semop semtimedop", "System V semaphores"},
-    {WAIT_SYSCALL, R(CONN), false, false, "connect accept accept4 open openat openat2 creat",
+    {WAIT_SYSCALL, R(SEM), false, WAIT_PLAIN, "semop semtimedop", "System V semaphores"},
+    {WAIT_SYSCALL, R(CONN), false, WAIT_PLAIN, "connect accept accept4 open openat openat2 creat",
      "connections, opening files"},
-    {WAIT_SYSCALL, R(IO_R), false, false,
+    {WAIT_SYSCALL, R(IO_R), false, WAIT_PLAIN,
      "read readv pread64 preadv preadv2 recvfrom recvmsg recvmmsg getdents64 getrandom stat "
      "newfstatat statx readahead",
      "reading"},
-    {WAIT_SYSCALL, R(IO_W), false, false,
+    {WAIT_SYSCALL, R(IO_W), false, WAIT_PLAIN,
      "write writev pwrite64 pwritev pwritev2 sendto sendmsg sendmmsg sendfile splice tee fsync "
      "fdatasync sync syncfs sync_file_range msync fallocate ftruncate truncate unlink unlinkat "
      "rename renameat renameat2",
      "writing, syncing"},
-    {WAIT_SYSCALL, R(LOCK), false, false, "flock fcntl", "file locks"},
-    {WAIT_SYSCALL, R(IDLE), false, false, "pause rt_sigsuspend rt_sigtimedwait", "signals"},
+    {WAIT_SYSCALL, R(LOCK), false, WAIT_PLAIN, "flock fcntl", "file locks"},
+    {WAIT_SYSCALL, R(IDLE), false, WAIT_PLAIN, "pause rt_sigsuspend rt_sigtimedwait", "signals"},
     /* Functions of libc, libstdc++ and std on the user stack. */
-    {WAIT_USER_FUNCTION, R(IDLE), false, false,
+    {WAIT_USER_FUNCTION, R(IDLE), false, WAIT_PLAIN,
      "pthread_cond_wait pthread_cond_timedwait pthread_cond_clockwait ___pthread_cond_* "
      "__pthread_cond_* cnd_wait cnd_timedwait std::condition_variable* "
-     "std::_V2::condition_variable* std::thread::park* std::sys::sync::condvar* "
-     "std::sync::condvar::Condvar::wait* runtime.notesleep runtime.notetsleep* runtime.stopm",
+     "std::_V2::condition_variable* runtime.notesleep runtime.notetsleep* runtime.stopm",
      "condition variables, parked threads"},
+    /* Rust's std, by its own way of mangling (methods are in <>), by that of C++ before, and where
+     * its modules were since 1.62: sys_common, sys::unix::locks, sys::pal::unix::locks, sys::locks,
+     * sys::sync. */
+    {WAIT_USER_FUNCTION, R(LOCK), false, WAIT_OUTER,
+     "std::sync::barrier::Barrier::wait* <std::sync::barrier::Barrier>::wait*",
+     "Rust: Barrier, whatever it waits with"},
+    {WAIT_USER_FUNCTION, R(IDLE), false, WAIT_PLAIN,
+     "std::sys::sync::condvar::* <std::sys::sync::condvar::* std::sys::*locks::*condvar::* "
+     "<std::sys::*locks::*condvar::* std::sys_common::condvar::* <std::sys_common::condvar::* "
+     "std::sync::*condvar::Condvar::wait* <std::sync::*condvar::Condvar>::wait* "
+     "std::thread::park* std::thread::functions::park* std::thread::Thread::park* "
+     "<std::thread::Thread>::park* std::thread::thread::Thread::park* "
+     "<std::thread::thread::Thread>::park* std::sys::sync::thread_parking::* "
+     "<std::sys::sync::thread_parking::* std::sys*::thread_parker::* <std::sys*::thread_parker::* "
+     "std::sys*::thread_parking::* <std::sys*::thread_parking::* std::sync::mpsc::*recv* "
+     "<std::sync::mpsc::*recv* std::sync::mpmc::* <std::sync::mpmc::*",
+     "Rust: Condvar, parked threads, channels"},
+    {WAIT_USER_FUNCTION, R(LOCK), false, WAIT_PLAIN,
+     "std::sys::sync::mutex::* <std::sys::sync::mutex::* std::sys::sync::rwlock::* "
+     "<std::sys::sync::rwlock::* std::sys::sync::once::* <std::sys::sync::once::* "
+     "std::sys::*locks::*mutex::* <std::sys::*locks::*mutex::* std::sys::*locks::*rwlock::* "
+     "<std::sys::*locks::*rwlock::* std::sys::*locks::futex::Mutex::* "
+     "std::sys::*locks::futex::RwLock::* std::sys_common::mutex::* <std::sys_common::mutex::* "
+     "std::sys_common::rwlock::* <std::sys_common::rwlock::* std::sys_common::once::* "
+     "<std::sys_common::once::*",
+     "Rust: Mutex, RwLock, Once, OnceLock, LazyLock"},
     /* C++20. libstdc++ waits in templates, whose arguments say for what even where all around them
      * is inlined; in libc++ only these do. */
-    {WAIT_USER_FUNCTION, R(IDLE), false, false,
+    {WAIT_USER_FUNCTION, R(IDLE), false, WAIT_PLAIN,
      "*std::__atomic_base<*>::wait(* *std::atomic<*>::wait(* *std::atomic_flag::wait(* "
      "*std::__atomic_impl::wait<* *std::__atomic_futex_unsigned_base::*",
      "std::atomic::wait, std::future"},
-    {WAIT_USER_FUNCTION, R(SEM), false, false,
+    {WAIT_USER_FUNCTION, R(SEM), false, WAIT_PLAIN,
      "*std::counting_semaphore<*>::*acquire* *std::__1::counting_semaphore<*>::*acquire* "
      "*std::__*semaphore*::_M_*acquire* *std::__1::__atomic_semaphore_base::*acquire*",
      "std::counting_semaphore"},
-    {WAIT_USER_FUNCTION, R(LOCK), false, false,
+    {WAIT_USER_FUNCTION, R(LOCK), false, WAIT_PLAIN,
      "*std::latch::*wait* *std::__1::latch::*wait* *std::barrier<*>::*wait* "
      "*std::__1::barrier<*>::*wait* *std::__tree_barrier*::*wait* "
      "*std::__1::__barrier_base<*>::*wait*",
      "std::latch, std::barrier"},
-    {WAIT_USER_FUNCTION, R(SEM), false, false,
+    {WAIT_USER_FUNCTION, R(SEM), false, WAIT_PLAIN,
      "sem_wait sem_timedwait sem_clockwait __new_sem_wait* __sem_wait* __sem_timedwait* "
      "do_futex_wait*",
      "POSIX semaphores"},
-    {WAIT_USER_FUNCTION, R(LOCK), false, false,
+    {WAIT_USER_FUNCTION, R(LOCK), false, WAIT_PLAIN,
      "pthread_mutex_lock pthread_mutex_timedlock pthread_mutex_clocklock ___pthread_mutex_* "
      "__pthread_mutex_* __lll_lock_wait* lll_lock_wait* pthread_rwlock_* ___pthread_rwlock_* "
      "__pthread_rwlock_* pthread_barrier_wait __pthread_barrier_* mtx_lock mtx_timedlock "
-     "__cxa_guard_acquire pthread_once __pthread_once* std::sys::sync::mutex* "
-     "std::sys::sync::rwlock* runtime.lock*",
+     "__cxa_guard_acquire pthread_once __pthread_once* runtime.lock*",
      "mutexes, rwlocks, barriers"},
-    {WAIT_USER_FUNCTION, R(IPC), false, false,
+    {WAIT_USER_FUNCTION, R(IPC), false, WAIT_PLAIN,
      "pthread_join pthread_timedjoin_np pthread_clockjoin_np __pthread_clockjoin_ex "
      "__pthread_join* thrd_join std::thread::join*",
      "the end of another thread"},
@@ -365,7 +390,9 @@ enum {
     OWN_STACK_BYTES = 512,         /* from the stack pointer to pthread_cond_wait's own frame */
     RUST_RWLOCK_WAITING = 1 << 30, /* READERS_WAITING, and the lock itself below */
 };
+static const uint64_t CONDITION_WAITS_MOST = 1ULL << 40; /* a pointer is more */
 static const uint32_t MUSL_SEM_WAITED = 0x80000000;
+static const uint32_t RUST_WRITERS_WAITING = 0x80000000; /* beside those of the readers */
 
 static uint32_t word_at(const struct wait_futex *f, int offset)
 {
@@ -402,7 +429,7 @@ static bool is_new_condition(const struct wait_futex *f, uint32_t g)
     uint64_t n_waits = long_at(f, base) >> 1, n_before = long_at(f, base + 8) >> 1;
     uint32_t waiters = word_at(f, base + 28) >> 3;
     return waiters >= 1 && waiters <= 1 << 22 && waiters <= n_waits && n_before <= n_waits &&
-           n_waits < 1ULL << 48 && long_at(f, base + 40) == 0;
+           n_waits < CONDITION_WAITS_MOST && long_at(f, base + 40) == 0;
 }
 
 static bool is_condition(const struct wait_futex *f)
@@ -411,7 +438,7 @@ static bool is_condition(const struct wait_futex *f)
         return false;
     }
     uint32_t g = f->address % 8 == 0 ? 0 : 1;
-    return is_old_condition(f, g) || is_new_condition(f, g);
+    return (f->value == 0 && is_old_condition(f, g)) || is_new_condition(f, g);
 }
 
 /* Whether it is the value of a glibc sem_t (struct new_sem): 0, with waiters in the high word. */
@@ -424,6 +451,18 @@ static bool is_semaphore(const struct wait_futex *f)
     uint32_t is_private = word_at(f, 8);
     return word_at(f, 0) == 0 && waiters >= 1 && waiters <= 1 << 22 &&
            (is_private == 0 || is_private == OP_PRIVATE);
+}
+
+/* Whether it is what the writers of a Rust RwLock wait for, a count of what was told them: right
+ * before it is the state of the lock, that says that it is held and that writers wait. */
+static bool is_rust_writer(const struct wait_futex *f)
+{
+    if (!f->words) {
+        return false;
+    }
+    uint32_t state = word_at(f, -4);
+    return state & RUST_WRITERS_WAITING && state & (RUST_RWLOCK_WAITING - 1) &&
+           word_at(f, 0) == f->value;
 }
 
 /* Whether the futex is the id of a thread in its struct pthread of glibc (nptl/descr.h): behind it
@@ -444,7 +483,9 @@ static bool is_thread_id(const struct wait_futex *f)
 static enum wait_certainty bitset_reason(const struct wait_futex *f, enum event_reason *reason)
 {
     bool is_glibc = f->operation & OP_REALTIME;
-    if (is_condition(f)) {
+    if (!is_glibc && is_rust_writer(f)) {
+        *reason = EVENT_REASON_LOCK;
+    } else if (is_condition(f)) {
         *reason = EVENT_REASON_IDLE;
     } else if (f->value == 0 && (is_semaphore(f) || (is_glibc && !f->words))) {
         *reason = EVENT_REASON_SEM; /* or a condition variable, whose function has a name */
@@ -462,6 +503,11 @@ static enum wait_certainty bitset_reason(const struct wait_futex *f, enum event_
         *reason = EVENT_REASON_IDLE; /* Rust: thread::park, Condvar */
     }
     return WAIT_GUESS;
+}
+
+bool wait_futex_may_count(uint32_t operation, uint32_t value)
+{
+    return (operation & OP_COMMAND) == OP_WAIT_BITSET && !(operation & OP_REALTIME) && value == 2;
 }
 
 /* FUTEX_WAIT: glibc's mutexes and barriers, musl, Go. */
@@ -682,7 +728,7 @@ const struct wait_row *wait_kernel_row(const struct wait_kernel *k, const uint64
     const struct wait_row *inner = NULL;
     for (size_t i = 0; i < n; i++) {
         const struct wait_range *range = range_of(k, addresses[i]);
-        if (range && range->row && !range->row->is_inner) {
+        if (range && range->row && range->row->rank != WAIT_INNER) {
             return range->row;
         }
         inner = range && range->row && !inner ? range->row : inner;

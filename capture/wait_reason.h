@@ -21,14 +21,20 @@ enum wait_evidence {
     WAIT_USER_FUNCTION,
 };
 
+/* Which of several functions of one stack says it: the innermost, except for these. */
+enum wait_rank {
+    WAIT_PLAIN,
+    WAIT_INNER, /* waiting for a page, whatever for: a function or call around it says it better */
+    WAIT_OUTER, /* right around another function of the table, it is what that is part of */
+};
+
 /* A row of the table. Several names that mean the same are separated by spaces; a * stands for
  * anything, and is in those of user functions only. */
 struct wait_row {
     enum wait_evidence evidence;
     enum event_reason reason;
     bool is_vague; /* a futex, whatever it is part of; the reason is EVENT_REASON_OTHER */
-    bool is_inner; /* waiting for a page, whatever for: a function or call around it says it better
-                    */
+    enum wait_rank rank;
     const char *names;
     const char *what; /* for people */
 };
@@ -65,6 +71,10 @@ uint32_t wait_futex_tid(const struct wait_futex *futex);
 enum wait_certainty { WAIT_UNKNOWN, WAIT_GUESS, WAIT_CERTAIN };
 enum wait_certainty wait_futex_reason(const struct wait_futex *futex, enum event_reason *reason);
 
+/* Whether a guess that it is a lock is by a value that a count of events passes through, too:
+ * Rust's Mutex is waited for at 2, its Condvar at however often it was notified. */
+bool wait_futex_may_count(uint32_t operation, uint32_t value);
+
 /* The kernel functions of the table by address, and those by which its system calls are entered. A
  * zeroed struct knows none. */
 struct wait_range {
@@ -86,8 +96,8 @@ void wait_kernel_free(struct wait_kernel *k);
 bool wait_kernel_is_soft_irq_call(const struct wait_kernel *k, const uint64_t *addresses, size_t n);
 /* Whether the kernel stack is that of futex(2): the registers of its caller are its arguments. */
 bool wait_kernel_is_futex_call(const struct wait_kernel *k, const uint64_t *addresses, size_t n);
-/* The row of the innermost function of a kernel stack (callee first) that has one; one that is
- * is_inner counts if there is no other. NULL: none. */
+/* The row of the innermost function of a kernel stack (callee first) that has one; one that
+ * is WAIT_INNER counts if there is no other. NULL: none. */
 const struct wait_row *wait_kernel_row(const struct wait_kernel *k, const uint64_t *addresses,
                                        size_t n);
 

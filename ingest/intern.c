@@ -78,7 +78,8 @@ static void classify(struct intern *in, uint32_t symbol, const struct symbol_tex
     const struct wait_row *row =
         text->kind == SYMBOL_FUNCTION ? wait_row_of(WAIT_USER_FUNCTION, text->name) : NULL;
     in->symbol_kinds[symbol - 1] = (uint8_t)text->kind;
-    in->symbol_reasons[symbol - 1] = row ? (uint8_t)(row->reason + 1) : 0;
+    in->symbol_reasons[symbol - 1] =
+        row ? (uint8_t)((row->reason + 1) | (row->rank == WAIT_OUTER ? SYMBOL_IS_OUTER : 0)) : 0;
 }
 
 void intern_set_whole(struct intern *in, uint32_t symbol, uint32_t whole)

@@ -99,6 +99,9 @@ struct known_callers {
     bool is_cut;
 };
 
+/* In symbol_reasons: right around another function that waits, it is what that is part of. */
+enum { SYMBOL_IS_OUTER = 0x80 };
+
 struct batch_entry {
     uint32_t utid, stack;
 };

@@ -5,7 +5,10 @@
 
 #include "ingest/stacks.h"
 
-enum { FUTEX_DEPTH = 24 }; /* how far up a stack the library function of a futex may be */
+enum {
+    FUTEX_DEPTH = 24, /* how far up a stack the library function of a futex may be */
+    OUTER_DEPTH = 4,  /* ... and from there the one that it is part of */
+};
 
 const char *waits_marker_name(enum event_reason reason)
 {
@@ -27,15 +30,20 @@ static uint32_t marker_symbol(struct waits *w, enum event_reason reason)
 /* What a library function on the stack says a futex is part of, + 1; 0: none does. */
 static uint8_t futex_reason(const struct intern *in, uint32_t callsite)
 {
-    for (int i = 0; callsite && i < FUTEX_DEPTH; i++) {
+    uint8_t nearest = 0;
+    for (int i = 0, end = FUTEX_DEPTH; callsite && i < end; i++) {
         const struct callsite *c = &in->callsites[callsite - 1];
         uint8_t reason = in->symbol_reasons[in->frames[c->frame - 1].symbol - 1];
-        if (reason) {
-            return reason;
+        if (reason & SYMBOL_IS_OUTER) {
+            return reason & ~SYMBOL_IS_OUTER;
+        }
+        if (reason && !nearest) {
+            nearest = reason;
+            end = i + 1 + OUTER_DEPTH;
         }
         callsite = c->parent;
     }
-    return 0;
+    return nearest;
 }
 
 /* The callsite of a wait, its innermost function included; *from: how it was got. */

@@ -38,6 +38,16 @@ if(STAX_TESTS AND NOT STAX_SANITIZE)
     add_custom_target(workload_waits_musl ALL DEPENDS ${CMAKE_BINARY_DIR}/tests/workloads/waits_musl)
     list(APPEND workload_targets workload_waits_musl)
   endif()
+  # A program in Rust, where that is there.
+  find_program(RUSTC rustc HINTS $ENV{HOME}/.cargo/bin)
+  if(RUSTC)
+    add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/tests/workloads/waits_rust
+      COMMAND ${RUSTC} --edition 2021 -O -o ${CMAKE_BINARY_DIR}/tests/workloads/waits_rust
+        ${workload_dir}/waits_rust.rs
+      DEPENDS ${workload_dir}/waits_rust.rs VERBATIM)
+    add_custom_target(workload_waits_rust ALL DEPENDS ${CMAKE_BINARY_DIR}/tests/workloads/waits_rust)
+    list(APPEND workload_targets workload_waits_rust)
+  endif()
   target_link_options(workload_omitted_static PRIVATE -static)
   target_link_options(workload_omitted_stripped PRIVATE -s)
   # plugins: two libraries of the same size and layout, that differ in a name.

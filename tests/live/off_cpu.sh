@@ -106,6 +106,18 @@ if [[ -x $STAX_WORKLOADS/waits_musl ]]; then
 else
     skip "musl" "no musl-gcc here"
 fi
+# What the functions of Rust's std say, whatever a host records: each waits once, long enough to be looked at.
+if [[ -x $STAX_WORKLOADS/waits_rust ]]; then
+    stax record -- "$STAX_WORKLOADS/waits_rust" >"$TMP/truth.json" 2>"$TMP/record.err" || fail "record" "$(cat "$TMP/record.err")"
+    stax threads -n 0 --json | jq --slurpfile truth "$TMP/truth.json" '[.data.threads[] as $got | $truth[0].threads[] |
+        select(.tid == $got.tid) | {name, reason, wait_ns, reasons: $got.reasons, guessed_ns: $got.guessed_ns}]' >"$TMP/both.json"
+    for name in $(jq -r '.threads[].name' "$TMP/truth.json"); do
+        check_json "Rust: $name" "$TMP/both.json" 'any(.[]; .name == $name and .guessed_ns < 20e6 and
+            (.reasons[.reason + "_ns"] - .wait_ns | fabs) < 30e6)' --arg name "$name"
+    done
+else
+    skip "Rust" "no rustc here"
+fi
 record_waits waits
 tell ""
 

@@ -241,6 +241,28 @@ static void test_memory(void **state)
     free_fixture(f);
 }
 
+/* One that is waited for with several values counts something. */
+static void test_count(void **state)
+{
+    (void)state;
+    struct futexes futexes = {0};
+    struct futex_wait wait = {FUTEX, PID, 0x89, 2};
+    assert_true(wait_futex_may_count(wait.operation, wait.value));
+    assert_false(wait_futex_may_count(PRIVATE_REALTIME, 2));
+    assert_false(futexes_is_count(&futexes, &wait));
+    futexes_note(&futexes, &wait, EVENT_REASON_LOCK);
+    futexes_note(&futexes, &wait, EVENT_REASON_LOCK);
+    assert_false(futexes_is_count(&futexes, &wait));
+    wait.value = 1;
+    assert_true(futexes_is_count(&futexes, &wait));
+    futexes_note(&futexes, &wait, EVENT_REASON_IDLE);
+    wait.value = 2;
+    futexes_note(&futexes, &wait, EVENT_REASON_IDLE);
+    assert_true(futexes_is_count(&futexes, &wait));
+    wait.address += 8;
+    assert_false(futexes_is_count(&futexes, &wait));
+}
+
 /* A wait of which nothing is known but that it is for a futex counts as no kind of it. */
 static void test_unknown(void **state)
 {
@@ -411,10 +433,15 @@ int main(void)
         return 77; /* no registers are known on this processor */
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_join),           cmocka_unit_test(test_guess),
-        cmocka_unit_test(test_memory),         cmocka_unit_test(test_unknown),
-        cmocka_unit_test(test_unlisted),       cmocka_unit_test(test_turns),
-        cmocka_unit_test(test_exec_by_thread), cmocka_unit_test(test_end_before_start),
+        cmocka_unit_test(test_join),
+        cmocka_unit_test(test_guess),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_count),
+        cmocka_unit_test(test_unknown),
+        cmocka_unit_test(test_unlisted),
+        cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_exec_by_thread),
+        cmocka_unit_test(test_end_before_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,6 +99,51 @@ static void test_cplusplus(void **state)
     }
 }
 
+/* Rust's std: as its own mangling is read, as the one of C++ is, and where things were before. */
+static void test_rust(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int reason;
+    } cases[] = {
+        {"<std::sys::sync::mutex::futex::Mutex>::lock_contended", EVENT_REASON_LOCK},
+        {"std::sys::sync::mutex::futex::Mutex::lock_contended::h0123456789abcdef",
+         EVENT_REASON_LOCK},
+        {"std::sys::locks::mutex::futex::Mutex::lock_contended", EVENT_REASON_LOCK},
+        {"std::sys::pal::unix::locks::futex_mutex::Mutex::lock_contended", EVENT_REASON_LOCK},
+        {"std::sys::unix::locks::futex_mutex::Mutex::lock_contended::h0123456789abcdef",
+         EVENT_REASON_LOCK},
+        {"std::sys::unix::locks::futex::Mutex::lock_contended", EVENT_REASON_LOCK},
+        {"std::sys_common::mutex::MovableMutex::raw_lock", EVENT_REASON_LOCK},
+        {"<std::sys::sync::rwlock::futex::RwLock>::write_contended", EVENT_REASON_LOCK},
+        {"<std::sys::sync::rwlock::futex::RwLock>::read_contended", EVENT_REASON_LOCK},
+        {"std::sys::unix::locks::futex_rwlock::RwLock::write_contended", EVENT_REASON_LOCK},
+        {"<std::sys::sync::once::futex::Once>::call", EVENT_REASON_LOCK},
+        {"std::sys_common::once::futex::Once::call", EVENT_REASON_LOCK},
+        {"std::sys::sync::once::futex::Once::call::h0123456789abcdef", EVENT_REASON_LOCK},
+        {"<std::sys::sync::condvar::futex::Condvar>::wait_optional_timeout", EVENT_REASON_IDLE},
+        {"std::sys::unix::locks::futex_condvar::Condvar::wait_optional_timeout", EVENT_REASON_IDLE},
+        {"<std::sync::poison::condvar::Condvar>::wait_timeout", EVENT_REASON_IDLE},
+        {"std::sync::condvar::Condvar::wait", EVENT_REASON_IDLE},
+        {"<std::thread::thread::Thread>::park", EVENT_REASON_IDLE},
+        {"std::thread::functions::park_timeout", EVENT_REASON_IDLE},
+        {"std::thread::park::h0123456789abcdef", EVENT_REASON_IDLE},
+        {"std::sys_common::thread_parking::futex::Parker::park", EVENT_REASON_IDLE},
+        {"std::sync::mpmc::list::Channel<T>::recv::{{closure}}::h0123456789abcdef",
+         EVENT_REASON_IDLE},
+        {"<std::sync::mpsc::Receiver<i32>>::recv", EVENT_REASON_IDLE},
+        {"<std::sync::barrier::Barrier>::wait", EVENT_REASON_LOCK},
+        /* What runs what it was given, and what merely has one. */
+        {"<std::sync::once::Once>::call_once::<rk::main::{closure#0}>::{closure#0}", -1},
+        {"std::sync::once_lock::OnceLock<T>::get_or_init", -1},
+        {"core::ops::function::FnOnce::call_once<std::sys::sync::mutex::futex::Mutex>", -1},
+        {"<rk::Pool as core::ops::Drop>::drop::<std::sys::sync::condvar::futex::Condvar>", -1}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_row(WAIT_USER_FUNCTION, cases[i].name, cases[i].reason);
+    }
+}
+
 /* Every row can be reached, and a name means one thing only. */
 static void test_table(void **state)
 {
@@ -284,6 +329,14 @@ static void test_futex_words(void **state)
         wait_futex_reason(&futex, &reason);
         assert_int_not_equal(reason, EVENT_REASON_IDLE);
     }
+    /* A Rust mutex, with a pointer before it that would be more waits than there ever were. */
+    memset(words, 0, sizeof(words));
+    put(words, -36, 0xe04673f0);
+    put(words, -32, 0x7fee);
+    put(words, -8, 0x564c);
+    put(words, 0, 2);
+    futex = (struct wait_futex){BITSET_PRIVATE, 2, 0x1004, 0, words, WAIT_NO_THREAD};
+    assert_futex(&futex, WAIT_GUESS, EVENT_REASON_LOCK);
     /* musl: struct pthread, its id two words before the state of a joinable thread. */
     memset(words, 0, sizeof(words));
     put(words, -8, 4711);
@@ -293,6 +346,17 @@ static void test_futex_words(void **state)
     assert_futex(&futex, WAIT_GUESS, EVENT_REASON_LOCK);
     futex.thread = WAIT_THREAD;
     assert_futex(&futex, WAIT_GUESS, EVENT_REASON_IPC);
+    /* Rust: the state of an RwLock that is held, READERS_WAITING or not, and its writers' count. */
+    memset(words, 0, sizeof(words));
+    put(words, 0, 7);
+    futex = (struct wait_futex){BITSET_PRIVATE, 7, 0x1004, 0, words, WAIT_NO_THREAD};
+    assert_futex(&futex, WAIT_GUESS, EVENT_REASON_IDLE);
+    put(words, -4, 0x80000001);
+    assert_futex(&futex, WAIT_GUESS, EVENT_REASON_LOCK);
+    put(words, -4, 0xffffffff);
+    assert_futex(&futex, WAIT_GUESS, EVENT_REASON_LOCK);
+    put(words, -4, 0x80000000); /* nobody holds it */
+    assert_futex(&futex, WAIT_GUESS, EVENT_REASON_IDLE);
     /* Neither: it must have been one of them, but not any more. */
     futex = (struct wait_futex){BITSET_REALTIME, 0, 0x1000, 0, nothing, WAIT_NO_THREAD};
     assert_futex(&futex, WAIT_UNKNOWN, EVENT_REASON_OTHER);
@@ -381,10 +445,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),         cmocka_unit_test(test_cplusplus),
-        cmocka_unit_test(test_table),         cmocka_unit_test(test_syscalls),
-        cmocka_unit_test(test_futex_guesses), cmocka_unit_test(test_futex_certain),
-        cmocka_unit_test(test_futex_words),   cmocka_unit_test(test_kernel),
-        cmocka_unit_test(test_kernel_pages),
+        cmocka_unit_test(test_rust),          cmocka_unit_test(test_table),
+        cmocka_unit_test(test_syscalls),      cmocka_unit_test(test_futex_guesses),
+        cmocka_unit_test(test_futex_certain), cmocka_unit_test(test_futex_words),
+        cmocka_unit_test(test_kernel),        cmocka_unit_test(test_kernel_pages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,9 +24,10 @@ static const char kallsyms[] = "ffffffff81000000 T _stext\n"
                                "ffffffff81001000 T pthread_cond_wait\n"
                                "ffffffff81002000 T sem_wait\n"
                                "ffffffff81003000 T main\n"
-                               "ffffffff81004000 T _etext\n";
+                               "ffffffff81004000 T std::sync::barrier::Barrier::wait\n"
+                               "ffffffff81005000 T _etext\n";
 static const uint64_t COND = 0xffffffff81001010, SEM = 0xffffffff81002010,
-                      MAIN = 0xffffffff81003010;
+                      MAIN = 0xffffffff81003010, BARRIER = 0xffffffff81004010;
 
 struct fixture {
     char path[64], names[64];
@@ -56,9 +57,9 @@ static void open_fixture(struct fixture *f)
     event_add_thread(&f->batch, EVENT_THREAD_START, f->ts, PID, PID, "p", 1);
 }
 
-/* A wait of 10 ms; address 0: it has no stack. */
-static void add_wait(struct fixture *f, uint64_t address, enum event_reason reason,
-                     enum event_reason_source from, bool is_vague)
+/* A wait of 10 ms with a stack of n addresses. */
+static void add_wait_at(struct fixture *f, const uint64_t *stack, uint16_t n,
+                        enum event_reason reason, enum event_reason_source from, bool is_vague)
 {
     struct event_off_cpu o = {.head.ts = f->ts + 10 * (int64_t)MS,
                               .head.flags = is_vague ? EVENT_F_WAIT_IS_VAGUE : 0,
@@ -69,14 +70,19 @@ static void add_wait(struct fixture *f, uint64_t address, enum event_reason reas
                               .state = EVENT_STATE_BLOCKED,
                               .reason = (uint8_t)reason,
                               .reason_from = (uint8_t)from,
-                              .stack_from = address ? EVENT_STACK_SWITCH : EVENT_STACK_NONE,
-                              .n_kernel = address != 0,
-                              .n_addresses = address != 0};
+                              .stack_from = n ? EVENT_STACK_SWITCH : EVENT_STACK_NONE,
+                              .n_kernel = n,
+                              .n_addresses = n};
     uint64_t *addresses = event_add_off_cpu(&f->batch, EVENT_OFF_CPU, &o);
-    if (address) {
-        addresses[0] = address;
-    }
+    memcpy(addresses, stack, n * sizeof(*stack));
     f->ts += 20 * (int64_t)MS;
+}
+
+/* Of one address; 0: it has none. */
+static void add_wait(struct fixture *f, uint64_t address, enum event_reason reason,
+                     enum event_reason_source from, bool is_vague)
+{
+    add_wait_at(f, &address, address != 0, reason, from, is_vague);
 }
 
 /* The rows must be these, of a run that goes on; closes it. */
@@ -174,6 +180,24 @@ static void test_function(void **state)
           "lock futex\n");
 }
 
+/* The nearest function counts, but for one that is known to wait by means of others. */
+static void test_outer_function(void **state)
+{
+    (void)state;
+    const uint64_t barrier[] = {COND, MAIN, BARRIER};
+    const uint64_t far[] = {COND, MAIN, MAIN, MAIN, MAIN, MAIN, BARRIER};
+    const uint64_t nested[] = {COND, MAIN, SEM};
+    struct fixture f;
+    open_fixture(&f);
+    add_wait_at(&f, barrier, 3, EVENT_REASON_OTHER, EVENT_FROM_NONE, true);
+    add_wait_at(&f, far, 7, EVENT_REASON_OTHER, EVENT_FROM_NONE, true);
+    add_wait_at(&f, nested, 3, EVENT_REASON_OTHER, EVENT_FROM_NONE, true);
+    check(&f, waits,
+          "lock user_function\n"
+          "idle user_function\n"
+          "idle user_function\n");
+}
+
 /* What a function said of one guess holds for the next without a function; nothing else does. */
 static void test_guess(void **state)
 {
@@ -239,9 +263,8 @@ static void test_folded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_function),
-        cmocka_unit_test(test_open),
-        cmocka_unit_test(test_guess),
+        cmocka_unit_test(test_function),       cmocka_unit_test(test_open),
+        cmocka_unit_test(test_outer_function), cmocka_unit_test(test_guess),
         cmocka_unit_test(test_folded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
