@@ -26,6 +26,7 @@ enum {
     STACK_RING_BYTES_MIN = 128 << 10,
     SWITCH_STACK_BYTES = 8 << 10, /* of a copy; the rest is read while the thread waits */
     SWITCH_STACKS_MIN = 64,       /* that such a ring is to hold */
+    WAKER_STACK_BYTES = 2 << 10,  /* the same of wakers, which are many */
     RING_BYTES_ENOUGH = 512 << 10,
     CPU_LIST_BYTES_MAX = 65536,
     PATH_BYTES = 64,
@@ -253,7 +254,9 @@ static struct opener_want stacks_want(const struct events *ev)
 /* Wakeups, each of them: events_set() bounds the rate, as it does that of the stacks. */
 static struct opener_want wakings_want(const struct events *ev)
 {
-    struct opener_want want = {.event = {.kind = BROKER_SCHED_WAKING, .period = 1}};
+    struct opener_want want = {
+        .event = {.kind = BROKER_SCHED_WAKING, .period = 1, .stack_bytes = ev->waker_stack_bytes},
+        .is_own = ev->waker_stack_bytes != 0};
     want.event.flags = common_flags(ev) | BROKER_CALLCHAIN | BROKER_KERNEL |
                        (ev->is_attaching ? BROKER_DISABLED : 0);
     return want;
@@ -274,12 +277,18 @@ static void discard(struct events *ev, size_t n_keep)
     }
 }
 
+/* Whether the samples of an event have a copy of the stack that goes into the rings for those. */
+static bool is_apart(const struct events *ev, uint32_t source)
+{
+    return (source & EVENTS_SWITCH_STACK && ev->stack_anchors) ||
+           (source & EVENTS_WAKING && ev->waker_stack_bytes);
+}
+
 /* Directs an event into the ring of its CPU and keeps it; 0 or -errno, with fd closed. */
 static int keep_event(struct events *ev, int fd, size_t cpu_index, uint32_t source)
 {
     uint64_t id = 0;
-    bool is_apart = source & EVENTS_SWITCH_STACK && ev->stack_anchors;
-    int anchor = is_apart ? ev->stack_anchors[cpu_index] : ev->anchors[cpu_index];
+    int anchor = is_apart(ev, source) ? ev->stack_anchors[cpu_index] : ev->anchors[cpu_index];
     if (ioctl(fd, PERF_EVENT_IOC_SET_OUTPUT, anchor) != 0 ||
         ioctl(fd, PERF_EVENT_IOC_ID, &id) != 0) {
         int os_errno = errno;
@@ -397,6 +406,30 @@ static void find_waking_layout(struct events *ev)
     }
 }
 
+/* From now on with copies of the waker's stack, or without. */
+static void set_waker_stacks(struct events *ev, bool has_stacks)
+{
+    ev->waker_stack_bytes = has_stacks ? WAKER_STACK_BYTES : 0;
+    ev->formats[EVENTS_WAKINGS].has_stack = has_stacks;
+    ev->formats[EVENTS_WAKINGS].user_regs = has_stacks ? ev->user_regs : 0;
+}
+
+/* Wakeups of the first thread say whether the host lets us have copies of stacks with them: staxd
+ * never does, since the waker may be anybody's (capture/staxd/policy.c). */
+static int try_waker_stacks(struct events *ev, const struct events_thread *t)
+{
+    ev->has_tried_waker_stacks = true;
+    if (!ev->stack_anchors || !ev->has_wakings) {
+        return -EOPNOTSUPP;
+    }
+    set_waker_stacks(ev, true);
+    struct opener_want want = wakings_want(ev);
+    int rc = add_kind(ev, t, &want, EVENTS_WAKING);
+    set_waker_stacks(ev, rc == 0);
+    ev->has_tried_waker_stacks = rc != -ESRCH;
+    return rc;
+}
+
 /* So are wakeups. */
 static void add_wakings(struct events *ev, const struct events_thread *t)
 {
@@ -405,6 +438,9 @@ static void add_wakings(struct events *ev, const struct events_thread *t)
     }
     if (!ev->waking_pid_offset) {
         find_waking_layout(ev);
+    }
+    if (!ev->has_tried_waker_stacks && try_waker_stacks(ev, t) == 0) {
+        return;
     }
     struct opener_want want = wakings_want(ev);
     int rc = ev->has_wakings ? add_kind(ev, t, &want, EVENTS_WAKING) : 0;
@@ -479,7 +515,8 @@ static int start_watch(struct events *ev, const int *fds, const char *filter)
             continue; /* offline */
         }
         if (ioctl(fds[i], PERF_EVENT_IOC_SET_FILTER, filter) != 0 ||
-            ioctl(fds[i], PERF_EVENT_IOC_SET_OUTPUT, ev->anchors[i]) != 0 ||
+            ioctl(fds[i], PERF_EVENT_IOC_SET_OUTPUT,
+                  is_apart(ev, EVENTS_WATCH) ? ev->stack_anchors[i] : ev->anchors[i]) != 0 ||
             ioctl(fds[i], PERF_EVENT_IOC_ID, &id) != 0) {
             return -errno;
         }
@@ -493,7 +530,8 @@ static int start_watch(struct events *ev, const int *fds, const char *filter)
 
 int events_watch(struct events *ev, const int32_t *tids, size_t n)
 {
-    struct opener_want want = {.event = {.kind = BROKER_SCHED_WAKING, .period = 1}};
+    struct opener_want want = {
+        .event = {.kind = BROKER_SCHED_WAKING, .period = 1, .stack_bytes = ev->waker_stack_bytes}};
     struct buf filter = {0};
     int *old = ev->watch_fds;
     int rc = 0;
@@ -575,8 +613,8 @@ void events_read(const struct events *ev, struct events_totals *totals)
         } else if (read(ev->open[i].fd, values, sizeof(values)) > 0) {
             bool is_clock = !(ev->open[i].source & ~EVENTS_TID_MASK);
             totals->on_cpu_ns += is_clock ? (int64_t)values[0] : 0;
-            bool is_apart = ev->stack_rings && ev->open[i].source & EVENTS_SWITCH_STACK;
-            *(is_apart ? &totals->n_stacks_lost : &totals->n_lost) += values[1];
+            *(is_apart(ev, ev->open[i].source) ? &totals->n_stacks_lost : &totals->n_lost) +=
+                values[1];
         }
     }
     totals->on_cpu_ns += (int64_t)totals->counters.clock_ns;

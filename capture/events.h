@@ -67,6 +67,8 @@ struct events {
     struct ring *stack_rings;
     uint32_t switch_stack_bytes; /* of a copy there, at most */
     bool has_tried_stack_rings;
+    uint32_t waker_stack_bytes; /* of a copy with a wakeup, there too; 0: without */
+    bool has_tried_waker_stacks;
     struct events_fd *open;
     size_t n_open, cap_open, max_fds;
     struct record_format formats[EVENTS_N_KINDS];

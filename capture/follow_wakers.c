@@ -101,7 +101,16 @@ void follow_wakers_keep_stack(struct follow *f, struct wait_candidate *c)
         return;
     }
     struct unwinder_stack *s = &f->stack;
-    unwinder_sample(f->options.unwinder, f->options.max_stack, NULL, r, false, s);
+    const struct target_thread *t = target_thread(&f->target, c->waker.tid);
+    const struct address_space *space = t ? t->process->space : NULL;
+    unwinder_sample(f->options.unwinder, f->options.max_stack, space, r, false, s);
+    /* Without a copy of the stack there is the kernel's chain, which ends where frame pointers do.
+     */
+    if (f->options.unwinder && s->is_chain && s->end == EVENT_STACK_END_ROOT &&
+        !(s->n > s->n_kernel &&
+          unwinder_is_root(f->options.unwinder, space, r->ts, s->addresses[s->n - 1]))) {
+        s->end = EVENT_STACK_END_NO_CFI;
+    }
     if (f->options.without_kernel) {
         s->n = follow_drop_kernel(s->addresses, s->n, &s->n_kernel);
     }

@@ -299,7 +299,7 @@ int opener_open(struct opener *o, const struct opener_want *want, const struct p
     uint32_t bit = 1u << (2 * want->event.kind + has_kernel);
     int rc = o->refused & bit && has_broker(o) ? -EACCES : open_directly(want, cpus, fds);
     bool is_hidden = policy_tracepoint(want->event.kind) && rc == -ENOENT;
-    if ((is_refusal(rc) || is_hidden) && has_broker(o)) {
+    if ((is_refusal(rc) || is_hidden) && has_broker(o) && !want->is_own) {
         int by_broker = open_by_broker(o, want, cpus, fds);
         o->refused |= by_broker == 0 ? bit : 0;
         /* A broker that is not there says nothing about the host: what the kernel said stands. */

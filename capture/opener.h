@@ -40,6 +40,7 @@ struct opener_want {
                                             with counters that its protocol does not name */
     uint32_t wakeup_bytes; /* for the owner of a ring: its reader is woken when so much waits, at
                               half of the ring when the broker opens it; else 0 */
+    bool is_own;           /* by ourselves alone: no broker opens it */
 };
 
 void opener_init(struct opener *o, const char *path);

@@ -290,6 +290,18 @@ enum unwinder_answer unwinder_parked(struct unwinder *u, const struct address_sp
     return UNWINDER_DONE;
 }
 
+bool unwinder_is_root(struct unwinder *u, const struct address_space *space, int64_t ts,
+                      uint64_t address)
+{
+    struct unwind_code code = {0};
+    struct call call = {.u = u, .space = space, .ts = ts};
+    const uint32_t *rule = NULL;
+    if (find(&call, address - 1, &code) == UNWIND_CODE && code.table) {
+        rule = cfi_table_find(code.table, address - 1 - code.bias);
+    }
+    return rule && rule[0] & CFI_IS_ROOT;
+}
+
 void unwinder_collect(struct unwinder *u)
 {
     cfi_cache_collect(u->cache);

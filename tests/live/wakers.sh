@@ -39,6 +39,22 @@ named() {
              $n <= $t.n_blocked + 1 and $n >= $share * $t.n_blocked - 2' --arg name "$name" --argjson share "$share"
     done
 }
+# Where the wakers were, from their roots on; a stack that does not come there says so.
+stacks_reach_roots() {
+    db "WITH RECURSIVE up(id, callsite, name) AS (
+            SELECT w.id, w.waker_callsite, NULL FROM wakeup w JOIN thread t USING (utid)
+             WHERE w.waker = 'thread' AND w.waker_callsite > 0 AND t.name IN ('chain-b', 'chain-c')
+            UNION ALL SELECT up.id, c.parent, s.name FROM up JOIN callsite c ON c.id = up.callsite
+              JOIN frame f ON f.id = c.frame JOIN symbol s ON s.id = f.symbol)
+        SELECT json_group_array(json_object('is_own', is_own, 'has_root', has_root, 'is_cut', is_cut)) FROM (
+            SELECT max(name IN ('wake_b', 'wake_c')) AS is_own, max(name LIKE '%clone%') AS has_root,
+                   max(name = '[truncated stack]') AS is_cut
+              FROM up WHERE name IS NOT NULL GROUP BY id)" >"$TMP/stacks.json"
+    check_json "a waker's stack reaches its root or is marked" "$TMP/stacks.json" \
+        'length > 100 and all(.[]; .has_root == 1 or .is_cut == 1)'
+    ! is_root || check_json "a waker's stack has the program's own functions" "$TMP/stacks.json" \
+        '([.[] | select(.is_own == 1 and .is_cut == 0)] | length) > 0.95 * length'
+}
 ledger_closes() {
     check "$1: every ledger closes, and nothing is unknown" test "0|0" = "$(db "
         SELECT count(*) FILTER (WHERE abs(ifnull(t.end_ts, r.end_ts) - t.start_ts - s.on_cpu_ns - runnable_ns - unknown_ns
@@ -67,6 +83,7 @@ if [[ $(db "SELECT is_available FROM ability WHERE name = 'wakeups'") != 1 ]]; t
 fi
 
 named "alone" 0.9
+stacks_reach_roots
 ledger_closes "alone"
 check_json "alone: the waiting time of c has its waker" "$TMP/both.json" \
     '(.truth.threads[] | select(.name == "chain-c")) as $t | ([.wakers[] | select(.tid == $t.tid) | .blocked_ns] | add) as $ns |
