@@ -27,13 +27,27 @@ static uint32_t marker_symbol(struct waits *w, enum event_reason reason)
     return w->binaries->intern->frames[frame - 1].symbol;
 }
 
+/* What the function at a frame waits for, or the innermost of those inlined there that does, as
+ * far as debug information has told of them by now; as in symbol_reasons. */
+static uint8_t frame_reason(const struct intern *in, uint32_t frame)
+{
+    uint32_t at = frame <= in->n_inlined_at ? in->inlined_at[frame - 1] : 0;
+    for (uint32_t n = at ? in->inlined[at] : 0; n > 0; n--) {
+        uint8_t reason = in->symbol_reasons[in->inlined[at + n] - 1];
+        if (reason) {
+            return reason;
+        }
+    }
+    return in->symbol_reasons[in->frames[frame - 1].symbol - 1];
+}
+
 /* What a library function on the stack says a futex is part of, + 1; 0: none does. */
 static uint8_t futex_reason(const struct intern *in, uint32_t callsite)
 {
     uint8_t nearest = 0;
     for (int i = 0, end = FUTEX_DEPTH; callsite && i < end; i++) {
         const struct callsite *c = &in->callsites[callsite - 1];
-        uint8_t reason = in->symbol_reasons[in->frames[c->frame - 1].symbol - 1];
+        uint8_t reason = frame_reason(in, c->frame);
         if (reason & SYMBOL_IS_OUTER) {
             return reason & ~SYMBOL_IS_OUTER;
         }

@@ -18,6 +18,7 @@ if(STAX_TESTS AND NOT STAX_SANITIZE)
     list(APPEND workload_targets workload_${stem})
   endforeach()
   target_compile_options(workload_inlines PRIVATE -g)
+  target_compile_options(workload_inlined_waits PRIVATE -g -std=c++20)
   # omitted: what programs are usually like. Also linked statically, and without any symbols.
   set_target_properties(workload_omitted PROPERTIES COMPILE_OPTIONS "-Wall;-Wextra;-O2;-fomit-frame-pointer")
   foreach(variant static stripped)

@@ -118,6 +118,12 @@ if [[ -x $STAX_WORKLOADS/waits_rust ]]; then
 else
     skip "Rust" "no rustc here"
 fi
+# Functions that are inlined everywhere say it once debug information was read; until then it is a guess, and says so.
+stax record -- "$STAX_WORKLOADS/inlined_waits" >"$TMP/truth.json" 2>"$TMP/record.err" || fail "record" "$(cat "$TMP/record.err")"
+stax sql --json "SELECT total(dur) FILTER (WHERE reason = 'sem' AND reason_from = 'user_function'),
+    total(dur) FILTER (WHERE reason <> 'sem' AND reason_from NOT IN ('futex', 'earlier', 'none')), total(dur)
+    FROM thread_state WHERE state = 'blocked' AND dur > 20000000" >"$TMP/sql.json"
+check_json "inlined: a semaphore, or a guess" "$TMP/sql.json" '.data.rows[0] as $r | $r[2] > 2.5e9 and $r[0] > 0.3 * $r[2] and $r[1] == 0'
 record_waits waits
 tell ""
 
