@@ -313,7 +313,7 @@ struct event_counter_total {
     X(LATE, "late")                 /* n records, kept, that came too late to be put in order */   \
     X(NO_EVENTS, "no_events")       /* n threads on which events could not be opened */            \
     X(NOT_DUMPABLE, "not_dumpable") /* n threads whose events the kernel ended at an exec */       \
-    X(STACKS, "stacks")       /* n stacks of waits found no room: those have none of their own */  \
+    X(STACKS, "stacks")             /* n stacks of waits, or wakeups with stacks, found no room */ \
     X(WAKEUPS, "wakeups")     /* at the end: n wakeups that were counted, but came as no record */ \
     X(UNSAMPLED, "unsampled") /* at the end: n ms of CPU time that no sample stands for */
 

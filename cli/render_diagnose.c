@@ -101,10 +101,11 @@ static void add_debuginfod(struct out *out, const json_t *debuginfod)
 static const char *loss_unit(const char *kind)
 {
     static const char *const units[][2] = {
-        {"unsampled", "ms of CPU time"}, {"stacks", "stacks of waits"}, {"no_events", "threads"},
-        {"throttled", "times"},          {"ring_full", "records"},      {"malformed", "records"},
-        {"late", "records, kept"},       {"not_dumpable", "processes"}, {"queue_full", "records"},
-        {"wakeups", "wakeups"},
+        {"unsampled", "ms of CPU time"}, {"stacks", "stacks of waits and wakers"},
+        {"no_events", "threads"},        {"throttled", "times"},
+        {"ring_full", "records"},        {"malformed", "records"},
+        {"late", "records, kept"},       {"not_dumpable", "processes"},
+        {"queue_full", "records"},       {"wakeups", "wakeups"},
     };
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
         if (strcmp(units[i][0], kind) == 0) {
