@@ -90,6 +90,22 @@ void follow_waits_tick(struct follow *f, int64_t limit_ts);
 void follow_waits_end(struct follow *f, int64_t ts);
 void follow_waits_free(struct follow *f);
 
+/* ---- follow_intervals.c: which intervals are told, and how ---- */
+
+/* The stack of an interval: as the thread left its CPU, else as it was seen to wait; *from: enum
+ * event_stack_source. NULL: it has none. */
+const struct wait_stack *follow_intervals_stack(const struct thread_waits *w,
+                                                const struct ledger_interval *interval,
+                                                uint8_t *from);
+/* An interval of t has ended: it is told, or waits for the end of the drain, or is added up. */
+void follow_intervals_add(struct follow *f, struct target_thread *t,
+                          const struct wait_candidate *c);
+/* Tells those that wait, and what was added up for a thread in this drain. */
+void follow_intervals_tell(struct follow *f);
+void follow_intervals_tell_folded(struct follow *f, struct target_thread *t, int64_t ts);
+/* How many may be told in the next drain, after one of so many ns. */
+void follow_intervals_allow(struct follow *f, int64_t drain_ns);
+
 /* ---- follow_wakers.c: who ended a wait ---- */
 
 /* A wakeup that a thread of the target does, or something outside of all threads while it runs. */

@@ -1,9 +1,8 @@
 /*
  * follow_waits.c - the part of follow.h that accounts for time and tells of waits.
  *
- * Every switch goes through the thread's ledger, so durations are exact at any rate. Intervals are
- * told singly up to a rate, the longest of each drain first, and all long ones; the others are
- * added up by thread and reason.
+ * Every switch goes through the thread's ledger, so durations are exact at any rate.
+ * follow_intervals.c tells of the intervals that this finds.
  */
 #include "capture/follow_state.h"
 
@@ -15,15 +14,7 @@
 #include "capture/proc.h"
 #include "capture/wait_probe.h"
 
-enum {
-    INTERVALS_HZ = 2000,   /* told singly */
-    LONG_PER_DRAIN = 1000, /* ... and so many of the long ones */
-    SHOWN_PER_DRAIN = 20,
-    CPUS_MAX = 8192,
-};
-static const int64_t DRAIN_MAX_NS = 1000000000; /* that allows for more intervals */
-static const int64_t LONG_NS = 10000000;
-static const int64_t STEP_NS = 100000; /* from a wakeup to the CPU: a shorter time is summed up */
+enum { CPUS_MAX = 8192 };
 static const int64_t OPEN_NS = 100000000;    /* a wait so long is told of before it ends */
 static const int64_t STACK_AGE_NS = 1000000; /* between a switch's stack and the switch */
 
@@ -138,147 +129,16 @@ static void keep_addresses(const struct follow *f, struct wait_stack *to,
 
 /* ---- intervals ---- */
 
-static void tell_interval(struct follow *f, const struct wait_candidate *c)
-{
-    if (c->interval.is_woken) {
-        follow_wakers_tell(f, c);
-    }
-    struct event_off_cpu body = {
-        .head.ts = f->ts,
-        .head.flags = c->mark.is_vague ? EVENT_F_WAIT_IS_VAGUE : 0,
-        .pid = c->pid,
-        .tid = c->tid,
-        .start_ts = c->interval.start_ts,
-        .dur_ns = c->interval.end_ts - c->interval.start_ts,
-        .state = (uint8_t)c->interval.state,
-        .reason = c->mark.reason,
-        .reason_from = c->mark.from,
-        .stack_from = c->stack_from,
-        .n_kernel = c->n_kernel,
-        .n_addresses = c->n_addresses,
-        .stack_end = c->stack_end,
-        .is_guessed = c->is_guessed,
-    };
-    uint64_t *addresses = event_add_off_cpu(&f->batch, EVENT_OFF_CPU, &body);
-    if (c->n_addresses) {
-        memcpy(addresses, f->waits.stacks.data + c->stack_at, c->n_addresses * sizeof(uint64_t));
-    }
-}
-
-/* t: its thread. */
-static void fold_of(struct follow *f, struct target_thread *t, const struct wait_candidate *c)
-{
-    int64_t dur_ns = c->interval.end_ts - c->interval.start_ts;
-    size_t at = c->interval.state == EVENT_STATE_RUNNABLE ? FOLDED_RUNNABLE
-                                                          : FOLDED_REASONS + c->mark.reason;
-    if (c->interval.state == EVENT_STATE_BLOCKED && c->mark.is_vague) {
-        at = FOLDED_VAGUE + c->mark.reason;
-    }
-    t->waits.folded[at].n++;
-    t->waits.folded[at].dur_ns += dur_ns;
-    if (c->interval.state == EVENT_STATE_BLOCKED && c->mark.from == EVENT_FROM_EARLIER) {
-        t->waits.folded[at].guessed_ns += dur_ns;
-    }
-    if (c->interval.is_woken) {
-        follow_wakers_fold(f, t, c);
-    }
-}
-
-static void fold(struct follow *f, const struct wait_candidate *c)
-{
-    struct target_thread *t = target_thread(&f->target, c->tid);
-    if (t && t->process->pid == c->pid) {
-        fold_of(f, t, c);
-    } else {
-        tell_interval(f, c); /* its thread is gone: there is nobody to add it to */
-    }
-}
-
-static int64_t candidate_ns(const struct waits *w, size_t i)
-{
-    return w->candidates[i].interval.end_ts - w->candidates[i].interval.start_ts;
-}
-
-static void swap_candidates(struct waits *w, size_t a, size_t b)
-{
-    struct wait_candidate kept = w->candidates[a];
-    w->candidates[a] = w->candidates[b];
-    w->candidates[b] = kept;
-}
-
-static void sift_down(struct waits *w)
-{
-    for (size_t i = 0;;) {
-        size_t least = i, left = 2 * i + 1;
-        for (size_t child = left; child < left + 2 && child < w->n_candidates; child++) {
-            least = candidate_ns(w, child) < candidate_ns(w, least) ? child : least;
-        }
-        if (least == i) {
-            return;
-        }
-        swap_candidates(w, i, least);
-        i = least;
-    }
-}
-
-static void push_candidate(struct waits *w, const struct wait_candidate *c)
-{
-    size_t i = w->n_candidates++;
-    w->candidates[i] = *c;
-    while (i && candidate_ns(w, i) < candidate_ns(w, (i - 1) / 2)) {
-        swap_candidates(w, i, (i - 1) / 2);
-        i = (i - 1) / 2;
-    }
-}
-
-/* The stack of an interval: as the thread left its CPU, else as it was seen to wait. */
-static const struct wait_stack *stack_of(const struct thread_waits *w,
-                                         const struct ledger_interval *interval, uint8_t *from)
-{
-    const struct wait_stack *parked = &w->parked;
-    bool is_blocked = interval->state == EVENT_STATE_BLOCKED;
-    bool has_switch = is_blocked && w->has_stack && w->stack.n;
-    bool has_parked = is_blocked && parked->n && parked->ts >= interval->start_ts &&
-                      parked->ts <= interval->end_ts;
-    bool is_better = has_parked && parked->end == EVENT_STACK_END_ROOT && w->stack.is_chain;
-    if (has_parked && (!has_switch || is_better)) {
-        *from = EVENT_STACK_PARKED;
-        return parked;
-    }
-    if (has_switch) {
-        *from = EVENT_STACK_SWITCH;
-        return &w->stack;
-    }
-    return NULL;
-}
-
-static void keep_stack(struct waits *w, const struct thread_waits *of, struct wait_candidate *c)
-{
-    const struct wait_stack *s = stack_of(of, &c->interval, &c->stack_from);
-    if (!s) {
-        return;
-    }
-    c->n_kernel = s->n_kernel;
-    c->n_addresses = s->n;
-    c->stack_end = s->end;
-    c->is_guessed = s->is_guessed;
-    c->stack_at = w->stacks.len;
-    buf_add(&w->stacks, s->addresses, s->n * sizeof(uint64_t));
-}
-
-/* An interval has ended: it is told, or waits for the end of the drain, or is folded. waker: NULL,
- * or what ended it. */
+/* waker: NULL, or what ended it. */
 static void end_interval(struct follow *f, struct target_thread *t,
                          const struct ledger_interval *interval, const struct wait_waker *waker)
 {
-    struct waits *w = &f->waits;
     struct wait_candidate c = {.interval = *interval, .pid = t->process->pid, .tid = t->tid};
     c.interval.is_woken = waker && interval->is_woken;
     if (c.interval.is_woken) {
         c.waker = *waker;
         t->waits.woken_ts = interval->end_ts;
     }
-    int64_t dur_ns = interval->end_ts - interval->start_ts;
     if (interval->state == EVENT_STATE_BLOCKED) {
         c.mark = mark_of(&t->waits, interval->start_ts, interval->end_ts);
         learn(&t->waits, &c.mark);
@@ -287,74 +147,10 @@ static void end_interval(struct follow *f, struct target_thread *t,
         }
         t->waits.previous = c.mark.reason;
     }
-    /* Some of the short ones with a stack of their own show where the folded ones wait. */
-    bool is_shown = t->waits.has_stack && interval->state == EVENT_STATE_BLOCKED &&
-                    w->n_shown < SHOWN_PER_DRAIN;
-    w->n_shown += is_shown;
-    bool is_long = (dur_ns >= LONG_NS && w->n_long < LONG_PER_DRAIN) || is_shown;
-    bool is_full = w->n_candidates >= w->n_candidates_max;
-    /* Nearly every wakeup is followed by a little time in the queue. */
-    bool is_step = interval->state == EVENT_STATE_RUNNABLE && dur_ns < STEP_NS &&
-                   t->waits.woken_ts && interval->start_ts == t->waits.woken_ts;
-    bool is_short = !is_long && is_full && (!w->n_candidates || dur_ns <= candidate_ns(w, 0));
-    if (is_step || is_short) {
-        fold_of(f, t, &c);
-        return;
-    }
-    keep_stack(w, &t->waits, &c);
-    follow_wakers_keep_stack(f, &c);
-    if (is_long) {
-        w->n_long++;
-        tell_interval(f, &c);
-        return;
-    }
-    if (is_full) {
-        fold(f, &w->candidates[0]);
-        w->candidates[0] = c;
-        sift_down(w);
-    } else {
-        push_candidate(w, &c);
-    }
-}
-
-static void tell_candidates(struct follow *f)
-{
-    struct waits *w = &f->waits;
-    for (size_t i = 0; i < w->n_candidates; i++) {
-        tell_interval(f, &w->candidates[i]);
-    }
-    w->n_candidates_max -= w->n_candidates;
-    w->n_candidates = 0;
-    buf_clear(&w->stacks);
+    follow_intervals_add(f, t, &c);
 }
 
 /* ---- sums ---- */
-
-static void tell_folded(struct follow *f, struct target_thread *t, int64_t ts)
-{
-    for (int i = 0; i < N_FOLDED; i++) {
-        if (!t->waits.folded[i].n) {
-            continue;
-        }
-        bool is_vague = i >= FOLDED_VAGUE && i < FOLDED_REASONS;
-        struct event_off_cpu_folded body = {
-            .head.ts = ts,
-            .head.flags = is_vague ? EVENT_F_WAIT_IS_VAGUE : 0,
-            .pid = t->process->pid,
-            .tid = t->tid,
-            .state = i == FOLDED_RUNNABLE ? EVENT_STATE_RUNNABLE : EVENT_STATE_BLOCKED,
-            .reason = i >= FOLDED_REASONS ? (uint8_t)(i - FOLDED_REASONS)
-                      : is_vague          ? (uint8_t)(i - FOLDED_VAGUE)
-                                          : EVENT_REASON_OTHER,
-            .n_intervals = t->waits.folded[i].n,
-            .dur_ns = t->waits.folded[i].dur_ns,
-            .guessed_ns = t->waits.folded[i].guessed_ns,
-        };
-        event_add_off_cpu_folded(&f->batch, &body);
-    }
-    memset(t->waits.folded, 0, sizeof(t->waits.folded));
-    follow_wakers_tell_folded(f, t, ts);
-}
 
 static void tell_time(struct follow *f, struct target_thread *t, int64_t ts, bool is_end)
 {
@@ -396,7 +192,7 @@ static void tell_open_wait(struct follow *f, struct target_thread *t)
                                  .state = EVENT_STATE_BLOCKED,
                                  .reason = mark.reason,
                                  .reason_from = mark.from};
-    const struct wait_stack *stack = stack_of(&t->waits, &open, &body.stack_from);
+    const struct wait_stack *stack = follow_intervals_stack(&t->waits, &open, &body.stack_from);
     if (stack) {
         body.n_kernel = stack->n_kernel;
         body.n_addresses = stack->n;
@@ -418,38 +214,6 @@ static void forget(struct follow *f, struct target_thread *t)
     t->waits.changed_at = 0;
 }
 
-/* Ids come back at once in an exec only: others are not looked for among the folded. */
-static void tell_folded_by(struct follow *f, int32_t pid, int32_t tid)
-{
-    struct thread_list *list = &f->waits.changed;
-    for (size_t i = 0; i < list->n; i++) {
-        struct target_thread *t = list->items[i];
-        for (int k = 0; t && k < FOLDED_WAKERS; k++) {
-            if (t->waits.folded_wakers[k].n &&
-                follow_wakers_is_by(&t->waits.folded_wakers[k].waker, pid, tid)) {
-                follow_wakers_tell_folded(f, t, f->ts);
-            }
-        }
-    }
-}
-
-void follow_waits_tell_earlier(struct follow *f, const struct target_process *p, int32_t tid)
-{
-    const struct waits *w = &f->waits;
-    bool is_kept = false;
-    for (size_t i = 0; i < w->n_candidates && !is_kept; i++) {
-        const struct wait_candidate *c = &w->candidates[i];
-        is_kept = (c->pid == p->pid && c->tid == tid) ||
-                  (c->interval.is_woken && follow_wakers_is_by(&c->waker, p->pid, tid));
-    }
-    if (is_kept) {
-        tell_candidates(f);
-    }
-    if (tid == p->pid && p->n_threads) {
-        tell_folded_by(f, p->pid, tid);
-    }
-}
-
 int64_t follow_waits_end_thread(struct follow *f, struct target_thread *t, int64_t ts)
 {
     struct ledger_interval ended;
@@ -459,7 +223,7 @@ int64_t follow_waits_end_thread(struct follow *f, struct target_thread *t, int64
         if (ledger_end(&t->waits.ledger, &f->waits.losses, ts, &ended)) {
             end_interval(f, t, &ended, NULL);
         }
-        tell_folded(f, t, ts);
+        follow_intervals_tell_folded(f, t, ts);
         tell_time(f, t, ts, true);
     }
     follow_wakers_end_thread(f, t, ts);
@@ -482,7 +246,7 @@ void follow_waits_exec(struct follow *f, struct target_thread *t, int64_t ts)
     } else if (is_accounted(f, t) && ledger_exec(&t->waits.ledger, &f->waits.losses, ts, &ended)) {
         end_interval(f, t, &ended, NULL);
     }
-    tell_candidates(f); /* their stacks are of the image that goes */
+    follow_intervals_tell(f); /* their stacks are of the image that goes */
     futexes_forget(&f->waits.futexes, t->process->pid);
     note_change(f, t);
 }
@@ -747,7 +511,7 @@ static void tell_changed(struct follow *f, int64_t ts)
             continue;
         }
         ledger_settle(&t->waits.ledger, &f->waits.losses, ts);
-        tell_folded(f, t, ts);
+        follow_intervals_tell_folded(f, t, ts);
         tell_time(f, t, ts, false);
         t->waits.changed_at = 0;
         bool is_blocked = t->waits.ledger.state == EVENT_STATE_BLOCKED;
@@ -782,20 +546,12 @@ void follow_waits_tick(struct follow *f, int64_t limit_ts)
     if (!f->options.has_switches) {
         return;
     }
-    tell_candidates(f);
+    follow_intervals_tell(f);
     if (f->options.has_proc) {
         probe_some(f);
     }
     tell_changed(f, limit_ts);
-    int64_t drain_ns = limit_ts - w->drained_ts;
-    int64_t budget =
-        (drain_ns < DRAIN_MAX_NS ? drain_ns : DRAIN_MAX_NS) * INTERVALS_HZ / 1000000000 + 1;
-    bool is_full = f->queued_bytes >= queue_max_bytes(f->options.out);
-    w->n_candidates_max = is_full || budget < 0     ? 0
-                          : budget < CANDIDATES_MAX ? (size_t)budget
-                                                    : CANDIDATES_MAX;
-    w->n_long = is_full ? LONG_PER_DRAIN : 0;
-    w->n_shown = is_full ? SHOWN_PER_DRAIN : 0;
+    follow_intervals_allow(f, limit_ts - w->drained_ts);
     w->drained_ts = limit_ts;
 }
 
@@ -807,12 +563,12 @@ void follow_waits_end(struct follow *f, int64_t ts)
             follow_waits_end_thread(f, t, ts);
         }
     }
-    tell_candidates(f);
+    follow_intervals_tell(f);
     /* The end of one thread's interval may have folded that of another. */
     slot = 0;
     for (struct target_process *p; (p = target_next(&f->target, &slot));) {
         for (struct target_thread *t = p->threads; t; t = t->next) {
-            tell_folded(f, t, ts);
+            follow_intervals_tell_folded(f, t, ts);
         }
     }
 }
