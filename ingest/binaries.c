@@ -45,7 +45,7 @@ void binaries_fini(struct binaries *b)
         free(bin->build_id);
         free(bin->open_path);
         free(bin->package);
-        free(bin->old_note);
+        free(bin->own_note);
         fd_close(&bin->fd);
         names_close(bin->names);
         map_free(&bin->frames);

@@ -26,8 +26,8 @@ struct binary {
     char *build_id;   /* or NULL */
     bool has_addresses;
     const char *names_from; /* static */
-    const char *note;       /* static or old_note, or NULL */
-    char *old_note;         /* of a file that holds a run already */
+    const char *note;       /* static or own_note, or NULL */
+    char *own_note;         /* note, where it is not static */
     char *package;          /* that the file came in, or NULL */
     bool is_changed;        /* differs from its row */
     bool is_memory;         /* not a file: code made at run time may be there (jit.h) */
@@ -108,6 +108,9 @@ uint32_t binaries_kernel_frame(struct binaries *b, uint64_t address, bool is_ret
 /* The pseudo-frame that stands for a process name or a marker such as [truncated stack]. */
 uint32_t binaries_marker_frame(struct binaries *b, const char *name, size_t len,
                                enum symbol_kind kind);
+
+/* Takes the note, of a binary whose row follows. */
+void binaries_set_note(struct binary *bin, char *note);
 
 /* For a file that holds a run already: binaries and symbols as their rows have them, in the order
  * of their ids, texts copied. inlined: linkage name of a symbol that is only inlined, else NULL. */

@@ -29,10 +29,17 @@ void binaries_adopt(struct binaries *b, const char *path, const char *kind, cons
                         .build_id = build_id[0] ? mem_strdup(build_id) : NULL,
                         .names_from = names_source_text(names_source_of(names_from)),
                         .has_addresses = has_addresses,
-                        .old_note = note[0] ? mem_strdup(note) : NULL,
+                        .own_note = note[0] ? mem_strdup(note) : NULL,
                         .is_loaded = true,
                         .fd = -1};
-    b->items[b->n_items - 1].note = b->items[b->n_items - 1].old_note;
+    b->items[b->n_items - 1].note = b->items[b->n_items - 1].own_note;
+}
+
+void binaries_set_note(struct binary *bin, char *note)
+{
+    free(bin->own_note);
+    bin->note = bin->own_note = note;
+    bin->is_changed = true;
 }
 
 /* ---- inlined functions ---- */

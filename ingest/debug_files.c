@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "ingest/names.h"
 
 enum {
@@ -66,20 +67,41 @@ static bool is_same_file(const char *path, int fd)
            a.st_ino == b.st_ino;
 }
 
+static void set_note(char **note, char *text)
+{
+    free(*note);
+    *note = text;
+}
+
+bool debug_files_is_whole(int fd, const char *path, char **note)
+{
+    struct err e;
+    if (names_check_whole(fd, &e) == 0) {
+        return true;
+    }
+    struct buf text = {0};
+    buf_addf(&text, "separate debug file is there but damaged (%s): ", e.msg);
+    text_clean(&text, path, strlen(path));
+    set_note(note, buf_take(&text));
+    return false;
+}
+
 /* Whether the file belongs to the binary; says why not in *note. */
-static bool is_right(const struct debug_wanted *w, int fd, bool is_by_link, const char **note)
+static bool is_right(const struct debug_wanted *w, int fd, const char *path, bool is_by_link,
+                     char **note)
 {
     char *build_id = names_read_build_id(fd);
     bool is_judged = w->build_id && build_id;
-    bool is_good;
-    if (is_judged) {
-        is_good = strcmp(build_id, w->build_id) == 0;
-    } else {
-        is_good = is_by_link && has_crc(fd, w->link_crc);
-    }
-    if (!is_good) {
-        *note = is_judged ? "separate debug file is of another build"
-                          : "separate debug file does not match its checksum";
+    bool is_good = false;
+    if (!is_judged && is_by_link && has_crc(fd, w->link_crc)) {
+        is_good = true;
+    } else if (is_judged && strcmp(build_id, w->build_id) != 0) {
+        set_note(note, mem_strdup("separate debug file is of another build"));
+    } else if (debug_files_is_whole(fd, path, note)) {
+        is_good = is_judged;
+        if (!is_good) {
+            set_note(note, mem_strdup("separate debug file does not match its checksum"));
+        }
     }
     free(build_id);
     return is_good;
@@ -97,14 +119,14 @@ static bool try_file(struct search *s, const char *root, const char *path, bool 
     buf_addf(&whole, "%s%s", root, path);
     buf_addf(&binary, "%s%s", root, s->w->path ? s->w->path : "");
     int fd = debug_files_open(buf_str(&whole));
-    if (fd >= 0 &&
-        (is_same_file(buf_str(&binary), fd) || !is_right(s->w, fd, is_by_link, &s->found->note))) {
+    if (fd >= 0 && (is_same_file(buf_str(&binary), fd) ||
+                    !is_right(s->w, fd, path, is_by_link, &s->found->note))) {
         fd_close(&fd);
     }
     if (fd >= 0) {
         s->found->fd = fd;
         s->found->path = buf_take(&whole);
-        s->found->note = NULL;
+        set_note(&s->found->note, NULL);
     }
     buf_free(&whole);
     buf_free(&binary);

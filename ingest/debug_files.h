@@ -4,8 +4,8 @@
  * Looked for under the target's own root first, then under ours: by build id in the debug
  * directories (STAX_DEBUG_DIRS, separated by colons; default /usr/lib/debug), then by the name in
  * .gnu_debuglink beside the binary, in .debug/ beside it, and under the debug directories. A file
- * of another build is refused: build ids decide where both have one, else the link's CRC. Any
- * thread; may take as long as the disk takes.
+ * of another build is refused: build ids decide where both have one, else the link's CRC; so is one
+ * that is cut off. Any thread; may take as long as the disk takes.
  */
 #ifndef STAX_INGEST_DEBUG_FILES_H
 #define STAX_INGEST_DEBUG_FILES_H
@@ -22,15 +22,18 @@ struct debug_wanted {
 };
 
 struct debug_found {
-    int fd;           /* -1: none; the caller's */
-    char *path;       /* of it; free() */
-    const char *note; /* why a file that was there is not used, or NULL; static */
+    int fd;     /* -1: none; the caller's */
+    char *path; /* of it; free() */
+    char *note; /* why a file that was there is not used, or NULL; free() */
 };
 
 void debug_files_find(const struct debug_wanted *wanted, struct debug_found *found);
 
 /* Whether an open file has this build id (hex). */
 bool debug_files_is_build(int fd, const char *build_id);
+/* Whether it is all there; says what is wrong with path otherwise, in *note (free() what it was).
+ */
+bool debug_files_is_whole(int fd, const char *path, char **note);
 
 /* Opens a regular file for reading, never waiting for a FIFO or a device; -1. */
 int debug_files_open(const char *path);

@@ -37,11 +37,28 @@ void debug_info_fini(struct debug_info *d)
     free(d->build_id);
     free(d->link);
     free(d->debug_path);
+    free(d->note);
+    free(d->lines_error);
 }
 
 bool debug_info_is_wanting(const struct debug_info *d)
 {
     return d->debug_fd < 0 && (!d->has_symtab || !d->has_debug_info);
+}
+
+static void set_note(struct debug_info *d, char *note)
+{
+    free(d->note);
+    d->note = note;
+}
+
+/* They are another file's now, or can be read now. */
+static void forget_lines(struct debug_info *d)
+{
+    debug_info_drop_lines(d);
+    d->has_no_lines = d->is_lack_told = false;
+    free(d->lines_error);
+    d->lines_error = NULL;
 }
 
 static struct names *better_names(struct debug_info *d, enum names_source source)
@@ -70,13 +87,13 @@ struct names *debug_info_search(struct debug_info *d)
                                         .link = d->link,
                                         .link_crc = d->link_crc};
     debug_files_find(&wanted, &found);
-    d->note = found.note;
+    set_note(d, found.note);
     if (found.fd < 0) {
         return NULL;
     }
     d->debug_fd = found.fd;
     d->debug_path = found.path;
-    d->has_no_lines = d->is_lack_told = false;
+    forget_lines(d);
     return better_names(d, NAMES_DEBUG_FILE);
 }
 
@@ -84,14 +101,20 @@ struct names *debug_info_take(struct debug_info *d, int debug_fd, const char *pa
                               enum names_source source)
 {
     if (!debug_info_is_wanting(d) || !d->build_id || !debug_files_is_build(debug_fd, d->build_id)) {
-        d->note = debug_info_is_wanting(d) ? "debuginfod answered another build" : d->note;
+        if (debug_info_is_wanting(d)) {
+            set_note(d, mem_strdup("debuginfod answered another build"));
+        }
+        close(debug_fd);
+        return NULL;
+    }
+    if (!debug_files_is_whole(debug_fd, path, &d->note)) {
         close(debug_fd);
         return NULL;
     }
     d->debug_fd = debug_fd;
     d->debug_path = mem_strdup(path);
-    d->note = NULL;
-    d->has_no_lines = d->is_lack_told = false;
+    set_note(d, NULL);
+    forget_lines(d);
     return better_names(d, source);
 }
 
@@ -100,11 +123,13 @@ static void open_lines(struct debug_info *d)
     bool is_own = d->has_debug_info;
     int fd = is_own ? d->fd : d->debug_fd;
     int copy = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
+    struct err e = {0};
     struct buf path = {0};
     buf_addf(&path, "%s%s", is_own ? d->root : "", is_own ? d->path : d->debug_path);
-    if (copy < 0 || lines_open(&d->lines, copy, buf_str(&path), NULL) != 0) {
+    if (copy < 0 || lines_open(&d->lines, copy, buf_str(&path), &e) != 0) {
         fd_close(&copy);
         d->has_no_lines = true;
+        d->lines_error = e.code && e.code != STAX_ENOTFOUND ? mem_strdup(e.msg) : NULL;
     }
     buf_free(&path);
 }
@@ -127,19 +152,33 @@ bool debug_info_table(struct debug_info *d, uint64_t address, uint64_t size,
     return d->lines && lines_read_table(d->lines, address, size, table);
 }
 
-const char *debug_info_lack(struct debug_info *d)
+static void add_split_lack(const struct debug_info *d, struct buf *lack)
 {
-    if (d->is_lack_told || !d->lines || !lines_lacks_split(d->lines)) {
-        return NULL;
-    }
-    d->is_lack_told = true;
     struct buf package = {0};
     struct stat st;
     buf_addf(&package, "%s%s.dwp", d->root, d->path);
-    bool has_package = stat(buf_str(&package), &st) == 0;
+    buf_addstr(lack, stat(buf_str(&package), &st) == 0
+                         ? "no inlined functions: split debug information in a .dwp file is not "
+                           "read"
+                         : "no inlined functions where split debug information (.dwo) is missing");
     buf_free(&package);
-    return has_package ? "no inlined functions: split debug information in a .dwp file is not read"
-                       : "no inlined functions where split debug information (.dwo) is missing";
+}
+
+char *debug_info_lack(struct debug_info *d)
+{
+    struct buf lack = {0};
+    if (d->is_lack_told) {
+        return NULL;
+    }
+    if (d->has_no_lines && d->lines_error) {
+        buf_addf(&lack, "no lines and no inlined functions: %s", d->lines_error);
+    } else if (d->lines && lines_is_damaged(d->lines)) {
+        buf_addstr(&lack, "lines and inlined functions are missing: damaged debug information");
+    } else if (d->lines && lines_lacks_split(d->lines)) {
+        add_split_lack(d, &lack);
+    }
+    d->is_lack_told = lack.len > 0;
+    return lack.len ? buf_take(&lack) : NULL;
 }
 
 size_t debug_info_bytes(const struct debug_info *d)

@@ -27,10 +27,11 @@ struct debug_info {
 
     int debug_fd; /* the separate file, -1: none */
     char *debug_path;
-    const char *note;    /* why a separate file was refused, or NULL; static */
+    char *note;          /* why a separate file was refused, or NULL */
     bool is_downloading; /* servers are being asked */
     struct lines *lines;
-    bool has_no_lines; /* looked for in vain */
+    bool has_no_lines; /* looked for in vain, */
+    char *lines_error; /* ... because it cannot be read; or NULL */
     bool is_lack_told; /* by debug_info_lack() */
     uint64_t used;     /* for whoever drops lines: when they were last asked for */
 };
@@ -44,7 +45,8 @@ void debug_info_fini(struct debug_info *d);
 bool debug_info_is_wanting(const struct debug_info *d);
 /* Looks for the separate file on this machine. Returns better names (caller's), or NULL. */
 struct names *debug_info_search(struct debug_info *d);
-/* Takes a separate file found elsewhere (fd, path copied); the same. Refuses another build. */
+/* Takes a separate file found elsewhere (fd, path copied); the same. Refuses another build and what
+ * is cut off. */
 struct names *debug_info_take(struct debug_info *d, int debug_fd, const char *path,
                               enum names_source source);
 
@@ -54,8 +56,8 @@ size_t debug_info_find(struct debug_info *d, uint64_t address,
 /* lines_read_table(), likewise. */
 bool debug_info_table(struct debug_info *d, uint64_t address, uint64_t size,
                       struct lines_table *table);
-/* What was found to be missing of the lines since it was asked last, or NULL; static. */
-const char *debug_info_lack(struct debug_info *d);
+/* What was found to be missing of the lines since it was asked last (free()), or NULL. */
+char *debug_info_lack(struct debug_info *d);
 size_t debug_info_bytes(const struct debug_info *d);
 void debug_info_drop_lines(struct debug_info *d);
 

@@ -229,12 +229,12 @@ static void take_names(struct late_names *l, struct naming_result *r)
         l->has_renames = true;
         l->is_left_out |= l->binaries->intern->is_frozen;
     } else if (r->note) {
-        bin->note = r->note;
-        bin->is_changed = true;
+        binaries_set_note(bin, r->note);
+        r->note = NULL;
     }
     if (r->lack && !bin->note) {
-        bin->note = r->lack;
-        bin->is_changed = true;
+        binaries_set_note(bin, r->lack);
+        r->lack = NULL;
     }
     if (r->package && !bin->package && !l->binaries->without_files) {
         bin->package = r->package;

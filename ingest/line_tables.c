@@ -339,9 +339,10 @@ static bool add_files(struct db *db, struct naming *naming, const struct line_ta
         };
         struct names *names = NULL;
         enum names_source source;
-        const char *note = NULL;
+        char *note = NULL;
         int fd = path[0] == '/' ? run_file_open(&file, &names, &source, &note) : -1;
-        is_complete &= note != file_reader_hangs;
+        is_complete &= !note || strcmp(note, file_reader_hangs) != 0;
+        free(note);
         if (fd >= 0) {
             naming_add_file(naming, (uint32_t)stmt_int(s, line_tables_binaries_c_binary), fd, names,
                             path, "");

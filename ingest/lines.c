@@ -36,14 +36,22 @@ static uint64_t unpacked_size(int fd, const GElf_Shdr *s)
     return size < UINT64_MAX / 2 ? size : UINT64_MAX / 2;
 }
 
-/* Bytes that libdw will hold of an ELF file's DWARF; 0: it has none, or too much (*is_large). */
-static uint64_t judge_sections(Elf *elf, int fd, bool *is_large)
+/* What a look at the sections of an ELF file tells of its DWARF. */
+struct judged {
+    uint64_t n_bytes; /* that libdw will hold; 0: it has none, or too much */
+    bool is_large;
+    uint32_t
+        packing; /* ELFCOMPRESS_* of a section that is packed otherwise than by zlib, 0: none */
+};
+
+static struct judged judge_sections(Elf *elf, int fd)
 {
+    struct judged j = {0};
     size_t n = 0, names = 0;
     uint64_t n_bytes = 0;
     bool has_info = false;
     if (elf_getshdrnum(elf, &n) != 0 || n > MAX_SECTIONS || elf_getshdrstrndx(elf, &names) != 0) {
-        return 0;
+        return j;
     }
     for (size_t i = 1; i < n; i++) {
         GElf_Shdr s;
@@ -58,15 +66,18 @@ static uint64_t judge_sections(Elf *elf, int fd, bool *is_large)
         }
         uint64_t size = s.sh_size;
         if (s.sh_flags & SHF_COMPRESSED) {
-            size = gelf_getchdr(scn, &packed) ? packed.ch_size : UINT64_MAX / 2;
+            bool is_known = gelf_getchdr(scn, &packed) != NULL;
+            size = is_known ? packed.ch_size : UINT64_MAX / 2;
+            j.packing = is_known && packed.ch_type != ELFCOMPRESS_ZLIB ? packed.ch_type : j.packing;
         } else if (name[1] == 'z') {
             size = unpacked_size(fd, &s);
         }
         n_bytes = size > MAX_DEBUG_BYTES - n_bytes ? MAX_DEBUG_BYTES : n_bytes + size;
         has_info |= strcmp(name[1] == 'z' ? name + 2 : name + 1, "debug_info") == 0;
     }
-    *is_large = n_bytes >= MAX_DEBUG_BYTES;
-    return has_info && !*is_large ? n_bytes : 0;
+    j.is_large = n_bytes >= MAX_DEBUG_BYTES;
+    j.n_bytes = has_info && !j.is_large ? n_bytes : 0;
+    return j;
 }
 
 /* libdw (0.188) takes strings of the line tables for ended; a hostile file's may run past the
@@ -98,29 +109,40 @@ static void pad_strings(struct lines *l, Elf *elf)
     }
 }
 
+static int refuse(const struct judged *j, const char *why, struct err *e)
+{
+    enum { ZSTD = 2 }; /* ELFCOMPRESS_ZSTD, which older headers do not have */
+    if (j->packing) {
+        return err_set(e, STAX_ECORRUPT,
+                       "damaged debug information, or the elfutils here cannot unpack it (%s)",
+                       j->packing == ZSTD ? "compressed by zstd" : "an unknown compression");
+    }
+    return err_set(e, STAX_ECORRUPT, "damaged debug information: %s", why);
+}
+
 /* The DWARF of fd, which is the main file's or its alternate's. */
 static int open_dwarf(struct lines *l, int fd, void **elf, Dwarf **dwarf, struct err *e)
 {
-    bool is_large = false;
+    struct judged j = {0};
     int rc = names_check_elf(fd, e);
     if (rc) {
         return rc;
     }
     elf_version(EV_CURRENT);
     *elf = elf_begin(fd, ELF_C_READ, NULL);
-    uint64_t size = *elf ? judge_sections(*elf, fd, &is_large) : 0;
-    if (is_large) {
+    j = *elf ? judge_sections(*elf, fd) : j;
+    if (j.is_large) {
         return err_set(e, STAX_ELIMIT, "debug information of more than %llu MiB",
                        (unsigned long long)(MAX_DEBUG_BYTES >> 20));
     }
-    if (!size) {
+    if (!j.n_bytes) {
         return err_set(e, STAX_ENOTFOUND, "no debug information");
     }
     *dwarf = dwarf_begin_elf(*elf, DWARF_C_READ, NULL);
     if (!*dwarf) {
-        return err_set(e, STAX_ECORRUPT, "damaged debug information: %s", dwarf_errmsg(-1));
+        return refuse(&j, dwarf_errmsg(-1), e);
     }
-    l->n_bytes += size;
+    l->n_bytes += j.n_bytes;
     pad_strings(l, *elf);
     return 0;
 }
@@ -186,6 +208,12 @@ int lines_open(struct lines **out, int fd, const char *path, struct err *e)
     l->fd = fd;
     open_alt(l, path);
     lines_read_units(l);
+    if (l->is_damaged && !l->n_units) {
+        const struct judged j = {0};
+        l->fd = -1; /* still the caller's */
+        lines_close(l);
+        return refuse(&j, dwarf_errmsg(-1), e);
+    }
     *out = l;
     return 0;
 }
@@ -217,6 +245,11 @@ void lines_close(struct lines *l)
 bool lines_lacks_split(const struct lines *l)
 {
     return l->lacks_split;
+}
+
+bool lines_is_damaged(const struct lines *l)
+{
+    return l->is_damaged;
 }
 
 size_t lines_bytes(const struct lines *l)

@@ -33,7 +33,8 @@ struct lines_row {
 };
 
 /* Takes fd, a file with DWARF, on success. path: of the file, for dwz alternates beside it.
- * Errors: STAX_ECORRUPT, STAX_ELIMIT (larger than we read), STAX_ENOTFOUND (no DWARF). */
+ * Errors, with what is wrong: STAX_ECORRUPT (also compressed in a way that the libraries here do
+ * not know), STAX_ELIMIT (larger than we read), STAX_ENOTFOUND (no DWARF). */
 int lines_open(struct lines **out, int fd, const char *path, struct err *e);
 /* NULL is accepted. */
 void lines_close(struct lines *l);
@@ -74,6 +75,8 @@ void lines_free_table(struct lines_table *t);
 /* Whether a part that the compiler put into a file of its own (.dwo) was looked for in vain: its
  * lines are there, its inlined functions are not. */
 bool lines_lacks_split(const struct lines *l);
+/* Whether units beyond some place could not be read. */
+bool lines_is_damaged(const struct lines *l);
 /* Memory held: sections read and what was built of them. */
 size_t lines_bytes(const struct lines *l);
 

@@ -80,6 +80,7 @@ struct lines {
     size_t n_bytes;
     bool has_all_units; /* all were read */
     bool lacks_split;   /* some unit's other half is missing */
+    bool is_damaged;    /* units beyond some place were not read */
     struct lines_origin *origins;
     size_t n_origins, cap_origins;
     struct buf origin_text;

@@ -138,13 +138,15 @@ void lines_read_units(struct lines *l)
     Dwarf_Half version;
     uint8_t type;
     Dwarf_Die die;
+    int rc = 0;
     /* The split half is not asked for here: that would open its file. */
     while (l->n_units < LINES_MAX_UNITS &&
-           dwarf_get_units(l->dwarf, cu, &cu, &version, &type, &die, NULL) == 0) {
+           (rc = dwarf_get_units(l->dwarf, cu, &cu, &version, &type, &die, NULL)) == 0) {
         if (type == DW_UT_compile || type == DW_UT_skeleton) {
             add_unit(l, &die);
         }
     }
+    l->is_damaged = rc < 0;
     l->n_bytes += l->cap_units * sizeof(*l->units);
 }
 

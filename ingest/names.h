@@ -67,6 +67,9 @@ int names_open_elf_image(struct names **out, const void *image, size_t n_bytes, 
 int names_open_memory(struct names **out, int pid, uint64_t address, uint64_t inode, struct err *e);
 /* Whether libelf may be let at a file: an ELF header that claims nothing absurd. */
 int names_check_elf(int fd, struct err *e);
+/* The same, and that the file has all that its section headers tell of. The message is a few words
+ * on what is wrong: "not an ELF file", "cut off after 2000 bytes". */
+int names_check_whole(int fd, struct err *e);
 /* The GNU build id of an ELF file in hex, free(); NULL: none. Reads no more than its notes. */
 char *names_read_build_id(int fd);
 /* Text symbols of /proc/kallsyms from an open descriptor. STAX_EPERMISSION if all addresses are 0.

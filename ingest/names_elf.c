@@ -529,6 +529,50 @@ int names_check_elf(int fd, struct err *e)
     return rc ? rc : names_reader_check(&r, e);
 }
 
+/* Where the last byte lies that section headers tell of; UINT64_MAX: beyond every file. */
+static uint64_t end_of_sections(Elf *elf)
+{
+    GElf_Ehdr h;
+    size_t n = 0;
+    if (!gelf_getehdr(elf, &h) || elf_getshdrnum(elf, &n) != 0) {
+        return UINT64_MAX;
+    }
+    /* Too many for 16 bits: libelf has read the first header, which says how many. */
+    uint64_t n_headers = h.e_shnum ? h.e_shnum : n;
+    uint64_t end = h.e_shoff ? h.e_shoff + n_headers * h.e_shentsize : 0;
+    end = end < h.e_shoff ? UINT64_MAX : end;
+    for (size_t i = 1; i < n; i++) {
+        GElf_Shdr s;
+        Elf_Scn *scn = elf_getscn(elf, i);
+        if (!scn || !gelf_getshdr(scn, &s)) {
+            return UINT64_MAX;
+        }
+        uint64_t section_end = s.sh_type == SHT_NOBITS ? 0 : s.sh_offset + s.sh_size;
+        end = section_end > end ? section_end : end;
+    }
+    return end;
+}
+
+int names_check_whole(int fd, struct err *e)
+{
+    struct names_reader r;
+    int rc = reader_of_file(&r, fd, e);
+    if (rc == 0 && !r.n_bytes) {
+        return err_set(e, STAX_ECORRUPT, "empty");
+    }
+    rc = rc ? rc : names_reader_check(&r, e);
+    if (rc) {
+        return rc;
+    }
+    elf_version(EV_CURRENT);
+    Elf *elf = elf_begin(fd, ELF_C_READ, NULL);
+    if (!elf || end_of_sections(elf) > r.n_bytes) {
+        rc = err_set(e, STAX_ECORRUPT, "cut off after %llu bytes", (unsigned long long)r.n_bytes);
+    }
+    elf_end(elf);
+    return rc;
+}
+
 char *names_read_build_id(int fd)
 {
     struct names_reader r;

@@ -239,7 +239,7 @@ static void tell_file(struct naming *n, uint32_t binary, struct names *names,
     struct naming_result *r = result_new(binary);
     r->names = names;
     r->source = source;
-    r->note = d->note;
+    r->note = d->note ? mem_strdup(d->note) : NULL;
     r->is_asking_again = is_asking_again;
     give(n, r);
 }
@@ -394,6 +394,7 @@ static void do_tables(struct naming *n, const struct job *job)
         find_targets(elf, t);
     }
     elf_code_close(elf);
+    r->lack = d ? debug_info_lack(d) : NULL;
     keep_small(n, d);
     give(n, r);
     pthread_mutex_lock(&n->lock);
@@ -638,6 +639,8 @@ void naming_free_result(struct naming_result *r)
     }
     free(r->tables);
     free(r->rows);
+    free(r->note);
+    free(r->lack);
     free(r->package);
     buf_free(&r->text);
     free(r);

@@ -53,8 +53,8 @@ struct naming_result {
     uint32_t binary;
     struct names *names; /* better symbols, or NULL; the taker's */
     enum names_source source;
-    const char *note;     /* what was refused, or NULL; static */
-    const char *lack;     /* what its debug information lacks, or NULL; static */
+    char *note;           /* what was refused, or NULL; the taker's, as the next two */
+    char *lack;           /* what its debug information lacks, or NULL */
     char *package;        /* that the file came in, where better names are missing; or NULL */
     bool is_asking_again; /* DWARF came late: addresses asked before shall be asked again */
     struct naming_row *rows;

@@ -33,6 +33,12 @@ static int open_mapped(const struct run_file *f, struct names **names)
     return fd;
 }
 
+static void set_note(struct debug_found *found, char *note)
+{
+    free(found->note);
+    found->note = note;
+}
+
 /* Takes found, which is of the right build or refused. */
 static int take_debug(const struct run_file *f, struct debug_found *found, enum names_source source,
                       struct names **names)
@@ -40,13 +46,18 @@ static int take_debug(const struct run_file *f, struct debug_found *found, enum 
     if (found->fd >= 0 && !debug_files_is_build(found->fd, f->build_id)) {
         if (source == NAMES_DEBUGINFOD) {
             debuginfod_refuse(f->servers, f->build_id, found->path);
-            found->note = "debuginfod answered another build";
+            set_note(found, mem_strdup("debuginfod answered another build"));
         }
+        fd_close(&found->fd);
+    }
+    if (found->fd >= 0 && source == NAMES_DEBUGINFOD &&
+        !debug_files_is_whole(found->fd, found->path, &found->note)) {
+        debuginfod_refuse(f->servers, f->build_id, found->path);
         fd_close(&found->fd);
     }
     free(found->path);
     if (found->fd >= 0 && names_open_elf_debug(names, found->fd, found->fd, source, NULL) != 0) {
-        found->note = "separate debug file is damaged";
+        set_note(found, mem_strdup("separate debug file is damaged"));
         fd_close(&found->fd);
     }
     return found->fd;
@@ -54,7 +65,7 @@ static int take_debug(const struct run_file *f, struct debug_found *found, enum 
 
 /* What can be had without a server. */
 static int open_here(const struct run_file *f, struct names **names, enum names_source *source,
-                     const char **note)
+                     char **note)
 {
     struct debug_found found;
     int fd = open_mapped(f, names);
@@ -74,9 +85,9 @@ static int open_here(const struct run_file *f, struct names **names, enum names_
 }
 
 static int ask_servers(const struct run_file *f, struct names **names, enum names_source *source,
-                       const char **note)
+                       char **note)
 {
-    struct debug_found found = {.note = *note};
+    struct debug_found found = {.note = *note}; /* goes on unless there is news */
     found.fd = debuginfod_find(f->debuginfod, f->build_id, f->path, &found.path);
     *source = NAMES_DEBUGINFOD;
     int fd = take_debug(f, &found, *source, names);
@@ -94,7 +105,7 @@ struct opening {
     int64_t start_wall_ns;
     struct names *names;
     enum names_source source;
-    const char *note;
+    char *note;
     int fd;
 };
 
@@ -111,6 +122,7 @@ static void free_opening(struct aside_job *job)
     struct opening *o = (struct opening *)job;
     fd_close(&o->fd);
     names_close(o->names);
+    free(o->note);
     free(o->path);
     free(o->build_id);
     free(o);
@@ -128,7 +140,7 @@ static uint64_t key_of(const char *path)
 }
 
 static int open_aside(const struct run_file *f, struct names **names, enum names_source *source,
-                      const char **note)
+                      char **note)
 {
     struct opening *o = mem_new(1, sizeof(*o));
     *o = (struct opening){.job = {.run = run_opening, .free = free_opening, .key = key_of(f->path)},
@@ -136,8 +148,8 @@ static int open_aside(const struct run_file *f, struct names **names, enum names
                           .build_id = f->build_id ? mem_strdup(f->build_id) : NULL,
                           .start_wall_ns = f->start_wall_ns,
                           .fd = -1};
-    *note = file_reader_hangs;
     if (aside_do(f->aside, &o->job, PATIENCE_NS, false) != ASIDE_ANSWERED) {
+        *note = mem_strdup(file_reader_hangs);
         return -1;
     }
     int fd = o->fd;
@@ -145,13 +157,14 @@ static int open_aside(const struct run_file *f, struct names **names, enum names
     *source = o->source;
     *note = o->note;
     o->names = NULL;
+    o->note = NULL;
     o->fd = -1;
     free_opening(&o->job);
     return fd;
 }
 
 int run_file_open(const struct run_file *f, struct names **names, enum names_source *source,
-                  const char **note)
+                  char **note)
 {
     int fd = open_aside(f, names, source, note);
     return fd < 0 && f->build_id && f->debuginfod ? ask_servers(f, names, source, note) : fd;

@@ -25,9 +25,9 @@ struct run_file {
 
 /* The mapped file, else its debug file alone, which has symbols, segments and DWARF; the latter
  * also from debuginfod. Returns its descriptor and *names, both the caller's, and how good the
- * names are; -1: nothing of the same build is here. *note: what was refused, static; NULL: nothing.
+ * names are; -1: nothing of the same build is here. *note: what was refused, free(); NULL: nothing.
  */
 int run_file_open(const struct run_file *f, struct names **names, enum names_source *source,
-                  const char **note);
+                  char **note);
 
 #endif

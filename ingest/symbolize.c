@@ -148,12 +148,11 @@ static void look_for(struct symbolize *s, uint32_t id, struct debuginfod *server
                                   .aside = s->aside,
                                   .debuginfod = servers,
                                   .servers = s->options->servers};
-    const char *refused;
+    char *refused;
     int fd = run_file_open(&file, &names, &source, &refused);
-    s->is_late |= refused == file_reader_hangs;
     if (refused) {
-        bin->note = refused;
-        bin->is_changed = true;
+        s->is_late |= strcmp(refused, file_reader_hangs) == 0;
+        binaries_set_note(bin, refused);
     }
     if (fd < 0) {
         s->stats->n_missing++;

@@ -11,6 +11,7 @@
 struct row {
     int64_t id;
     char *binary, *kind, *build_id, *names_from, *note, *package;
+    char *server; /* what became of asking debuginfod for its debug files; "": not asked */
     uint64_t on_cpu_ns, unnamed_ns, poor_ns; /* unsigned: a foreign file may hold any numbers */
     int64_t n_unnamed;
     bool has_map; /* some runtime told of code, maybe not this one's */
@@ -31,10 +32,44 @@ static bool is_any(const char *text, const char *const *words)
     return false;
 }
 
-/* All of its code may have names: but not what is inlined there. */
-static bool lacks_split(const struct row *r)
+/* All of its code may have names: but not what is inlined there. What its debug information lacks,
+ * as binary.note says it, and what would help. */
+struct lack {
+    const char *note;
+    const char *help; /* before: then: stax symbolize */
+};
+static const struct lack lacks[] = {
+    {"split debug information",
+     "put its .dwo files where the compiler wrote them (readelf --debug-dump=info names them: "
+     "dwo_name), or compile without -gsplit-dwarf"},
+    {"its dwz alternate ", NULL}, /* add_alternate() */
+    {"compressed by zstd",
+     "objcopy --decompress-debug-sections, or compile with -gz=zlib; or elfutils 0.189 or newer"},
+    {"debug information of more than ", "compile with less debug information (-g1)"},
+    {"damaged debug information", "an undamaged copy of the file that has it: build it again, or "
+                                  "install its package again"},
+};
+
+static const struct lack *lack_of(const struct row *r)
 {
-    return strstr(r->note, "split debug information") != NULL;
+    for (size_t i = 0; i < sizeof(lacks) / sizeof(lacks[0]); i++) {
+        if (strstr(r->note, lacks[i].note)) {
+            return &lacks[i];
+        }
+    }
+    return NULL;
+}
+
+/* A debug file is where it is looked for, and is of no use. */
+static bool has_damaged_file(const struct row *r)
+{
+    return strncmp(r->note, "separate debug file is there but damaged",
+                   strlen("separate debug file is there but damaged")) == 0;
+}
+
+static bool is_worth_a_row(const struct row *r)
+{
+    return r->unnamed_ns || r->poor_ns || lack_of(r) || has_damaged_file(r);
 }
 
 /* The debug package: Debian's are called after what they are for, with a few exceptions. */
@@ -48,16 +83,58 @@ static void add_package(struct buf *help, const struct row *r)
     }
 }
 
+/* That a server is to be asked; of one that was, what would change its answer. */
+static void add_server(struct buf *help, const struct row *r)
+{
+    static const char elfutils[] = "DEBUGINFOD_URLS=https://debuginfod.elfutils.org";
+    if (!r->server[0]) {
+        buf_addf(help, "a server for stax-server (%s)", elfutils);
+    } else if (strstr(r->server, "no answer yet")) {
+        buf_addstr(help, "the server's answer (stax diagnose shows what it is asked for)");
+    } else if (strstr(r->server, "does not have it")) {
+        buf_addf(help, "another server for stax-server (%s)", elfutils);
+    } else {
+        buf_addf(help,
+                 "the server when it answers (it is asked again after some minutes), or another "
+                 "one for stax-server (%s)",
+                 elfutils);
+    }
+}
+
+/* Of a build id, where its debug file is looked for. */
+static void add_debug_path(struct buf *help, const char *build_id)
+{
+    buf_addf(help, "/usr/lib/debug/.build-id/%.2s/%s.debug", build_id, build_id + 2);
+}
+
+/* "its dwz alternate FILE (build id ID) is missing: ..." */
+static void add_alternate(struct buf *help, const struct row *r)
+{
+    static const char mark[] = " (build id ";
+    const char *id = strstr(r->note, mark);
+    size_t len = id ? strspn(id + strlen(mark), "0123456789abcdef") : 0;
+    add_package(help, r);
+    buf_addstr(help, help->len ? ", which brings it, or " : "the file where it is looked for: ");
+    if (len > 2 && len < 256) {
+        char *build_id = mem_strndup(id + strlen(mark), len);
+        buf_addstr(help, "beside the debug file, ");
+        add_debug_path(help, build_id);
+        buf_addstr(help, ", or ");
+        free(build_id);
+    }
+    add_server(help, r);
+}
+
 /* What names a build: its debug package, a debug file, or a server. */
 static void add_sources(struct buf *help, const struct row *r)
 {
     struct buf sources = {0};
     add_package(&sources, r);
     if (strlen(r->build_id) > 2) {
-        buf_addf(&sources,
-                 "%s/usr/lib/debug/.build-id/%.2s/%s.debug, or a server for stax-server "
-                 "(DEBUGINFOD_URLS=https://debuginfod.elfutils.org)",
-                 sources.len ? ", or " : "", r->build_id, r->build_id + 2);
+        buf_addstr(&sources, sources.len ? ", or " : "");
+        add_debug_path(&sources, r->build_id);
+        buf_addstr(&sources, ", or ");
+        add_server(&sources, r);
     }
     buf_addf(help, "%s; then: stax symbolize",
              sources.len ? buf_str(&sources) : "its debug file beside it");
@@ -125,29 +202,41 @@ static const char *why(const struct row *r, struct buf *help)
         }
         return r->note;
     }
+    if (has_damaged_file(r)) {
+        buf_addstr(help, "the whole file: ");
+        add_sources(help, r);
+        return r->note;
+    }
     if (strstr(r->note, "another build") || strstr(r->note, "checksum")) {
         buf_addstr(help, "the debug file of exactly this version: ");
         add_sources(help, r);
         return r->note;
     }
-    if (lacks_split(r)) {
-        buf_addstr(help,
-                   "put its .dwo files where the compiler wrote them (readelf --debug-dump=info "
-                   "names them: dwo_name), or compile without -gsplit-dwarf; then: stax "
-                   "symbolize");
+    if (lack_of(r)) {
+        const char *known = lack_of(r)->help;
+        if (known) {
+            buf_addstr(help, known);
+        } else {
+            add_alternate(help, r);
+        }
+        buf_addstr(help, "; then: stax symbolize");
         return r->note;
     }
     if (is_any(r->names_from, complete)) {
         return "code that no symbol of its debug file covers";
     }
+    bool is_mini = strcmp(r->names_from, "gnu_debugdata") == 0;
     if (strlen(r->build_id) <= 2) {
         buf_addstr(help, "keep its symbols (no strip), or link it with -Wl,--build-id and keep its "
                          "debug file");
+        if (is_mini) {
+            return "mini debug info only: names, no lines; and no build id to find a debug file by";
+        }
         return r->unnamed_ns ? "stripped, and without a build id to find a debug file by"
                              : "only public names, and no build id to find a debug file by";
     }
     add_sources(help, r);
-    if (strcmp(r->names_from, "gnu_debugdata") == 0) {
+    if (is_mini) {
         return "mini debug info only: names, no lines";
     }
     return r->unnamed_ns ? "stripped, and no debug file was found"
@@ -156,7 +245,7 @@ static const char *why(const struct row *r, struct buf *help)
 
 static json_t *document_of(const struct row *r, int64_t all_ns)
 {
-    struct buf help = {0};
+    struct buf help = {0}, reason = {0};
     json_t *o = json_object();
     json_object_set_new(o, "binary", json_clean_string(r->binary));
     json_object_set_new(o, "kind", json_clean_string(r->kind));
@@ -168,11 +257,25 @@ static json_t *document_of(const struct row *r, int64_t all_ns)
     json_object_set_new(o, "unnamed_pct", view_pct((int64_t)r->unnamed_ns, all_ns));
     view_set_int(o, "poor_ns", (int64_t)r->poor_ns);
     view_set_int(o, "n_unnamed", r->n_unnamed);
-    json_object_set_new(o, "why", json_clean_string(why(r, &help)));
+    buf_addf(&reason, "%s%s%s", why(r, &help), r->server[0] ? "; " : "", r->server);
+    json_object_set_new(o, "why", json_clean_string(buf_str(&reason)));
     json_object_set_new(o, "help", json_clean_string(buf_str(&help)));
     json_object_set_new(o, "package", r->package[0] ? json_clean_string(r->package) : json_null());
     buf_free(&help);
+    buf_free(&reason);
     return o;
+}
+
+/* The last part of binary.note, which servers are told of in; taken away from it. */
+static char *split_server(char *note)
+{
+    char *server = strstr(note, "debuginfod at ");
+    if (!server || (server != note && (server - note < 2 || strncmp(server - 2, "; ", 2) != 0))) {
+        return mem_strdup("");
+    }
+    char *copy = mem_strdup(server);
+    *(server == note ? note : server - 2) = '\0';
+    return copy;
 }
 
 static struct row *row_of(struct rows *rows, struct stmt *s)
@@ -192,6 +295,7 @@ static struct row *row_of(struct rows *rows, struct stmt *s)
         .has_map = stmt_int(s, unnamed_symbols_c_has_map) != 0,
         .package = mem_strdup(stmt_text(s, unnamed_symbols_c_package)),
     };
+    rows->items[rows->n].server = split_server(rows->items[rows->n].note);
     return &rows->items[rows->n++];
 }
 
@@ -261,7 +365,7 @@ static void show(struct rows *rows, int64_t limit, int64_t all_ns, json_t *data)
         const struct row *r = &rows->items[i];
         unnamed_ns += r->unnamed_ns;
         poor_ns += r->poor_ns;
-        if ((r->unnamed_ns || r->poor_ns || lacks_split(r)) && (n++ < limit || limit <= 0)) {
+        if (is_worth_a_row(r) && (n++ < limit || limit <= 0)) {
             json_array_append_new(binaries, document_of(r, all_ns));
         }
     }
@@ -289,6 +393,7 @@ int view_symbols(struct query *q, const struct params *p, json_t *data, struct e
         free(rows.items[i].names_from);
         free(rows.items[i].note);
         free(rows.items[i].package);
+        free(rows.items[i].server);
     }
     free(rows.items);
     free(sums);

@@ -113,6 +113,41 @@ objcopy --strip-all "$dir/libhot.full.so" "$dir/libhot.so"
 (cd "$dir" && objcopy --add-gnu-debuglink=full.debug libhot.so)
 refused "debug file of another build" "another build"
 
+# Debug files that are there but cut off, or no ELF files, and debug information that cannot be read: said, with the path.
+row_of() { # of libhot.so in diagnose symbols
+    stax diagnose symbols --json | jq '[.data.binaries[] | select(.binary | endswith("/libhot.so"))][0]'
+}
+mkdir -p "$TMP/damaged/.build-id/${id:0:2}"
+file=$TMP/damaged/.build-id/${id:0:2}/${id:2}.debug
+restart
+for n_bytes in 2000 100 0; do
+    strip_as libhot.full.so
+    objcopy --only-keep-debug "$dir/libhot.full.so" "$file"
+    truncate -s "$n_bytes" "$file"
+    restart
+    STAX_DEBUG_DIRS=$TMP/damaged stax record -- "$dir/main" 1 >/dev/null 2>&1
+    check_json "a debug file of $n_bytes bytes: its note says that it is damaged" <(stax sql --json "SELECT note FROM binary WHERE name = 'libhot.so'") \
+        '.data.rows[0][0] | test("there but damaged \\((cut off after 2000 bytes|ELF header is cut off|cut off after 100 bytes|empty)\\): .*" + $p)' --arg p "${id:2}.debug"
+    check_json "... diagnose, too" <(row_of) '(.why | test("there but damaged.*" + $p)) and (.help | test("^the whole file: .*symbolize"))' --arg p "${id:2}.debug"
+done
+unreadable() { # NAME WHY HELP: libhot.so as it is in $dir
+    restart
+    stax record -- "$dir/main" 1 >/dev/null 2>&1
+    check "$1: names are there" top_has hot_inner
+    check_json "$1: no lines, and that is said" <(row_of) '.unnamed_ns == 0 and (.why | test($w)) and (.help | test($h))' --arg w "$2" --arg h "$3"
+}
+if objcopy --compress-debug-sections=zstd "$dir/libhot.full.so" "$dir/libhot.so" 2>/dev/null &&
+    ! eu-readelf --debug-dump=info "$dir/libhot.so" 2>/dev/null | grep -q DW_TAG_compile_unit; then
+    unreadable "DWARF packed by zstd" "no lines and no inlined functions: .*elfutils.*zstd" "decompress-debug-sections.*symbolize"
+else
+    skip "DWARF packed by zstd" "no such objcopy, or elfutils unpack it"
+fi
+objcopy --dump-section .debug_info="$TMP/info" "$dir/libhot.full.so" "$TMP/copy"
+"$PYTHON" -c 'import sys; p = sys.argv[1]; n = len(open(p, "rb").read()); open(p, "wb").write(b"\xee" * n)' "$TMP/info"
+rm "$dir/libhot.so"
+objcopy --update-section .debug_info="$TMP/info" "$dir/libhot.full.so" "$dir/libhot.so"
+unreadable "damaged DWARF" "no lines and no inlined functions: damaged debug information" "undamaged copy.*symbolize"
+
 # Debug files that come after the run: a stopped run, and an archive without its binary.
 restart
 mkdir -p "$TMP/debug/.build-id/${id:0:2}"
@@ -141,13 +176,16 @@ check_status "a file that is no archive is refused" 1 "not a stax run|not a data
 unset STAX_DEBUG_DIRS
 
 # What Fedora leaves in a stripped file.
-(cd "$dir" && nm -D --defined-only libhot.full.so --format=posix | cut -d' ' -f1 | sort >dynamic &&
-    nm --defined-only libhot.full.so --format=posix | awk '$2 ~ /[tT]/ {print $1}' | sort >all && comm -13 dynamic all >keep &&
-    objcopy -S --remove-section .gdb_index --remove-section .comment --keep-symbols=keep libhot.full.so mini &&
-    xz -f mini && objcopy --strip-all --add-section .gnu_debugdata=mini.xz libhot.full.so libhot.so)
-restart
-stax record -- "$dir/main" 2 >/dev/null 2>&1
-check "mini debug info names local functions" is_named gnu_debugdata
+for full in libhot.full.so libhot.noid.so; do
+    (cd "$dir" && nm -D --defined-only $full --format=posix | cut -d' ' -f1 | sort >dynamic &&
+        nm --defined-only $full --format=posix | awk '$2 ~ /[tT]/ {print $1}' | sort >all && comm -13 dynamic all >keep &&
+        objcopy -S --remove-section .gdb_index --remove-section .comment --keep-symbols=keep $full mini &&
+        xz -f mini && rm -f libhot.so && objcopy --strip-all --add-section .gnu_debugdata=mini.xz $full libhot.so)
+    restart
+    stax record -- "$dir/main" 1 >/dev/null 2>&1
+    check "mini debug info of $full names local functions" is_named gnu_debugdata
+    check_json "... and is said to be that" <(row_of) '.why | startswith("mini debug info only: names, no lines")'
+done
 
 # A library whose file is gone when the recording begins: the process's memory tells its build id, and that finds its debug file.
 strip_as libhot.full.so

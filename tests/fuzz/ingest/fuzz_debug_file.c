@@ -56,6 +56,7 @@ static void search(const struct names *n, const char *folder)
     debug_files_find(&wanted, &found);
     fd_close(&found.fd);
     free(found.path);
+    free(found.note);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
