@@ -28,6 +28,7 @@ struct binary {
     const char *names_from; /* static */
     const char *note;       /* static or own_note, or NULL */
     char *own_note;         /* note, where it is not static */
+    bool has_lack;          /* own_note is what its debug information lacks */
     char *package;          /* that the file came in, or NULL */
     bool is_changed;        /* differs from its row */
     bool is_memory;         /* not a file: code made at run time may be there (jit.h) */

@@ -39,6 +39,7 @@ void binaries_set_note(struct binary *bin, char *note)
 {
     free(bin->own_note);
     bin->note = bin->own_note = note;
+    bin->has_lack = false;
     bin->is_changed = true;
 }
 

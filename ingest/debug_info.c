@@ -24,7 +24,8 @@ void debug_info_init(struct debug_info *d, int fd, const struct names *names, co
                              .link_crc = crc,
                              .has_symtab = names_best_source(names) >= NAMES_SYMTAB,
                              .has_debug_info = names_has_debug_info(names),
-                             .debug_fd = -1};
+                             .debug_fd = -1,
+                             .alt_fd = -1};
 }
 
 void debug_info_fini(struct debug_info *d)
@@ -32,6 +33,8 @@ void debug_info_fini(struct debug_info *d)
     debug_info_drop_lines(d);
     fd_close(&d->fd);
     fd_close(&d->debug_fd);
+    fd_close(&d->alt_fd);
+    free(d->alt_build_id);
     free(d->path);
     free(d->root);
     free(d->build_id);
@@ -59,6 +62,8 @@ static void forget_lines(struct debug_info *d)
     d->has_no_lines = d->is_lack_told = false;
     free(d->lines_error);
     d->lines_error = NULL;
+    free(d->alt_build_id);
+    d->alt_build_id = NULL;
 }
 
 static struct names *better_names(struct debug_info *d, enum names_source source)
@@ -126,12 +131,42 @@ static void open_lines(struct debug_info *d)
     struct err e = {0};
     struct buf path = {0};
     buf_addf(&path, "%s%s", is_own ? d->root : "", is_own ? d->path : d->debug_path);
-    if (copy < 0 || lines_open(&d->lines, copy, buf_str(&path), &e) != 0) {
+    const struct lines_place place = {buf_str(&path), d->root, d->alt_fd};
+    if (copy < 0 || lines_open_at(&d->lines, copy, &place, &e) != 0) {
         fd_close(&copy);
         d->has_no_lines = true;
         d->lines_error = e.code && e.code != STAX_ENOTFOUND ? mem_strdup(e.msg) : NULL;
     }
     buf_free(&path);
+    const struct lines_alt *alt = d->lines ? lines_missing_alt(d->lines) : NULL;
+    free(d->alt_build_id);
+    d->alt_build_id = alt ? mem_strdup(alt->build_id) : NULL;
+}
+
+bool debug_info_take_alt(struct debug_info *d, int alt_fd)
+{
+    bool is_good = d->alt_build_id && names_check_whole(alt_fd, NULL) == 0 &&
+                   debug_files_is_build(alt_fd, d->alt_build_id);
+    if (!is_good) {
+        close(alt_fd);
+        return false;
+    }
+    fd_close(&d->alt_fd);
+    d->alt_fd = alt_fd;
+    forget_lines(d);
+    return true;
+}
+
+bool debug_info_search_alt(struct debug_info *d)
+{
+    if (!d->alt_build_id) {
+        return false;
+    }
+    debug_info_drop_lines(d);
+    open_lines(d);
+    bool is_found = d->lines && !d->alt_build_id;
+    d->is_lack_told &= !is_found;
+    return is_found;
 }
 
 size_t debug_info_find(struct debug_info *d, uint64_t address,
@@ -172,6 +207,10 @@ char *debug_info_lack(struct debug_info *d)
     }
     if (d->has_no_lines && d->lines_error) {
         buf_addf(&lack, "no lines and no inlined functions: %s", d->lines_error);
+    } else if (d->lines && lines_missing_alt(d->lines)) {
+        const struct lines_alt *alt = lines_missing_alt(d->lines);
+        buf_addf(&lack, "its dwz alternate %s (build id %s) %s: inlined functions have no names",
+                 alt->name, alt->build_id, alt->why);
     } else if (d->lines && lines_is_damaged(d->lines)) {
         buf_addstr(&lack, "lines and inlined functions are missing: damaged debug information");
     } else if (d->lines && lines_lacks_split(d->lines)) {

@@ -29,6 +29,9 @@ struct debug_info {
     char *debug_path;
     char *note;          /* why a separate file was refused, or NULL */
     bool is_downloading; /* servers are being asked */
+    char *alt_build_id;  /* of the dwz alternate that its lines lack, NULL: none */
+    int alt_fd;          /* of the alternate, from a server; -1: none */
+    bool is_alt_asked;   /* servers are being asked, or were */
     struct lines *lines;
     bool has_no_lines; /* looked for in vain, */
     char *lines_error; /* ... because it cannot be read; or NULL */
@@ -49,6 +52,12 @@ struct names *debug_info_search(struct debug_info *d);
  * is cut off. */
 struct names *debug_info_take(struct debug_info *d, int debug_fd, const char *path,
                               enum names_source source);
+
+/* Takes a dwz alternate found elsewhere; lines are read anew when they are asked for. Refuses
+ * another build. */
+bool debug_info_take_alt(struct debug_info *d, int alt_fd);
+/* Looks for a dwz alternate that was missing once more. Whether it is there now. */
+bool debug_info_search_alt(struct debug_info *d);
 
 /* lines_find() of whichever file has DWARF. */
 size_t debug_info_find(struct debug_info *d, uint64_t address,

@@ -234,7 +234,14 @@ static void take_names(struct late_names *l, struct naming_result *r)
     }
     if (r->lack && !bin->note) {
         binaries_set_note(bin, r->lack);
+        bin->has_lack = true;
         r->lack = NULL;
+    }
+    if (r->has_alternate && bin->has_lack && bin->note == bin->own_note) {
+        binaries_set_note(bin, NULL);
+    }
+    if (r->has_alternate) {
+        line_tables_ask_again(&l->tables, r->binary);
     }
     if (r->package && !bin->package && !l->binaries->without_files) {
         bin->package = r->package;

@@ -137,6 +137,15 @@ bool line_tables_ask(struct line_tables *t, int64_t min_self_samples, bool is_ag
     return ask(t, min_self_samples, is_again, -1);
 }
 
+void line_tables_ask_again(struct line_tables *t, uint32_t binary)
+{
+    struct stmt *s = db_stmt(t->db, &sql_line_tables_forget_nameless);
+
+    stmt_bind_int(s, line_tables_forget_nameless_p_binary, binary);
+    stmt_run(s);
+    map_free(&t->asked);
+}
+
 void line_tables_step(struct line_tables *t, int64_t n_samples)
 {
     int64_t now = clock_monotonic_ns();
@@ -253,6 +262,16 @@ void line_tables_put(struct line_tables *t, uint32_t symbol, const struct line_t
     }
 }
 
+static bool has_table(struct line_tables *t, uint32_t symbol)
+{
+    struct stmt *s = db_stmt(t->db, &sql_line_tables_has);
+
+    stmt_bind_int(s, line_tables_has_p_symbol, symbol);
+    bool has = stmt_next(s);
+    stmt_reset(s);
+    return has;
+}
+
 static void put_table(struct line_tables *t, const struct naming_table *found)
 {
     static const struct lines_table none;
@@ -261,7 +280,8 @@ static void put_table(struct line_tables *t, const struct naming_table *found)
     struct lines_table unknown = {.spans = &nothing, .n_spans = 1};
     uint32_t base = t->last_call;
 
-    if (t->n_rows + (int64_t)table->n_spans > LINE_TABLES_MAX_ROWS) {
+    if (t->n_rows + (int64_t)table->n_spans > LINE_TABLES_MAX_ROWS ||
+        (!found->is_known && has_table(t, found->code.symbol))) { /* better than none */
         return;
     }
     struct stmt *s = db_stmt(t->db, &sql_line_tables_forget);

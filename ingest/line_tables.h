@@ -48,9 +48,11 @@ void line_tables_init(struct line_tables *t, struct db *db, struct naming *namin
 void line_tables_fini(struct line_tables *t);
 
 /* Asks for functions that have no table yet, the hottest first; min_self_samples 0: callers too. A
- * function is asked for once; is_again: also those that were looked up in vain. False: not all
- * could be asked for yet. */
+ * function is asked for once; is_again: also those that were looked up in vain or have calls
+ * without names. False: not all could be asked for yet. */
 bool line_tables_ask(struct line_tables *t, int64_t min_self_samples, bool is_again);
+/* The inlined functions of a binary have names now: tables that were made without are made anew. */
+void line_tables_ask_again(struct line_tables *t, uint32_t binary);
 /* For each commit of a run that records: asks for functions that became hot since. */
 void line_tables_step(struct line_tables *t, int64_t n_samples);
 /* Writes tables of a result from *next on, whole ones, until there were max rows, in a transaction

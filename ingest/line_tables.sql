@@ -3,7 +3,7 @@
 --@ line_tables_wanted
 -- Functions in files that have no line table yet, the hottest first.
 -- :min_self_samples INTEGER  samples of their own, or an eighth of all with them on the stack; 0: any
--- :is_again INTEGER  1: also those that were looked up in vain
+-- :is_again INTEGER  1: also those that were looked up in vain, or have inlined calls without names
 -- :limit INTEGER
 -- => symbol, binary, rel_address, size (bytes)
 SELECT
@@ -23,9 +23,18 @@ WHERE s.kind IN ('function', 'unnamed')
     AND b.kind IN ('main', 'shared', 'vdso')
     AND b.has_addresses = 1
     AND s.source <> 'dwarf'
-    AND NOT EXISTS (
-        SELECT 1 FROM code_line AS l
-        WHERE l.symbol = s.id AND (NOT :is_again OR l.file IS NOT NULL OR l.call > 0)
+    AND (
+        NOT EXISTS (
+            SELECT 1 FROM code_line AS l
+            WHERE l.symbol = s.id AND (NOT :is_again OR l.file IS NOT NULL OR l.call > 0)
+        )
+        OR (
+            :is_again
+            AND s.id IN (
+                SELECT c.symbol FROM inlined_call AS c
+                WHERE c.function = '(inlined function without a name)'
+            )
+        )
     )
 ORDER BY t.self_on_cpu_ns DESC, t.total_on_cpu_ns DESC, s.id
 LIMIT :limit;
@@ -44,10 +53,30 @@ SELECT
     path
 FROM source_file;
 
+--@ line_tables_has
+-- :symbol INTEGER  symbol.id
+-- => found (1)
+SELECT 1 AS found
+FROM code_line
+WHERE symbol = :symbol
+LIMIT 1;
+
 --@ line_tables_forget
 -- :symbol INTEGER  symbol.id
 DELETE FROM code_line
 WHERE symbol = :symbol;
+
+--@ line_tables_forget_nameless
+-- Tables with inlined calls that had no names: of a file whose debug information is whole now.
+-- :binary INTEGER  binary.id
+DELETE FROM code_line
+WHERE symbol IN (
+    SELECT c.symbol
+    FROM inlined_call AS c
+    JOIN symbol AS s ON s.id = c.symbol
+    WHERE s.binary = :binary
+        AND c.function = '(inlined function without a name)'
+);
 
 --@ line_tables_put
 -- :symbol INTEGER

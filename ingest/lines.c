@@ -2,7 +2,6 @@
 #include "ingest/lines.h"
 
 #include <dwarf.h>
-#include <elfutils/libdwelf.h>
 #include <errno.h>
 #include <gelf.h>
 #include <stdlib.h>
@@ -11,7 +10,6 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
-#include "ingest/debug_files.h"
 #include "ingest/lines_internal.h"
 #include "ingest/names.h"
 
@@ -120,8 +118,7 @@ static int refuse(const struct judged *j, const char *why, struct err *e)
     return err_set(e, STAX_ECORRUPT, "damaged debug information: %s", why);
 }
 
-/* The DWARF of fd, which is the main file's or its alternate's. */
-static int open_dwarf(struct lines *l, int fd, void **elf, Dwarf **dwarf, struct err *e)
+int lines_open_dwarf(struct lines *l, int fd, void **elf, Dwarf **dwarf, struct err *e)
 {
     struct judged j = {0};
     int rc = names_check_elf(fd, e);
@@ -147,66 +144,23 @@ static int open_dwarf(struct lines *l, int fd, void **elf, Dwarf **dwarf, struct
     return 0;
 }
 
-static bool try_alt(struct lines *l, const char *path, const char *build_id)
-{
-    int fd = debug_files_open(path);
-    if (fd < 0) {
-        return false;
-    }
-    if (debug_files_is_build(fd, build_id) && open_dwarf(l, fd, &l->alt_elf, &l->alt, NULL) == 0) {
-        l->alt_fd = fd;
-        dwarf_setalt(l->dwarf, l->alt);
-        return true;
-    }
-    elf_end(l->alt_elf);
-    l->alt_elf = NULL;
-    close(fd);
-    return false;
-}
-
-/* What dwz moved out of several files into one: named by path, relative to this file, and id. */
-static void open_alt(struct lines *l, const char *path)
-{
-    const char *name;
-    const void *id;
-    ssize_t n = dwelf_dwarf_gnu_debugaltlink(l->dwarf, &name, &id);
-    if (n <= 0 || n > 64) {
-        return;
-    }
-    struct buf hex = {0}, where = {0};
-    for (ssize_t i = 0; i < n; i++) {
-        buf_addf(&hex, "%02x", ((const uint8_t *)id)[i]);
-    }
-    const char *slash = path ? strrchr(path, '/') : NULL;
-    if (name[0] != '/' && slash) {
-        buf_addf(&where, "%.*s/", (int)(slash - path), path);
-    }
-    buf_addstr(&where, name);
-    if (!try_alt(l, buf_str(&where), buf_str(&hex))) {
-        struct debug_found found;
-        debug_files_find(&(struct debug_wanted){.build_id = buf_str(&hex)}, &found);
-        if (found.fd >= 0) {
-            try_alt(l, found.path, buf_str(&hex));
-        }
-        fd_close(&found.fd);
-        free(found.path);
-    }
-    buf_free(&hex);
-    buf_free(&where);
-}
-
 int lines_open(struct lines **out, int fd, const char *path, struct err *e)
+{
+    return lines_open_at(out, fd, &(struct lines_place){.path = path, .alt_fd = -1}, e);
+}
+
+int lines_open_at(struct lines **out, int fd, const struct lines_place *place, struct err *e)
 {
     struct lines *l = mem_new(1, sizeof(*l));
     l->fd = l->alt_fd = -1;
     *out = NULL;
-    int rc = open_dwarf(l, fd, &l->elf, &l->dwarf, e);
+    int rc = lines_open_dwarf(l, fd, &l->elf, &l->dwarf, e);
     if (rc) {
         lines_close(l);
         return rc;
     }
     l->fd = fd;
-    open_alt(l, path);
+    lines_open_alt(l, place);
     lines_read_units(l);
     if (l->is_damaged && !l->n_units) {
         const struct judged j = {0};
@@ -237,6 +191,8 @@ void lines_close(struct lines *l)
         free(l->padded[i]);
     }
     free(l->padded);
+    free(l->wanted_alt.name);
+    free(l->wanted_alt.build_id);
     fd_close(&l->alt_fd);
     fd_close(&l->fd);
     free(l);

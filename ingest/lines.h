@@ -32,10 +32,18 @@ struct lines_row {
     uint64_t address;     /* of the function where it was not inlined, 0: nowhere */
 };
 
-/* Takes fd, a file with DWARF, on success. path: of the file, for dwz alternates beside it.
+/* Where the file is and its dwz alternate may be; borrowed for the call. */
+struct lines_place {
+    const char *path; /* of the file, for an alternate beside it; NULL: not known */
+    const char *root; /* of the target, as in struct debug_wanted */
+    int alt_fd;       /* what may be the alternate; -1: nothing known */
+};
+
+/* Takes fd, a file with DWARF, on success. path: as in struct lines_place.
  * Errors, with what is wrong: STAX_ECORRUPT (also compressed in a way that the libraries here do
  * not know), STAX_ELIMIT (larger than we read), STAX_ENOTFOUND (no DWARF). */
 int lines_open(struct lines **out, int fd, const char *path, struct err *e);
+int lines_open_at(struct lines **out, int fd, const struct lines_place *place, struct err *e);
 /* NULL is accepted. */
 void lines_close(struct lines *l);
 
@@ -75,6 +83,14 @@ void lines_free_table(struct lines_table *t);
 /* Whether a part that the compiler put into a file of its own (.dwo) was looked for in vain: its
  * lines are there, its inlined functions are not. */
 bool lines_lacks_split(const struct lines *l);
+/* The dwz alternate, a file that others share and without which what is inlined has no names. */
+struct lines_alt {
+    char *name;      /* as the file has it: a path, clean */
+    char *build_id;  /* hex */
+    const char *why; /* it is not used: "is missing", "is damaged", ...; static */
+};
+/* Borrowed; NULL: none is wanted, or it is there. */
+const struct lines_alt *lines_missing_alt(const struct lines *l);
 /* Whether units beyond some place could not be read. */
 bool lines_is_damaged(const struct lines *l);
 /* Memory held: sections read and what was built of them. */

@@ -1,7 +1,7 @@
 /*
- * lines_internal.h - what the parts of lines share: lines.c opens and answers, lines_units.c knows
- * which unit, function and inlined calls an address is in, lines_origins.c which function a call is
- * of, lines_names.c and lines_types.c what that is called.
+ * lines_internal.h - what the parts of lines share: lines.c opens and answers, lines_alt.c finds
+ * the dwz alternate, lines_units.c knows which unit, function and inlined calls an address is in,
+ * lines_origins.c which function a call is of, lines_names.c and lines_types.c what that is called.
  */
 #ifndef STAX_INGEST_LINES_INTERNAL_H
 #define STAX_INGEST_LINES_INTERNAL_H
@@ -74,6 +74,8 @@ struct lines {
     int fd, alt_fd;
     void *elf, *alt_elf; /* Elf */
     Dwarf *dwarf, *alt;
+    struct lines_alt wanted_alt; /* build_id NULL: it has none */
+    bool has_alt;
     struct lines_unit *units;
     size_t n_units, cap_units;
     struct lines_ranges ranges; /* of units */
@@ -94,6 +96,10 @@ struct lines {
     size_t n_padded, cap_padded;
 };
 
+/* The DWARF of fd, which is the main file's or its alternate's. */
+int lines_open_dwarf(struct lines *l, int fd, void **elf, Dwarf **dwarf, struct err *e);
+/* Finds the dwz alternate, if the file has one. */
+void lines_open_alt(struct lines *l, const struct lines_place *place);
 /* What a unit is written in, as symbol.language. */
 const char *lines_language(struct lines_unit *u);
 /* The word for a DW_LANG_*; "": none is known. */

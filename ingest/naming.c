@@ -47,6 +47,7 @@ struct job {
     int fd; /* JOB_DOWNLOADED */
     char *path;
     char *build_id; /* asked for */
+    bool is_alt;    /* the build is that of a dwz alternate */
     struct job *next;
 };
 
@@ -213,20 +214,35 @@ static struct debug_info *file_of(const struct naming *n, uint32_t binary)
     return binary < n->n_slots ? n->files[binary] : NULL;
 }
 
-static void ask_server(struct naming *n, uint32_t binary, struct debug_info *d)
+static void push_download(struct naming *n, uint32_t binary, const struct debug_info *d,
+                          bool is_alt)
 {
-    if (!n->has_downloader || d->is_downloading || !d->build_id || !debug_info_is_wanting(d)) {
-        return;
-    }
-    d->is_downloading = true;
     struct job *job = job_new(JOB_DOWNLOADED, binary);
     job->path = mem_strdup(d->path);
-    job->build_id = mem_strdup(d->build_id);
+    job->build_id = mem_strdup(is_alt ? d->alt_build_id : d->build_id);
+    job->is_alt = is_alt;
     pthread_mutex_lock(&n->lock);
     push(&n->downloads, job);
     n->n_downloads++;
     pthread_cond_signal(&n->has_download);
     pthread_mutex_unlock(&n->lock);
+}
+
+static void ask_server(struct naming *n, uint32_t binary, struct debug_info *d)
+{
+    if (n->has_downloader && !d->is_downloading && d->build_id && debug_info_is_wanting(d)) {
+        d->is_downloading = true;
+        push_download(n, binary, d, false);
+    }
+}
+
+/* For what its lines turned out to lack. */
+static void ask_server_for_alt(struct naming *n, uint32_t binary, struct debug_info *d)
+{
+    if (n->has_downloader && !d->is_alt_asked && d->alt_build_id) {
+        d->is_alt_asked = true;
+        push_download(n, binary, d, true);
+    }
 }
 
 static void tell_file(struct naming *n, uint32_t binary, struct names *names,
@@ -344,6 +360,7 @@ static void do_addresses(struct naming *n, const struct job *job)
         r->lack = debug_info_lack(d);
         keep_small(n, d);
         give(n, r);
+        ask_server_for_alt(n, job->binary, d);
     }
     pthread_mutex_lock(&n->lock);
     n->n_waiting -= job->n_addresses;
@@ -397,14 +414,42 @@ static void do_tables(struct naming *n, const struct job *job)
     r->lack = d ? debug_info_lack(d) : NULL;
     keep_small(n, d);
     give(n, r);
+    if (d) {
+        ask_server_for_alt(n, job->binary, d);
+    }
     pthread_mutex_lock(&n->lock);
     n->n_tables -= job->n_codes;
     pthread_mutex_unlock(&n->lock);
 }
 
+static void tell_alternate(struct naming *n, uint32_t binary)
+{
+    struct naming_result *r = result_new(binary);
+    r->has_alternate = r->is_asking_again = true;
+    give(n, r);
+}
+
+static void do_alternate(struct naming *n, struct job *job, struct debug_info *d)
+{
+    int fd = job->fd;
+    job->fd = -1;
+    if (fd < 0) {
+        return;
+    }
+    if (debug_info_take_alt(d, fd)) {
+        tell_alternate(n, job->binary);
+    } else {
+        debuginfod_refuse(n->servers, job->build_id, job->path);
+    }
+}
+
 static void do_downloaded(struct naming *n, struct job *job)
 {
     struct debug_info *d = file_of(n, job->binary);
+    if (d && job->is_alt) {
+        do_alternate(n, job, d);
+        return;
+    }
     if (d) {
         d->is_downloading = false;
     }
@@ -416,6 +461,20 @@ static void do_downloaded(struct naming *n, struct job *job)
             debuginfod_refuse(n->servers, job->build_id, job->path);
         }
         tell_file(n, job->binary, names, NAMES_DEBUGINFOD, d->debug_fd >= 0);
+    }
+}
+
+static void retry(struct naming *n, uint32_t binary)
+{
+    struct debug_info *d = file_of(n, binary);
+    if (debug_info_is_wanting(d)) {
+        look_for(n, binary, true);
+    }
+    if (debug_info_search_alt(d)) {
+        tell_alternate(n, binary);
+    } else if (d->alt_build_id) {
+        d->is_alt_asked = false;
+        ask_server_for_alt(n, binary, d);
     }
 }
 
@@ -436,8 +495,8 @@ static void do_job(struct naming *n, struct job *job)
         break;
     case JOB_RETRY:
         for (size_t i = 0; i < n->n_slots; i++) {
-            if (n->files[i] && debug_info_is_wanting(n->files[i])) {
-                look_for(n, (uint32_t)i, true);
+            if (n->files[i]) {
+                retry(n, (uint32_t)i);
             }
         }
         break;

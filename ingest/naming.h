@@ -55,6 +55,7 @@ struct naming_result {
     enum names_source source;
     char *note;           /* what was refused, or NULL; the taker's, as the next two */
     char *lack;           /* what its debug information lacks, or NULL */
+    bool has_alternate;   /* what it lacked is there: inlined functions have names now */
     char *package;        /* that the file came in, where better names are missing; or NULL */
     bool is_asking_again; /* DWARF came late: addresses asked before shall be asked again */
     struct naming_row *rows;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Names that come from elsewhere while a run is recorded: separate debug files, mini debug info, a
-# debuginfod server; lines and inlined functions compared with eu-addr2line; what is refused is said.
+# debuginfod server, dwz alternates; lines and inlined functions compared with eu-addr2line; what is refused is said.
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 need_perf
@@ -242,6 +242,94 @@ C
         '[.data.binaries[] | select(.binary | test("libc")) | .help | test("package " + $p + "-dbg")] | length > 0 and all' --arg p "${owner%%:*}"
 fi
 
+# dwz moves what debug files share into one of their own: found beside them, by build id
+# or by a server; what is missing is said until it comes.
+if command -v dwz >/dev/null && command -v g++ >/dev/null; then
+    cat >"$dir/shared.h" <<'C'
+#include <cstdlib>
+#include <ctime>
+#include <map>
+#include <string>
+namespace shared
+{
+template <class T> struct mixer {
+    T state, step;
+    inline __attribute__((always_inline)) T turn(int n) { for (int i = 0; i < n; i++) state = state * 1103515245 + step; return state; }
+    inline __attribute__((always_inline)) T fold(int n) { for (int i = 0; i < n; i++) state ^= state * 7 + i; return state; }
+};
+inline __attribute__((always_inline)) unsigned both(mixer<unsigned> &m) { return m.turn(30000) + m.fold(30000); }
+} // namespace shared
+C
+    for name in a b; do
+        cat >"$dir/dwz_$name.cpp" <<C
+#include "shared.h"
+std::map<std::string, int> counts_$name;
+int main(int, char **v)
+{
+    clock_t end = (clock_t)(CLOCKS_PER_SEC * atof(v[1]));
+    shared::mixer<unsigned> m{1, 12345};
+    while (clock() < end) counts_$name["$name"] += shared::both(m);
+    return counts_$name["$name"] == 12345;
+}
+C
+    done
+    # dwz_files PATH: the program a, stripped, and both debug files with PATH as that of what they share (common).
+    dwz_files() {
+        (cd "$dir" && for name in a b; do
+            g++ -O2 -g -Wl,--build-id=sha1 -o "dwz_$name" "dwz_$name.cpp" && objcopy --only-keep-debug "dwz_$name" "$name.debug" && objcopy --strip-all "dwz_$name" || exit 1
+        done && rm -f common && dwz -m common -M "$1" a.debug b.debug) || fail "dwz makes an alternate"
+        a_id=$(readelf -n "$dir/dwz_a" | sed -n 's/.*Build ID: //p')
+        alt_id=$(readelf -n "$dir/common" | sed -n 's/.*Build ID: //p')
+        rm -rf "$TMP/dwz"
+        mkdir -p "$TMP/dwz/.build-id/${a_id:0:2}" "$TMP/dwz/.build-id/${alt_id:0:2}"
+        cp "$dir/a.debug" "$TMP/dwz/.build-id/${a_id:0:2}/${a_id:2}.debug"
+    }
+    has_inlined() {
+        [[ $(stax sql --csv "SELECT count(DISTINCT name) FROM symbol JOIN symbol_sum AS t ON t.symbol = id WHERE t.n_total_samples > 0 AND
+            source = 'dwarf' AND (name LIKE 'shared::%::turn(int)' OR name LIKE 'shared::%::fold(int)')" 2>/dev/null | tail -1) == 2* ]]
+    }
+    lacks_alternate() { # FILE [WHAT]
+        stax diagnose symbols --json | jq -e '[.data.binaries[] | select(.binary | endswith("/dwz_a"))] | length == 1 and (.[0] |
+            (.why | test("its dwz alternate " + $f + " \\(build id " + $id + "\\) " + $w + ": inlined functions have no names")) and
+            (.help | test("build-id/.*DEBUGINFOD_URLS.*symbolize") or test("server.*symbolize")))' --arg f "$1" --arg id "$alt_id" --arg w "${2:-is missing}" >/dev/null
+    }
+    lacks_nothing() {
+        stax diagnose symbols --json | jq -e '[.data.binaries[] | select(.binary | endswith("/dwz_a"))] == []' >/dev/null
+    }
+    is_nameless() {
+        stax top --json | jq -e '[.data.functions[] | select(.name == "(inlined function without a name)")] | length > 0' >/dev/null
+    }
+    dwz_files /nonexistent/common.dwz
+    restart
+    export STAX_DEBUG_DIRS=$TMP/dwz
+    stax record -- "$dir/dwz_a" 1 >/dev/null 2>&1
+    check "a dwz alternate that is nowhere: said, with what would help" lacks_alternate /nonexistent/common.dwz
+    check_json "... in its note" <(stax sql --json "SELECT note FROM binary WHERE name = 'dwz_a'") \
+        '.data.rows[0][0] | startswith("its dwz alternate /nonexistent/common.dwz (build id " + $id)' --arg id "$alt_id"
+    check "... its functions have no names" is_nameless
+    cp "$dir/b.debug" "$TMP/dwz/.build-id/${alt_id:0:2}/${alt_id:2}.debug"
+    stax symbolize >/dev/null 2>&1
+    check "one of another build is not taken" lacks_alternate /nonexistent/common.dwz "is of another build"
+    head -c 1000 "$dir/common" >"$TMP/dwz/.build-id/${alt_id:0:2}/${alt_id:2}.debug"
+    stax symbolize >/dev/null 2>&1
+    check "one that is cut off is not taken" lacks_alternate /nonexistent/common.dwz "is damaged"
+    cp "$dir/common" "$TMP/dwz/.build-id/${alt_id:0:2}/${alt_id:2}.debug"
+    stax symbolize >/dev/null 2>&1
+    check "it is found by build id: inlined functions have names" has_inlined
+    check "... none is without" eval '! is_nameless'
+    check "... nothing is missing" lacks_nothing
+    check_json "... line tables have names, too" <(stax sql --json "SELECT count(DISTINCT c.function) FROM code_line AS l JOIN inlined_call AS c ON c.id = l.call
+        WHERE c.function LIKE 'shared::%'") '.data.rows[0][0] >= 2'
+    dwz_files common.dwz # relative, and the debug file is a link
+    mkdir -p "$TMP/dwz/beside"
+    mv "$TMP/dwz/.build-id/${a_id:0:2}/${a_id:2}.debug" "$TMP/dwz/beside/a.debug"
+    ln -s ../../beside/a.debug "$TMP/dwz/.build-id/${a_id:0:2}/${a_id:2}.debug"
+    cp "$dir/common" "$TMP/dwz/beside/common.dwz"
+    stax record -- "$dir/dwz_a" 1 >/dev/null 2>&1
+    check "an alternate beside the file that a link leads to" has_inlined
+    unset STAX_DEBUG_DIRS
+fi
+
 # A debuginfod server, on loopback.
 if command -v debuginfod >/dev/null; then
     strip_as libhot.full.so
@@ -255,6 +343,28 @@ if command -v debuginfod >/dev/null; then
     }
     wait_for 20 serves || fail "debuginfod serves" "$(tail -5 "$TMP/debuginfod.log")"
     live debuginfod debuginfod DEBUGINFOD_URLS="http://127.0.0.1:$port" DEBUGINFOD_CACHE_PATH="$TMP/cache"
+    if command -v dwz >/dev/null && command -v g++ >/dev/null; then
+        dwz_files /nonexistent/common.dwz
+        cp "$dir/a.debug" "$dir/common" "$TMP/served/"
+        serves_both() {
+            curl -sf -o /dev/null "http://127.0.0.1:$port/buildid/$a_id/debuginfo" && curl -sf -o /dev/null "http://127.0.0.1:$port/buildid/$alt_id/debuginfo"
+        }
+        kill -USR1 "$server" # look at the files again
+        wait_for 20 serves_both || fail "debuginfod serves the alternate" "$(tail -5 "$TMP/debuginfod.log")"
+        restart
+        start env DEBUGINFOD_URLS="http://127.0.0.1:$port" DEBUGINFOD_CACHE_PATH="$TMP/cache_dwz" stax record -- "$dir/dwz_a" 30 >/dev/null 2>&1
+        record=$last_pid
+        check "debuginfod: a dwz alternate comes while the run records" wait_for 20 has_inlined
+        check "... nothing is missing then" wait_for 5 lacks_nothing
+        check "... nor nameless" wait_for 5 eval '! is_nameless'
+        stax stop >/dev/null
+        # shellcheck disable=SC2046
+        kill $(pgrep -P "$record" -x dwz_a) 2>/dev/null
+        wait "$record" 2>/dev/null
+        check_json "... summaries are those of the names" <(stax sql --json \
+            "SELECT (SELECT sum(self_on_cpu_ns) FROM symbol_sum) = (SELECT on_cpu_ns FROM run), (SELECT count(*) FROM binary WHERE note LIKE '%dwz%')") \
+            '.data.rows == [[1, 0]]'
+    fi
     kill "$server"
 else
     skip "debuginfod" "not installed"

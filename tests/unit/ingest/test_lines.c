@@ -289,6 +289,54 @@ static void test_dwz(void **state)
     compare(file, "eu-addr2line");
 }
 
+/* What the alternate of a file lacks, "": it is there. */
+static void expect_alternate(const char *file, const char *root, int alt_fd, const char *why)
+{
+    struct lines *l;
+    const struct lines_place place = {.path = file, .root = root, .alt_fd = alt_fd};
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(lines_open_at(&l, fd, &place, NULL), 0);
+    const struct lines_alt *alt = lines_missing_alt(l);
+    assert_string_equal(alt ? alt->why : "", why);
+    if (alt) {
+        assert_string_equal(alt->name, "/nowhere/.dwz/common");
+        assert_int_equal(strlen(alt->build_id), 40);
+    }
+    lines_close(l);
+}
+
+/* The target's own root, by path and by build id; a file that somebody has; others are refused. */
+static void test_dwz_places(void **state)
+{
+    (void)state;
+    char file[256], root[256], common[256];
+    build("one", "-gdwarf-4");
+    build("two", "-gdwarf-4 -DTWO");
+    sh("cd %s && rm -rf root && mkdir -p root/nowhere/.dwz root/usr/lib/debug && "
+       "dwz -m common -M /nowhere/.dwz/common one two 2>/dev/null",
+       folder);
+    snprintf(file, sizeof(file), "%s/one", folder);
+    snprintf(root, sizeof(root), "%s/root", folder);
+    snprintf(common, sizeof(common), "%s/common", folder);
+    expect_alternate(file, NULL, -1, "is missing");
+    expect_alternate(file, root, -1, "is missing");
+    int fd = open(common, O_RDONLY | O_CLOEXEC), other = open(file, O_RDONLY | O_CLOEXEC);
+    expect_alternate(file, NULL, fd, "");
+    expect_alternate(file, NULL, other, "is of another build");
+    sh("cd %s && cp common root/nowhere/.dwz/", folder);
+    expect_alternate(file, NULL, -1, "is missing");
+    expect_alternate(file, root, -1, "");
+    sh("cd %s && head -c 2000 common > root/nowhere/.dwz/common", folder);
+    expect_alternate(file, root, -1, "is damaged");
+    sh("cd %s && id=$(readelf -n common | sed -n 's/.*Build ID: //p') && "
+       "at=root/usr/lib/debug/.build-id/${id:0:2} && mkdir -p $at && cp common $at/${id:2}.debug",
+       folder);
+    expect_alternate(file, NULL, -1, "is missing");
+    expect_alternate(file, root, -1, "");
+    close(fd);
+    close(other);
+}
+
 /* The functions that are inlined into code in list, one a line: their names as symbols have them.
  */
 static void print_inlined(const char *file, const char *function, const char *to)
@@ -626,18 +674,13 @@ static void test_rust(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_formats),
-        cmocka_unit_test(test_split),
-        cmocka_unit_test(test_dwz),
-        cmocka_unit_test(test_local_names),
-        cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_plt),
-        cmocka_unit_test(test_plt_of_chosen),
-        cmocka_unit_test(test_none),
-        cmocka_unit_test(test_compressed_that_lies),
+        cmocka_unit_test(test_formats),     cmocka_unit_test(test_split),
+        cmocka_unit_test(test_dwz),         cmocka_unit_test(test_dwz_places),
+        cmocka_unit_test(test_local_names), cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_plt),         cmocka_unit_test(test_plt_of_chosen),
+        cmocka_unit_test(test_none),        cmocka_unit_test(test_compressed_that_lies),
 
-        cmocka_unit_test(test_languages),
-        cmocka_unit_test(test_rust),
+        cmocka_unit_test(test_languages),   cmocka_unit_test(test_rust),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
