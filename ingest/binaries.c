@@ -46,6 +46,7 @@ void binaries_fini(struct binaries *b)
         free(bin->open_path);
         free(bin->package);
         free(bin->own_note);
+        free(bin->server_note);
         fd_close(&bin->fd);
         names_close(bin->names);
         map_free(&bin->frames);

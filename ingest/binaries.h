@@ -28,11 +28,12 @@ struct binary {
     const char *names_from; /* static */
     const char *note;       /* static or own_note, or NULL */
     char *own_note;         /* note, where it is not static */
-    bool has_lack;          /* own_note is what its debug information lacks */
-    char *package;          /* that the file came in, or NULL */
-    bool is_changed;        /* differs from its row */
-    bool is_memory;         /* not a file: code made at run time may be there (jit.h) */
-    bool is_dump;           /* a jitdump: code lies at file offsets */
+    char *server_note; /* what became of asking debuginfod, or NULL; the end of the row's note */
+    bool has_lack;     /* own_note is what its debug information lacks */
+    char *package;     /* that the file came in, or NULL */
+    bool is_changed;   /* differs from its row */
+    bool is_memory;    /* not a file: code made at run time may be there (jit.h) */
+    bool is_dump;      /* a jitdump: code lies at file offsets */
 
     char *open_path; /* how the file is opened again, NULL: not a file */
     uint64_t device, inode;
@@ -112,6 +113,8 @@ uint32_t binaries_marker_frame(struct binaries *b, const char *name, size_t len,
 
 /* Takes the note, of a binary whose row follows. */
 void binaries_set_note(struct binary *bin, char *note);
+/* The same of its server_note. */
+void binaries_set_server_note(struct binary *bin, char *note);
 
 /* For a file that holds a run already: binaries and symbols as their rows have them, in the order
  * of their ids, texts copied. inlined: linkage name of a symbol that is only inlined, else NULL. */

@@ -10,6 +10,21 @@
 #include "base/mem.h"
 #include "ingest/binaries_internal.h"
 
+/* How the notes of debuginfod_note() begin. */
+#define SERVER_NOTE "debuginfod at "
+
+/* What servers said once. */
+static void forget_server_note(struct binary *bin)
+{
+    char *server = bin->own_note ? strstr(bin->own_note, SERVER_NOTE) : NULL;
+    if (server == bin->own_note && server) {
+        binaries_set_note(bin, NULL);
+    } else if (server && server - bin->own_note >= 2 && strncmp(server - 2, "; ", 2) == 0) {
+        *(server - 2) = '\0';
+        bin->is_changed = true;
+    }
+}
+
 void binaries_adopt(struct binaries *b, const char *path, const char *kind, const char *build_id,
                     const char *names_from, const char *note, bool has_addresses)
 {
@@ -32,7 +47,16 @@ void binaries_adopt(struct binaries *b, const char *path, const char *kind, cons
                         .own_note = note[0] ? mem_strdup(note) : NULL,
                         .is_loaded = true,
                         .fd = -1};
-    b->items[b->n_items - 1].note = b->items[b->n_items - 1].own_note;
+    struct binary *bin = &b->items[b->n_items - 1];
+    bin->note = bin->own_note;
+    forget_server_note(bin);
+}
+
+void binaries_set_server_note(struct binary *bin, char *note)
+{
+    free(bin->server_note);
+    bin->server_note = note;
+    bin->is_changed = true;
 }
 
 void binaries_set_note(struct binary *bin, char *note)
@@ -340,6 +364,7 @@ void binaries_rename(struct binaries *b, uint32_t binary, struct names *names,
     bin->names = names;
     bin->names_from = names_source_text(source);
     bin->note = NULL;
+    binaries_set_server_note(bin, NULL);
     bin->is_changed = true;
     bin->is_renamed = true;
     if (!b->intern->is_frozen) {

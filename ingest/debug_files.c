@@ -36,6 +36,18 @@ bool debug_files_is_build(int fd, const char *build_id)
     return is_same;
 }
 
+char *debug_files_refusal(int fd, const char *build_id)
+{
+    struct err e;
+    struct buf text = {0};
+    if (names_check_whole(fd, &e) != 0) {
+        buf_addf(&text, "answered a damaged file (%s)", e.msg);
+    } else if (!debug_files_is_build(fd, build_id)) {
+        buf_addstr(&text, "answered another build");
+    }
+    return text.len ? buf_take(&text) : NULL;
+}
+
 /* CRC-32 as zip has it, of the whole file. */
 static bool has_crc(int fd, uint32_t crc)
 {
@@ -73,7 +85,7 @@ static void set_note(char **note, char *text)
     *note = text;
 }
 
-bool debug_files_is_whole(int fd, const char *path, char **note)
+static bool is_whole(int fd, const char *path, char **note)
 {
     struct err e;
     if (names_check_whole(fd, &e) == 0) {
@@ -97,7 +109,7 @@ static bool is_right(const struct debug_wanted *w, int fd, const char *path, boo
         is_good = true;
     } else if (is_judged && strcmp(build_id, w->build_id) != 0) {
         set_note(note, mem_strdup("separate debug file is of another build"));
-    } else if (debug_files_is_whole(fd, path, note)) {
+    } else if (is_whole(fd, path, note)) {
         is_good = is_judged;
         if (!is_good) {
             set_note(note, mem_strdup("separate debug file does not match its checksum"));

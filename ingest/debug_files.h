@@ -31,9 +31,9 @@ void debug_files_find(const struct debug_wanted *wanted, struct debug_found *fou
 
 /* Whether an open file has this build id (hex). */
 bool debug_files_is_build(int fd, const char *build_id);
-/* Whether it is all there; says what is wrong with path otherwise, in *note (free() what it was).
- */
-bool debug_files_is_whole(int fd, const char *path, char **note);
+/* Why what a server answered is not used (free()), "answered another build", "answered a damaged
+ * file (...)"; NULL: nothing is wrong with it. */
+char *debug_files_refusal(int fd, const char *build_id);
 
 /* Opens a regular file for reading, never waiting for a FIFO or a device; -1. */
 int debug_files_open(const char *path);

@@ -103,16 +103,17 @@ struct names *debug_info_search(struct debug_info *d)
 }
 
 struct names *debug_info_take(struct debug_info *d, int debug_fd, const char *path,
-                              enum names_source source)
+                              enum names_source source, char **refused)
 {
-    if (!debug_info_is_wanting(d) || !d->build_id || !debug_files_is_build(debug_fd, d->build_id)) {
-        if (debug_info_is_wanting(d)) {
-            set_note(d, mem_strdup("debuginfod answered another build"));
+    *refused = NULL;
+    char *failure = d->build_id ? debug_files_refusal(debug_fd, d->build_id) : NULL;
+    if (!debug_info_is_wanting(d) || !d->build_id || failure) {
+        if (debug_info_is_wanting(d) && failure) {
+            struct buf note = {0};
+            buf_addf(&note, "debuginfod %s", failure);
+            set_note(d, buf_take(&note));
         }
-        close(debug_fd);
-        return NULL;
-    }
-    if (!debug_files_is_whole(debug_fd, path, &d->note)) {
+        *refused = failure;
         close(debug_fd);
         return NULL;
     }
@@ -143,18 +144,17 @@ static void open_lines(struct debug_info *d)
     d->alt_build_id = alt ? mem_strdup(alt->build_id) : NULL;
 }
 
-bool debug_info_take_alt(struct debug_info *d, int alt_fd)
+char *debug_info_take_alt(struct debug_info *d, int alt_fd)
 {
-    bool is_good = d->alt_build_id && names_check_whole(alt_fd, NULL) == 0 &&
-                   debug_files_is_build(alt_fd, d->alt_build_id);
-    if (!is_good) {
+    char *refused = debug_files_refusal(alt_fd, d->alt_build_id);
+    if (refused) {
         close(alt_fd);
-        return false;
+        return refused;
     }
     fd_close(&d->alt_fd);
     d->alt_fd = alt_fd;
     forget_lines(d);
-    return true;
+    return NULL;
 }
 
 bool debug_info_search_alt(struct debug_info *d)

@@ -48,14 +48,13 @@ void debug_info_fini(struct debug_info *d);
 bool debug_info_is_wanting(const struct debug_info *d);
 /* Looks for the separate file on this machine. Returns better names (caller's), or NULL. */
 struct names *debug_info_search(struct debug_info *d);
-/* Takes a separate file found elsewhere (fd, path copied); the same. Refuses another build and what
- * is cut off. */
+/* Takes a separate file that a server answered (fd, path copied); the same. *refused: why it is not
+ * used, as debug_files_refusal() (free()), or NULL. */
 struct names *debug_info_take(struct debug_info *d, int debug_fd, const char *path,
-                              enum names_source source);
-
-/* Takes a dwz alternate found elsewhere; lines are read anew when they are asked for. Refuses
- * another build. */
-bool debug_info_take_alt(struct debug_info *d, int alt_fd);
+                              enum names_source source, char **refused);
+/* Takes the dwz alternate that is missing from a server; lines are read anew when they are asked
+ * for. Returns why it is not used (free()), or NULL. */
+char *debug_info_take_alt(struct debug_info *d, int alt_fd);
 /* Looks for a dwz alternate that was missing once more. Whether it is there now. */
 bool debug_info_search_alt(struct debug_info *d);
 

@@ -16,11 +16,13 @@
 #include "base/fd.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/text.h"
 
 enum {
     MAX_URLS_BYTES = 64 << 10,
-    MAX_KNOWN = 4096, /* answers kept; all are forgotten when there are more */
-    MAX_FAILURES = 2, /* in a row, before the servers rest */
+    MAX_URL_BYTES = 120, /* in a note */
+    MAX_KNOWN = 4096,    /* answers kept; all are forgotten when there are more */
+    MAX_FAILURES = 2,    /* in a row, before the servers rest */
     MAX_REST_DOUBLINGS = 4
 };
 #define SECOND_NS INT64_C(1000000000)
@@ -31,11 +33,19 @@ static const int64_t MAX_FILE_BYTES = INT64_C(8) << 30;
 static const int64_t FORGET_NS = 600 * SECOND_NS;    /* for which a negative answer holds */
 static const int64_t FIRST_REST_NS = 30 * SECOND_NS; /* doubles with each further failure */
 
+enum { OUTCOME_MAX = 128 };
+
+/* An answer that holds for a while. */
+struct known {
+    int64_t until_ns;
+    char outcome[OUTCOME_MAX];
+};
+
 struct debuginfod_servers {
     pthread_mutex_t lock;
     unsigned n_users;
-    struct strmap known; /* build id -> index into until_ns + 1 */
-    int64_t *until_ns;   /* until when it is not asked for again */
+    struct strmap known; /* build id -> index into answers + 1 */
+    struct known *answers;
     size_t n_known, cap_known;
     int n_failures; /* in a row */
     int64_t resting_until_ns;
@@ -52,7 +62,8 @@ struct debuginfod {
     /* of what is under way */
     int64_t start_ns, news_ns, n_done, n_all, last_done;
     const char *failure; /* why it was given up, or NULL; static */
-    bool is_stopped;     /* by us: says nothing of the servers */
+    char outcome[OUTCOME_MAX];
+    bool is_stopped; /* by us: says nothing of the servers */
 };
 
 void debuginfod_read_urls(void)
@@ -115,7 +126,7 @@ void debuginfod_servers_free(struct debuginfod_servers *s)
 {
     if (s && is_last_user(s)) {
         strmap_free(&s->known);
-        free(s->until_ns);
+        free(s->answers);
         pthread_mutex_destroy(&s->lock);
         free(s);
     }
@@ -131,13 +142,15 @@ void debuginfod_servers_status(struct debuginfod_servers *s, struct debuginfod_s
     pthread_mutex_unlock(&s->lock);
 }
 
-/* Notes that a build is to be asked for; false: it is not. */
-static bool begin(struct debuginfod_servers *s, const char *build_id, const char *path)
+/* Notes that a build is to be asked for; false: it is not, and outcome (OUTCOME_MAX) says why. */
+static bool begin(struct debuginfod_servers *s, const char *build_id, const char *path,
+                  char *outcome)
 {
     int64_t now_ns = clock_monotonic_ns();
     pthread_mutex_lock(&s->lock);
     uint32_t known = strmap_get(&s->known, build_id, strlen(build_id));
-    bool is_asked = s->resting_until_ns <= now_ns && (!known || s->until_ns[known - 1] <= now_ns);
+    bool is_known = known && s->answers[known - 1].until_ns > now_ns;
+    bool is_asked = s->resting_until_ns <= now_ns && !is_known;
     if (is_asked) {
         s->start_ns = now_ns;
         s->status.n_done_bytes = s->status.n_all_bytes = 0;
@@ -145,12 +158,14 @@ static bool begin(struct debuginfod_servers *s, const char *build_id, const char
         snprintf(s->status.path, sizeof(s->status.path), "%s", path);
     } else {
         s->status.n_skipped++;
+        snprintf(outcome, OUTCOME_MAX, is_known ? "%s" : "failed: %s",
+                 is_known ? s->answers[known - 1].outcome : s->status.last_failure);
     }
     pthread_mutex_unlock(&s->lock);
     return is_asked;
 }
 
-static void remember(struct debuginfod_servers *s, const char *build_id)
+static void remember(struct debuginfod_servers *s, const char *build_id, const char *outcome)
 {
     if (s->n_known >= MAX_KNOWN) {
         strmap_free(&s->known);
@@ -159,10 +174,12 @@ static void remember(struct debuginfod_servers *s, const char *build_id)
     }
     uint32_t *known = strmap_put(&s->known, build_id, strlen(build_id));
     if (!*known) {
-        mem_reserve(&s->until_ns, &s->cap_known, s->n_known + 1, sizeof(*s->until_ns));
+        mem_reserve(&s->answers, &s->cap_known, s->n_known + 1, sizeof(*s->answers));
         *known = (uint32_t)++s->n_known;
     }
-    s->until_ns[*known - 1] = clock_monotonic_ns() + FORGET_NS;
+    struct known *k = &s->answers[*known - 1];
+    k->until_ns = clock_monotonic_ns() + FORGET_NS;
+    snprintf(k->outcome, sizeof(k->outcome), "%s", outcome);
 }
 
 static void note_failure(struct debuginfod_servers *s, const char *failure)
@@ -176,16 +193,16 @@ static void note_failure(struct debuginfod_servers *s, const char *failure)
     }
 }
 
-/* failure NULL: a server answered. */
+/* failure NULL: a server answered. outcome: of one that was not found. */
 static void end(struct debuginfod_servers *s, const char *build_id, bool is_found,
-                const char *failure, bool is_stopped)
+                const char *failure, bool is_stopped, const char *outcome)
 {
     pthread_mutex_lock(&s->lock);
     s->status.build_id[0] = s->status.path[0] = '\0';
     if (is_found) {
         s->status.n_found++;
     } else if (!is_stopped) {
-        remember(s, build_id);
+        remember(s, build_id, outcome);
         s->status.n_not_found += !failure;
     }
     if (failure && !is_stopped) {
@@ -294,9 +311,10 @@ static void forget_miss(const char *build_id)
 int debuginfod_find(struct debuginfod *d, const char *build_id, const char *path, char **debug_path)
 {
     *debug_path = NULL;
+    snprintf(d->outcome, sizeof(d->outcome), "%s", debuginfod_no_answer);
     int64_t now_ns = clock_monotonic_ns();
     if (!d->goes_on(d->ctx) || (d->deadline_ns && now_ns > d->deadline_ns) ||
-        !begin(d->servers, build_id, path)) {
+        !begin(d->servers, build_id, path, d->outcome)) {
         return -1;
     }
     d->start_ns = d->news_ns = now_ns;
@@ -318,17 +336,69 @@ int debuginfod_find(struct debuginfod *d, const char *build_id, const char *path
     if (fd < 0 && (failure || d->is_stopped)) {
         forget_miss(build_id);
     }
-    end(d->servers, build_id, fd >= 0, fd >= 0 ? NULL : failure, d->is_stopped);
+    if (fd < 0 && !d->is_stopped) {
+        snprintf(d->outcome, sizeof(d->outcome), failure ? "failed: %s" : "%s",
+                 failure ? failure : "does not have it");
+    }
+    end(d->servers, build_id, fd >= 0, fd >= 0 ? NULL : failure, d->is_stopped, d->outcome);
     return fd < 0 ? -1 : fd;
 }
 
-void debuginfod_refuse(struct debuginfod_servers *s, const char *build_id, const char *debug_path)
+const char debuginfod_no_answer[] = "no answer yet";
+
+const char *debuginfod_outcome(const struct debuginfod *d)
 {
+    return d->outcome;
+}
+
+/* A URL without the user's name and password, and without what follows a question mark. */
+static void add_url(struct buf *out, const char *url, size_t len)
+{
+    const char *host = memmem(url, len, "://", 3);
+    const char *end = url + len;
+    host = host ? host + 3 : url;
+    const char *path = host + strcspn(host, "/? ");
+    const char *at = memrchr(host, '@', (size_t)(path - host));
+    buf_add(out, url, (size_t)(host - url));
+    host = at ? at + 1 : host;
+    size_t n = strcspn(host, "?# ");
+    n = n < (size_t)(end - host) ? n : (size_t)(end - host);
+    text_clean(out, host, n < MAX_URL_BYTES ? n : MAX_URL_BYTES);
+}
+
+char *debuginfod_note(const char *outcome)
+{
+    struct buf note = {0};
+    const char *urls = getenv(DEBUGINFOD_URLS_ENV_VAR);
+    size_t n_others = 0;
+    buf_addstr(&note, "debuginfod at ");
+    size_t start = note.len;
+    for (const char *p = urls ? urls : ""; *(p += strspn(p, " ")); p += strcspn(p, " ")) {
+        size_t len = strcspn(p, " ");
+        bool is_url = memmem(p, len, "://", 3) != NULL; /* or a policy, such as ima:permissive */
+        if (is_url && note.len == start) {
+            add_url(&note, p, len);
+        } else {
+            n_others += is_url;
+        }
+    }
+    if (n_others) {
+        buf_addf(&note, " and %zu more", n_others);
+    }
+    buf_addf(&note, ": %s", outcome);
+    return buf_take(&note);
+}
+
+void debuginfod_refuse(struct debuginfod_servers *s, const char *build_id, const char *debug_path,
+                       const char *failure)
+{
+    char outcome[OUTCOME_MAX];
+    snprintf(outcome, sizeof(outcome), "failed: %s", failure);
     unlink(debug_path);
     pthread_mutex_lock(&s->lock);
-    remember(s, build_id);
+    remember(s, build_id, outcome);
     s->status.n_found--;
     s->status.n_failed++;
-    snprintf(s->status.last_failure, sizeof(s->status.last_failure), "answered another build");
+    snprintf(s->status.last_failure, sizeof(s->status.last_failure), "%s", failure);
     pthread_mutex_unlock(&s->lock);
 }

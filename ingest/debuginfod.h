@@ -55,8 +55,17 @@ void debuginfod_set_deadline(struct debuginfod *d, int64_t deadline_ns);
 int debuginfod_find(struct debuginfod *d, const char *build_id, const char *path,
                     char **debug_path);
 
-/* Says that a file it gave is not of that build: it leaves the cache, and is not asked for again
- * soon. debug_path: as debuginfod_find() gave it. Any thread. */
-void debuginfod_refuse(struct debuginfod_servers *s, const char *build_id, const char *debug_path);
+/* What became of the last debuginfod_find() that gave nothing: "failed: Connection refused", "does
+ * not have it", or, where the caller's time was over first, debuginfod_no_answer. Borrowed. */
+const char *debuginfod_outcome(const struct debuginfod *d);
+extern const char debuginfod_no_answer[];
+/* For binary.note: "debuginfod at URL: outcome", with the servers that are named, without user
+ * names and passwords; free(). */
+char *debuginfod_note(const char *outcome);
+
+/* Says that a file it gave is of no use: it leaves the cache, and is not asked for again soon.
+ * debug_path: as debuginfod_find() gave it. failure: "answered another build", ... Any thread. */
+void debuginfod_refuse(struct debuginfod_servers *s, const char *build_id, const char *debug_path,
+                       const char *failure);
 
 #endif

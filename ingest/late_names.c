@@ -237,6 +237,13 @@ static void take_names(struct late_names *l, struct naming_result *r)
         bin->has_lack = true;
         r->lack = NULL;
     }
+    if (r->server) {
+        binaries_set_server_note(bin, r->server);
+        r->server = NULL;
+    }
+    if (r->is_asking_again) { /* it was found */
+        binaries_set_server_note(bin, NULL);
+    }
     if (r->has_alternate && bin->has_lack && bin->note == bin->own_note) {
         binaries_set_note(bin, NULL);
     }

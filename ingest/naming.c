@@ -48,6 +48,7 @@ struct job {
     char *path;
     char *build_id; /* asked for */
     bool is_alt;    /* the build is that of a dwz alternate */
+    char *outcome;  /* what became of it, NULL: it was found */
     struct job *next;
 };
 
@@ -112,6 +113,7 @@ static void free_job(struct job *job)
     free(job->codes);
     free(job->path);
     free(job->build_id);
+    free(job->outcome);
     free(job);
 }
 
@@ -214,6 +216,18 @@ static struct debug_info *file_of(const struct naming *n, uint32_t binary)
     return binary < n->n_slots ? n->files[binary] : NULL;
 }
 
+/* What servers say matters where something is missing: where a file has its symbols, only of its
+ * alternate. */
+static void tell_server(struct naming *n, uint32_t binary, const char *outcome)
+{
+    const struct debug_info *d = file_of(n, binary);
+    if (d->has_symtab ? d->alt_build_id != NULL : d->debug_fd < 0 || d->alt_build_id) {
+        struct naming_result *r = result_new(binary);
+        r->server = debuginfod_note(outcome);
+        give(n, r);
+    }
+}
+
 static void push_download(struct naming *n, uint32_t binary, const struct debug_info *d,
                           bool is_alt)
 {
@@ -232,6 +246,7 @@ static void ask_server(struct naming *n, uint32_t binary, struct debug_info *d)
 {
     if (n->has_downloader && !d->is_downloading && d->build_id && debug_info_is_wanting(d)) {
         d->is_downloading = true;
+        tell_server(n, binary, debuginfod_no_answer);
         push_download(n, binary, d, false);
     }
 }
@@ -241,6 +256,7 @@ static void ask_server_for_alt(struct naming *n, uint32_t binary, struct debug_i
 {
     if (n->has_downloader && !d->is_alt_asked && d->alt_build_id) {
         d->is_alt_asked = true;
+        tell_server(n, binary, debuginfod_no_answer);
         push_download(n, binary, d, true);
     }
 }
@@ -429,17 +445,32 @@ static void tell_alternate(struct naming *n, uint32_t binary)
     give(n, r);
 }
 
+/* What a server answered is of no use. */
+static void refuse(struct naming *n, const struct job *job, const char *failure)
+{
+    struct buf outcome = {0};
+    buf_addf(&outcome, "failed: %s", failure);
+    debuginfod_refuse(n->servers, job->build_id, job->path, failure);
+    tell_server(n, job->binary, buf_str(&outcome));
+    buf_free(&outcome);
+}
+
 static void do_alternate(struct naming *n, struct job *job, struct debug_info *d)
 {
     int fd = job->fd;
     job->fd = -1;
     if (fd < 0) {
-        return;
-    }
-    if (debug_info_take_alt(d, fd)) {
-        tell_alternate(n, job->binary);
+        tell_server(n, job->binary, job->outcome);
+    } else if (!d->alt_build_id) { /* it was found here meanwhile */
+        close(fd);
     } else {
-        debuginfod_refuse(n->servers, job->build_id, job->path);
+        char *refused = debug_info_take_alt(d, fd);
+        if (refused) {
+            refuse(n, job, refused);
+        } else {
+            tell_alternate(n, job->binary);
+        }
+        free(refused);
     }
 }
 
@@ -456,11 +487,15 @@ static void do_downloaded(struct naming *n, struct job *job)
     if (d && job->fd >= 0) {
         int fd = job->fd;
         job->fd = -1;
-        struct names *names = debug_info_take(d, fd, job->path, NAMES_DEBUGINFOD);
-        if (debug_info_is_wanting(d)) {
-            debuginfod_refuse(n->servers, job->build_id, job->path);
-        }
+        char *refused;
+        struct names *names = debug_info_take(d, fd, job->path, NAMES_DEBUGINFOD, &refused);
         tell_file(n, job->binary, names, NAMES_DEBUGINFOD, d->debug_fd >= 0);
+        if (refused) {
+            refuse(n, job, refused);
+        }
+        free(refused);
+    } else if (d) {
+        tell_server(n, job->binary, job->outcome);
     }
 }
 
@@ -555,6 +590,9 @@ static void *download(void *arg)
         pthread_mutex_unlock(&n->lock);
         char *path = NULL;
         job->fd = d ? debuginfod_find(d, job->build_id, job->path, &path) : -1;
+        if (job->fd < 0) {
+            job->outcome = mem_strdup(d ? debuginfod_outcome(d) : "failed: no client");
+        }
         free(job->path);
         job->path = path;
         pthread_mutex_lock(&n->lock);
@@ -700,6 +738,7 @@ void naming_free_result(struct naming_result *r)
     free(r->rows);
     free(r->note);
     free(r->lack);
+    free(r->server);
     free(r->package);
     buf_free(&r->text);
     free(r);

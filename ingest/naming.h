@@ -53,8 +53,10 @@ struct naming_result {
     uint32_t binary;
     struct names *names; /* better symbols, or NULL; the taker's */
     enum names_source source;
-    char *note;           /* what was refused, or NULL; the taker's, as the next two */
-    char *lack;           /* what its debug information lacks, or NULL */
+    char *note;   /* what was refused, or NULL; the taker's, as the next two */
+    char *lack;   /* what its debug information lacks, or NULL */
+    char *server; /* what became of asking servers, as debuginfod_note(), "": nothing; NULL: no news
+                   */
     bool has_alternate;   /* what it lacked is there: inlined functions have names now */
     char *package;        /* that the file came in, where better names are missing; or NULL */
     bool is_asking_again; /* DWARF came late: addresses asked before shall be asked again */

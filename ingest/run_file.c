@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/buf.h"
 #include "base/fd.h"
 #include "base/mem.h"
 #include "ingest/debug_files.h"
@@ -43,18 +44,17 @@ static void set_note(struct debug_found *found, char *note)
 static int take_debug(const struct run_file *f, struct debug_found *found, enum names_source source,
                       struct names **names)
 {
-    if (found->fd >= 0 && !debug_files_is_build(found->fd, f->build_id)) {
-        if (source == NAMES_DEBUGINFOD) {
-            debuginfod_refuse(f->servers, f->build_id, found->path);
-            set_note(found, mem_strdup("debuginfod answered another build"));
-        }
+    char *failure = found->fd >= 0 ? debug_files_refusal(found->fd, f->build_id) : NULL;
+    if (failure && source == NAMES_DEBUGINFOD) {
+        struct buf note = {0};
+        debuginfod_refuse(f->servers, f->build_id, found->path, failure);
+        buf_addf(&note, "debuginfod %s", failure);
+        set_note(found, buf_take(&note));
+    }
+    if (failure) {
         fd_close(&found->fd);
     }
-    if (found->fd >= 0 && source == NAMES_DEBUGINFOD &&
-        !debug_files_is_whole(found->fd, found->path, &found->note)) {
-        debuginfod_refuse(f->servers, f->build_id, found->path);
-        fd_close(&found->fd);
-    }
+    free(failure);
     free(found->path);
     if (found->fd >= 0 && names_open_elf_debug(names, found->fd, found->fd, source, NULL) != 0) {
         set_note(found, mem_strdup("separate debug file is damaged"));

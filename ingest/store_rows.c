@@ -101,8 +101,20 @@ static void write_threads(struct store *s, struct tasks *t)
     }
 }
 
+/* What is wrong, then what servers said; NULL: nothing. Valid until the next one is made in out. */
+static const char *note_of(const struct binary *bin, struct buf *out)
+{
+    if (!bin->note || !bin->server_note) {
+        return bin->note ? bin->note : bin->server_note;
+    }
+    buf_clear(out);
+    buf_addf(out, "%s; %s", bin->note, bin->server_note);
+    return buf_str(out);
+}
+
 static void write_binaries(struct store *s, struct binaries *b)
 {
+    struct buf note = {0};
     struct stmt *st = db_stmt(s->db, &sql_put_binary);
     for (size_t i = 0; i < b->n_items; i++) {
         struct binary *bin = &b->items[i];
@@ -117,10 +129,11 @@ static void write_binaries(struct store *s, struct binaries *b)
         stmt_bind_text(st, put_binary_p_build_id, bin->build_id);
         stmt_bind_int(st, put_binary_p_has_addresses, bin->has_addresses);
         stmt_bind_text(st, put_binary_p_names_from, bin->names_from);
-        stmt_bind_text(st, put_binary_p_note, bin->note);
+        stmt_bind_text(st, put_binary_p_note, note_of(bin, &note));
         stmt_bind_text(st, put_binary_p_package, bin->package);
         store_run_row(s, st);
     }
+    buf_free(&note);
     b->n_written = b->n_items;
 }
 

@@ -155,6 +155,9 @@ static void look_for(struct symbolize *s, uint32_t id, struct debuginfod *server
         binaries_set_note(bin, refused);
     }
     if (fd < 0) {
+        if (servers && bin->build_id) {
+            binaries_set_server_note(bin, debuginfod_note(debuginfod_outcome(servers)));
+        }
         s->stats->n_missing++;
         return;
     }

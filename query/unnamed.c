@@ -207,7 +207,8 @@ static const char *why(const struct row *r, struct buf *help)
         add_sources(help, r);
         return r->note;
     }
-    if (strstr(r->note, "another build") || strstr(r->note, "checksum")) {
+    if (strstr(r->note, "another build") || strstr(r->note, "checksum") ||
+        strstr(r->note, "debuginfod answered")) {
         buf_addstr(help, "the debug file of exactly this version: ");
         add_sources(help, r);
         return r->note;
@@ -257,7 +258,10 @@ static json_t *document_of(const struct row *r, int64_t all_ns)
     json_object_set_new(o, "unnamed_pct", view_pct((int64_t)r->unnamed_ns, all_ns));
     view_set_int(o, "poor_ns", (int64_t)r->poor_ns);
     view_set_int(o, "n_unnamed", r->n_unnamed);
-    buf_addf(&reason, "%s%s%s", why(r, &help), r->server[0] ? "; " : "", r->server);
+    const char *because = why(r, &help);
+    bool is_said = strstr(because, "debuginfod answered") != NULL; /* what was refused */
+    buf_addf(&reason, "%s%s%s", because, r->server[0] && !is_said ? "; " : "",
+             is_said ? "" : r->server);
     json_object_set_new(o, "why", json_clean_string(buf_str(&reason)));
     json_object_set_new(o, "help", json_clean_string(buf_str(&help)));
     json_object_set_new(o, "package", r->package[0] ? json_clean_string(r->package) : json_null());

@@ -76,7 +76,7 @@ CREATE TABLE binary (
     build_id         TEXT,                -- GNU build id in hex, NULL if it has none or is unreadable
     has_addresses    INTEGER NOT NULL,    -- 1: frame.rel_address is the ELF virtual address, 0: the file offset
     names_from       TEXT    NOT NULL,    -- best symbol table found, words as symbol.source
-    note             TEXT,                -- why names are missing or doubtful: deleted, replaced, unreadable, stripped; why a debug file was refused; what is wrong with a jitdump
+    note             TEXT,                -- why names are missing or doubtful: deleted, replaced, unreadable, stripped; why a debug file was refused; what its debug information lacks; what is wrong with a jitdump; at the end what debuginfod servers said (debuginfod at URL: ...)
     package          TEXT                 -- that the file came in, as the recording machine's dpkg knows it; NULL: none or not known
 ) STRICT;
 

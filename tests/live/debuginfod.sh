@@ -96,7 +96,12 @@ symbolize() { # TIMEOUT_MS
     stax symbolize --timeout-ms "$1" --json >"$TMP/symbolize.json" 2>"$TMP/err"
     took_ms=$((($(date +%s%N) - begin) / 1000000))
 }
-# refused MODE FILE WHAT: not used, and WHAT (jq) of diagnose says so.
+# says PATTERN: diagnose symbols gives it as reason, with the server's URL.
+says() {
+    stax diagnose symbols --json | jq '[.data.binaries[] | select(.binary | endswith("/main"))]' >"$TMP/symbols.json"
+    jq -e 'length == 1 and (.[0].why | test($w))' --arg w "$1" "$TMP/symbols.json" >/dev/null
+}
+# refused MODE FILE WHAT WHY: not used, and WHAT (jq) of diagnose says so, WHY diagnose symbols.
 refused() {
     serve "$1" "$2"
     restart
@@ -106,6 +111,7 @@ refused() {
     check_not "$1: nothing of it is used" named
     stax diagnose --json >"$TMP/diagnose.json"
     check_json "$1: and it is said" "$TMP/diagnose.json" "$3"
+    check "$1: and why code has no names" says "$4"
     check "$1: it was asked" test "$(n_requests)" -ge 1
     kill "$service"
 }
@@ -114,16 +120,34 @@ check_not() {
     shift
     if "$@"; then fail "$name"; else ok "$name"; fi
 }
-refused hang "$dir/full.debug" '.data.debuginfod.n_found == 0'
-refused drip "$dir/full.debug" '.data.debuginfod | .n_found == 0'
-refused short "$dir/full.debug" '.data.debuginfod | .n_failed >= 1 and (.last_failure | length > 0)'
-refused long "$dir/full.debug" '.data.debuginfod | .n_found + .n_failed >= 1'
-refused huge "$dir/full.debug" '.data.debuginfod | .n_failed >= 1'
-refused noise "$dir/full.debug" '.data.debuginfod | .n_failed + .n_not_found >= 1'
-refused missing "$dir/full.debug" '.data.debuginfod | .n_not_found >= 1 and .n_failed == 0'
-refused other "$dir/other.debug" '.data.debuginfod | .n_failed >= 1 and .last_failure == "answered another build"'
+refused hang "$dir/full.debug" '.data.debuginfod | .n_found == 0 and .n_failed == 0 and .n_not_found == 0' 'no debug file was found; debuginfod at http://127.0.0.1:[0-9]+: no answer yet$'
+refused drip "$dir/full.debug" '.data.debuginfod | .n_found == 0 and .n_failed == 0 and .n_not_found == 0' 'debuginfod at http://127.0.0.1:[0-9]+: no answer yet$'
+refused short "$dir/full.debug" '.data.debuginfod | .n_failed >= 1 and (.last_failure | length > 0)' 'debuginfod at http://127.0.0.1:[0-9]+: failed: the download broke off$'
+refused long "$dir/full.debug" '.data.debuginfod | .n_found + .n_failed >= 1' 'answered a damaged file \(cut off'
+refused huge "$dir/full.debug" '.data.debuginfod | .n_failed >= 1' 'failed: the file is larger than 8 GiB$'
+refused noise "$dir/full.debug" '.data.debuginfod | .n_failed + .n_not_found >= 1' 'debuginfod at http://127.0.0.1:[0-9]+: (failed: .*|does not have it)$'
+refused missing "$dir/full.debug" '.data.debuginfod | .n_not_found >= 1 and .n_failed == 0' 'debuginfod at http://127.0.0.1:[0-9]+: does not have it$'
+refused other "$dir/other.debug" '.data.debuginfod | .n_failed >= 1 and .last_failure == "answered another build"' 'answered another build$'
 check_json "other: the note says of which build it is" <(stax sql --json "SELECT note FROM binary WHERE name = 'main'") \
     '.data.rows[0][0] | test("another build")'
+
+# Nobody listens there; names and passwords of a URL are nobody's business.
+export DEBUGINFOD_URLS="http://me:secret@127.0.0.1:1/x?token=secret http://127.0.0.1:2" DEBUGINFOD_CACHE_PATH=$TMP/cache_dead
+restart
+stax record -- "$dir/main" 1 >/dev/null 2>&1
+symbolize 3000
+check "no server: the reason is the failure" says '^stripped, and no debug file was found; debuginfod at http://127.0.0.1:1/x and 1 more: failed: Connection refused$'
+check_json "no server: help is not to name a server" "$TMP/symbols.json" '.[0].help | test("the server when it answers") and test("symbolize$")'
+stax save "$TMP/dead.stax" >/dev/null
+check_not "no server: no password in the file" grep -q secret "$TMP/dead.stax"
+cp "$dir/full.debug" "$TMP/here.debug"
+mkdir -p "$TMP/debug/.build-id/${id:0:2}"
+mv "$TMP/here.debug" "$TMP/debug/.build-id/${id:0:2}/${id:2}.debug"
+restart
+STAX_DEBUG_DIRS=$TMP/debug stax record -- /bin/true >/dev/null 2>&1
+stax symbolize --run "$TMP/dead.stax" >/dev/null 2>&1
+check_json "no server: nothing of it is left when the file is there" <(stax sql --run "$TMP/dead.stax" --json "SELECT note FROM binary WHERE name = 'main'") \
+    '.data.rows == [[null]]'
 
 # What a server did not have is not asked for again, and one that is dead is left alone.
 serve missing "$dir/full.debug"

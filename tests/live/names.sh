@@ -268,8 +268,8 @@ int main(int, char **v)
 {
     clock_t end = (clock_t)(CLOCKS_PER_SEC * atof(v[1]));
     shared::mixer<unsigned> m{1, 12345};
-    while (clock() < end) counts_$name["$name"] += shared::both(m);
-    return counts_$name["$name"] == 12345;
+    while (clock() < end) counts_${name}["$name"] += shared::both(m);
+    return counts_${name}["$name"] == 12345;
 }
 C
     done
@@ -288,10 +288,10 @@ C
         [[ $(stax sql --csv "SELECT count(DISTINCT name) FROM symbol JOIN symbol_sum AS t ON t.symbol = id WHERE t.n_total_samples > 0 AND
             source = 'dwarf' AND (name LIKE 'shared::%::turn(int)' OR name LIKE 'shared::%::fold(int)')" 2>/dev/null | tail -1) == 2* ]]
     }
-    lacks_alternate() { # FILE [WHAT]
+    lacks_alternate() { # FILE [WHAT [SERVER]]
         stax diagnose symbols --json | jq -e '[.data.binaries[] | select(.binary | endswith("/dwz_a"))] | length == 1 and (.[0] |
-            (.why | test("its dwz alternate " + $f + " \\(build id " + $id + "\\) " + $w + ": inlined functions have no names")) and
-            (.help | test("build-id/.*DEBUGINFOD_URLS.*symbolize") or test("server.*symbolize")))' --arg f "$1" --arg id "$alt_id" --arg w "${2:-is missing}" >/dev/null
+            (.why | test("its dwz alternate " + $f + " \\(build id " + $id + "\\) " + $w + ": inlined functions have no names" + $s)) and
+            (.help | test("build-id/.*DEBUGINFOD_URLS.*symbolize") or test("server.*symbolize")))' --arg f "$1" --arg id "$alt_id" --arg w "${2:-is missing}" --arg s "${3:-}" >/dev/null
     }
     lacks_nothing() {
         stax diagnose symbols --json | jq -e '[.data.binaries[] | select(.binary | endswith("/dwz_a"))] == []' >/dev/null
@@ -364,6 +364,13 @@ if command -v debuginfod >/dev/null; then
         check_json "... summaries are those of the names" <(stax sql --json \
             "SELECT (SELECT sum(self_on_cpu_ns) FROM symbol_sum) = (SELECT on_cpu_ns FROM run), (SELECT count(*) FROM binary WHERE note LIKE '%dwz%')") \
             '.data.rows == [[1, 0]]'
+        restart
+        export DEBUGINFOD_URLS=http://127.0.0.1:1 DEBUGINFOD_CACHE_PATH=$TMP/cache_dead STAX_DEBUG_DIRS=$TMP/dwz
+        stax record -- "$dir/dwz_a" 1 >/dev/null 2>&1
+        stax symbolize >/dev/null 2>&1
+        check "... when nobody has it, that is said, too" lacks_alternate /nonexistent/common.dwz "is missing" \
+            "; debuginfod at http://127.0.0.1:1: failed: Connection refused$"
+        unset DEBUGINFOD_URLS DEBUGINFOD_CACHE_PATH STAX_DEBUG_DIRS
     fi
     kill "$server"
 else
