@@ -187,16 +187,23 @@ bool debug_info_table(struct debug_info *d, uint64_t address, uint64_t size,
     return d->lines && lines_read_table(d->lines, address, size, table);
 }
 
+/* Under the target's root, or where that is gone with its process. */
+static bool has_file(const char *root, const char *path, const char *end)
+{
+    struct buf whole = {0};
+    struct stat st;
+    buf_addf(&whole, "%s%s%s", root, path, end);
+    bool has = stat(buf_str(&whole), &st) == 0;
+    buf_free(&whole);
+    return has || (root[0] && has_file("", path, end));
+}
+
 static void add_split_lack(const struct debug_info *d, struct buf *lack)
 {
-    struct buf package = {0};
-    struct stat st;
-    buf_addf(&package, "%s%s.dwp", d->root, d->path);
-    buf_addstr(lack, stat(buf_str(&package), &st) == 0
+    buf_addstr(lack, has_file(d->root, d->path, ".dwp")
                          ? "no inlined functions: split debug information in a .dwp file is not "
                            "read"
                          : "no inlined functions where split debug information (.dwo) is missing");
-    buf_free(&package);
 }
 
 char *debug_info_lack(struct debug_info *d)
