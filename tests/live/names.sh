@@ -68,6 +68,7 @@ live() {
     restart
     start env "$@" stax record -- "$dir/main" 60 >/dev/null 2>"$TMP/err"
     local record=$last_pid
+    wait_for 20 has_samples 20 # before, views are of the run before it
     check "$name: named while the run records" wait_for 20 is_named "$source"
     check "$name: top has it while the run records" wait_for 5 top_has hot_inner
     stax sql "SELECT n_renames FROM run" --csv | tail -1 >"$TMP/renames"
@@ -76,6 +77,7 @@ live() {
     # shellcheck disable=SC2046
     kill $(pgrep -P "$record" -x main) 2>/dev/null
     wait "$record" 2>/dev/null
+    wait_for 20 names_are complete # lines may have been on their way
     check "$name: and when it has stopped" top_has hot_inner
     check_json "$name: nothing of it is unnamed" <(stax top --json --sort self) \
         '[.data.functions[] | select(.name | test("libhot"))] | length == 0'
@@ -126,6 +128,7 @@ for n_bytes in 2000 100 0; do
     truncate -s "$n_bytes" "$file"
     restart
     STAX_DEBUG_DIRS=$TMP/damaged stax record -- "$dir/main" 1 >/dev/null 2>&1
+    wait_for 20 names_are complete # the server looks again where a run ended first
     check_json "a debug file of $n_bytes bytes: its note says that it is damaged" <(stax sql --json "SELECT note FROM binary WHERE name = 'libhot.so'") \
         '.data.rows[0][0] | test("there but damaged \\((cut off after 2000 bytes|ELF header is cut off|cut off after 100 bytes|empty)\\): .*" + $p)' --arg p "${id:2}.debug"
     check_json "... diagnose, too" <(row_of) '(.why | test("there but damaged.*" + $p)) and (.help | test("^the whole file: .*symbolize"))' --arg p "${id:2}.debug"
@@ -133,6 +136,7 @@ done
 unreadable() { # NAME WHY HELP: libhot.so as it is in $dir
     restart
     stax record -- "$dir/main" 1 >/dev/null 2>&1
+    wait_for 20 names_are complete # the server looks again where a run ended first
     check "$1: names are there" top_has hot_inner
     check_json "$1: no lines, and that is said" <(row_of) '.unnamed_ns == 0 and (.why | test($w)) and (.help | test($h))' --arg w "$2" --arg h "$3"
 }
@@ -303,6 +307,7 @@ C
     restart
     export STAX_DEBUG_DIRS=$TMP/dwz
     stax record -- "$dir/dwz_a" 1 >/dev/null 2>&1
+    wait_for 20 names_are complete # the server looks again where a run ended first
     check "a dwz alternate that is nowhere: said, with what would help" lacks_alternate /nonexistent/common.dwz
     check_json "... in its note" <(stax sql --json "SELECT note FROM binary WHERE name = 'dwz_a'") \
         '.data.rows[0][0] | startswith("its dwz alternate /nonexistent/common.dwz (build id " + $id)' --arg id "$alt_id"
@@ -326,6 +331,7 @@ C
     ln -s ../../beside/a.debug "$TMP/dwz/.build-id/${a_id:0:2}/${a_id:2}.debug"
     cp "$dir/common" "$TMP/dwz/beside/common.dwz"
     stax record -- "$dir/dwz_a" 1 >/dev/null 2>&1
+    wait_for 20 names_are complete # the server looks again where a run ended first
     check "an alternate beside the file that a link leads to" has_inlined
     unset STAX_DEBUG_DIRS
 fi
