@@ -379,7 +379,7 @@ void jitdump_end(struct jitdump *d, const uint8_t *bytes, size_t n, uint64_t n_f
         d->fault = "a record reaches far past the end of the file: what follows it is lost";
         d->fault_at = d->record_at;
     } else if ((d->at > n_file_bytes || !is_zero(bytes, n)) && !d->fault) {
-        d->fault = "it ends within a record: what had not been written yet has no name";
+        d->fault = "it ends within a record: what had not been written yet is missing";
         d->fault_at = d->at > n_file_bytes ? d->record_at : d->at;
     }
 }

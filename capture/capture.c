@@ -344,7 +344,9 @@ static void tell_missing(struct capture *c, int64_t ts, const struct events_tota
         c->n_stacks_lost = totals->n_stacks_lost;
         tell_losses(c, ts);
     }
-    uint64_t n_known = c->n_watched_all + c->n_ring_lost; /* any of those may have been one */
+    /* Any of those that were lost may have been one. */
+    uint64_t n_known =
+        c->n_watched_all + c->n_ring_lost + (c->events.waker_stack_bytes ? c->n_stacks_lost : 0);
     if (totals->n_watched > n_known) {
         follow_loss(c->follow, ts, UINT32_MAX, EVENT_LOSS_WAKEUPS, totals->n_watched - n_known);
     }

@@ -74,7 +74,7 @@ struct target_thread *follow_start_thread(struct follow *f, struct target_proces
                                           const struct target_name *name, int32_t source,
                                           int64_t ts)
 {
-    follow_waits_tell_earlier(f, p, tid);
+    follow_intervals_tell_earlier(f, p, tid);
     struct target_thread *t = target_add_thread(&f->target, p, tid);
     t->name = *name;
     t->source = source;

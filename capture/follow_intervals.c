@@ -245,7 +245,7 @@ static void tell_folded_by(struct follow *f, int32_t pid, int32_t tid)
     }
 }
 
-void follow_waits_tell_earlier(struct follow *f, const struct target_process *p, int32_t tid)
+void follow_intervals_tell_earlier(struct follow *f, const struct target_process *p, int32_t tid)
 {
     const struct waits *w = &f->waits;
     bool is_kept = false;

@@ -58,9 +58,6 @@ void follow_end_thread(struct follow *f, struct target_thread *t, int64_t ts);
 
 /* ---- follow_waits.c: the ledger of each thread, and its waits ---- */
 
-/* Before the start of a thread is told: what is still to be told of one that had these ids before
- * it, and has ended, is told now. An exec gives the main thread's to the thread that calls it. */
-void follow_waits_tell_earlier(struct follow *f, const struct target_process *p, int32_t tid);
 /* A thread begins at ts: by a fork (it is runnable), or found alive (whether it runs is not known).
  */
 void follow_waits_start(struct follow *f, struct target_thread *t, int64_t ts, bool is_forked);
@@ -103,6 +100,9 @@ void follow_intervals_add(struct follow *f, struct target_thread *t,
 /* Tells those that wait, and what was added up for a thread in this drain. */
 void follow_intervals_tell(struct follow *f);
 void follow_intervals_tell_folded(struct follow *f, struct target_thread *t, int64_t ts);
+/* Before the start of a thread is told: what is still to be told of one that had these ids before
+ * it, and has ended, is told now. An exec gives the main thread's to the thread that calls it. */
+void follow_intervals_tell_earlier(struct follow *f, const struct target_process *p, int32_t tid);
 /* How many may be told in the next drain, after one of so many ns. */
 void follow_intervals_allow(struct follow *f, int64_t drain_ns);
 
@@ -118,6 +118,7 @@ void follow_wakers_tell(struct follow *f, const struct wait_candidate *c);
 /* Adds to what a waker did for the thread in this drain, and tells of that. */
 void follow_wakers_fold(struct follow *f, struct target_thread *t, const struct wait_candidate *c);
 void follow_wakers_tell_folded(struct follow *f, struct target_thread *t, int64_t ts);
+/* Whether it is that thread of the target. */
 bool follow_wakers_is_by(const struct wait_waker *waker, int32_t pid, int32_t tid);
 /* Keeps the stack of the record under way with the interval. */
 void follow_wakers_keep_stack(struct follow *f, struct wait_candidate *c);

@@ -25,6 +25,7 @@ void follow_read_kernel(struct follow *f, const char *kallsyms, size_t len)
 
 static void note_change(struct follow *f, struct target_thread *t)
 {
+    t->waits.has_changed = true;
     if (!t->waits.changed_at) {
         t->waits.changed_at = thread_list_add(&f->waits.changed, t);
     }
@@ -446,6 +447,7 @@ static void read_parked(struct follow *f, struct target_thread *t)
     if (answer == UNWINDER_DONE && wait_probe_place(pid, t->tid, &after) &&
         memcmp(&before, &after, sizeof(before)) == 0) {
         keep_addresses(f, &w->parked, &f->stack, ts);
+        note_change(f, t);
     }
 }
 
@@ -511,11 +513,14 @@ static void tell_changed(struct follow *f, int64_t ts)
             continue;
         }
         ledger_settle(&t->waits.ledger, &f->waits.losses, ts);
-        follow_intervals_tell_folded(f, t, ts);
-        tell_time(f, t, ts, false);
-        t->waits.changed_at = 0;
         bool is_blocked = t->waits.ledger.state == EVENT_STATE_BLOCKED;
         bool is_long = ts - t->waits.ledger.since_ts >= OPEN_NS;
+        if (t->waits.has_changed || !is_blocked || is_long) {
+            follow_intervals_tell_folded(f, t, ts);
+            tell_time(f, t, ts, false);
+        }
+        t->waits.has_changed = false;
+        t->waits.changed_at = 0;
         if (is_blocked && is_long) {
             tell_open_wait(f, t);
         }

@@ -163,7 +163,6 @@ static struct result *read_dump(struct jit_dump *d, struct buf *bytes)
     struct stat st;
     bool is_more = true;
     r->began_ts = clock_monotonic_ns();
-    p->latest_ts = r->began_ts + JITDUMP_LATE_NS;
     if (!d->is_opened) {
         d->is_opened = true;
         d->fd = mapped_file_open(&d->file, &st);
@@ -171,6 +170,7 @@ static struct result *read_dump(struct jit_dump *d, struct buf *bytes)
     while (d->fd >= 0 && is_more && (jit_batch_bytes(&r->batch) < BATCH_BYTES || p->has_debug)) {
         uint64_t first = p->at;
         size_t n = read_at(d->fd, bytes, first, jitdump_want(p));
+        p->latest_ts = clock_monotonic_ns() + JITDUMP_LATE_NS;
         while (p->at - first <= n && jitdump_feed(p, (const uint8_t *)bytes->data + (p->at - first),
                                                   n - (size_t)(p->at - first), &r->batch)) {
         }

@@ -65,11 +65,11 @@ enum unwinder_answer unwinder_parked(struct unwinder *u, const struct address_sp
                                      int32_t pid, uint64_t sp, uint64_t pc,
                                      struct unwinder_stack *out);
 
-/* Takes over tables made since. */
 /* Whether an address on a stack is in a thread's first function, by its CFI. */
 bool unwinder_is_root(struct unwinder *u, const struct address_space *space, int64_t ts,
                       uint64_t address);
 
+/* Takes over tables made since. */
 void unwinder_collect(struct unwinder *u);
 /* Polls as readable when there is something to collect. */
 int unwinder_fd(const struct unwinder *u);

@@ -79,6 +79,7 @@ struct thread_waits {
         int64_t dur_ns;
     } folded_wakers[FOLDED_WAKERS]; /* the same; n 0: free */
     int64_t woken_ts;               /* the wakeup that ended its last wait */
+    bool has_changed;               /* since its time was told */
     size_t changed_at, wanting_at;  /* place in the lists of struct waits + 1, 0: in none */
 };
 

@@ -125,7 +125,7 @@ static void show_step(struct out *out, const json_t *step, size_t i, bool is_las
     if (json_is_integer(json_object_get(step, "waker_tid"))) {
         buf_addf(&out->text, " (tid %" PRId64 ")", json_int_at(step, "waker_tid", 0));
         if (is_last) {
-            buf_addstr(&out->text, "\n    which had not waited meanwhile");
+            buf_addstr(&out->text, "\n    no wait of which is known meanwhile");
         } else {
             buf_addf(&out->text, "\n    %.1f ms after its longest wait meanwhile",
                      (double)json_int_at(step, "waker_awake_ns", 0) / 1e6);

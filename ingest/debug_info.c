@@ -98,6 +98,7 @@ struct names *debug_info_search(struct debug_info *d)
     }
     d->debug_fd = found.fd;
     d->debug_path = found.path;
+    d->is_alt_asked = false;
     forget_lines(d);
     return better_names(d, NAMES_DEBUG_FILE);
 }
@@ -120,6 +121,7 @@ struct names *debug_info_take(struct debug_info *d, int debug_fd, const char *pa
     d->debug_fd = debug_fd;
     d->debug_path = mem_strdup(path);
     set_note(d, NULL);
+    d->is_alt_asked = false;
     forget_lines(d);
     return better_names(d, source);
 }

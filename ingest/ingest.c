@@ -467,7 +467,9 @@ int ingest_commit(struct ingest *in, struct err *e)
         return rc;
     }
     int64_t lines_until = clock_monotonic_ns() + (int64_t)JIT_LINES_MS * 1000000;
-    in->has_data = !jit_put_tables(&in->jit, &in->late_names.tables, lines_until);
+    /* Close to its bound a run keeps its samples instead. */
+    in->has_data = !in->late_names.is_end_only &&
+                   !jit_put_tables(&in->jit, &in->late_names.tables, lines_until);
     rc = keep_small(in, e);
     if (rc) {
         fail(in, e, false);

@@ -294,6 +294,7 @@ static uint32_t wait_for_load(struct jit *j, struct jit_space *s, uint64_t addre
     return w->frame;
 }
 
+static const char too_much[] = "it tells of more code than is kept: some names are missing";
 static const char too_many[] =
     "too many files that tell of code were followed: code made here has no names";
 
@@ -637,8 +638,10 @@ static void take_item(struct jit *j, const struct jit_batch *batch, const struct
     if (item->what == JIT_MOVE) {
         jit_table_move(&source->space->table, item->from, item->address, item->size, item->ts);
     } else if (!take_load(j, batch->source, batch, item)) {
-        set_note(binaries_item(j->binaries, source->binary),
-                 "it tells of more code than is kept: some names are missing");
+        struct binary *bin = binaries_item(j->binaries, source->binary);
+        if (!bin->note || !strstr(bin->note, too_much)) {
+            add_note(j, bin, too_much);
+        }
     }
 }
 

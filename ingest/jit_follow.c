@@ -274,8 +274,8 @@ static bool read_dump(struct jit_follow *f, struct source *s)
     find_start(s);
     while (is_more && (jit_batch_bytes(&batch) < BATCH_BYTES || d->has_debug)) {
         uint64_t first = d->at;
-        d->latest_ts = clock_monotonic_ns() + JITDUMP_LATE_NS;
         size_t n = read_at(f, s->fd, first, jitdump_want(d));
+        d->latest_ts = clock_monotonic_ns() + JITDUMP_LATE_NS;
         while (d->at - first <= n &&
                jitdump_feed(d, f->bytes + (d->at - first), n - (size_t)(d->at - first), &batch)) {
         }

@@ -15,7 +15,7 @@
 #include "ingest/line_tables.h"
 
 enum {
-    SPANS_MAX = 1 << 16, /* of a function; what lies behind them is of no known line */
+    SPANS_MAX = 1 << 14, /* of a function; what lies behind them is of no known line */
     ROWS_MAX = 1 << 20   /* of all functions */
 };
 

@@ -143,6 +143,9 @@ void line_tables_ask_again(struct line_tables *t, uint32_t binary)
 
     stmt_bind_int(s, line_tables_forget_nameless_p_binary, binary);
     stmt_run(s);
+    s = db_stmt(t->db, &sql_line_tables_forget_nameless_calls);
+    stmt_bind_int(s, line_tables_forget_nameless_calls_p_binary, binary);
+    stmt_run(s);
     map_free(&t->asked);
 }
 
@@ -284,7 +287,10 @@ static void put_table(struct line_tables *t, const struct naming_table *found)
         (!found->is_known && has_table(t, found->code.symbol))) { /* better than none */
         return;
     }
-    struct stmt *s = db_stmt(t->db, &sql_line_tables_forget);
+    struct stmt *s = db_stmt(t->db, &sql_line_tables_forget_calls);
+    stmt_bind_int(s, line_tables_forget_calls_p_symbol, found->code.symbol);
+    stmt_run(s);
+    s = db_stmt(t->db, &sql_line_tables_forget);
     stmt_bind_int(s, line_tables_forget_p_symbol, found->code.symbol);
     stmt_run(s);
     put_calls(t, found->code.symbol, table, base);

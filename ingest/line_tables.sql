@@ -61,6 +61,27 @@ FROM code_line
 WHERE symbol = :symbol
 LIMIT 1;
 
+--@ line_tables_forget_calls
+-- Inlined calls of a function that has a table: they lie side by side.
+-- :symbol INTEGER  symbol.id
+WITH known (call) AS MATERIALIZED (
+    SELECT max(call) FROM code_line WHERE symbol = :symbol
+)
+DELETE FROM inlined_call
+WHERE id > coalesce((
+    SELECT c.id FROM inlined_call AS c
+    WHERE c.id < (SELECT call FROM known) AND c.symbol <> :symbol
+    ORDER BY c.id DESC
+    LIMIT 1
+), 0)
+    AND id < coalesce((
+        SELECT c.id FROM inlined_call AS c
+        WHERE c.id > (SELECT call FROM known) AND c.symbol <> :symbol
+        ORDER BY c.id
+        LIMIT 1
+    ), 9223372036854775807)
+    AND symbol = :symbol;
+
 --@ line_tables_forget
 -- :symbol INTEGER  symbol.id
 DELETE FROM code_line
@@ -70,6 +91,18 @@ WHERE symbol = :symbol;
 -- Tables with inlined calls that had no names: of a file whose debug information is whole now.
 -- :binary INTEGER  binary.id
 DELETE FROM code_line
+WHERE symbol IN (
+    SELECT c.symbol
+    FROM inlined_call AS c
+    JOIN symbol AS s ON s.id = c.symbol
+    WHERE s.binary = :binary
+        AND c.function = '(inlined function without a name)'
+);
+
+--@ line_tables_forget_nameless_calls
+-- Afterwards: the calls of those tables.
+-- :binary INTEGER  binary.id
+DELETE FROM inlined_call
 WHERE symbol IN (
     SELECT c.symbol
     FROM inlined_call AS c

@@ -75,7 +75,8 @@ static bool try_beside_target(struct lines *l, const struct lines_place *place, 
     to[n] = '\0';
     struct buf folder = {0};
     if (to[0] == '/') {
-        buf_addstr(&folder, place->root ? place->root : "");
+        const char *root = place->root ? place->root : "";
+        buf_addstr(&folder, strncmp(place->path, root, strlen(root)) == 0 ? root : "");
     } else {
         buf_add(&folder, place->path, folder_of(place->path));
     }

@@ -547,7 +547,11 @@ static uint64_t end_of_sections(Elf *elf)
         if (!scn || !gelf_getshdr(scn, &s)) {
             return UINT64_MAX;
         }
-        uint64_t section_end = s.sh_type == SHT_NOBITS ? 0 : s.sh_offset + s.sh_size;
+        uint64_t section_end = 0;
+        if (s.sh_type != SHT_NOBITS &&
+            __builtin_add_overflow(s.sh_offset, s.sh_size, &section_end)) {
+            return UINT64_MAX;
+        }
         end = section_end > end ? section_end : end;
     }
     return end;
@@ -555,7 +559,7 @@ static uint64_t end_of_sections(Elf *elf)
 
 int names_check_whole(int fd, struct err *e)
 {
-    struct names_reader r;
+    struct names_reader r = {0};
     int rc = reader_of_file(&r, fd, e);
     if (rc == 0 && !r.n_bytes) {
         return err_set(e, STAX_ECORRUPT, "empty");

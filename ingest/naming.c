@@ -463,6 +463,10 @@ static void do_alternate(struct naming *n, struct job *job, struct debug_info *d
         tell_server(n, job->binary, job->outcome);
     } else if (!d->alt_build_id) { /* it was found here meanwhile */
         close(fd);
+    } else if (strcmp(d->alt_build_id, job->build_id) != 0) { /* of another debug file */
+        close(fd);
+        d->is_alt_asked = false;
+        ask_server_for_alt(n, job->binary, d);
     } else {
         char *refused = debug_info_take_alt(d, fd);
         if (refused) {
@@ -505,7 +509,9 @@ static void retry(struct naming *n, uint32_t binary)
     if (debug_info_is_wanting(d)) {
         look_for(n, binary, true);
     }
-    if (debug_info_search_alt(d)) {
+    bool is_found = debug_info_search_alt(d);
+    keep_small(n, d);
+    if (is_found) {
         tell_alternate(n, binary);
     } else if (d->alt_build_id) {
         d->is_alt_asked = false;

@@ -57,7 +57,7 @@ static int take_debug(const struct run_file *f, struct debug_found *found, enum 
     free(failure);
     free(found->path);
     if (found->fd >= 0 && names_open_elf_debug(names, found->fd, found->fd, source, NULL) != 0) {
-        set_note(found, mem_strdup("separate debug file is damaged"));
+        set_note(found, mem_strdup("separate debug file is there but damaged"));
         fd_close(&found->fd);
     }
     return found->fd;

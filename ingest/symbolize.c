@@ -191,9 +191,8 @@ static void look_for_all(struct symbolize *s)
         bool is_late = is_time_over(s);
         s->is_late |= is_late;
         look_for(s, (uint32_t)i + 1, is_late ? NULL : servers);
+        s->is_late |= servers && strcmp(debuginfod_outcome(servers), debuginfod_no_answer) == 0;
     }
-    /* A server may have had too little time for the last. */
-    s->is_late |= servers && clock_monotonic_ns() > s->servers_until_ns;
     aside_free(s->aside);
     debuginfod_close(servers);
 }

@@ -28,17 +28,20 @@ static uint32_t marker_symbol(struct waits *w, enum event_reason reason)
 }
 
 /* What the function at a frame waits for, or the innermost of those inlined there that does, as
- * far as debug information has told of them by now; as in symbol_reasons. */
+ * far as debug information has told of them by now, but an outer one that outranks it; as in
+ * symbol_reasons. */
 static uint8_t frame_reason(const struct intern *in, uint32_t frame)
 {
     uint32_t at = frame <= in->n_inlined_at ? in->inlined_at[frame - 1] : 0;
+    uint8_t nearest = 0, own = in->symbol_reasons[in->frames[frame - 1].symbol - 1];
     for (uint32_t n = at ? in->inlined[at] : 0; n > 0; n--) {
         uint8_t reason = in->symbol_reasons[in->inlined[at + n] - 1];
-        if (reason) {
+        if (reason & SYMBOL_IS_OUTER) {
             return reason;
         }
+        nearest = nearest ? nearest : reason;
     }
-    return in->symbol_reasons[in->frames[frame - 1].symbol - 1];
+    return own & SYMBOL_IS_OUTER || !nearest ? own : nearest;
 }
 
 /* What a library function on the stack says a futex is part of, + 1; 0: none does. */

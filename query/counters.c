@@ -183,8 +183,9 @@ static void warn_missing(struct query *q, size_t first, size_t end, const char *
     size_t len = 0;
     for (size_t i = first; i < end; i++) {
         const struct run_counter *c = &q->counters.items[i];
-        int64_t missing = c->n_counted - c->n_attributed;
-        if (c->n_counted <= 0 || (double)missing * 100 < (double)c->n_counted * MISSING_PCT) {
+        int64_t missing;
+        if (c->n_counted <= 0 || __builtin_sub_overflow(c->n_counted, c->n_attributed, &missing) ||
+            (double)missing * 100 < (double)c->n_counted * MISSING_PCT) {
             continue;
         }
         int n =

@@ -239,8 +239,11 @@ static void warn_of_kind(struct query *q, const char *kind, int64_t n)
     } else if (strcmp(kind, "throttled") == 0) {
         view_warn(q, "the kernel paused sampling %lld time%s: a lower -F avoids that", count, s);
     } else if (strcmp(kind, "stacks") == 0) {
-        view_warn(q, "%lld stacks of waits and wakers found no room: those have none of their own",
-                  count);
+        view_warn(
+            q,
+            "%lld stacks of waits, or wakeups with theirs, found no room: those waits have no "
+            "stack of their own, or no waker",
+            count);
     } else if (strcmp(kind, "no_events") == 0) {
         warn_of_threads(q, n);
     } else if (strcmp(kind, "not_dumpable") == 0) {

@@ -44,7 +44,9 @@ int view_flag_function(struct query *q, const char *name, uint8_t *flags, struct
     int rc = symbols_flag_matching(&q->fold.symbols, q->db, name, flags, &taken, e);
 
     if (rc == 0 && taken) {
-        view_warn(q, "several functions have \"%s\" in their name: this is the hottest, \"%s\"",
+        view_warn(q,
+                  "several functions have \"%s\" in their name: this is \"%s\", which has the most "
+                  "CPU time",
                   name, taken);
     }
     free(taken);

@@ -159,7 +159,7 @@ static void very_many_lines(void **state)
     commit(&r);
     assert_true(clock_monotonic_ns() - began < ROOM_MS * INT64_C(1000000));
     sqlite3 *db = open_file(&r.w);
-    assert_same_query(db, "SELECT count(*) FROM code_line", "SELECT 65536");
+    assert_same_query(db, "SELECT count(*) FROM code_line", "SELECT 16384");
     assert_same_query(db, "SELECT line FROM code_line ORDER BY rel_address DESC LIMIT 1",
                       "SELECT NULL");
     sqlite3_close(db);

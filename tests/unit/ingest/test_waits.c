@@ -15,7 +15,7 @@
 
 #include "base/buf.h"
 #include "capture/event.h"
-#include "ingest/ingest.h"
+#include "ingest/ingest_internal.h"
 
 enum { PID = 100, MS = 1000000 };
 
@@ -198,6 +198,39 @@ static void test_outer_function(void **state)
           "idle user_function\n");
 }
 
+/* The same of what is inlined at one place, as debug information tells. */
+static void test_outer_inlined(void **state)
+{
+    (void)state;
+    const uint64_t main_alone[] = {MAIN};
+    const uint64_t known[] = {COND, BARRIER}; /* gives both functions their symbols */
+    struct fixture f;
+    open_fixture(&f);
+    add_wait_at(&f, main_alone, 1, EVENT_REASON_OTHER, EVENT_FROM_NONE, true);
+    add_wait_at(&f, known, 2, EVENT_REASON_OTHER, EVENT_FROM_NONE, true);
+    ingest_feed(f.in, f.batch.data, f.batch.len);
+    buf_clear(&f.batch);
+    struct intern *in = &f.in->intern;
+    uint32_t symbols[2] = {0}, frame = 0; /* outermost first */
+    for (uint32_t i = 1; i <= in->n_frames; i++) {
+        uint32_t symbol = in->frames[i - 1].symbol;
+        uint8_t reason = in->symbol_reasons[symbol - 1];
+        if (reason) {
+            symbols[reason & SYMBOL_IS_OUTER ? 0 : 1] = symbol;
+        } else if ((in->frames[i - 1].rel_address & 0xffff) == (MAIN & 0xffff)) {
+            frame = i;
+        }
+    }
+    assert_true(symbols[0] && symbols[1] && frame);
+    assert_true(intern_set_inlined(in, frame, symbols, 2));
+    assert_true(late_names_relayout(&f.in->late_names));
+    add_wait_at(&f, main_alone, 1, EVENT_REASON_OTHER, EVENT_FROM_NONE, true);
+    check(&f, waits,
+          "other none\n"
+          "lock user_function\n"
+          "lock user_function\n");
+}
+
 /* What a function said of one guess holds for the next without a function; nothing else does. */
 static void test_guess(void **state)
 {
@@ -264,8 +297,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_function),       cmocka_unit_test(test_open),
-        cmocka_unit_test(test_outer_function), cmocka_unit_test(test_guess),
-        cmocka_unit_test(test_folded),
+        cmocka_unit_test(test_outer_function), cmocka_unit_test(test_outer_inlined),
+        cmocka_unit_test(test_guess),          cmocka_unit_test(test_folded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
