@@ -89,7 +89,7 @@ wait_for() {
     shift
     until "$@"; do
         (($(date +%s%N) < end)) || return 1
-        sleep 0.05
+        sleep 0.1 # asking costs CPU time, too
     done
 }
 
