@@ -21,8 +21,10 @@ stax record -F 5000 -- "$STAX_WORKLOADS/crowd" --threads 2000 --seconds 4 --unit
 stax threads --json -n 0 >"$TMP/threads.json"
 check_json "2,000 threads: every one has a row" "$TMP/threads.json" \
     '[.data.threads[] | select(.name | startswith("crowd-"))] | length == 2000'
-check_json "2,000 threads: nearly every one was sampled" "$TMP/threads.json" \
-    '[.data.threads[] | select((.name | startswith("crowd-")) and .n_samples > 0)] | length > 1500'
+# On a busy machine many get little of their 2 ms.
+check_json "2,000 threads: nearly every one with five periods of CPU time was sampled" "$TMP/threads.json" \
+    '[.data.threads[] | select((.name | startswith("crowd-")) and .on_cpu_ns >= 1e6)] |
+     length > 100 and ([.[] | select(.n_samples > 0)] | length) >= 0.9 * length'
 # ... but for records that are stored as lost, of which each may have been a sample of a period:
 # near_but_lost HAVE WANT PERCENT PERIOD_NS.
 near_but_lost() {
