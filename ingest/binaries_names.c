@@ -9,14 +9,12 @@
 
 #include "base/mem.h"
 #include "ingest/binaries_internal.h"
-
-/* How the notes of debuginfod_note() begin. */
-#define SERVER_NOTE "debuginfod at "
+#include "ingest/debuginfod.h"
 
 /* What servers said once. */
 static void forget_server_note(struct binary *bin)
 {
-    char *server = bin->own_note ? strstr(bin->own_note, SERVER_NOTE) : NULL;
+    char *server = bin->own_note ? strstr(bin->own_note, debuginfod_note_start) : NULL;
     if (server == bin->own_note && server) {
         binaries_set_note(bin, NULL);
     } else if (server && server - bin->own_note >= 2 && strncmp(server - 2, "; ", 2) == 0) {

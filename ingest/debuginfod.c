@@ -366,12 +366,14 @@ static void add_url(struct buf *out, const char *url, size_t len)
     text_clean(out, host, n < MAX_URL_BYTES ? n : MAX_URL_BYTES);
 }
 
+const char debuginfod_note_start[] = "debuginfod at ";
+
 char *debuginfod_note(const char *outcome)
 {
     struct buf note = {0};
     const char *urls = getenv(DEBUGINFOD_URLS_ENV_VAR);
     size_t n_others = 0;
-    buf_addstr(&note, "debuginfod at ");
+    buf_addstr(&note, debuginfod_note_start);
     size_t start = note.len;
     for (const char *p = urls ? urls : ""; *(p += strspn(p, " ")); p += strcspn(p, " ")) {
         size_t len = strcspn(p, " ");

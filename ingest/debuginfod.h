@@ -59,9 +59,10 @@ int debuginfod_find(struct debuginfod *d, const char *build_id, const char *path
  * not have it", or, where the caller's time was over first, debuginfod_no_answer. Borrowed. */
 const char *debuginfod_outcome(const struct debuginfod *d);
 extern const char debuginfod_no_answer[];
-/* For binary.note: "debuginfod at URL: outcome", with the servers that are named, without user
- * names and passwords; free(). */
+/* For binary.note: "debuginfod at URL: outcome", which begins so, with the servers that are named,
+ * without user names and passwords; free(). */
 char *debuginfod_note(const char *outcome);
+extern const char debuginfod_note_start[];
 
 /* Says that a file it gave is of no use: it leaves the cache, and is not asked for again soon.
  * debug_path: as debuginfod_find() gave it. failure: "answered another build", ... Any thread. */
